@@ -1,0 +1,62 @@
+# The commands of the project. `make help` lists them.
+PYTHON ?= python3
+BIN    := .venv/bin
+UV     := $(BIN)/uv
+SERVE  ?= 1
+export DO_NOT_TRACK := 1
+export UV_SYSTEM_CERTS ?= 1
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-browser check format lock bench bench-billing clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(UV):
+	$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@echo "Building the environment in .venv (a minute or two, once)"
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+.venv/.ready: requirements.lock pyproject.toml | $(UV)
+	@echo "Installing the locked packages"
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
+	@touch $@
+
+install: .venv/.ready ## build the environment
+
+demo: .venv/.ready ## build both sample companies and open the dashboard (SERVE=0: build and end)
+	$(BIN)/tajdid demo $(if $(filter 0,$(SERVE)),--no-serve,)
+
+test: .venv/.ready ## run every test that needs no browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
+	@command -v chromium >/dev/null || { echo "No Chromium found: install Debian's package 'chromium' (apt-get install chromium)"; exit 1; }
+	$(BIN)/python -m pytest -m browser tests/browser
+
+check: .venv/.ready ## style, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready ## put the code in its standard form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: | $(UV) ## make requirements.lock from pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
+	  --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+
+bench: bench-billing ## run every benchmark
+
+bench-billing: .venv/.ready ## a bill run beside a bare copy of its rows
+	$(BIN)/python benchmarks/billing.py
+
+clean: ## remove the environment, caches and the sample companies
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis workspace target logs

@@ -1,0 +1,5 @@
+"""Placeholder replaced in the same commit series."""
+
+
+def main() -> None:
+    raise SystemExit(2)
