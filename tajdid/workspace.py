@@ -1,0 +1,128 @@
+"""The workspace: which companies there are, and what each one's company.toml says.
+
+A company is a folder with a company.toml. This module reads and writes that file and turns it into the request
+that a warehouse build takes. It asks no clock: the day is given by the caller.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipelines.policy import read_policy
+from pipelines.run import BuildRequest, SourceConfig
+
+PROJECT = Path(__file__).resolve().parents[1]
+SOURCE_KINDS = ("billing", "crm", "orders", "periods")
+KEYS = {"name", "title_en", "title_ar", "sample", "as_of", "max_reject_share_bp", "database_url", "sources"}
+
+
+class WorkspaceError(Exception):
+    """Wrong or missing configuration. The message says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Company:
+    """One company of the workspace, as its company.toml describes it."""
+
+    name: str
+    folder: Path
+    title_en: str
+    title_ar: str
+    is_sample: bool
+    as_of: date | None
+    max_reject_share_bp: int
+    database_url: str
+    sources: tuple[SourceConfig, ...]
+
+
+def companies(home: Path) -> list[str]:
+    """Names of the folders in `home` that hold a company.toml, sorted."""
+    return sorted(path.parent.name for path in home.glob("*/company.toml"))
+
+
+def load_company(home: Path, name: str | None) -> Company:
+    """Read one company; without a name, the only one there is.
+
+    Raises WorkspaceError when there is none, when several leave the choice open, or when the file is wrong.
+    """
+    known = companies(home)
+    if name is None:
+        if len(known) != 1:
+            choice = ", ".join(known) or "none yet: run `tajdid demo`"
+            raise WorkspaceError(f"Say which company with --company NAME (there: {choice}).")
+        name = known[0]
+    if name not in known:
+        raise WorkspaceError(f"No company '{name}' in {home} (there: {', '.join(known) or 'none'}).")
+    path = home / name / "company.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _company(path.parent, content)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WorkspaceError(f"{path} is no valid TOML: {error}.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkspaceError(f"{path}: {error}.") from error
+
+
+def build_request(company: Company, at: datetime) -> BuildRequest:
+    """What a warehouse build of this company takes; the as-of day defaults to the day before `at`."""
+    as_of = company.as_of or (at.date() - timedelta(days=1))
+    return BuildRequest(
+        company=company.name,
+        folder=company.folder,
+        project=PROJECT,
+        as_of=as_of,
+        built_at=at,
+        policy=read_policy(company.folder / "policy.toml"),
+        sources=company.sources,
+        is_sample=company.is_sample,
+        max_reject_share_bp=company.max_reject_share_bp,
+    )
+
+
+def _company(folder: Path, content: dict[str, Any]) -> Company:
+    unknown = set(content) - KEYS
+    if unknown:
+        raise ValueError(f"unknown setting {', '.join(sorted(unknown))}; known are {', '.join(sorted(KEYS))}")
+    as_of = content.get("as_of")
+    if as_of is not None and (not isinstance(as_of, date) or isinstance(as_of, datetime)):
+        raise ValueError("as_of must be a date such as 2025-12-31, without quotes")
+    name = content.get("name", folder.name)
+    database_url = _database_url(folder, content.get("database_url", "sqlite:///billing.db"))
+    return Company(
+        name=name,
+        folder=folder,
+        title_en=content.get("title_en", name),
+        title_ar=content.get("title_ar", name),
+        is_sample=bool(content.get("sample", False)),
+        as_of=as_of,
+        max_reject_share_bp=int(content.get("max_reject_share_bp", 10)),
+        database_url=database_url,
+        sources=tuple(
+            _source(folder, source, options, database_url)
+            for source, options in content.get("sources", {}).items()
+        ),
+    )
+
+
+def _source(folder: Path, name: str, options: dict[str, Any], database_url: str) -> SourceConfig:
+    kind = options.get("kind", name)
+    if kind not in SOURCE_KINDS:
+        raise ValueError(f"source '{name}' has unknown kind '{kind}'; known are {', '.join(SOURCE_KINDS)}")
+    if kind == "billing":
+        location = _database_url(folder, options.get("location", database_url))
+    else:
+        location = str(folder / options.get("location", kind))
+    rest = {key: value for key, value in options.items() if key not in ("kind", "location")}
+    return SourceConfig(name=name, kind=kind, location=location, options=rest)
+
+
+def _database_url(folder: Path, url: str) -> str:
+    """A relative SQLite file lies in the company's folder."""
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith("sqlite:////"):
+        return prefix + str(folder / url.removeprefix(prefix))
+    return url
