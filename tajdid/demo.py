@@ -121,8 +121,9 @@ def simulate_atlas(
 
     Shape: fills billing.db, crm/ and simulated_truth.parquet of the company's folder, then writes world.json.
     """
-    from billing.simulator import simulate
     from billing.store.store import open_store
+
+    from billing.simulator import simulate
 
     folder = company.folder
     receipt = folder / "world.json"
@@ -153,6 +154,7 @@ def simulate_atlas(
 def build_sample(home: Path, name: str, at: datetime, progress: Progress) -> SampleResult:
     """Prepare, build and publish one sample company; nothing is done when its warehouse is current."""
     from pipelines.run import build, is_current
+
     from tajdid.churn import score_step
 
     started = time.monotonic()
@@ -187,7 +189,12 @@ def _build_in_child(home: Path, name: str, say: Progress) -> SampleResult:
     command = [sys.executable, "-m", "tajdid", "build-sample", name]
     environment = os.environ | {"TAJDID_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     child = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
     )
     assert child.stdout is not None
     last = ""
@@ -200,7 +207,9 @@ def _build_in_child(home: Path, name: str, say: Progress) -> SampleResult:
     peak = usage.ru_maxrss // 1024
     try:
         answer = json.loads(last)
-        return SampleResult(name, answer["is_published"], answer["was_current"], answer["seconds"], peak, answer["message"])
+        return SampleResult(
+            name, answer["is_published"], answer["was_current"], answer["seconds"], peak, answer["message"]
+        )
     except (json.JSONDecodeError, KeyError, TypeError):
         if last:
             say(f"{name:8} {last}")
