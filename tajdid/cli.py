@@ -88,7 +88,7 @@ def chosen(name: str | None) -> Company:
     return load_company(home(), name)
 
 
-# --- demo and dashboard -------------------------------------------------------------------------------------------
+# --- demo and dashboard ---
 
 
 @app.command()
@@ -153,7 +153,7 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-# --- billing ------------------------------------------------------------------------------------------------------
+# --- billing ---
 
 
 @billing_app.command()
@@ -221,14 +221,16 @@ def _store(company: Company) -> Any:
     return store
 
 
-# --- warehouse ----------------------------------------------------------------------------------------------------
+# --- warehouse ---
 
 
 @warehouse_app.command(name="build")
 def build_warehouse(company: CompanyOption = None) -> None:
     """Load the sources, build and test the models, score, and publish a new snapshot.
 
-    A build that fails anywhere leaves readers on the last good snapshot. Example: tajdid warehouse build --company retail
+    A build that fails anywhere leaves readers on the last good snapshot.
+
+    Example: tajdid warehouse build --company retail
     """
     from pipelines.run import build
 
@@ -260,9 +262,8 @@ def status(company: CompanyOption = None) -> None:
     log = one.folder / "logs" / "builds.jsonl"
     for line in log.read_text(encoding="utf-8").splitlines()[-5:] if log.exists() else []:
         entry = json.loads(line)
-        say(
-            f"  {entry['finished_at']}  {entry['status']:9}  {entry['seconds']:.1f} s  {entry.get('message') or ''}"
-        )
+        message = entry.get("message") or ""
+        say(f"  {entry['finished_at']}  {entry['status']:9}  {entry['seconds']:.1f} s  {message}")
 
 
 @warehouse_app.command()
@@ -273,7 +274,7 @@ def sql(
 ) -> None:
     """Answer one read-only statement from the published snapshot.
 
-    Example: tajdid warehouse sql --company atlas "select month, closing_mrr from marts.fct_mrr_months limit 5"
+    Example: tajdid warehouse sql --company atlas "select * from marts.fct_mrr_months limit 5"
     """
     from pipelines.warehouse import WarehouseError, run_sql
 
@@ -287,12 +288,12 @@ def sql(
         _print_frame(frame)
 
 
-# --- churn --------------------------------------------------------------------------------------------------------
+# --- churn ---
 
 
 @churn_app.command()
 def report(company: CompanyOption = None) -> None:
-    """Print the newest evaluation: temporal figures beside the base rate and the recency rule, and where the report is.
+    """Print the newest evaluation: temporal figures beside the base rate and the recency rule.
 
     Example: tajdid churn report --company retail
     """
@@ -305,7 +306,7 @@ def report(company: CompanyOption = None) -> None:
     say(f"Report: {path}")
 
 
-# --- conformance --------------------------------------------------------------------------------------------------
+# --- conformance ---
 
 
 @conformance_app.command(name="billing")
@@ -357,7 +358,7 @@ def conformance_periods(
     )
 
 
-# --- printing -----------------------------------------------------------------------------------------------------
+# --- printing ---
 
 
 def _day(text: str) -> date:

@@ -1,7 +1,7 @@
 """The workspace: which companies there are, and what each one's company.toml says.
 
-A company is a folder with a company.toml. This module reads and writes that file and turns it into the request
-that a warehouse build takes. It asks no clock: the day is given by the caller.
+A company is a folder with a company.toml. This module reads that file and turns it into the request that a
+warehouse build takes. It asks no clock: the day is given by the caller.
 """
 
 from __future__ import annotations
