@@ -1,8 +1,8 @@
 """The two sample companies: what they are made of, and building both from nothing.
 
-retail is real trade history (data/online_retail_ii); atlas is a world that the billing engine generates. Each is
-built in a process of its own, so that two cores work and its peak memory can be told. What is already built and
-unchanged is not built again.
+retail is real trade history (data/online_retail_ii); atlas is a world that the billing engine generates.
+Each is built in a process of its own, so that two cores work and the peak memory of each can be told.
+What is already built and unchanged is not built again.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def test_a_postgres_url_is_kept_as_it_is(tmp_path: Path) -> None:
         ("name = \n", "TOML"),
     ],
 )
-def test_a_wrong_company_file_is_refused_by_the_word_that_is_wrong(tmp_path: Path, text: str, word: str) -> None:
+def test_a_wrong_company_file_is_refused_by_the_word_that_is_wrong(
+    tmp_path: Path, text: str, word: str
+) -> None:
     write(tmp_path, "one", text)
     with pytest.raises(WorkspaceError, match=word):
         load_company(tmp_path, "one")
