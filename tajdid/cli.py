@@ -95,6 +95,7 @@ def chosen(name: str | None) -> Company:
 def demo(
     serve: Annotated[bool, typer.Option(help="Open the dashboard when the companies are built.")] = True,
     port: Annotated[int, typer.Option(help="Port of the dashboard; taken ports are passed over.")] = 8501,
+    customers: Annotated[int, typer.Option(min=1, help="Size of the generated company.")] = 2000,
 ) -> None:
     """Build both sample companies from nothing and serve the dashboard.
 
@@ -102,7 +103,7 @@ def demo(
     """
     from tajdid.demo import build_samples
 
-    results = build_samples(home(), say)
+    results = build_samples(home(), say, customers)
     table = Table("company", "result", "seconds", "peak MB (largest process)", "", title="Sample companies")
     for result in results:
         state = "current" if result.was_current else ("published" if result.is_published else "FAILED")
@@ -118,11 +119,11 @@ def demo(
 
 
 @app.command(name="build-sample", hidden=True)
-def build_sample_command(name: str) -> None:
+def build_sample_command(name: str, customers: int = 2000) -> None:
     """Build one sample company; the last line printed is the result as JSON."""
     from tajdid.demo import build_sample
 
-    result = build_sample(home(), name, now(), say)
+    result = build_sample(home(), name, now(), say, customers)
     say(json.dumps(asdict(result)))
     raise SystemExit(0 if result.is_published else 1)
 

@@ -85,8 +85,11 @@ class SampleResult:
     message: str
 
 
-def prepare(home: Path, name: str, progress: Progress) -> Company:
-    """Put a sample company's folder, configuration and source data in place, where they are missing."""
+def prepare(home: Path, name: str, progress: Progress, customers: int = ATLAS_CUSTOMERS) -> Company:
+    """Put a sample company's folder, configuration and source data in place, where they are missing.
+
+    `customers` is the size of atlas; retail is what it is.
+    """
     folder = home / name
     folder.mkdir(parents=True, exist_ok=True)
     for file_name, texts in (("policy.toml", POLICY_TOML), ("company.toml", COMPANY_TOML)):
@@ -96,7 +99,7 @@ def prepare(home: Path, name: str, progress: Progress) -> Company:
     if name == "retail":
         _copy_orders(PROJECT / "data" / "online_retail_ii", folder / "orders", progress)
     else:
-        simulate_atlas(company, progress)
+        simulate_atlas(company, progress, customers)
     return company
 
 
@@ -151,14 +154,16 @@ def simulate_atlas(
     receipt.write_text(json.dumps(content | {"summary": str(summary)}), encoding="utf-8")
 
 
-def build_sample(home: Path, name: str, at: datetime, progress: Progress) -> SampleResult:
+def build_sample(
+    home: Path, name: str, at: datetime, progress: Progress, customers: int = ATLAS_CUSTOMERS
+) -> SampleResult:
     """Prepare, build and publish one sample company; nothing is done when its warehouse is current."""
     from pipelines.run import build, is_current
 
     from tajdid.churn import score_step
 
     started = time.monotonic()
-    company = prepare(home, name, progress)
+    company = prepare(home, name, progress, customers)
     request = build_request(company, at)
     if is_current(request):
         return SampleResult(name, True, True, time.monotonic() - started, 0, "current")
@@ -167,14 +172,16 @@ def build_sample(home: Path, name: str, at: datetime, progress: Progress) -> Sam
     return SampleResult(name, is_published, False, time.monotonic() - started, 0, result.message)
 
 
-def build_samples(home: Path, say: Progress) -> list[SampleResult]:
+def build_samples(home: Path, say: Progress, customers: int = ATLAS_CUSTOMERS) -> list[SampleResult]:
     """Build both sample companies, side by side, each in its own process.
 
     Every line a child prints is progress, but for the last, which is its result as JSON.
     """
     results: dict[str, SampleResult] = {}
     threads = [
-        threading.Thread(target=lambda name=name: results.update({name: _build_in_child(home, name, say)}))
+        threading.Thread(
+            target=lambda name=name: results.update({name: _build_in_child(home, name, customers, say)})
+        )
         for name in SAMPLES
     ]
     for thread in threads:
@@ -184,9 +191,9 @@ def build_samples(home: Path, say: Progress) -> list[SampleResult]:
     return [results[name] for name in SAMPLES]
 
 
-def _build_in_child(home: Path, name: str, say: Progress) -> SampleResult:
+def _build_in_child(home: Path, name: str, customers: int, say: Progress) -> SampleResult:
     started = time.monotonic()
-    command = [sys.executable, "-m", "tajdid", "build-sample", name]
+    command = [sys.executable, "-m", "tajdid", "build-sample", name, "--customers", str(customers)]
     environment = os.environ | {"TAJDID_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     child = subprocess.Popen(
         command,

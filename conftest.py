@@ -1,0 +1,42 @@
+"""The two sample companies, built once for all tests that look at what a user would see."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL_ATLAS = 80
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with retail and a small atlas, published by `tajdid demo`.
+
+    TAJDID_TEST_HOME names a workspace that is built already, for quick work on pages.
+    """
+    built = os.environ.get("TAJDID_TEST_HOME")
+    if built:
+        return Path(built)
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    home = shared / "sample-home"
+    home.mkdir(exist_ok=True)
+    with (shared / "sample-home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, "-m", "tajdid", "demo", "--no-serve", "--customers", str(SMALL_ATLAS)]
+        done = subprocess.run(
+            command,
+            env=os.environ | {"TAJDID_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
