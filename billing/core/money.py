@@ -183,21 +183,40 @@ def format_minor(amount_minor: int, currency: str) -> str:
 
 
 @overload
+@overload
 def wide(value: int) -> int: ...
 @overload
 def wide(value: pl.Expr) -> pl.Expr: ...
+@overload
+def wide(value: Number) -> Number: ...
 def wide(value: Number) -> Number:
     """The value with room for products: a column becomes 128 bits wide, a number has no limit."""
     return value.cast(pl.Int128) if isinstance(value, pl.Expr) else value
 
 
 @overload
+@overload
 def sign(value: int) -> int: ...
 @overload
 def sign(value: pl.Expr) -> pl.Expr: ...
+@overload
+def sign(value: Number) -> Number: ...
 def sign(value: Number) -> Number:
     """-1, 0 or 1."""
     return value.sign() if isinstance(value, pl.Expr) else (value > 0) - (value < 0)
+
+
+@overload
+def choose(condition: bool, then: int, otherwise: int) -> int: ...
+@overload
+def choose(condition: pl.Expr, then: Number, otherwise: Number) -> pl.Expr: ...
+@overload
+def choose(condition: bool | pl.Expr, then: Number, otherwise: Number) -> Number: ...
+def choose(condition: bool | pl.Expr, then: Number, otherwise: Number) -> Number:
+    """`then` where the condition holds, else `otherwise`; where a condition of a column is null, null."""
+    if isinstance(condition, pl.Expr):
+        return pl.when(condition).then(then).when(~condition).then(otherwise)
+    return then if condition else otherwise
 
 
 @overload
@@ -205,12 +224,12 @@ def greatest(left: int, right: int) -> int: ...
 @overload
 def greatest(left: pl.Expr, right: Number) -> pl.Expr: ...
 @overload
-def greatest(left: int, right: pl.Expr) -> pl.Expr: ...
+def greatest(left: Number, right: pl.Expr) -> pl.Expr: ...
+@overload
+def greatest(left: Number, right: Number) -> Number: ...
 def greatest(left: Number, right: Number) -> Number:
     """The larger of two. Null where one of them is null."""
-    if isinstance(left, int) and isinstance(right, int):
-        return max(left, right)
-    return pl.when(left >= right).then(left).when(left < right).then(right)
+    return choose(left >= right, left, right)
 
 
 @overload
@@ -218,18 +237,21 @@ def least(left: int, right: int) -> int: ...
 @overload
 def least(left: pl.Expr, right: Number) -> pl.Expr: ...
 @overload
-def least(left: int, right: pl.Expr) -> pl.Expr: ...
+def least(left: Number, right: pl.Expr) -> pl.Expr: ...
+@overload
+def least(left: Number, right: Number) -> Number: ...
 def least(left: Number, right: Number) -> Number:
     """The smaller of two. Null where one of them is null."""
-    if isinstance(left, int) and isinstance(right, int):
-        return min(left, right)
-    return pl.when(left <= right).then(left).when(left > right).then(right)
+    return choose(left <= right, left, right)
 
 
+@overload
 @overload
 def within(value: int, limit: int) -> int: ...
 @overload
 def within(value: pl.Expr, limit: int) -> pl.Expr: ...
+@overload
+def within(value: Number, limit: int) -> Number: ...
 def within(value: Number, limit: int) -> Number:
     """The value if its size is at most `limit`: else null in a column, `amount_out_of_range` for a number."""
     if isinstance(value, pl.Expr):
@@ -240,11 +262,14 @@ def within(value: Number, limit: int) -> Number:
 
 
 @overload
+@overload
 def product(left: int, right: int) -> int: ...
 @overload
 def product(left: pl.Expr, right: Number) -> pl.Expr: ...
 @overload
 def product(left: int, right: pl.Expr) -> pl.Expr: ...
+@overload
+def product(left: Number, right: Number) -> Number: ...
 def product(left: Number, right: Number) -> Number:
     """left x right, checked before it is formed, because 128-bit columns wrap silently.
 
@@ -262,11 +287,14 @@ def product(left: Number, right: Number) -> Number:
 
 
 @overload
+@overload
 def post(num: int, den: int, mode: RoundingMode = ...) -> int: ...
 @overload
 def post(num: pl.Expr, den: Number, mode: RoundingMode = ...) -> pl.Expr: ...
 @overload
 def post(num: int, den: pl.Expr, mode: RoundingMode = ...) -> pl.Expr: ...
+@overload
+def post(num: Number, den: Number, mode: RoundingMode = ...) -> Number: ...
 def post(num: Number, den: Number, mode: RoundingMode = "half_up") -> Number:
     """num / den as a whole number, rounded by name: `half_up` (halves away from zero), `half_even`, `up`,
     `down`.
@@ -300,11 +328,14 @@ def _divisor(den: Number) -> Number:
 
 
 @overload
+@overload
 def share(total: int, weight: int, whole: int, mode: RoundingMode = ...) -> int: ...
 @overload
 def share(total: pl.Expr, weight: Number, whole: Number, mode: RoundingMode = ...) -> pl.Expr: ...
 @overload
 def share(total: int, weight: pl.Expr, whole: Number, mode: RoundingMode = ...) -> pl.Expr: ...
+@overload
+def share(total: Number, weight: Number, whole: Number, mode: RoundingMode = ...) -> Number: ...
 def share(total: Number, weight: Number, whole: Number, mode: RoundingMode = "half_up") -> Number:
     """total x weight / whole, posted."""
     num = product(total, weight)
@@ -312,9 +343,12 @@ def share(total: Number, weight: Number, whole: Number, mode: RoundingMode = "ha
 
 
 @overload
+@overload
 def part(num_before: int, num_after: int, den: int, mode: RoundingMode = ...) -> int: ...
 @overload
 def part(num_before: pl.Expr, num_after: pl.Expr, den: Number, mode: RoundingMode = ...) -> pl.Expr: ...
+@overload
+def part(num_before: Number, num_after: Number, den: Number, mode: RoundingMode = ...) -> Number: ...
 def part(num_before: Number, num_after: Number, den: Number, mode: RoundingMode = "half_up") -> Number:
     """One part of a whole by running totals: what is posted up to its end less what was posted up to its
     start.
