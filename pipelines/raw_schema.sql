@@ -137,6 +137,12 @@ CREATE TABLE IF NOT EXISTS raw_meta.rejects (
   column_name VARCHAR, original_row VARCHAR, amount_minor BIGINT, recorded_at TIMESTAMPTZ);
 CREATE TABLE IF NOT EXISTS raw_meta.watermarks (
   source_name VARCHAR, target_table VARCHAR, watermark VARCHAR, build_id VARCHAR, updated_at TIMESTAMPTZ);
+-- the files whose rows are in the warehouse now: rows of a file carry its load_id
+CREATE TABLE IF NOT EXISTS raw_meta.files (
+  source_name VARCHAR, file_name VARCHAR, target_table VARCHAR, content_hash VARCHAR, load_id VARCHAR,
+  build_id VARCHAR, loaded_at TIMESTAMPTZ);
+-- what this build was made from (inputs, raw tables), so that an unchanged one is recognised
+CREATE TABLE IF NOT EXISTS raw_meta.fingerprints (name VARCHAR, value VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_meta.currencies (code VARCHAR, exponent INTEGER);
 -- one row per metric of models/metrics.yml
 CREATE TABLE IF NOT EXISTS raw_meta.metrics (

@@ -1,0 +1,197 @@
+"""What all sources share: the stage they write to, the load each file or table is, and the rows set aside.
+
+A source reads its rows, splits them into accepted ones and rejects, and hands both to a `Stage`, which writes them
+and keeps the books: raw_meta.loads, raw_meta.rejects, raw_meta.files. Accepted + rejected = read, for every load.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+RAW_SCHEMA = Path(__file__).parents[1] / "raw_schema.sql"
+CURRENCIES = Path(__file__).parents[1] / "currencies.csv"
+REJECT_COLUMNS = {
+    "row_number": pl.Int64,
+    "row_key": pl.String,
+    "reason": pl.String,
+    "column_name": pl.String,
+    "original_row": pl.String,
+    "amount_minor": pl.Int64,
+}
+
+
+class SourceError(Exception):
+    """A source that can't be loaded. The message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One source of a company. `location` is a folder, a file or a database URL, by `kind`."""
+
+    name: str
+    kind: str
+    location: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Load:
+    """How one file or table came in. Amounts are absolute sums in minor units, None where rows have none."""
+
+    load_id: str
+    target_table: str
+    file_name: str
+    rows_read: int
+    rows_accepted: int
+    rows_rejected: int
+    accepted_amount: int | None = None
+    rejected_amount: int | None = None
+
+
+@dataclass
+class Stage:
+    """The warehouse under construction, as sources see it.
+
+    `built_at` is when the rows of files without a `recorded_at` of their own become known. `exponents` are the
+    currencies there are, with their decimals.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    build_id: str
+    built_at: datetime
+    folder: Path
+    reporting_currency: str
+    reporting_timezone: str
+    progress: Callable[[str], None]
+    loads: list[Load] = field(default_factory=list)
+
+    @property
+    def exponents(self) -> dict[str, int]:
+        return currency_exponents()
+
+    def next_load_id(self) -> str:
+        """The id of the next load; a source takes one a file or table."""
+        (count,) = self.connection.execute(
+            "SELECT count(*) FROM raw_meta.loads WHERE build_id = ?", [self.build_id]
+        ).fetchall()[0]
+        return f"{self.build_id}-{count + 1:04d}"
+
+    def record(
+        self,
+        config: SourceConfig,
+        load: Load,
+        rejects: pl.DataFrame | None = None,
+        *,
+        unchanged: int = 0,
+        note: str = "",
+    ) -> None:
+        """Write a load and its rejects (columns of REJECT_COLUMNS). Raises when the counts do not add up."""
+        rejected = 0 if rejects is None else rejects.height
+        if load.rows_accepted + rejected != load.rows_read or rejected != load.rows_rejected:
+            raise SourceError(
+                f"{load.file_name}: {load.rows_read} rows read, but {load.rows_accepted} accepted "
+                f"and {rejected} rejected. No row may be lost: this is a defect of the loader."
+            )
+        self.connection.execute(
+            "INSERT INTO raw_meta.loads BY NAME SELECT ? AS load_id, ? AS build_id, ? AS source_name, "
+            "? AS source_kind, ? AS target_table, ? AS file_name, ? AS rows_read, ? AS rows_accepted, "
+            "? AS rows_rejected, ? AS rows_unchanged, ? AS note, ?::TIMESTAMPTZ AS started_at, "
+            "?::TIMESTAMPTZ AS finished_at",
+            [
+                load.load_id,
+                self.build_id,
+                config.name,
+                config.kind,
+                load.target_table,
+                load.file_name,
+                load.rows_read,
+                load.rows_accepted,
+                load.rows_rejected,
+                unchanged,
+                note,
+                self.built_at,
+                self.built_at,
+            ],
+        )
+        if rejects is not None and rejected:
+            self.insert(
+                "raw_meta.rejects",
+                rejects.with_columns(
+                    load_id=pl.lit(load.load_id),
+                    target_table=pl.lit(load.target_table),
+                    file_name=pl.lit(load.file_name),
+                    recorded_at=pl.lit(self.built_at, dtype=pl.Datetime("us", "UTC")),
+                ),
+            )
+        self.loads.append(load)
+
+    def insert(self, table: str, rows: pl.DataFrame) -> None:
+        """Append rows to a raw table, by column name; columns left out are null."""
+        if rows.is_empty():
+            return
+        self.connection.register("arriving", rows.to_arrow())
+        try:
+            self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM arriving")
+        finally:
+            self.connection.unregister("arriving")
+
+    def known_file(self, config: SourceConfig, file_name: str) -> tuple[str, str] | None:
+        """(content hash, load_id) of a file whose rows are in the warehouse."""
+        rows = self.connection.execute(
+            "SELECT content_hash, load_id FROM raw_meta.files WHERE source_name = ? AND file_name = ?",
+            [config.name, file_name],
+        ).fetchall()
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def known_files(self, config: SourceConfig) -> dict[str, tuple[str, str]]:
+        """All files of a source whose rows are in the warehouse: name to (content hash, load_id)."""
+        rows = self.connection.execute(
+            "SELECT file_name, content_hash, load_id FROM raw_meta.files WHERE source_name = ?", [config.name]
+        ).fetchall()
+        return {name: (content_hash, load_id) for name, content_hash, load_id in rows}
+
+    def remember_file(
+        self, config: SourceConfig, file_name: str, target_table: str, content_hash: str, load_id: str
+    ) -> None:
+        """Note that the rows of a file are in the warehouse under this load."""
+        self.forget_file(config, file_name)
+        self.connection.execute(
+            "INSERT INTO raw_meta.files BY NAME SELECT ? AS source_name, ? AS file_name, ? AS target_table, "
+            "? AS content_hash, ? AS load_id, ? AS build_id, ?::TIMESTAMPTZ AS loaded_at",
+            [config.name, file_name, target_table, content_hash, load_id, self.build_id, self.built_at],
+        )
+
+    def forget_file(self, config: SourceConfig, file_name: str) -> None:
+        """Drop the note and the rejects of a file whose rows are replaced or gone."""
+        self.connection.execute(
+            "DELETE FROM raw_meta.rejects WHERE load_id IN "
+            "(SELECT load_id FROM raw_meta.files WHERE source_name = ? AND file_name = ?)",
+            [config.name, file_name],
+        )
+        self.connection.execute(
+            "DELETE FROM raw_meta.files WHERE source_name = ? AND file_name = ?", [config.name, file_name]
+        )
+
+
+def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create every raw table that is missing and fill raw_meta.currencies."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(RAW_SCHEMA.read_text(encoding="utf-8"))
+    connection.execute("DELETE FROM raw_meta.currencies")
+    connection.executemany(
+        "INSERT INTO raw_meta.currencies VALUES (?, ?)", [list(row) for row in currency_exponents().items()]
+    )
+
+
+def currency_exponents() -> dict[str, int]:
+    """Currencies of ISO 4217 with the decimals of their minor unit: EUR 2, JPY 0, KWD 3."""
+    with CURRENCIES.open(encoding="utf-8", newline="") as file:
+        return {row["code"]: int(row["exponent"]) for row in csv.DictReader(file)}

@@ -1,0 +1,202 @@
+"""Where a company's warehouse lies: the private stage file, the published snapshots, and how they are read.
+
+Decides names, the atomic pointer and the read-only connection. What goes into a snapshot is decided in run.py.
+
+    <company>/warehouse/current                       name of the newest snapshot, one line
+    <company>/warehouse/warehouse-<build_id>.duckdb   published snapshots, the last 7
+    <company>/warehouse/stage/warehouse.duckdb        the build in progress, seen by nobody else
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+CATALOG = "warehouse"
+KEPT_SNAPSHOTS = 7
+ROW_LIMIT = 10_000
+READ_ONLY_KINDS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+class WarehouseError(Exception):
+    """The warehouse can't be read as asked. The message says what, where, and what to do."""
+
+
+def warehouse_folder(folder: Path) -> Path:
+    """The folder of snapshots of the company in `folder`."""
+    return folder / "warehouse"
+
+
+def stage_path(folder: Path) -> Path:
+    """The private file of a build. Its name is its catalog, which views carry, hence always warehouse.duckdb."""
+    return warehouse_folder(folder) / "stage" / f"{CATALOG}.duckdb"
+
+
+def snapshot_path(folder: Path, build_id: str) -> Path:
+    """The file that a published build has; names are never reused."""
+    return warehouse_folder(folder) / f"warehouse-{build_id}.duckdb"
+
+
+def build_id_of(snapshot: Path) -> str:
+    """The build that made a snapshot, from its name."""
+    return snapshot.stem.removeprefix("warehouse-")
+
+
+def current(folder: Path) -> Path | None:
+    """The newest published snapshot of the company in `folder`; None when there is none yet."""
+    pointer = warehouse_folder(folder) / "current"
+    try:
+        name = pointer.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    path = pointer.with_name(name)
+    return path if name and path.is_file() else None
+
+
+class Snapshot:
+    """One published snapshot, open for reading: an in-memory connection with the file attached as `warehouse`.
+
+    It goes on reading its own file when a newer build is published. Use a cursor per thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.build_id = build_id_of(path)
+        self._connection = duckdb.connect(":memory:")
+        try:
+            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection.execute(f"ATTACH {quoted(str(path))} AS {CATALOG} (READ_ONLY)")
+            self._connection.execute(f"USE {CATALOG}")
+        except duckdb.Error as error:
+            self._connection.close()
+            raise WarehouseError(f"The snapshot {path} cannot be opened: {error}") from error
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own for one thread; unqualified names resolve in `warehouse`."""
+        cursor = self._connection.cursor()
+        cursor.execute(f"USE {CATALOG}")
+        return cursor
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """Open the newest snapshot of the company in `folder`. Raises WarehouseError when there is none."""
+    path = current(folder)
+    if path is None:
+        raise WarehouseError(f"{folder.name} has no warehouse yet: run `tajdid warehouse build` first.")
+    return Snapshot(path)
+
+
+def run_sql(folder: Path, statement: str, limit: int = ROW_LIMIT) -> pl.DataFrame:
+    """Answer one read-only statement from the newest snapshot, at most `limit` rows of it.
+
+    Only SELECT, EXPLAIN and DESCRIBE; no file, address or setting outside the snapshot can be reached.
+    Raises WarehouseError for anything else, and for SQL that the engine refuses.
+    """
+    try:
+        statements = duckdb.extract_statements(statement)
+    except duckdb.Error as error:
+        raise WarehouseError(f"This is no SQL: {error}") from error
+    if len(statements) != 1:
+        raise WarehouseError(f"Exactly one statement is answered at a time; there are {len(statements)}.")
+    if statements[0].type not in READ_ONLY_KINDS:
+        raise WarehouseError(
+            f"Only SELECT, EXPLAIN and DESCRIBE are answered, not {statements[0].type.name}: "
+            "the warehouse is read-only."
+        )
+    with open_snapshot(folder) as snapshot:
+        cursor = snapshot.cursor()
+        cursor.execute("SET enable_external_access = false")
+        cursor.execute("SET lock_configuration = true")
+        try:
+            reader = cursor.execute(statements[0].query).to_arrow_reader(limit)
+            batches, rows = [], 0
+            for batch in reader:
+                batches.append(batch.slice(0, limit - rows))
+                rows += batches[-1].num_rows
+                if rows >= limit:
+                    break
+            table = pa.Table.from_batches(batches, schema=reader.schema)
+        except duckdb.Error as error:
+            raise WarehouseError(str(error)) from error
+    return pl.DataFrame(pl.from_arrow(table))
+
+
+def start_stage(folder: Path, origin: Path | None) -> Path:
+    """Make the private stage file: a copy of `origin`, or nothing yet. What an earlier build left is removed."""
+    clear_stage(folder)
+    stage = stage_path(folder)
+    stage.parent.mkdir(parents=True, exist_ok=True)
+    if origin is not None:
+        shutil.copyfile(origin, stage)
+    return stage
+
+
+def clear_stage(folder: Path) -> None:
+    """Remove the stage with everything in it, if there is one."""
+    shutil.rmtree(stage_path(folder).parent, ignore_errors=True)
+
+
+def publish(folder: Path, build_id: str) -> Path:
+    """Give the finished, closed stage file its name and let readers see it, at once or not at all.
+
+    Raises WarehouseError when a snapshot of that name exists: names are never reused.
+    """
+    target = snapshot_path(folder, build_id)
+    if target.exists():
+        raise WarehouseError(f"{target} exists already; a build never replaces a snapshot.")
+    stage = stage_path(folder)
+    _sync(stage)
+    stage.rename(target)
+    pointer = warehouse_folder(folder) / "current"
+    partial = pointer.with_name(".current.partial")
+    partial.write_text(target.name + "\n", encoding="utf-8")
+    _sync(partial)
+    partial.replace(pointer)
+    _sync(pointer.parent)
+    return target
+
+
+def prune(folder: Path, keep: int = KEPT_SNAPSHOTS) -> list[Path]:
+    """Delete all but the newest `keep` snapshots, and those that were named but never pointed at."""
+    newest = current(folder)
+    snapshots = sorted(
+        warehouse_folder(folder).glob("warehouse-*.duckdb"), key=lambda path: path.stat().st_mtime_ns
+    )
+    orphans = [path for path in snapshots if newest and path.stat().st_mtime_ns > newest.stat().st_mtime_ns]
+    older = [path for path in snapshots if path not in orphans and path != newest]
+    doomed = orphans + older[: max(len(older) - (keep - 1), 0)]
+    for path in doomed:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    return doomed
+
+
+def quoted(text: str) -> str:
+    """A SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
