@@ -1,4 +1,4 @@
-{#- Schemas are named as written (staging, intermediate, marts), without the target's name before them. -#}
+{# Schemas carry their own name, without the target's prefix: staging, intermediate, marts. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ (custom_schema_name or target.schema) | trim }}
+  {{ (custom_schema_name or target.schema) | trim }}
 {%- endmacro %}
