@@ -1,0 +1,989 @@
+"""The tables of the billing engine: one set for SQLite and PostgreSQL.
+
+Columns follow a few rules. Money is BIGINT in minor units and ends `_minor`. Unit prices and quantities
+are a BIGINT mantissa and its scale (0.000125 is 125 at scale 6). `_on`, `_start`, `_end` are dates,
+periods half-open. `_at` is a UTC instant. Ids are text made by the store's generator, except those a
+caller brings (customers, plans, meters …). Every row has `recorded_at`, when the engine learned it.
+Rows that may still change also have `changed_at`, moved by each write, which a reader of changes
+follows. All other tables only grow.
+
+References are declared where rows are few. The tables that grow with billing (line_items, tax_lines,
+journal_lines, payment_attempts, usage_events, outbox) leave them out: both sides are written by one
+function in one transaction, and a foreign key there costs more than the row itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant: TIMESTAMPTZ in PostgreSQL, sortable text of fixed width in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone; instants are aware")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _id(name: str, references: str | None = None, *, optional: bool = False) -> Column[str]:
+    """A text column that refers to a row elsewhere, with a foreign key when `references` names its column."""
+    if references is None:
+        return Column(name, String, nullable=optional)
+    return Column(name, String, ForeignKey(references), nullable=optional)
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, String, primary_key=True)
+
+
+def _text(name: str, *, optional: bool = False, default: str | None = None) -> Column[str]:
+    return Column(name, String, nullable=optional, server_default=default)
+
+
+def _long(name: str, *, optional: bool = False, default: int | None = None) -> Column[int]:
+    return Column(
+        name, BigInteger, nullable=optional, server_default=None if default is None else text(str(default))
+    )
+
+
+def _count(name: str, *, optional: bool = False, default: int | None = None) -> Column[int]:
+    return Column(
+        name, Integer, nullable=optional, server_default=None if default is None else text(str(default))
+    )
+
+
+def _flag(name: str, *, default: bool = False) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=text("true" if default else "false"))
+
+
+def _day(name: str, *, optional: bool = False, key: bool = False) -> Column[Any]:
+    return Column(name, Date, primary_key=key, nullable=optional)
+
+
+def _at(name: str, *, optional: bool = False) -> Column[datetime]:
+    return Column(name, Instant, nullable=optional)
+
+
+def _recorded() -> Column[datetime]:
+    return Column("recorded_at", Instant, nullable=False)
+
+
+def _changed() -> Column[datetime]:
+    return Column("changed_at", Instant, nullable=False, index=True)
+
+
+# --- who sells ---
+
+currencies = Table("currencies", metadata, _key("code"), _count("exponent"), _recorded())
+
+legal_entities = Table(
+    "legal_entities",
+    metadata,
+    _key("entity_id"),
+    _text("name"),
+    _text("country"),
+    _text("tax_number", optional=True),
+    _recorded(),
+    _changed(),
+)
+
+# Numbers are taken in the transaction that issues, so they have no gaps. `entity_id` is '' for the
+# engine's own counters.
+number_sequences = Table(
+    "number_sequences",
+    metadata,
+    _key("entity_id"),
+    _key("kind"),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    _long("next_number"),
+    _recorded(),
+    _changed(),
+)
+
+# --- who pays ---
+
+payment_terms = Table(
+    "payment_terms",
+    metadata,
+    _key("terms_id"),
+    _count("net_days"),
+    _flag("end_of_month"),
+    _long("discount_ppm", default=0),
+    _count("discount_days", default=0),
+    _recorded(),
+)
+
+# `root_id` is the root of the customer's tree, `bill_to_id` who owes. `collection`: automatic (charged
+# when due) or terms (the customer pays by transfer). `tax_number_confirmed_on` null: the number is not
+# (yet) known to be valid. `next_bill_on` null: nothing to bill until a fact changes. `parked_at` set:
+# left aside by bill runs, with its error.
+customers = Table(
+    "customers",
+    metadata,
+    _key("customer_id"),
+    _text("name"),
+    _flag("is_test"),
+    _day("created_on"),
+    _id("parent_id", "customers.customer_id", optional=True),
+    _id("root_id", "customers.customer_id"),
+    _id("bill_to_id", "customers.customer_id"),
+    _id("entity_id", "legal_entities.entity_id"),
+    _id("currency", "currencies.code"),
+    _text("time_zone", default="UTC"),
+    _text("locale", default="en"),
+    _text("country"),
+    _text("tax_number", optional=True),
+    _day("tax_number_confirmed_on", optional=True),
+    _text("group_id", optional=True),
+    _id("terms_id", "payment_terms.terms_id", optional=True),
+    _text("collection", default="automatic"),
+    _text("policy_name", default="default"),
+    _long("credit_limit_minor", optional=True),
+    _flag("hold"),
+    _day("next_bill_on", optional=True),
+    _at("parked_at", optional=True),
+    _text("parked_code", optional=True),
+    _text("parked_detail", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index(
+    "ix_customers_next_bill_on",
+    customers.c.next_bill_on,
+    postgresql_where=customers.c.parked_at.is_(None),
+    sqlite_where=customers.c.parked_at.is_(None),
+)
+Index("ix_customers_root_id", customers.c.root_id)
+
+# `revision` counts the changes of one day, so a second change on a day is a row of its own; the last one
+# holds.
+customer_versions = Table(
+    "customer_versions",
+    metadata,
+    Column("customer_id", String, ForeignKey("customers.customer_id"), primary_key=True),
+    _day("valid_from", key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False, server_default=text("0")),
+    _text("name"),
+    _text("country"),
+    _text("parent_id", optional=True),
+    _text("group_id", optional=True),
+    _recorded(),
+)
+
+# --- what is sold ---
+
+products = Table(
+    "products", metadata, _key("product_id"), _text("name"), _text("tax_code"), _text("category"), _recorded()
+)
+
+# `aggregation`: sum, count, max, latest. `scale`: decimals of the quantities this meter counts, 0 to 12.
+meters = Table(
+    "meters",
+    metadata,
+    _key("meter_id"),
+    _text("name"),
+    _text("aggregation"),
+    _count("scale"),
+    _text("unit"),
+    _flag("is_recurring"),
+    _recorded(),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    _key("plan_id"),
+    _id("product_id", "products.product_id"),
+    _text("name"),
+    _text("tier", optional=True),
+    _flag("is_add_on"),
+    _recorded(),
+    _changed(),
+)
+
+# `interval` is an ISO duration of one unit: P1M, P3M, P1Y, P2W, P30D. A published version never changes.
+plan_versions = Table(
+    "plan_versions",
+    metadata,
+    Column("plan_id", String, ForeignKey("plans.plan_id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _text("interval"),
+    _flag("in_advance", default=True),
+    _recorded(),
+)
+
+# `kind`: fee (once per item), seat (per unit of the item's quantity), usage (per unit of its meter, in
+# arrears).
+components = Table(
+    "components",
+    metadata,
+    _key("component_id"),
+    _text("plan_id"),
+    _count("plan_version"),
+    _count("position"),
+    _text("name"),
+    _text("kind"),
+    _id("meter_id", "meters.meter_id", optional=True),
+    _long("bundle_share_ppm", optional=True),
+    _recorded(),
+    ForeignKeyConstraint(["plan_id", "plan_version"], ["plan_versions.plan_id", "plan_versions.version"]),
+    UniqueConstraint("plan_id", "plan_version", "position"),
+    CheckConstraint("(kind = 'usage') = (meter_id is not null)", name="meter_of_usage"),
+)
+
+# `level`: contract, customer, group or list; `owner_id` the contract, customer or group, null for a
+# general list.
+price_lists = Table(
+    "price_lists",
+    metadata,
+    _key("list_id"),
+    _text("name"),
+    _text("level"),
+    _text("owner_id", optional=True),
+    _id("currency", "currencies.code"),
+    _day("valid_start"),
+    _day("valid_end", optional=True),
+    _recorded(),
+)
+Index("ix_price_lists_owner_id", price_lists.c.owner_id)
+
+# `model`: flat, per_unit, graduated, volume, package. `price_mantissa` (at `price_scale`, major units of
+# the list's currency) is null for tiered models. `package_size` and `free_units` are whole units;
+# `partial_package`: up, down.
+prices = Table(
+    "prices",
+    metadata,
+    _key("price_id"),
+    _id("list_id", "price_lists.list_id"),
+    _id("component_id", "components.component_id"),
+    _text("model"),
+    _id("currency", "currencies.code"),
+    _long("price_mantissa", optional=True),
+    _count("price_scale"),
+    _long("package_size", optional=True),
+    _long("free_units", default=0),
+    _text("partial_package", default="up"),
+    _long("minimum_spend_minor", optional=True),
+    _long("maximum_spend_minor", optional=True),
+    _recorded(),
+    UniqueConstraint("list_id", "component_id"),
+    CheckConstraint("price_mantissa >= 0", name="not_negative"),
+    CheckConstraint("price_scale between 0 and 12", name="scale"),
+)
+Index("ix_prices_component_id", prices.c.component_id)
+
+# `up_to` in whole units, inclusive, rising; only the last is null. Mantissas are at the price's scale.
+price_tiers = Table(
+    "price_tiers",
+    metadata,
+    Column("price_id", String, ForeignKey("prices.price_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _long("up_to", optional=True),
+    _long("unit_mantissa"),
+    _long("flat_mantissa", default=0),
+    _recorded(),
+)
+
+# --- agreements ---
+
+# The running term. `term` is the ISO duration a renewal adds. `notice_given_on`: the customer will not
+# renew.
+contracts = Table(
+    "contracts",
+    metadata,
+    _key("contract_id"),
+    _id("customer_id", "customers.customer_id"),
+    _day("term_start"),
+    _day("term_end"),
+    _text("term"),
+    _flag("auto_renew", default=True),
+    _count("notice_days", default=60),
+    _day("notice_given_on", optional=True),
+    _text("stock_rule", default="standing"),
+    _recorded(),
+    _changed(),
+    CheckConstraint("term_end > term_start", name="term"),
+)
+Index("ix_contracts_term_end", contracts.c.term_end)
+
+# Every term a contract has had, the running one included; with it the term of any past day can be told.
+contract_terms = Table(
+    "contract_terms",
+    metadata,
+    Column("contract_id", String, ForeignKey("contracts.contract_id"), primary_key=True),
+    _day("term_start", key=True),
+    _day("term_end"),
+    _recorded(),
+)
+
+# `status` is derived from the facts (core.subscription.status) and stored as of the last write or daily
+# turn. `cancel_requested_on`: the day the end was asked for; `ends_on`: the first day without service.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    _key("subscription_id"),
+    _id("contract_id", "contracts.contract_id", optional=True),
+    _id("sold_to", "customers.customer_id"),
+    _id("bill_to", "customers.customer_id"),
+    _id("ship_to", "customers.customer_id"),
+    _day("anchor_on"),
+    _day("starts_on"),
+    _day("billing_starts_on"),
+    _day("ends_on", optional=True),
+    _day("trial_ends_on", optional=True),
+    _text("status"),
+    _day("cancel_requested_on", optional=True),
+    _text("cancel_reason", optional=True),
+    _flag("was_in_dunning"),
+    _recorded(),
+    _changed(),
+)
+Index("ix_subscriptions_sold_to", subscriptions.c.sold_to)
+Index("ix_subscriptions_bill_to", subscriptions.c.bill_to)
+Index("ix_subscriptions_contract_id", subscriptions.c.contract_id)
+Index(
+    "ix_subscriptions_live",
+    subscriptions.c.status,
+    postgresql_where=text("status <> 'canceled'"),
+    sqlite_where=text("status <> 'canceled'"),
+)
+
+# One subscribed plan or add-on. `customer_id` is the subscription's sold_to, which never changes.
+items = Table(
+    "items",
+    metadata,
+    _key("item_id"),
+    _id("subscription_id", "subscriptions.subscription_id"),
+    _text("customer_id"),
+    _flag("is_add_on"),
+    _recorded(),
+)
+Index("ix_items_subscription_id", items.c.subscription_id)
+Index("ix_items_customer_id", items.c.customer_id)
+
+# Dated facts about an item. Live versions (superseded_at null) of an item never overlap; a gap is no
+# service. A version names one price list: the price of each component of its plan version is the row of
+# `prices` with that list_id and component_id. `price_id` is the price of the first fee or seat component
+# (else of the first component). `anchor_on`: the date this version's periods are counted from. `phase`:
+# trial or regular (billed). `pause`: null while running, else who paused: customer or overdue.
+# `discount_ids`: ids joined by commas, '' for none. `reason`: subscribe, trial_end, upgrade, downgrade,
+# interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, reactivate, end. A
+# superseded version says nothing any more; its time is told by those that follow.
+item_versions = Table(
+    "item_versions",
+    metadata,
+    _key("version_id"),
+    _id("item_id", "items.item_id"),
+    _day("effective_start"),
+    _day("effective_end", optional=True),
+    _text("plan_id"),
+    _count("plan_version"),
+    _text("list_id"),
+    _text("price_id"),
+    _long("quantity_mantissa"),
+    _count("quantity_scale", default=0),
+    _text("discount_ids", default=""),
+    _day("anchor_on"),
+    _text("phase"),
+    _text("pause", optional=True),
+    _text("reason"),
+    _long("recurring_minor"),
+    _long("committed_minimum_minor", default=0),
+    _at("superseded_at", optional=True),
+    _recorded(),
+    _changed(),
+    CheckConstraint("effective_end > effective_start", name="period"),
+    CheckConstraint("quantity_mantissa >= 0", name="quantity"),
+)
+Index(
+    "ix_item_versions_live",
+    item_versions.c.item_id,
+    item_versions.c.effective_start,
+    postgresql_where=item_versions.c.superseded_at.is_(None),
+    sqlite_where=item_versions.c.superseded_at.is_(None),
+)
+
+SETTINGS = (
+    "day_count",
+    "change_day",
+    "cancel_day",
+    "rounding",
+    "part_rounding",
+    "credit_rounding",
+    "true_up_rounding",
+    "month_end",
+    "interval_anchor",
+    "trial_anchor",
+    "trial_usage",
+    "upgrade_when",
+    "downgrade_when",
+    "seat_decrease",
+    "backdated_start",
+    "usage_on_change",
+    "end_day_usage",
+    "late_usage",
+    "grace_days",
+    "horizon_months",
+    "progressive_display",
+    "credit_document",
+    "zero_invoice",
+    "discount_order",
+    "tax_scope",
+    "tax_base",
+    "tax_point",
+    "on_cancel",
+    "credit_target",
+    "suspension_billing",
+    "term_end",
+    "percentage_free",
+    "flat_fee_on_zero",
+    "pool_effect",
+    "order_multiple",
+    "campaign_gap",
+)
+NUMBER_SETTINGS = ("grace_days", "horizon_months")
+
+# One column a setting (docs/billing.md lists values and defaults). The version with the latest valid_from
+# holds.
+policies = Table(
+    "policies",
+    metadata,
+    _key("name"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _day("valid_from"),
+    *(_count(setting) if setting in NUMBER_SETTINGS else _text(setting) for setting in SETTINGS),
+    _recorded(),
+)
+
+# --- usage ---
+
+# `occurred_on` is the day in the customer's zone, so that usage is summed by day in the database.
+# `value_mantissa` is at the meter's scale. `seq` is the order of arrival.
+usage_events = Table(
+    "usage_events",
+    metadata,
+    _key("source"),
+    _key("event_id"),
+    _text("customer_id"),
+    _text("item_id"),
+    _text("meter_id"),
+    _at("occurred_at"),
+    _day("occurred_on"),
+    _long("value_mantissa"),
+    _text("operation", optional=True),
+    _text("dimension", optional=True),
+    _text("payload_hash"),
+    _text("unbilled_reason", optional=True),
+    _long("seq"),
+    _recorded(),
+)
+Index(
+    "ix_usage_events_item_id_meter_id",
+    usage_events.c.item_id,
+    usage_events.c.meter_id,
+    usage_events.c.occurred_at,
+)
+Index("ix_usage_events_recorded_at", usage_events.c.recorded_at)
+
+usage_snapshots = Table(
+    "usage_snapshots",
+    metadata,
+    _key("item_id"),
+    _key("component_id"),
+    _day("service_start", key=True),
+    _day("service_end", key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    _long("quantity_mantissa"),
+    _count("quantity_scale"),
+    _long("last_event_seq"),
+    _recorded(),
+)
+
+# --- billing ---
+
+# `mode`: bill or preview. `state`: running, done, failed.
+billing_runs = Table(
+    "billing_runs",
+    metadata,
+    _key("run_id"),
+    _day("up_to"),
+    _text("mode"),
+    _text("state"),
+    _at("started_at"),
+    _at("finished_at", optional=True),
+    _recorded(),
+    _changed(),
+)
+
+billing_chunks = Table(
+    "billing_chunks",
+    metadata,
+    Column("run_id", String, ForeignKey("billing_runs.run_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _text("first_root_id"),
+    _text("last_root_id"),
+    _text("state"),
+    _count("customers", default=0),
+    _count("parked", default=0),
+    _count("invoices", default=0),
+    _count("lines", default=0),
+    _recorded(),
+    _changed(),
+)
+
+# `state`: draft, open, paid, void, uncollectible. `collection`: automatic or terms, taken from the
+# customer at issue. What is still owed = total_minor less the applications. `number` is null while draft.
+invoices = Table(
+    "invoices",
+    metadata,
+    _key("invoice_id"),
+    _text("number", optional=True),
+    _id("entity_id", "legal_entities.entity_id"),
+    _id("customer_id", "customers.customer_id"),
+    _id("currency", "currencies.code"),
+    _text("terms_id", optional=True),
+    _text("method_id", optional=True),
+    _text("collection", default="automatic"),
+    _text("state"),
+    _day("issued_on", optional=True),
+    _day("due_on", optional=True),
+    _long("net_minor"),
+    _long("tax_minor"),
+    _long("total_minor"),
+    _day("paid_on", optional=True),
+    _day("voided_on", optional=True),
+    _day("written_off_on", optional=True),
+    _long("written_off_minor", default=0),
+    _at("frozen_at", optional=True),
+    _text("replaces_id", optional=True),
+    _text("run_id", optional=True),
+    _recorded(),
+    _changed(),
+    UniqueConstraint("entity_id", "number"),
+)
+Index("ix_invoices_state_due_on", invoices.c.state, invoices.c.due_on)
+Index("ix_invoices_customer_id", invoices.c.customer_id)
+
+# `kind`: recurring, usage, true_up, rebate, one_time. `entry`: charge or credit; a credit has negative
+# amounts. The seven columns of the unique key are the obligation. `terms_id` is the hash of the terms the
+# line was priced on (not payment terms). `currency` is the invoice's. Amounts: net = gross - discount.
+line_items = Table(
+    "line_items",
+    metadata,
+    _key("line_id"),
+    _text("invoice_id"),
+    _text("customer_id"),
+    _text("item_id", optional=True),
+    _text("component_id", optional=True),
+    _text("kind"),
+    _text("entry"),
+    _day("service_start"),
+    _day("service_end"),
+    _count("revision", default=0),
+    _day("reference_start"),
+    _day("reference_end"),
+    _text("terms_id"),
+    _text("price_id", optional=True),
+    _long("quantity_mantissa"),
+    _count("quantity_scale", default=0),
+    _long("factor_num", default=1),
+    _long("factor_den", default=1),
+    _text("currency"),
+    _long("gross_minor"),
+    _long("discount_minor", default=0),
+    _long("net_minor"),
+    _long("tax_minor"),
+    _text("tax_code", optional=True),
+    _text("tax_category", optional=True),
+    _long("tax_rate_ppm", default=0),
+    _text("policy_name"),
+    _count("policy_version"),
+    _text("reverses_line_id", optional=True),
+    _text("description", default=""),
+    Column("explanation", Text),
+    _recorded(),
+    Index(
+        "uq_line_items_obligation",
+        "item_id",
+        "component_id",
+        "kind",
+        "entry",
+        "service_start",
+        "service_end",
+        "revision",
+        unique=True,
+    ),
+    CheckConstraint("net_minor = gross_minor - discount_minor", name="net"),
+)
+Index("ix_line_items_item_id_service_end", line_items.c.item_id, line_items.c.service_end)
+Index("ix_line_items_invoice_id", line_items.c.invoice_id)
+
+credit_notes = Table(
+    "credit_notes",
+    metadata,
+    _key("note_id"),
+    _text("number", optional=True),
+    _id("entity_id", "legal_entities.entity_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("invoice_id", optional=True),
+    _id("currency", "currencies.code"),
+    _text("reason"),
+    _day("issued_on"),
+    _long("net_minor"),
+    _long("tax_minor"),
+    _long("total_minor"),
+    _text("run_id", optional=True),
+    _recorded(),
+    UniqueConstraint("entity_id", "number"),
+)
+Index("ix_credit_notes_customer_id", credit_notes.c.customer_id)
+
+# Positive sizes. `line_id` is the invoice line that is credited.
+credit_note_lines = Table(
+    "credit_note_lines",
+    metadata,
+    Column("note_id", String, ForeignKey("credit_notes.note_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _text("line_id"),
+    _day("service_start"),
+    _day("service_end"),
+    _long("net_minor"),
+    _long("tax_minor"),
+    _recorded(),
+)
+Index("ix_credit_note_lines_line_id", credit_note_lines.c.line_id)
+
+# Exactly one of `discount_ppm` and `amount_minor` (with `currency`). `times`: null = forever. `scope`:
+# item, document.
+discounts = Table(
+    "discounts",
+    metadata,
+    _key("discount_id"),
+    _text("name"),
+    _text("scope"),
+    _long("discount_ppm", optional=True),
+    _long("amount_minor", optional=True),
+    _text("currency", optional=True),
+    _count("times", optional=True),
+    _day("valid_start"),
+    _day("valid_end", optional=True),
+    _recorded(),
+)
+
+discount_uses = Table(
+    "discount_uses",
+    metadata,
+    _key("discount_id"),
+    _key("line_id"),
+    _long("amount_minor"),
+    _recorded(),
+)
+
+# `category`: standard, reduced, zero.
+tax_rates = Table(
+    "tax_rates",
+    metadata,
+    _key("country"),
+    _key("tax_code"),
+    _key("category"),
+    _day("valid_from", key=True),
+    _long("tax_rate_ppm"),
+    _recorded(),
+)
+
+# `category`: standard, reduced, zero, reverse_charge, export, outside_scope.
+tax_lines = Table(
+    "tax_lines",
+    metadata,
+    _key("line_id"),
+    _key("tax_code"),
+    _text("category"),
+    _text("country"),
+    _long("tax_rate_ppm"),
+    _long("base_minor"),
+    _long("tax_minor"),
+    _recorded(),
+)
+
+# --- money in ---
+
+# `kind`: card, direct_debit. One default a customer: the one valid now with is_default.
+payment_methods = Table(
+    "payment_methods",
+    metadata,
+    _key("method_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("kind"),
+    _text("gateway_ref"),
+    _day("expires_on", optional=True),
+    _flag("is_default", default=True),
+    _day("valid_from"),
+    _day("valid_to", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
+
+# `state`: pending (an attempt is due or its outcome unknown), failed (waits for a retry or a new method),
+# captured, canceled (no further attempts). `attempt`: the last number used. `next_attempt_at`: when the
+# next one is due, null for none. `received_on`: the day it was captured. `fee_minor`: what the gateway
+# keeps.
+payments = Table(
+    "payments",
+    metadata,
+    _key("payment_id"),
+    _id("customer_id", "customers.customer_id"),
+    _id("invoice_id", "invoices.invoice_id", optional=True),
+    _id("currency", "currencies.code"),
+    _long("amount_minor"),
+    _long("fee_minor", default=0),
+    _text("method_id", optional=True),
+    _text("gateway_ref", optional=True),
+    _text("state"),
+    _count("attempt", default=0),
+    _at("next_attempt_at", optional=True),
+    _text("case_id", optional=True),
+    _day("created_on"),
+    _day("received_on", optional=True),
+    _recorded(),
+    _changed(),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index(
+    "ix_payments_next_attempt_at",
+    payments.c.next_attempt_at,
+    postgresql_where=payments.c.next_attempt_at.is_not(None),
+    sqlite_where=payments.c.next_attempt_at.is_not(None),
+)
+Index("ix_payments_invoice_id", payments.c.invoice_id)
+Index("ix_payments_customer_id", payments.c.customer_id)
+
+# `outcome`: captured, declined, unknown. `decline_class`: soft, hard, customer_action, technical. A
+# technical failure or an unknown outcome is tried again under the same number and key: `tries` counts,
+# and the row keeps the last answer.
+payment_attempts = Table(
+    "payment_attempts",
+    metadata,
+    _key("payment_id"),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    _text("method_id", optional=True),
+    _text("outcome"),
+    _text("decline_class", optional=True),
+    _text("decline_code", optional=True),
+    _count("tries", default=1),
+    _at("attempted_at"),
+    _day("attempted_on"),
+    _recorded(),
+    _changed(),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    _key("refund_id"),
+    _id("payment_id", "payments.payment_id"),
+    _long("amount_minor"),
+    _text("gateway_ref", optional=True),
+    _text("state"),
+    _day("refunded_on"),
+    _recorded(),
+    _changed(),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    _key("dispute_id"),
+    _id("payment_id", "payments.payment_id"),
+    _long("amount_minor"),
+    _day("opened_on"),
+    _day("closed_on", optional=True),
+    _text("outcome", optional=True),
+    _recorded(),
+    _changed(),
+)
+
+# `source_kind`: payment, credit_note, wallet.
+applications = Table(
+    "applications",
+    metadata,
+    _key("application_id"),
+    _text("source_kind"),
+    _text("source_id"),
+    _text("invoice_id"),
+    _long("amount_minor"),
+    _day("applied_on"),
+    _recorded(),
+)
+Index("ix_applications_invoice_id", applications.c.invoice_id)
+Index("ix_applications_source_id", applications.c.source_id)
+
+# `track`: card (retries) or terms (reminders). `closed_as`: recovered, canceled_for_payment,
+# canceled_by_customer, written_off, disputed. The `recovered_` columns say what brought the money back:
+# attempt, days since opening, amount.
+dunning_cases = Table(
+    "dunning_cases",
+    metadata,
+    _key("case_id"),
+    _id("customer_id", "customers.customer_id"),
+    _id("currency", "currencies.code"),
+    _text("track"),
+    _day("opened_on"),
+    _day("deadline_on"),
+    _day("closed_on", optional=True),
+    _text("closed_as", optional=True),
+    _count("recovered_attempt", optional=True),
+    _count("recovered_days", optional=True),
+    _long("recovered_minor", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index(
+    "uq_dunning_cases_open",
+    dunning_cases.c.customer_id,
+    dunning_cases.c.currency,
+    dunning_cases.c.track,
+    unique=True,
+    postgresql_where=dunning_cases.c.closed_on.is_(None),
+    sqlite_where=dunning_cases.c.closed_on.is_(None),
+)
+
+# Steps are written when they become known; `done_at` null: still ahead. `outcome`: captured, declined,
+# unknown, skipped (the case ended before).
+dunning_steps = Table(
+    "dunning_steps",
+    metadata,
+    Column("case_id", String, ForeignKey("dunning_cases.case_id"), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _day("due_on"),
+    _at("done_at", optional=True),
+    _text("outcome", optional=True),
+    _recorded(),
+    _changed(),
+)
+
+# --- books ---
+
+# One entry per document and event. `source_kind`: invoice, credit_note, payment, application, refund …
+journal_entries = Table(
+    "journal_entries",
+    metadata,
+    _key("entry_id"),
+    _text("entity_id"),
+    _text("source_kind"),
+    _text("source_id"),
+    _text("event"),
+    _day("posted_on"),
+    _recorded(),
+    Index("uq_journal_entries_source", "source_id", "source_kind", "event", unique=True),
+)
+
+# Each entry balances per currency. One of debit and credit is 0, neither is negative.
+journal_lines = Table(
+    "journal_lines",
+    metadata,
+    _key("entry_id"),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _text("account"),
+    _text("customer_id", optional=True),
+    _text("invoice_id", optional=True),
+    _text("currency"),
+    _long("debit_minor"),
+    _long("credit_minor"),
+    _recorded(),
+)
+
+# `month` is its first day. Posting into a month with locked_at is refused.
+accounting_periods = Table(
+    "accounting_periods",
+    metadata,
+    Column("entity_id", String, ForeignKey("legal_entities.entity_id"), primary_key=True),
+    _day("month", key=True),
+    _at("locked_at", optional=True),
+    _recorded(),
+    _changed(),
+)
+
+# --- messages and refusals ---
+
+# One row per change, in its transaction. `subject_id` is what changed; `payload` a JSON object as text.
+outbox = Table(
+    "outbox",
+    metadata,
+    _key("message_id"),
+    _text("topic"),
+    _text("subject_id"),
+    Column("payload", Text, nullable=False),
+    _at("sent_at", optional=True),
+    _recorded(),
+)
+Index(
+    "ix_outbox_unsent",
+    outbox.c.message_id,
+    postgresql_where=outbox.c.sent_at.is_(None),
+    sqlite_where=outbox.c.sent_at.is_(None),
+)
+
+rejected_inputs = Table(
+    "rejected_inputs",
+    metadata,
+    _key("reject_id"),
+    _text("source"),
+    _text("code"),
+    Column("detail", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    _recorded(),
+)
+
+command_keys = Table(
+    "command_keys",
+    metadata,
+    _key("caller"),
+    _key("key"),
+    _text("request_hash"),
+    Column("response", Text, nullable=False),
+    _recorded(),
+)
