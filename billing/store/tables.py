@@ -9,10 +9,12 @@ follows. All other tables only grow.
 
 References are declared where rows are few. The tables that grow with billing (line_items, tax_lines,
 journal_lines, payment_attempts, usage_events, outbox) leave them out: both sides are written by one
-function in one transaction, and a foreign key there costs more than the row itself."""
+function in one transaction, and a foreign key there costs more than the row itself.
+"""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +38,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.types import TypeDecorator
+
+from billing.core.policy import Policy
 
 metadata = MetaData(
     naming_convention={
@@ -445,46 +449,6 @@ Index(
     sqlite_where=item_versions.c.superseded_at.is_(None),
 )
 
-SETTINGS = (
-    "day_count",
-    "change_day",
-    "cancel_day",
-    "rounding",
-    "part_rounding",
-    "credit_rounding",
-    "true_up_rounding",
-    "month_end",
-    "interval_anchor",
-    "trial_anchor",
-    "trial_usage",
-    "upgrade_when",
-    "downgrade_when",
-    "seat_decrease",
-    "backdated_start",
-    "usage_on_change",
-    "end_day_usage",
-    "late_usage",
-    "grace_days",
-    "horizon_months",
-    "progressive_display",
-    "credit_document",
-    "zero_invoice",
-    "discount_order",
-    "tax_scope",
-    "tax_base",
-    "tax_point",
-    "on_cancel",
-    "credit_target",
-    "suspension_billing",
-    "term_end",
-    "percentage_free",
-    "flat_fee_on_zero",
-    "pool_effect",
-    "order_multiple",
-    "campaign_gap",
-)
-NUMBER_SETTINGS = ("grace_days", "horizon_months")
-
 # One column a setting (docs/billing.md lists values and defaults). The version with the latest valid_from
 # holds.
 policies = Table(
@@ -493,7 +457,10 @@ policies = Table(
     _key("name"),
     Column("version", Integer, primary_key=True, autoincrement=False),
     _day("valid_from"),
-    *(_count(setting) if setting in NUMBER_SETTINGS else _text(setting) for setting in SETTINGS),
+    *(
+        _count(setting.name) if isinstance(setting.default, int) else _text(setting.name)
+        for setting in fields(Policy)
+    ),
     _recorded(),
 )
 

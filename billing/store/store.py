@@ -1,0 +1,447 @@
+"""The only code that holds a database connection.
+
+A `Store` is one connection to SQLite or PostgreSQL. It reads frames and rows, writes rows in bulk, joins
+nested transactions into the outermost, hands out ids and numbers, and brings the schema up to date. It
+knows tables, not rules. A store belongs to one thread; a second worker opens a second store.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, cast
+
+import polars as pl
+from sqlalchemy import Boolean, Date, Executable, Integer, Select, Table, create_engine, event, make_url
+from sqlalchemy.engine import URL, Connection, CursorResult, Engine
+from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.types import TypeEngine
+
+from billing.core.money import CURRENCY_EXPONENTS, BillingError
+from billing.store import tables
+from billing.store.tables import Instant
+
+Row = dict[str, Any]
+Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
+
+_KNOWN_SINCE_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class IdGenerator:
+    """Ids that sort in the order they were made: prefix, epoch, counter, four digits drawn from a seed.
+
+    The same seed gives the same ids. An epoch separates the ids of different openings of one database: a
+    store that is given no generator takes the next epoch from the database. Epoch 0 belongs to callers with
+    a seed, who use it once per database.
+    """
+
+    def __init__(self, seed: int, epoch: int = 0) -> None:
+        self._random = random.Random(seed)
+        self._epoch = epoch
+        self._count = 0
+
+    def new_id(self, prefix: str) -> str:
+        """The next id, such as `inv_0000000000012ab3f`."""
+        self._count += 1
+        return f"{prefix}_{self._epoch:04x}{self._count:09x}{self._random.getrandbits(16):04x}"
+
+
+def open_store(url: str, ids: IdGenerator | None = None) -> Store:
+    """Open a database by URL: `sqlite:///billing.db`, `sqlite://` (in memory), `postgresql://…`.
+
+    The schema is not touched: call `migrate`. `ids` makes a run repeatable; without it ids are unique across
+    all openings of this database.
+    """
+    address = make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+psycopg")
+    return Store(_engine(address), ids)
+
+
+def _engine(address: URL) -> Engine:
+    """An engine in driver autocommit: the store writes BEGIN and COMMIT itself, so a read takes no lock."""
+    if address.get_backend_name() != "sqlite":
+        return create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    in_memory = address.database in (None, "", ":memory:")
+    engine = create_engine(
+        address,
+        isolation_level="AUTOCOMMIT",
+        poolclass=StaticPool if in_memory else NullPool,
+        connect_args={"timeout": 60, "cached_statements": 512, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "cache_size=-65536",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+class Store:
+    """One connection, its transaction, its ids. Open it with `open_store`."""
+
+    def __init__(self, engine: Engine, ids: IdGenerator | None) -> None:
+        self._engine = engine
+        self._connection: Connection = engine.connect()
+        self._ids = ids
+        self._is_epoch_open = False
+        self._depth = 0
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        """Give the connection back; an open transaction is rolled back."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    # --- schema ---
+
+    def migrate(self) -> None:
+        """Bring the schema to its newest version and fill the table of currencies."""
+        from billing.store.migrations import upgrade
+
+        upgrade(self._connection, self.transaction)
+        known = set(self.frame(tables.currencies.select())["code"])
+        self.insert(
+            tables.currencies,
+            [
+                {"code": code, "exponent": exponent, "recorded_at": _KNOWN_SINCE_EVER}
+                for code, exponent in CURRENCY_EXPONENTS.items()
+                if code not in known
+            ],
+        )
+
+    # --- transactions ---
+
+    @contextmanager
+    def transaction(self, *, savepoint: bool = False) -> Iterator[None]:
+        """All or nothing. An inner transaction joins the outer one, which alone commits or rolls back.
+
+        With `savepoint` an inner transaction that fails is undone by itself, so that a caller who catches the
+        error can go on with the outer one. On SQLite the outermost takes the write lock at once.
+        """
+        depth = self._depth
+        if depth and not savepoint:
+            yield
+            return
+        begin, commit, rollback = (
+            (f"SAVEPOINT s{depth}", f"RELEASE s{depth}", f"ROLLBACK TO s{depth}")
+            if depth
+            else ("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN", "COMMIT", "ROLLBACK")
+        )
+        self._run(begin)
+        self._depth = depth + 1
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                self._run(rollback)
+            if self._is_epoch_open:
+                self._ids, self._is_epoch_open = None, False
+            raise
+        else:
+            self._run(commit)
+            self._is_epoch_open = self._is_epoch_open and depth > 0
+        finally:
+            self._depth = depth
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._depth > 0
+
+    def _run(self, sql: str) -> None:
+        cursor = self._cursor()
+        try:
+            cursor.execute(sql)
+        finally:
+            cursor.close()
+
+    def _cursor(self) -> Any:
+        return cast(Any, self._connection.connection.driver_connection).cursor()
+
+    # --- reading ---
+
+    def frame(self, statement: Select[Any]) -> pl.DataFrame:
+        """The rows of a select as a frame, typed by the selected columns, also when empty."""
+        result = self._connection.execute(statement)
+        cursor = cast("CursorResult[Any]", result).cursor
+        assert cursor is not None
+        rows = cursor.fetchall()
+        result.close()
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(statement.selected_columns)
+        return pl.DataFrame(
+            [
+                self._series(column.key or f"column_{position}", column.type, values)
+                for position, (column, values) in enumerate(
+                    zip(statement.selected_columns, columns, strict=True)
+                )
+            ]
+        )
+
+    def _series(self, name: str, kind: TypeEngine[Any], values: Sequence[Any]) -> pl.Series:
+        """Driver values as a typed column. SQLite gives dates and instants as text, booleans as numbers."""
+        dtype = _polars_type(kind)
+        if self.is_sqlite:
+            if dtype == pl.Date:
+                return pl.Series(name, values, dtype=pl.String).str.to_date("%Y-%m-%d")
+            if dtype == pl.Datetime:
+                text = pl.Series(name, values, dtype=pl.String)
+                return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", time_zone="UTC")
+            if dtype == pl.Boolean:
+                return pl.Series(name, values, dtype=pl.Int64).cast(pl.Boolean)
+        if dtype == pl.Int64 and any(isinstance(value, Decimal) for value in values):
+            values = [None if value is None else int(value) for value in values]
+        return pl.Series(name, values, dtype=dtype)
+
+    def rows(self, statement: Select[Any]) -> list[Row]:
+        """The rows of a select as dictionaries, for the few."""
+        return [dict(row) for row in self._connection.execute(statement).mappings()]
+
+    def row(self, statement: Select[Any]) -> Row | None:
+        """The first row of a select, or None."""
+        found = self._connection.execute(statement).mappings().first()
+        return None if found is None else dict(found)
+
+    def execute(self, statement: Executable) -> int:
+        """Run an insert, update or delete statement; the number of rows it touched."""
+        return cast("CursorResult[Any]", self._connection.execute(statement)).rowcount
+
+    # --- writing ---
+
+    def insert(self, table: Table, rows: Rows, at: datetime | None = None) -> None:
+        """Add rows: a frame, or dictionaries (of like keys; a key missing from some is null there).
+
+        `at` fills `recorded_at` and `changed_at` where the rows do not bring them. Columns nobody gives take
+        their default. PostgreSQL takes frames by COPY.
+        """
+        if len(rows) == 0:
+            return
+        if isinstance(rows, pl.DataFrame):
+            self._insert_frame(table, _stamped_frame(table, rows, at))
+            return
+        names = _names(table, rows, at)
+        values = _values(table, names, rows, at, self.is_sqlite)
+        with self.transaction():
+            self._execute_many(_insert_sql(table, names, self.is_sqlite), values)
+
+    def _insert_frame(self, table: Table, frame: pl.DataFrame) -> None:
+        unknown = set(frame.columns) - set(table.c.keys())
+        if unknown:
+            raise KeyError(f"{table.name} has no column {', '.join(sorted(unknown))}")
+        with self.transaction():
+            if self.is_sqlite:
+                sql = _insert_sql(table, tuple(frame.columns), True)
+                for part in frame.iter_slices(50_000):
+                    self._execute_many(sql, _sqlite_rows(part))
+                return
+            names = ", ".join(f'"{name}"' for name in frame.columns)
+            cursor = self._cursor()
+            with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT csv)") as copy:
+                for part in frame.iter_slices(50_000):
+                    copy.write(_csv(part))
+            cursor.close()
+
+    def update(
+        self, table: Table, rows: Rows, at: datetime | None = None, *, key: Sequence[str] | None = None
+    ) -> None:
+        """Write the columns the rows bring to the rows with their key (by default the primary key).
+
+        `at` becomes `changed_at`. All rows bring the same columns.
+        """
+        if len(rows) == 0:
+            return
+        by = tuple(key) if key else tuple(column.name for column in table.primary_key)
+        dictionaries = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
+        given = tuple(name for name in dictionaries[0] if name not in by)
+        stamp = at is not None and "changed_at" in table.c and "changed_at" not in given
+        changed = (*given, "changed_at") if stamp else given
+        values = _values(table, (*changed, *by), dictionaries, at, self.is_sqlite)
+        with self.transaction():
+            self._execute_many(_update_sql(table, changed, by, self.is_sqlite), values)
+
+    def _execute_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
+        cursor = self._cursor()
+        try:
+            if len(values) == 1:
+                cursor.execute(sql, values[0])
+            else:
+                cursor.executemany(sql, values)
+        finally:
+            cursor.close()
+
+    # --- ids and numbers ---
+
+    def new_id(self, prefix: str) -> str:
+        """An id that sorts after those made before it."""
+        if self._ids is None:
+            epoch = self.take_numbers("", "id_epoch", 0, 1, _KNOWN_SINCE_EVER)
+            self._ids = IdGenerator(epoch, epoch)
+            self._is_epoch_open = self.is_in_transaction
+        return self._ids.new_id(prefix)
+
+    def new_ids(self, prefix: str, count: int) -> list[str]:
+        """`count` ids, in order."""
+        return [self.new_id(prefix) for _ in range(count)]
+
+    def take_numbers(self, entity_id: str, kind: str, year: int, count: int, at: datetime) -> int:
+        """Take `count` numbers of a sequence and return the first. They return with a rollback: no gaps."""
+        mark = "?" if self.is_sqlite else "%s"
+        stamp = _sqlite_instant(at) if self.is_sqlite else at
+        cursor = self._cursor()
+        cursor.execute(
+            "INSERT INTO number_sequences (entity_id, kind, year, next_number, recorded_at, changed_at) "
+            f"VALUES ({', '.join([mark] * 6)}) ON CONFLICT (entity_id, kind, year) DO UPDATE SET "
+            f"next_number = number_sequences.next_number + {mark}, changed_at = excluded.changed_at "
+            "RETURNING next_number",
+            (entity_id, kind, year, 1 + count, stamp, stamp, count),
+        )
+        after = int(cursor.fetchone()[0])
+        cursor.close()
+        return after - count
+
+
+# --- values as the drivers take them ---
+
+
+@cache
+def _insert_sql(table: Table, names: tuple[str, ...], is_sqlite: bool) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join(["?" if is_sqlite else "%s"] * len(names))
+    return f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"
+
+
+@cache
+def _update_sql(table: Table, changed: tuple[str, ...], by: tuple[str, ...], is_sqlite: bool) -> str:
+    mark = "?" if is_sqlite else "%s"
+    values = ", ".join(f'"{name}" = {mark}' for name in changed)
+    condition = " AND ".join(f'"{name}" = {mark}' for name in by)
+    return f"UPDATE {table.name} SET {values} WHERE {condition}"
+
+
+def _names(table: Table, rows: Sequence[Mapping[str, Any]], at: datetime | None) -> tuple[str, ...]:
+    """The columns an insert writes, in the table's order."""
+    given = set(rows[0]) if len(rows) == 1 else set().union(*rows)
+    unknown = given - set(table.c.keys())
+    if unknown:
+        raise KeyError(f"{table.name} has no column {', '.join(sorted(unknown))}")
+    if at is not None:
+        given |= {"recorded_at", "changed_at"}
+    return tuple(name for name in table.c.keys() if name in given)  # noqa: SIM118
+
+
+@cache
+def _adapters(
+    table: Table, names: tuple[str, ...], is_sqlite: bool
+) -> tuple[Callable[[Any], Any] | None, ...]:
+    """Per column, how a Python value becomes a driver's value; None: as it is."""
+    return tuple(_adapter(table.c[name].type, is_sqlite) for name in names)
+
+
+def _adapter(kind: TypeEngine[Any], is_sqlite: bool) -> Callable[[Any], Any] | None:
+    if isinstance(kind, Instant):
+        return _sqlite_instant if is_sqlite else _aware
+    if not is_sqlite:
+        return None
+    if isinstance(kind, Date):
+        return date.isoformat
+    return int if isinstance(kind, Boolean) else None
+
+
+def _values(
+    table: Table,
+    names: tuple[str, ...],
+    rows: Sequence[Mapping[str, Any]],
+    at: datetime | None,
+    is_sqlite: bool,
+) -> list[tuple[Any, ...]]:
+    adapters = _adapters(table, names, is_sqlite)
+    stamps = {} if at is None else {"recorded_at": at, "changed_at": at}
+    values = []
+    for row in rows:
+        given = (row.get(name, stamps.get(name)) for name in names)
+        values.append(
+            tuple(
+                value if adapt is None or value is None else adapt(value)
+                for value, adapt in zip(given, adapters, strict=True)
+            )
+        )
+    return values
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise BillingError("naive_time", f"{at} has no time zone")
+    return at.astimezone(UTC)
+
+
+def _sqlite_instant(at: datetime) -> str:
+    return _aware(at).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _polars_type(kind: TypeEngine[Any]) -> pl.DataType:
+    if isinstance(kind, Instant):
+        return pl.Datetime("us", "UTC")
+    if isinstance(kind, Date):
+        return pl.Date()
+    if isinstance(kind, Boolean):
+        return pl.Boolean()
+    return pl.Int64() if isinstance(kind, Integer) else pl.String()
+
+
+def _stamped_frame(table: Table, frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
+    """The frame with `recorded_at` and `changed_at` where the table has them and the frame does not."""
+    missing = [
+        name for name in ("recorded_at", "changed_at") if name in table.c and name not in frame.columns
+    ]
+    if at is None or not missing:
+        return frame
+    stamp = pl.lit(at.astimezone(UTC)).cast(pl.Datetime("us", "UTC"))
+    return frame.with_columns(stamp.alias(name) for name in missing)
+
+
+def _sqlite_rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """Tuples as SQLite keeps them: dates and instants as text, booleans as 0 and 1."""
+    casts = []
+    for name, dtype in frame.schema.items():
+        if dtype == pl.Date:
+            casts.append(pl.col(name).dt.to_string("%Y-%m-%d"))
+        elif isinstance(dtype, pl.Datetime):
+            casts.append(_utc(name, dtype).dt.to_string("%Y-%m-%d %H:%M:%S.%6f"))
+        elif dtype == pl.Boolean:
+            casts.append(pl.col(name).cast(pl.Int8))
+    return frame.with_columns(casts).rows()
+
+
+def _csv(frame: pl.DataFrame) -> bytes:
+    """CSV as COPY reads it: text in quotes, so that an empty text is not a null."""
+    casts = [
+        _utc(name, dtype).dt.to_string("%Y-%m-%d %H:%M:%S.%6f+00")
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime)
+    ]
+    text = frame.with_columns(casts).write_csv(include_header=False, quote_style="non_numeric", null_value="")
+    return text.encode()
+
+
+def _utc(name: str, dtype: pl.Datetime) -> pl.Expr:
+    if dtype.time_zone is None:
+        raise BillingError("naive_time", f"column {name} has no time zone")
+    return pl.col(name).dt.convert_time_zone("UTC")
