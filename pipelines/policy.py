@@ -1,7 +1,7 @@
 """The metric policy of a company: every disputed rule is one named setting (docs/metrics.md, section 2).
 
-Decides which settings exist, their defaults and the values they may take. What a value means is decided by the
-models, which read the policy as the one-row table raw_meta.policy.
+Decides which settings exist, their defaults and the values they may take. What a value means is for the models
+to decide, which read the policy as the one-row table raw_meta.policy.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ INSTALLATION = {"reporting_currency": "EUR", "reporting_timezone": "UTC", "const
 class Policy:
     """A whole policy: a value for every setting, as text or whole number, and its version by hand.
 
-    `settings` holds the names of SETTINGS and INSTALLATION. `policy_hash` is computed from them and leaves the
-    version out, so that a changed rule under an old version can be told.
+    `settings` holds the names of SETTINGS and INSTALLATION. `policy_hash` is computed from them and leaves
+    the version out, so that a changed rule under an old version can be told.
     """
 
     definition_version: str
@@ -136,7 +136,7 @@ def _chosen(where: str, name: str, setting: Choice | Number, value: Any) -> str 
         if isinstance(value, bool) or not isinstance(value, int) or value not in setting.allowed:
             bounds = f"{setting.allowed.start} to {setting.allowed.stop - 1}"
             raise PolicyError(f"{where}: {name} = {value!r}, but it must be a whole number, {bounds}.")
-        return value
+        return int(value)
     if value is None:
         return setting.values[0]
     text = ",".join(str(part) for part in value) if isinstance(value, list) else str(value)

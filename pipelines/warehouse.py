@@ -1,6 +1,6 @@
 """Where a company's warehouse lies: the private stage file, the published snapshots, and how they are read.
 
-Decides names, the atomic pointer and the read-only connection. What goes into a snapshot is decided in run.py.
+Decides names, the atomic pointer and the read-only connection. What goes into a snapshot, run.py decides.
 
     <company>/warehouse/current                       name of the newest snapshot, one line
     <company>/warehouse/warehouse-<build_id>.duckdb   published snapshots, the last 7
@@ -17,7 +17,6 @@ from typing import Self
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 
 CATALOG = "warehouse"
 KEPT_SNAPSHOTS = 7
@@ -35,7 +34,7 @@ def warehouse_folder(folder: Path) -> Path:
 
 
 def stage_path(folder: Path) -> Path:
-    """The private file of a build. Its name is its catalog, which views carry, hence always warehouse.duckdb."""
+    """The private file of a build. Its name is its catalog, which views carry: always warehouse.duckdb."""
     return warehouse_folder(folder) / "stage" / f"{CATALOG}.duckdb"
 
 
@@ -61,7 +60,7 @@ def current(folder: Path) -> Path | None:
 
 
 class Snapshot:
-    """One published snapshot, open for reading: an in-memory connection with the file attached as `warehouse`.
+    """One published snapshot, open for reading: in memory, with the file attached as `warehouse`.
 
     It goes on reading its own file when a newer build is published. Use a cursor per thread.
     """
@@ -127,20 +126,19 @@ def run_sql(folder: Path, statement: str, limit: int = ROW_LIMIT) -> pl.DataFram
         cursor.execute("SET lock_configuration = true")
         try:
             reader = cursor.execute(statements[0].query).to_arrow_reader(limit)
-            batches, rows = [], 0
+            parts, rows = [pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))], 0
             for batch in reader:
-                batches.append(batch.slice(0, limit - rows))
-                rows += batches[-1].num_rows
+                parts.append(pl.DataFrame(pl.from_arrow(batch.slice(0, limit - rows))))
+                rows += parts[-1].height
                 if rows >= limit:
                     break
-            table = pa.Table.from_batches(batches, schema=reader.schema)
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
-    return pl.DataFrame(pl.from_arrow(table))
+    return pl.concat(parts)
 
 
 def start_stage(folder: Path, origin: Path | None) -> Path:
-    """Make the private stage file: a copy of `origin`, or nothing yet. What an earlier build left is removed."""
+    """Make the private stage file: a copy of `origin`, or nothing yet. Removes what a build left there."""
     clear_stage(folder)
     stage = stage_path(folder)
     stage.parent.mkdir(parents=True, exist_ok=True)

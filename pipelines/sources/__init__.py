@@ -1,0 +1,12 @@
+"""Sources: one module each, with a function `load(stage, config)` that fills raw tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipelines.sources import orders
+from pipelines.sources.loading import SourceConfig, Stage
+
+KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
+    "orders": orders.load,
+}

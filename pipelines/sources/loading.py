@@ -1,7 +1,8 @@
 """What all sources share: the stage they write to, the load each file or table is, and the rows set aside.
 
-A source reads its rows, splits them into accepted ones and rejects, and hands both to a `Stage`, which writes them
-and keeps the books: raw_meta.loads, raw_meta.rejects, raw_meta.files. Accepted + rejected = read, for every load.
+A source reads its rows, splits them into accepted ones and rejects, and hands both to a `Stage`, which writes
+them and keeps the books: raw_meta.loads, raw_meta.rejects, raw_meta.files. In every load, accepted + rejected =
+read.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Load:
 class Stage:
     """The warehouse under construction, as sources see it.
 
-    `built_at` is when the rows of files without a `recorded_at` of their own become known. `exponents` are the
-    currencies there are, with their decimals.
+    `built_at` is when the rows of files without a `recorded_at` of their own become known. `folder` is the
+    company's.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -72,10 +73,6 @@ class Stage:
     reporting_timezone: str
     progress: Callable[[str], None]
     loads: list[Load] = field(default_factory=list)
-
-    @property
-    def exponents(self) -> dict[str, int]:
-        return currency_exponents()
 
     def next_load_id(self) -> str:
         """The id of the next load; a source takes one a file or table."""
