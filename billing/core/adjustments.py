@@ -1,0 +1,236 @@
+"""What changes a line after it was priced: discounts, tax, commitments, credits and prepaid balance.
+
+A line comes in as an exact or a posted amount and leaves as whole minor units. Every rounding is `post`,
+every sharing `allocate`. Which lines there are, and on which document, is decided elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from billing.core.money import (
+    PPM,
+    BillingError,
+    Number,
+    RoundingMode,
+    allocate,
+    allocation,
+    greatest,
+    least,
+    post,
+    product,
+    wide,
+)
+
+# Discounts.
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A reduction of a document: `ppm` of what is left, or `amount_minor`. `on` holds the positions of the
+    lines it reaches, None for all. Made with one of the two; raises `bad_rate`, `negative_quantity`."""
+
+    ppm: int | None = None
+    amount_minor: int | None = None
+    on: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.ppm is None) == (self.amount_minor is None):
+            raise BillingError("bad_rate", "a discount is either a share or an amount")
+        if self.ppm is not None and not 0 <= self.ppm <= PPM:
+            raise BillingError("bad_rate", f"{self.ppm} ppm is not between 0 and 100 %")
+        if self.amount_minor is not None and self.amount_minor < 0:
+            raise BillingError("negative_quantity", f"a discount of {self.amount_minor}")
+
+
+def discount_lines(
+    lines_minor: Sequence[int],
+    discounts: Sequence[Discount],
+    *,
+    order: str = "percent_first",
+    mode: RoundingMode = "half_up",
+) -> list[int]:
+    """What discounts take off each posted line; negative lines are left alone.
+
+    Shares act before amounts (`percent_first`), or discounts of fewer lines before those of more
+    (`narrow_first`), each then in the order given. Each acts on what is left, is capped at it, and is
+    allocated by it. Raises `unknown_setting`.
+    """
+    if order not in ("percent_first", "narrow_first"):
+        raise BillingError("unknown_setting", f"discount_order {order!r}")
+    left = [greatest(amount, 0) for amount in lines_minor]
+    taken = [0] * len(left)
+    for discount in sorted(discounts, key=lambda discount: _rank(discount, len(left), order)):
+        reached = [i for i in range(len(left)) if discount.on is None or i in discount.on]
+        base = sum(left[i] for i in reached)
+        if discount.ppm is not None:
+            total = post(product(base, discount.ppm), PPM, mode)
+        else:
+            total = least(discount.amount_minor or 0, base)
+        for i, amount in zip(reached, allocate(total, [left[i] for i in reached]), strict=True):
+            left[i] -= amount
+            taken[i] += amount
+    return taken
+
+
+def _rank(discount: Discount, lines: int, order: str) -> int:
+    if order == "narrow_first":
+        return lines if discount.on is None else len(discount.on)
+    return int(discount.ppm is None)
+
+
+# Tax.
+
+
+def tax_of(net_num: Number, net_den: Number, rate_ppm: Number, mode: RoundingMode = "half_up") -> Number:
+    """Tax on a net amount, posted once. The net may be exact (`exact_net`: net and tax apart) or posted
+    (den 1)."""
+    return post(product(net_num, rate_ppm), product(net_den, PPM), mode)
+
+
+def net_of_gross(gross_minor: Number, rate_ppm: Number, mode: RoundingMode = "half_up") -> Number:
+    """The net of a price that includes tax; the tax is what is left of the gross."""
+    return post(product(gross_minor, PPM), PPM + rate_ppm, mode)
+
+
+def tax_columns(
+    net_minor: pl.Expr,
+    rate_ppm: pl.Expr,
+    group: Sequence[str],
+    *,
+    scope: str = "group",
+    mode: RoundingMode = "half_up",
+) -> pl.Expr:
+    """The tax of each line of many documents.
+
+    `group` names the columns of one tax group: document, category and rate. Scope `group` posts the tax of
+    the group's sum once and allocates it to its lines by their size; `line` posts each line on its own.
+    Within a group all lines have one sign; rows stand in the order that breaks ties. Raises
+    `unknown_setting`.
+    """
+    if scope == "line":
+        return post(product(net_minor, rate_ppm), PPM, mode)
+    if scope != "group":
+        raise BillingError("unknown_setting", f"tax_scope {scope!r}")
+    total = wide(net_minor).sum().over(group)
+    return allocation(post(product(total, rate_ppm), PPM, mode), net_minor.abs(), group)
+
+
+class TaxLine(NamedTuple):
+    """A line to be taxed: its posted net, its rate, its category."""
+
+    net_minor: int
+    rate_ppm: int
+    category: str = "standard"
+
+
+def tax_lines(lines: Sequence[TaxLine], *, scope: str = "group", mode: RoundingMode = "half_up") -> list[int]:
+    """The tax of each line of one document: `tax_columns` on its lines."""
+    frame = pl.DataFrame(
+        {
+            "net_minor": pl.Series([line.net_minor for line in lines], dtype=pl.Int64),
+            "rate_ppm": pl.Series([line.rate_ppm for line in lines], dtype=pl.Int64),
+            "category": pl.Series([line.category for line in lines], dtype=pl.String),
+            "is_credit": pl.Series([line.net_minor < 0 for line in lines], dtype=pl.Boolean),
+        }
+    )
+    tax = tax_columns(
+        pl.col("net_minor"), pl.col("rate_ppm"), ["category", "rate_ppm", "is_credit"], scope=scope, mode=mode
+    )
+    return [int(value) for value in frame.select(tax).to_series().to_list()]
+
+
+# Commitments.
+
+
+def commitment_true_up(
+    commitment_num: int,
+    covered_num: int,
+    den: int,
+    *,
+    rounding: str = "difference_of_posted",
+    mode: RoundingMode = "half_up",
+) -> int:
+    """What is due on top of the fees and usage a commitment covers, both of one period and over one `den`.
+
+    `difference_of_posted` posts both and takes the difference, `posted_difference` posts the exact
+    difference; never below 0. Raises `unknown_setting`.
+    """
+    if rounding == "difference_of_posted":
+        return greatest(post(commitment_num, den, mode) - post(covered_num, den, mode), 0)
+    if rounding == "posted_difference":
+        return greatest(post(commitment_num - covered_num, den, mode), 0)
+    raise BillingError("unknown_setting", f"true_up_rounding {rounding!r}")
+
+
+# Credits of posted lines.
+
+
+class PostedLine(NamedTuple):
+    """A line as it was issued, and what earlier credits took back of it."""
+
+    net_minor: int
+    tax_minor: int
+    credited_net_minor: int = 0
+    credited_tax_minor: int = 0
+
+
+class LineCredit(NamedTuple):
+    net_minor: int
+    tax_minor: int
+
+    @property
+    def total_minor(self) -> int:
+        return self.net_minor + self.tax_minor
+
+
+def credit_line(line: PostedLine, net_minor: int, mode: RoundingMode = "half_up") -> LineCredit:
+    """Take back part of a line: the tax share is a running total, so the last credit leaves nothing of
+    either.
+
+    Raises `negative_quantity`, and `over_credit` above what is left of the line.
+    """
+    if net_minor < 0:
+        raise BillingError("negative_quantity", f"a credit of {net_minor}")
+    credited = line.credited_net_minor + net_minor
+    if credited > line.net_minor:
+        raise BillingError("over_credit", f"{net_minor} of {line.net_minor - line.credited_net_minor} left")
+    tax = line.tax_minor if line.net_minor == 0 else post(line.tax_minor * credited, line.net_minor, mode)
+    return LineCredit(net_minor, tax - line.credited_tax_minor)
+
+
+class Settlement(NamedTuple):
+    """How a credit note is paid out: money given back, and credit kept."""
+
+    refunded_minor: int
+    credited_minor: int
+
+
+def settle_cancellation(note_minor: int, paid_minor: int, used_minor: int) -> Settlement:
+    """Give back what was paid beyond the value used, at most the note; the rest of the note stays credit."""
+    refunded = least(note_minor, greatest(paid_minor - used_minor, 0))
+    return Settlement(refunded, note_minor - refunded)
+
+
+# Prepaid balance.
+
+
+class Draw(NamedTuple):
+    """What an invoice takes from each grant, in the grants' order, and what is left to pay."""
+
+    taken_minor: tuple[int, ...]
+    unpaid_minor: int
+
+
+def draw_from_grants(left_minor: Sequence[int], due_minor: int) -> Draw:
+    """Take an amount from grants in the order given, each as far as it goes. Raises `negative_quantity`."""
+    if due_minor < 0 or any(left < 0 for left in left_minor):
+        raise BillingError("negative_quantity", "neither a grant nor what is due is negative")
+    taken = []
+    for left in left_minor:
+        part = least(left, due_minor)
+        taken.append(part)
+        due_minor -= part
+    return Draw(tuple(taken), due_minor)
