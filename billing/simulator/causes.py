@@ -1,0 +1,206 @@
+"""Why simulated customers leave: the causes, their monthly hazards, and the file that tells the truth.
+
+| cause | strikes | monthly hazard | visible before |
+|---|---|---|---|
+| base | all | 0.4 % | nothing |
+| noise | 5 % of customers, instead of base | base x 5 | nothing |
+| term | 60 %, with a contract | 12 % in the month of a term's end, decided 60 days before | the term's end |
+| payment | 10 % | certain, in the month its dunning ends | two months of declines that rise |
+| usage | 15 %, free to go | 10 % once usage has shrunk by 15 % a month for 4 to 6 months | the usage trend |
+| support | 8 %, free to go | 6 % for 3 months, after 2 of fourfold tickets and short deliveries | tickets |
+| price | free to go | 0.5 % per 1 % of rise, for the 3 months after an index date | the price version |
+
+"Free to go" are the 40 % without a term: a commitment holds the others, whom only base, noise, a term's end
+or their payments can end. Causes act independently, so a month's hazard is 1 - product(1 - h_k) over its
+causes: each is drawn by itself, and the month ends the customer when any of them fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from billing.simulator.population import ACT_DAYS, Calendar, Customer
+
+if TYPE_CHECKING:
+    from billing.simulator.life import Life
+
+BASE = 0.004
+NOISE_FACTOR = 5
+TERM_END = 0.12
+NOTICE_DAYS = 60
+DECAY_A_MONTH = 0.85
+USAGE_DECAYED = 0.10
+TICKET_FACTOR = 4
+PAIN_MONTHS = 2
+SUPPORT_PAINED = 0.06
+SUPPORT_MONTHS = 3
+PRICE_PER_PERCENT = 0.005
+PRICE_MONTHS = 3
+DECLINE_MONTHS = 2
+DUNNING_DAYS = 21
+
+INDEX_MONTH = 4
+# Rise of the list prices in percent, by turns, at each index date (the anchor of every April).
+RISES_PERCENT = (4, 3, 3.5)
+
+
+class Cause(IntEnum):
+    """A cause of leaving; the value is its column in the hazards of a customer."""
+
+    BASE = 0
+    NOISE = 1
+    TERM = 2
+    PAYMENT = 3
+    USAGE = 4
+    SUPPORT = 5
+    PRICE = 6
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+def combined(hazards: np.ndarray) -> np.ndarray:
+    """The hazard of leaving for any cause: 1 - product(1 - h_k) over the last axis."""
+    whole: np.ndarray = 1.0 - np.prod(1.0 - hazards, axis=-1)
+    return whole
+
+
+def rise_percent(calendar: Calendar, month: int) -> float:
+    """By how much list prices rise in `month`, in percent; 0 where it holds no index date."""
+    day = calendar.day(month)
+    if day.month != INDEX_MONTH or month == 0:
+        return 0.0
+    return RISES_PERCENT[(day.year - calendar.first_day.year) % len(RISES_PERCENT)]
+
+
+def term_ends(customer: Customer, calendar: Calendar) -> list[date]:
+    """The ends of the customer's yearly terms, up to three months past the world's last month."""
+    if customer.first_term_end is None:
+        return []
+    first = calendar.number(customer.first_term_end)
+    return [calendar.day(month, customer.anchor_day) for month in range(first, calendar.months + 3, 12)]
+
+
+def notice_on(term_end: date) -> date:
+    """The last act day that keeps the notice period."""
+    day = term_end - timedelta(days=NOTICE_DAYS)
+    while day.day not in ACT_DAYS:
+        day -= timedelta(days=1)
+    return day
+
+
+def payment_failure(customer: Customer, calendar: Calendar) -> tuple[date, date] | None:
+    """(the charge that never succeeds, the day its dunning ends), or None for customers who can pay."""
+    if customer.causes.payment_from is None:
+        return None
+    fails_on = calendar.day(customer.causes.payment_from + DECLINE_MONTHS, customer.anchor_day)
+    return fails_on, fails_on + timedelta(days=DUNNING_DAYS)
+
+
+def hazards(customer: Customer, calendar: Calendar) -> np.ndarray:
+    """Monthly hazard by cause were the customer to stay: months of the world and three more × causes."""
+    months = calendar.months + 3
+    table = np.zeros((months, len(Cause)))
+    causes = customer.causes
+    if causes.is_noise:
+        table[:, Cause.NOISE] = BASE * NOISE_FACTOR
+    else:
+        table[:, Cause.BASE] = BASE
+    for end in term_ends(customer, calendar):
+        table[calendar.number(end), Cause.TERM] = TERM_END
+    failure = payment_failure(customer, calendar)
+    if failure is not None and calendar.number(failure[1]) < months:
+        table[calendar.number(failure[1]), Cause.PAYMENT] = 1.0
+    if causes.decay_from is not None:
+        table[causes.decay_from + causes.decay_months :, Cause.USAGE] = USAGE_DECAYED
+    if causes.support_from is not None:
+        first = causes.support_from + PAIN_MONTHS
+        table[first : first + SUPPORT_MONTHS, Cause.SUPPORT] = SUPPORT_PAINED
+    if not customer.has_term:
+        table[:, Cause.PRICE] = price_hazards(customer.start_month, calendar)
+    return table
+
+
+def price_hazards(start_month: int, calendar: Calendar) -> np.ndarray:
+    """Hazard of a price rise by month, for someone who was there when the prices rose."""
+    months = calendar.months + 3
+    column = np.zeros(months)
+    for month in range(start_month + 1, months):
+        rise = rise_percent(calendar, month)
+        column[month + 1 : month + 1 + PRICE_MONTHS] += PRICE_PER_PERCENT * rise
+    return column
+
+
+def usage_levels(customer: Customer, calendar: Calendar) -> np.ndarray:
+    """Refills a month before season and chance: level until decay begins, then 15 % less each month."""
+    months = np.arange(calendar.months + 1)
+    since = customer.causes.decay_from
+    if since is None:
+        return np.full(len(months), customer.refills)
+    decayed = np.clip(months - since + 1, 0, customer.causes.decay_months)
+    levels: np.ndarray = customer.refills * DECAY_A_MONTH**decayed
+    return levels
+
+
+def ticket_factors(customer: Customer, calendar: Calendar) -> np.ndarray:
+    """How many times the usual tickets a customer opens, by month."""
+    factors = np.ones(calendar.months)
+    since = customer.causes.support_from
+    if since is not None:
+        factors[since : since + PAIN_MONTHS] = TICKET_FACTOR
+    return factors
+
+
+def truth(customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar) -> pl.DataFrame:
+    """True causes and hazards: a row per customer and month, from the month after its start to the end.
+
+    Columns: customer_id, month (first day), is_at_risk (served as the month began, no end decided),
+    h_<cause> and hazard (as if the customer had stayed, where it had left), term_decided_on (the day the
+    term cause is drawn, which lies before its month), is_ended and cause (of a month at risk that ended the
+    customer, else false and null). customer_id is the only column that means anything to another table.
+    """
+    days = [calendar.day(month) for month in range(calendar.months)]
+    columns: dict[str, list[object]] = {name: [] for name in _truth_schema()}
+    for customer, life in zip(customers, lives, strict=True):
+        rows = range(customer.start_month + 1, calendar.months)
+        table = life.hazards[customer.start_month + 1 : calendar.months]
+        decided = {calendar.number(end): notice_on(end) for end in term_ends(customer, calendar)}
+        columns["customer_id"] += [customer.customer_id] * len(rows)
+        columns["month"] += [days[month] for month in rows]
+        columns["is_at_risk"] += [month in life.at_risk for month in rows]
+        for cause in Cause:
+            columns[f"h_{cause.word}"] += table[:, cause].tolist()
+        columns["hazard"] += combined(table).tolist()
+        columns["term_decided_on"] += [decided.get(month) for month in rows]
+        columns["is_ended"] += [month in life.ended for month in rows]
+        columns["cause"] += [life.ended[month].word if month in life.ended else None for month in rows]
+    return pl.DataFrame(columns, schema=_truth_schema())
+
+
+def _truth_schema() -> dict[str, type[pl.DataType]]:
+    return {
+        "customer_id": pl.String,
+        "month": pl.Date,
+        "is_at_risk": pl.Boolean,
+        **{f"h_{cause.word}": pl.Float64 for cause in Cause},
+        "hazard": pl.Float64,
+        "term_decided_on": pl.Date,
+        "is_ended": pl.Boolean,
+        "cause": pl.String,
+    }
+
+
+def write_truth(frame: pl.DataFrame, path: Path) -> None:
+    """Write the truth as Parquet, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    frame.write_parquet(partial)
+    partial.replace(path)

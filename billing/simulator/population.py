@@ -1,0 +1,259 @@
+"""Who the simulated customers are: drawn once, before the first day, and never from what happens later.
+
+Each customer has random streams of its own, one a subject (`stream`), keyed by the customer's number. So
+one customer more, or one draw more for a customer, shifts nobody else: the first 60 customers of a world of
+2,000 are the world of 60. What befalls them month by month is decided in `life`; this module decides who
+they are and which causes lie in wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import IntEnum
+
+import numpy as np
+
+from billing.simulator.names import ARABIC_COUNTRIES, company_name
+
+ANCHOR_DAYS = (5, 12, 19, 26)
+ACT_DAYS = (1, 8, 15, 22)
+
+RUNNING_BOOK_SHARE = 0.51
+GROWTH_A_YEAR = 0.08
+TERM_SHARE = 0.60
+YEARLY_SHARE_OF_TERMS = 0.35
+TRIAL_SHARE = 0.15
+TRIAL_DAYS = 14
+
+NOISE_SHARE = 0.05
+PAYMENT_FAILURE_SHARE = 0.10
+# Of all customers; they strike only those free to go, who are 40 % of all, and a term holds the others.
+USAGE_DECAY_SHARE = 0.15
+SUPPORT_PAIN_SHARE = 0.08
+
+BOXES_MEDIAN = 58.0
+SIZE_SPREAD = 0.95
+REFILLS_PER_BOX = 24.0
+
+COUNTRIES = (
+    ("DE", 0.30),
+    ("FR", 0.14),
+    ("NL", 0.12),
+    ("IT", 0.08),
+    ("ES", 0.08),
+    ("AT", 0.05),
+    ("BE", 0.05),
+    ("PL", 0.04),
+    ("AE", 0.05),
+    ("SA", 0.05),
+    ("EG", 0.02),
+    ("MA", 0.02),
+)
+CHANNELS = (("web", 0.28), ("field_sales", 0.30), ("partner", 0.18), ("referral", 0.14), ("trade_fair", 0.10))
+SEGMENTS = ("small", "mid-market", "enterprise")
+SEGMENT_BOUNDS = (40.0, 150.0)
+TIERS = ("essential", "standard", "premium")
+_TIER_OF_SEGMENT = {"small": (0.65, 0.95), "mid-market": (0.20, 0.80), "enterprise": (0.05, 0.40)}
+
+# More of everything around trade-fair and back-to-work months, least in August; the mean over the year is 1.
+SEASON = np.array([0.97, 1.00, 1.16, 1.06, 1.01, 0.96, 0.90, 0.76, 1.02, 1.17, 1.04, 0.95])
+
+
+class Topic(IntEnum):
+    """What a stream of random numbers is for. New topics go to the end: their numbers make the streams."""
+
+    POPULATION = 0
+    CAUSES = 1
+    HAZARDS = 2
+    CHANGES = 3
+    USAGE = 4
+    PAYMENTS = 5
+    CRM = 6
+
+
+def stream(seed: int, topic: Topic, number: int) -> np.random.Generator:
+    """The random numbers of one customer for one topic, independent of all others."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(topic), number)))
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The simulated months, counted from 0. `first_day` is the first of a month."""
+
+    first_day: date
+    last_day: date
+
+    def __post_init__(self) -> None:
+        if self.first_day.day != 1:
+            raise ValueError(f"a world begins on the first of a month, not on {self.first_day}")
+        if self.last_day <= self.first_day:
+            raise ValueError(f"the last day {self.last_day} is not after the first day {self.first_day}")
+
+    @property
+    def months(self) -> int:
+        return self.number(self.last_day) + 1
+
+    def day(self, month: int, day_of_month: int = 1) -> date:
+        """A day of month `month`; months before 0 and after the last one exist too."""
+        years, rest = divmod(self.first_day.month - 1 + month, 12)
+        return date(self.first_day.year + years, rest + 1, day_of_month)
+
+    def number(self, on: date) -> int:
+        return (on.year - self.first_day.year) * 12 + on.month - self.first_day.month
+
+    def season(self, month: int) -> float:
+        return float(SEASON[(self.first_day.month - 1 + month) % 12])
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What lies in wait for a customer, by month number; None: this cause never comes.
+
+    A customer may leave for another reason before its cause begins.
+    """
+
+    is_noise: bool
+    decay_from: int | None
+    decay_months: int
+    support_from: int | None
+    payment_from: int | None
+    is_payment_hard: bool
+
+
+@dataclass(frozen=True)
+class Customer:
+    """One customer as drawn. `boxes` is its size: boxes of consumables a month, before rounding."""
+
+    number: int
+    customer_id: str
+    name: str
+    country: str
+    locale: str
+    tax_number: str | None
+    segment: str
+    channel: str
+    boxes: float
+    refills: float
+    tier: int
+    method: str
+    card_expires_on: date | None
+    start_month: int
+    starts_on: date
+    trial_days: int
+    has_term: bool
+    is_yearly: bool
+    first_term_end: date | None
+    anchor_on: date
+    causes: Causes
+
+    @property
+    def anchor_day(self) -> int:
+        return self.anchor_on.day
+
+    @property
+    def quantity(self) -> int:
+        return max(1, round(self.boxes))
+
+
+def populate(seed: int, customers: int, calendar: Calendar) -> list[Customer]:
+    """All customers of a world, in order of their numbers. Pure: same arguments, same customers."""
+    arrivals = arrival_shares(calendar)
+    return [_customer(seed, number, calendar, arrivals) for number in range(customers)]
+
+
+def arrival_shares(calendar: Calendar) -> np.ndarray:
+    """Share of all customers that begin by the end of each month; month 0 opens with the running book."""
+    months = np.arange(calendar.months)
+    weights = (1 + GROWTH_A_YEAR) ** (months / 12) * SEASON[(calendar.first_day.month - 1 + months) % 12]
+    weights[0] = 0.0
+    weights /= max(weights.sum(), 1e-12)
+    weights[0] = RUNNING_BOOK_SHARE / (1 - RUNNING_BOOK_SHARE)
+    shares: np.ndarray = np.cumsum(weights) / weights.sum()
+    return shares
+
+
+def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) -> Customer:
+    draws = stream(seed, Topic.POPULATION, number)
+    u = draws.random(16)
+    boxes = float(BOXES_MEDIAN * np.exp(SIZE_SPREAD * np.clip(draws.standard_normal(), -3.0, 3.0)))
+    refills = float(boxes * REFILLS_PER_BOX * np.exp(0.35 * draws.standard_normal()))
+    country = _choose(COUNTRIES, u[0])
+    segment = SEGMENTS[sum(boxes >= bound for bound in SEGMENT_BOUNDS)]
+    start_month = int(np.searchsorted(arrivals, u[1], side="right"))
+    anchor_day = ANCHOR_DAYS[int(u[2] * len(ANCHOR_DAYS))]
+    has_term = bool(u[3] < TERM_SHARE)
+    is_yearly = has_term and bool(u[4] < YEARLY_SHARE_OF_TERMS)
+    trial_days = 0
+    if start_month > 0 and not has_term and u[5] < TRIAL_SHARE / (1 - TERM_SHARE):
+        trial_days = TRIAL_DAYS
+        anchor_day = ANCHOR_DAYS[int(u[2] * 2) + 2]  # so that trial and its end lie in one month
+    anchor_on = calendar.day(start_month, anchor_day)
+    starts_on = anchor_on - timedelta(days=trial_days) if start_month else calendar.first_day
+    first_term_end = None
+    if has_term and start_month:
+        first_term_end = calendar.day(start_month + 12, anchor_day)
+    elif has_term:
+        # Terms of the running book end spread over a year, the first one late enough for its notice to be
+        # given.
+        first_term_end = calendar.day(2 + int(u[6] * 12), anchor_day)
+        anchor_on = first_term_end if is_yearly else anchor_on
+    method = "card" if u[7] < 0.45 else "direct_debit"
+    expires_on = None
+    if method == "card":
+        expires_on = calendar.day(start_month + 4 + int(u[8] * 44)) - timedelta(days=1)
+    low, high = _TIER_OF_SEGMENT[segment]
+    return Customer(
+        number=number,
+        customer_id=f"cus-{number + 1:05d}",
+        name=company_name(country, number + seed % 997),
+        country=country,
+        locale="ar" if country in ARABIC_COUNTRIES else "en",
+        tax_number=None if u[9] < 0.08 else f"{country}{100_000_000 + int(u[10] * 900_000_000)}",
+        segment=segment,
+        channel=_choose(CHANNELS, u[11]),
+        boxes=boxes,
+        refills=refills,
+        tier=int(u[12] >= low) + int(u[12] >= high),
+        method=method,
+        card_expires_on=expires_on,
+        start_month=start_month,
+        starts_on=starts_on,
+        trial_days=trial_days,
+        has_term=has_term,
+        is_yearly=is_yearly,
+        first_term_end=first_term_end,
+        anchor_on=anchor_on,
+        causes=_causes(seed, number, start_month, has_term, calendar.months),
+    )
+
+
+def _causes(seed: int, number: int, start_month: int, has_term: bool, months: int) -> Causes:
+    u = stream(seed, Topic.CAUSES, number).random(9)
+    free_share = 1 - TERM_SHARE
+    decays = not has_term and u[1] < USAGE_DECAY_SHARE / free_share
+    hurts = not has_term and u[3] < SUPPORT_PAIN_SHARE / free_share
+    fails = u[5] < PAYMENT_FAILURE_SHARE
+
+    def onset(at: float, settled: int) -> int:
+        """A month between `settled` months after the start and the end of the world."""
+        first = start_month + settled
+        return first + int(at * max(months - first, 1))
+
+    return Causes(
+        is_noise=bool(u[0] < NOISE_SHARE),
+        decay_from=onset(u[2], 2) if decays else None,
+        decay_months=4 + int(u[7] * 3),
+        support_from=onset(u[4], 2) if hurts else None,
+        payment_from=onset(u[6], 2) if fails else None,
+        is_payment_hard=bool(u[8] < 0.3),
+    )
+
+
+def _choose(choices: tuple[tuple[str, float], ...], at: float) -> str:
+    total = 0.0
+    for name, share in choices:
+        total += share
+        if at < total:
+            return name
+    return choices[-1][0]

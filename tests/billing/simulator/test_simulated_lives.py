@@ -1,0 +1,364 @@
+"""The pure part of the simulator: who the customers are, what befalls them, what their CRM says."""
+
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from billing.simulator import crm
+from billing.simulator.causes import (
+    Cause,
+    combined,
+    hazards,
+    notice_on,
+    payment_failure,
+    term_ends,
+    ticket_factors,
+    truth,
+    usage_levels,
+)
+from billing.simulator.life import Life, is_served, live
+from billing.simulator.names import company_name
+from billing.simulator.population import ACT_DAYS, ANCHOR_DAYS, Calendar, Customer, populate
+
+CALENDAR = Calendar(date(2023, 1, 1), date(2025, 12, 31))
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def customers() -> list[Customer]:
+    return populate(SEED, 1_500, CALENDAR)
+
+
+@pytest.fixture(scope="module")
+def lives(customers: list[Customer]) -> list[Life]:
+    return [live(SEED, customer, CALENDAR) for customer in customers]
+
+
+@pytest.fixture(scope="module")
+def true_rows(customers: list[Customer], lives: list[Life]) -> pl.DataFrame:
+    return truth(customers, lives, CALENDAR)
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ([0.0, 0.0], 0.0),
+        ([0.004, 0.0], 0.004),
+        ([0.004, 0.12], 0.12352),  # 1 - 0.996 x 0.88
+        ([0.02, 0.10, 0.06, 0.015], 0.1833562),  # 1 - 0.98 x 0.90 x 0.94 x 0.985
+        ([0.004, 1.0], 1.0),
+    ],
+)
+def test_the_hazards_of_causes_combine_as_independent_chances(parts: list[float], whole: float) -> None:
+    assert combined(np.array(parts)) == pytest.approx(whole, abs=1e-12)
+
+
+def test_a_customer_more_changes_nobody_else() -> None:
+    few, many = populate(SEED, 60, CALENDAR), populate(SEED, 61, CALENDAR)
+    assert few == many[:60]
+    for one, other in zip(few, many, strict=False):
+        assert live(SEED, one, CALENDAR).acts == live(SEED, other, CALENDAR).acts
+
+
+def test_another_seed_is_another_world() -> None:
+    assert populate(SEED, 20, CALENDAR) != populate(SEED + 1, 20, CALENDAR)
+
+
+def test_the_shares_of_causes_are_those_of_the_table(customers: list[Customer]) -> None:
+    count = len(customers)
+    shares = {
+        "term": sum(one.has_term for one in customers) / count,
+        "noise": sum(one.causes.is_noise for one in customers) / count,
+        "payment": sum(one.causes.payment_from is not None for one in customers) / count,
+        "usage": sum(one.causes.decay_from is not None for one in customers) / count,
+        "support": sum(one.causes.support_from is not None for one in customers) / count,
+    }
+    expected = {"term": 0.60, "noise": 0.05, "payment": 0.10, "usage": 0.15, "support": 0.08}
+    for cause, share in expected.items():
+        spread = 4 * (share * (1 - share) / count) ** 0.5
+        assert shares[cause] == pytest.approx(share, abs=spread), cause
+
+
+def test_monthly_hazards_are_those_of_the_table(customers: list[Customer]) -> None:
+    for customer in customers[:400]:
+        table = hazards(customer, CALENDAR)
+        base = (0.0, 0.02) if customer.causes.is_noise else (0.004, 0.0)
+        assert set(table[:, Cause.BASE]) == {base[0]}
+        assert set(table[:, Cause.NOISE]) == {base[1]}
+        term_months = {CALENDAR.number(end) for end in term_ends(customer, CALENDAR)}
+        assert set(np.flatnonzero(table[:, Cause.TERM] == 0.12)) == term_months
+        assert (table[:, Cause.TERM] > 0).sum() == len(term_months)
+        assert (table[:, Cause.PAYMENT] > 0).sum() <= 1
+        assert (table[:, Cause.SUPPORT] == 0.06).sum() <= 3
+        if customer.has_term:
+            held = table[:, [Cause.USAGE, Cause.SUPPORT, Cause.PRICE]]
+            assert not held.any(), "a term holds against everything but base, noise, its end and payments"
+
+
+def test_a_price_rise_adds_half_a_percent_a_month_per_percent_for_three_months(
+    customers: list[Customer],
+) -> None:
+    customer = next(one for one in customers if not one.has_term and one.start_month == 0)
+    column = hazards(customer, CALENDAR)[:36, Cause.PRICE]
+    # Index dates: April 2023 (month 3) 4 %, April 2024 (15) 3 %, April 2025 (27) 3.5 %.
+    expected = {
+        4: 0.020,
+        5: 0.020,
+        6: 0.020,
+        16: 0.015,
+        17: 0.015,
+        18: 0.015,
+        28: 0.0175,
+        29: 0.0175,
+        30: 0.0175,
+    }
+    assert {int(month): column[month] for month in np.flatnonzero(column)} == pytest.approx(expected)
+
+
+def test_usage_shrinks_for_four_to_six_months_before_its_hazard_begins(customers: list[Customer]) -> None:
+    decaying = [one for one in customers if one.causes.decay_from is not None]
+    assert decaying
+    for customer in decaying:
+        first = customer.causes.decay_from
+        assert first is not None
+        levels = usage_levels(customer, CALENDAR)
+        table = hazards(customer, CALENDAR)[:, Cause.USAGE]
+        assert 4 <= customer.causes.decay_months <= 6
+        assert not table[: first + customer.causes.decay_months].any()
+        for month in range(first, min(first + customer.causes.decay_months, CALENDAR.months)):
+            assert levels[month] == pytest.approx(levels[month - 1] * 0.85)
+        assert set(levels[:first]) == {customer.refills}
+
+
+def test_tickets_are_fourfold_for_two_months_before_support_ends_anyone(customers: list[Customer]) -> None:
+    hurt = [one for one in customers if one.causes.support_from is not None]
+    assert hurt
+    for customer in hurt:
+        table = hazards(customer, CALENDAR)[:, Cause.SUPPORT]
+        factors = ticket_factors(customer, CALENDAR)
+        for month in np.flatnonzero(table[: CALENDAR.months]):
+            assert 4.0 in factors[max(0, month - 4) : month]
+            assert factors[month] == 1.0
+
+
+def test_a_notice_comes_at_least_sixty_days_before_the_term_ends() -> None:
+    for month in range(2, 39):
+        for day in ANCHOR_DAYS:
+            end = CALENDAR.day(month, day)
+            given_on = notice_on(end)
+            assert 60 <= (end - given_on).days < 70
+            assert given_on.day in ACT_DAYS
+
+
+def test_who_does_not_renew_cancels_on_the_notice_day_for_the_end_of_the_term(
+    customers: list[Customer], lives: list[Life]
+) -> None:
+    leavers = 0
+    for customer, life in zip(customers, lives, strict=True):
+        for month, cause in life.ended.items():
+            if cause is not Cause.TERM:
+                continue
+            leavers += 1
+            (cancel,) = (act for act in life.acts if act.kind == "cancel")
+            assert cancel.effective_on in term_ends(customer, CALENDAR)
+            assert cancel.effective_on == CALENDAR.day(month, customer.anchor_day)
+            assert cancel.on == notice_on(cancel.effective_on)
+    assert leavers > 50
+
+
+def test_declines_come_two_months_before_a_failure_to_pay_and_grow_longer(
+    customers: list[Customer], lives: list[Life]
+) -> None:
+    failed = 0
+    for customer, life in zip(customers, lives, strict=True):
+        if Cause.PAYMENT not in life.ended.values():
+            continue
+        failed += 1
+        failure = payment_failure(customer, CALENDAR)
+        assert failure is not None
+        month = CALENDAR.number(failure[0])
+        lengths = {
+            decline.from_on: (decline.until_on - decline.from_on).days
+            for decline in life.declines
+            if decline.from_on <= failure[0]
+        }
+        before_last = CALENDAR.day(month - 2, customer.anchor_day)
+        last = CALENDAR.day(month - 1, customer.anchor_day)
+        assert (lengths[before_last], lengths[last]) == (2, 7)
+        assert lengths[failure[0]] > 365
+        assert life.served[-1][1] == failure[0] + timedelta(days=21)
+    assert failed > 40
+
+
+def test_each_cause_ends_customers_as_often_as_its_hazard_says(true_rows: pl.DataFrame) -> None:
+    at_risk = true_rows.filter("is_at_risk", pl.col("h_payment") == 0)
+    for cause in ("base", "noise", "usage", "support", "price"):
+        drawn = at_risk.filter(pl.col(f"h_{cause}") > 0)
+        # A month with two causes may be booked on the other one, so this is the chance that any fires.
+        hazard = 1 - (1 - drawn["hazard"]) / (1 - drawn["h_term"])
+        ended = (drawn["is_ended"] & (drawn["cause"] != "term")).sum()
+        spread = 4 * float((hazard * (1 - hazard)).sum()) ** 0.5
+        assert ended == pytest.approx(hazard.sum(), abs=spread), cause
+
+
+def test_twelve_percent_of_term_ends_are_not_renewed(lives: list[Life]) -> None:
+    lost = sum(
+        act.kind == "cancel"
+        and act.reason in ("term_not_renewed", "competitor", "price")
+        and life.ended.get(CALENDAR.number(act.effective_on or act.on)) is Cause.TERM
+        for life in lives
+        for act in life.acts
+    )
+    kept = sum(end <= CALENDAR.last_day for life in lives for end in life.renewed)
+    share = lost / (lost + kept)
+    assert share == pytest.approx(0.12, abs=4 * (0.12 * 0.88 / (lost + kept)) ** 0.5)
+
+
+def test_truth_has_a_row_per_customer_and_month_and_only_customer_id_as_a_key(
+    customers: list[Customer], true_rows: pl.DataFrame
+) -> None:
+    assert not true_rows.select("customer_id", "month").is_duplicated().any()
+    assert [name for name in true_rows.columns if name.endswith("_id")] == ["customer_id"]
+    assert true_rows.height == sum(35 - one.start_month for one in customers)
+    causes = [f"h_{cause.word}" for cause in Cause]
+    product = pl.lit(1.0)
+    for name in causes:
+        product = product * (1 - pl.col(name))
+    wrong = true_rows.filter((pl.col("hazard") - (1 - product)).abs() > 1e-12)
+    assert wrong.is_empty()
+    assert true_rows.filter(pl.col("is_ended") != pl.col("cause").is_not_null()).is_empty()
+
+
+def test_nobody_acts_after_leaving_or_before_coming(customers: list[Customer], lives: list[Life]) -> None:
+    for customer, life in zip(customers, lives, strict=True):
+        assert life.acts[0].kind == "subscribe"
+        assert life.acts[0].on == customer.starts_on
+        for act in life.acts:
+            if act.kind in ("quantity", "plan", "add_on", "price", "pause", "cancel", "method"):
+                assert is_served(life, act.on), (act, life.served)
+        for (_, end), (start, _) in zip(life.served, life.served[1:], strict=False):
+            assert end is not None
+            assert end < start
+
+
+def test_every_kind_of_act_happens(lives: list[Life]) -> None:
+    kinds = Counter(act.kind for life in lives for act in life.acts)
+    assert set(kinds) == {
+        "subscribe",
+        "quantity",
+        "plan",
+        "add_on",
+        "price",
+        "method",
+        "pause",
+        "resume",
+        "cancel",
+        "reactivate",
+    }
+
+
+def test_the_number_of_customers_grows_by_about_eight_percent_a_year(lives: list[Life]) -> None:
+    first = sum(is_served(life, date(2023, 1, 2)) for life in lives)
+    last = sum(is_served(life, date(2025, 12, 31)) for life in lives)
+    assert (last / first) ** (1 / 3) == pytest.approx(1.08, abs=0.03)
+
+
+def test_names_are_written_in_both_scripts_and_unique_in_a_country(customers: list[Customer]) -> None:
+    pairs = [(one.country, one.name) for one in customers]
+    assert len(set(pairs)) == len(pairs)
+    arabic = [one.name for one in customers if any("؀" <= letter <= "ۿ" for letter in one.name)]
+    assert 0.08 < len(arabic) / len(customers) < 0.20
+    assert company_name("DE", 1) != company_name("DE", 2)
+
+
+def test_the_crm_export_is_the_same_each_time(
+    customers: list[Customer], lives: list[Life], tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        crm.export(SEED, customers[:80], lives[:80], CALENDAR, tmp_path / folder)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == [
+        "accounts.csv",
+        "activities.csv",
+        "contacts.csv",
+        "gross_margins.csv",
+        "nps.csv",
+        "sales_marketing_costs.csv",
+        "tickets.csv",
+    ]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def exported(
+    customers: list[Customer], lives: list[Life], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, pl.DataFrame]:
+    folder = tmp_path_factory.mktemp("crm")
+    crm.export(SEED, customers, lives, CALENDAR, folder)
+    return {path.stem: pl.read_csv(path, try_parse_dates=True) for path in folder.iterdir()}
+
+
+def test_the_crm_export_has_the_columns_of_the_raw_tables(exported: dict[str, pl.DataFrame]) -> None:
+    schema = (Path(__file__).parents[3] / "pipelines" / "raw_schema.sql").read_text(encoding="utf-8")
+    for name, frame in exported.items():
+        body = schema.split(f"raw_crm.{name} (")[1].split("recorded_at")[0]
+        columns = [part.split()[0] for part in body.split(",") if part.strip()]
+        assert frame.columns == columns
+
+
+def test_no_row_of_the_crm_lies_after_the_last_day(exported: dict[str, pl.DataFrame]) -> None:
+    for frame in exported.values():
+        for column in frame.columns:
+            if frame.schema[column] in (pl.Date, pl.Datetime("us", "UTC")) and column != "valid_to":
+                latest = frame[column].cast(pl.Date).max()
+                assert latest is None or latest <= CALENDAR.last_day, column  # type: ignore[operator]
+
+
+def test_account_rows_of_a_customer_follow_one_another(exported: dict[str, pl.DataFrame]) -> None:
+    accounts = exported["accounts"].sort("account_id", "valid_from")
+    following = accounts.with_columns(
+        pl.col("valid_from").shift(-1).over("account_id").alias("next_from")
+    ).filter(pl.col("next_from").is_not_null())
+    assert following.filter(pl.col("valid_to") != pl.col("next_from")).is_empty()
+    assert accounts.filter(
+        pl.col("valid_to").is_not_null() & (pl.col("valid_to") <= pl.col("valid_from"))
+    ).is_empty()
+    open_rows = accounts.filter(pl.col("valid_to").is_null())
+    assert open_rows.height == accounts["account_id"].n_unique()
+
+
+def test_pain_shows_in_tickets_before_it_ends_anyone(
+    customers: list[Customer], exported: dict[str, pl.DataFrame]
+) -> None:
+    by_month = exported["tickets"].with_columns(
+        pl.col("opened_at").dt.truncate("1mo").cast(pl.Date).alias("month")
+    )
+    counts = Counter(zip(by_month["customer_id"], by_month["month"], strict=True))
+    painful = [
+        (one.customer_id, CALENDAR.day(month))
+        for one in customers
+        if one.causes.support_from is not None
+        for month in range(one.causes.support_from, min(one.causes.support_from + 2, 36))
+    ]
+    in_pain = sum(counts[key] for key in painful) / len(painful)
+    usual = by_month.height / sum(36 - one.start_month for one in customers)
+    assert in_pain > 2 * usual
+
+
+def test_nps_says_nothing_about_who_leaves(
+    lives: list[Life], customers: list[Customer], exported: dict[str, pl.DataFrame]
+) -> None:
+    left = {one.customer_id for one, life in zip(customers, lives, strict=True) if life.ended}
+    scores = exported["nps"].with_columns(pl.col("customer_id").is_in(list(left)).alias("has_left"))
+    groups = scores.group_by("has_left").agg(
+        pl.col("score").mean(), pl.col("score").var().alias("variance"), pl.len().alias("count")
+    )
+    means = dict(zip(groups["has_left"], groups["score"], strict=True))
+    error = float((groups["variance"] / groups["count"]).sum()) ** 0.5
+    assert abs(means[True] - means[False]) < 3.5 * error
+    assert groups["count"].min() > 100  # type: ignore[operator]
