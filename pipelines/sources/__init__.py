@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.sources import orders
+from pipelines.sources import crm, orders, periods
 from pipelines.sources.loading import SourceConfig, Stage
 
 KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
+    "crm": crm.load,
     "orders": orders.load,
+    "periods": periods.load,
 }

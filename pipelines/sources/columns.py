@@ -257,3 +257,54 @@ def _zoned(local: pl.Expr, zone: str) -> pl.Expr:
 
 def _escaped(sign: str) -> str:
     return f"[{sign}]" if sign and sign not in "^]\\" else ""
+
+
+def parse(
+    frame: pl.DataFrame,
+    column: str,
+    kind: str,
+    file_format: FileFormat,
+    zone: str,
+    path: Path,
+    *,
+    is_required: bool = False,
+) -> tuple[pl.DataFrame, list[Check]]:
+    """Give a column its type: text, day, month, instant, flag or whole. Also the rules its values may break.
+
+    An empty value is null, and wrong only where the column `is_required`. A value that is there but is not
+    understood is always wrong.
+    """
+    reasons = {"day": "bad_date", "month": "bad_date", "instant": "bad_date", "flag": "bad_flag"}
+    reason = reasons.get(kind, "bad_amount")
+    value = pl.col(column)
+    if frame.schema[column] == pl.String:
+        value = pl.when(value.str.strip_chars() != "").then(value)
+    given = f"__given_{column}"
+    frame = frame.with_columns(value.is_not_null().alias(given))
+    match kind:
+        case "text":
+            frame = text(frame, column, path)
+        case "day":
+            frame = day(frame, column, file_format, path)
+        case "month":
+            if frame.schema[column] == pl.String:
+                month = pl.col(column).str.strip_chars()
+                full = pl.when(month.str.contains(r"^\d{4}-\d{2}$")).then(month + "-01").otherwise(month)
+                frame = frame.with_columns(full.alias(column))
+            frame = day(frame, column, file_format, path)
+            frame = frame.with_columns(pl.when(pl.col(column).dt.day() == 1).then(column).alias(column))
+        case "instant":
+            frame = instant(frame, column, file_format, zone, path)
+        case "flag":
+            frame = flag(frame, column, path)
+        case "whole":
+            frame = number(frame, column, file_format, path)
+            is_whole = pl.col(f"{column}_scale") == 0
+            frame = frame.with_columns(pl.when(is_whole).then(f"{column}_mantissa").alias(column))
+        case _:
+            raise ValueError(f"{kind} is no kind of column")
+    checks = [Check(reason, column, pl.col(given) & pl.col(column).is_null())]
+    if is_required:
+        empty = "missing_key" if kind == "text" else reason
+        checks.insert(0, Check(empty, column, ~pl.col(given)))
+    return frame, checks

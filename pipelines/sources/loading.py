@@ -73,13 +73,12 @@ class Stage:
     reporting_timezone: str
     progress: Callable[[str], None]
     loads: list[Load] = field(default_factory=list)
+    _last_load: int = 0
 
     def next_load_id(self) -> str:
         """The id of the next load; a source takes one a file or table."""
-        (count,) = self.connection.execute(
-            "SELECT count(*) FROM raw_meta.loads WHERE build_id = ?", [self.build_id]
-        ).fetchall()[0]
-        return f"{self.build_id}-{count + 1:04d}"
+        self._last_load += 1
+        return f"{self.build_id}-{self._last_load:04d}"
 
     def record(
         self,
