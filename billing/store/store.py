@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -22,6 +23,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.types import TypeEngine
 
 from billing.core.money import CURRENCY_EXPONENTS, BillingError
+from billing.core.policy import Policy
 from billing.store import tables
 from billing.store.tables import Instant
 
@@ -99,6 +101,8 @@ class Store:
         self._ids = ids
         self._is_epoch_open = False
         self._depth = 0
+        self.memory: dict[Any, Any] = {}
+        """Facts that never change once written (plan versions, used prices). A rollback empties it."""
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     def close(self) -> None:
@@ -115,7 +119,7 @@ class Store:
     # --- schema ---
 
     def migrate(self) -> None:
-        """Bring the schema to its newest version and fill the table of currencies."""
+        """Bring the schema to its newest version and fill in currencies and the default policy."""
         from billing.store.migrations import upgrade
 
         upgrade(self._connection, self.transaction)
@@ -128,6 +132,10 @@ class Store:
                 if code not in known
             ],
         )
+        policies = tables.policies
+        if self.row(policies.select().where(policies.c.name == "default")) is None:
+            row = {"name": "default", "version": 1, "valid_from": _KNOWN_SINCE_EVER.date()}
+            self.insert(policies, [row | asdict(Policy())], _KNOWN_SINCE_EVER)
 
     # --- transactions ---
 
@@ -154,6 +162,7 @@ class Store:
         except BaseException:
             with suppress(Exception):
                 self._run(rollback)
+            self.memory.clear()
             if self._is_epoch_open:
                 self._ids, self._is_epoch_open = None, False
             raise
@@ -179,9 +188,9 @@ class Store:
 
     # --- reading ---
 
-    def frame(self, statement: Select[Any]) -> pl.DataFrame:
+    def frame(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """The rows of a select as a frame, typed by the selected columns, also when empty."""
-        result = self._connection.execute(statement)
+        result = self._connection.execute(statement, values)
         cursor = cast("CursorResult[Any]", result).cursor
         assert cursor is not None
         rows = cursor.fetchall()
@@ -211,18 +220,18 @@ class Store:
             values = [None if value is None else int(value) for value in values]
         return pl.Series(name, values, dtype=dtype)
 
-    def rows(self, statement: Select[Any]) -> list[Row]:
-        """The rows of a select as dictionaries, for the few."""
-        return [dict(row) for row in self._connection.execute(statement).mappings()]
+    def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
+        return [dict(row) for row in self._connection.execute(statement, values).mappings()]
 
-    def row(self, statement: Select[Any]) -> Row | None:
+    def row(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Row | None:
         """The first row of a select, or None."""
-        found = self._connection.execute(statement).mappings().first()
+        found = self._connection.execute(statement, values).mappings().first()
         return None if found is None else dict(found)
 
-    def execute(self, statement: Executable) -> int:
+    def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """Run an insert, update or delete statement; the number of rows it touched."""
-        return cast("CursorResult[Any]", self._connection.execute(statement)).rowcount
+        return cast("CursorResult[Any]", self._connection.execute(statement, values)).rowcount
 
     # --- writing ---
 

@@ -333,7 +333,7 @@ price_tiers = Table(
 # --- agreements ---
 
 # The running term. `term` is the ISO duration a renewal adds. `notice_given_on`: the customer will not
-# renew.
+# renew. `ended_on`: it was not renewed.
 contracts = Table(
     "contracts",
     metadata,
@@ -345,12 +345,18 @@ contracts = Table(
     _flag("auto_renew", default=True),
     _count("notice_days", default=60),
     _day("notice_given_on", optional=True),
+    _day("ended_on", optional=True),
     _text("stock_rule", default="standing"),
     _recorded(),
     _changed(),
     CheckConstraint("term_end > term_start", name="term"),
 )
-Index("ix_contracts_term_end", contracts.c.term_end)
+Index(
+    "ix_contracts_term_end",
+    contracts.c.term_end,
+    postgresql_where=contracts.c.ended_on.is_(None),
+    sqlite_where=contracts.c.ended_on.is_(None),
+)
 
 # Every term a contract has had, the running one included; with it the term of any past day can be told.
 contract_terms = Table(
@@ -362,8 +368,10 @@ contract_terms = Table(
     _recorded(),
 )
 
-# `status` is derived from the facts (core.subscription.status) and stored as of the last write or daily
-# turn. `cancel_requested_on`: the day the end was asked for; `ends_on`: the first day without service.
+# `status` is derived from the facts (core.subscription.status) and stored as of the last write;
+# `turns_on` is the next day on which time alone may change it. `cancel_requested_on`: the day the end was
+# asked for; `ends_on`: the first day without service. Versions of items are not cut at `ends_on`: read
+# both.
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -378,6 +386,7 @@ subscriptions = Table(
     _day("ends_on", optional=True),
     _day("trial_ends_on", optional=True),
     _text("status"),
+    _day("turns_on", optional=True),
     _day("cancel_requested_on", optional=True),
     _text("cancel_reason", optional=True),
     _flag("was_in_dunning"),
@@ -388,10 +397,10 @@ Index("ix_subscriptions_sold_to", subscriptions.c.sold_to)
 Index("ix_subscriptions_bill_to", subscriptions.c.bill_to)
 Index("ix_subscriptions_contract_id", subscriptions.c.contract_id)
 Index(
-    "ix_subscriptions_live",
-    subscriptions.c.status,
-    postgresql_where=text("status <> 'canceled'"),
-    sqlite_where=text("status <> 'canceled'"),
+    "ix_subscriptions_turns_on",
+    subscriptions.c.turns_on,
+    postgresql_where=subscriptions.c.turns_on.is_not(None),
+    sqlite_where=subscriptions.c.turns_on.is_not(None),
 )
 
 # One subscribed plan or add-on. `customer_id` is the subscription's sold_to, which never changes.

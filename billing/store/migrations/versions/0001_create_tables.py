@@ -478,6 +478,7 @@ def upgrade() -> None:
         sa.Column("auto_renew", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("notice_days", sa.Integer(), server_default=sa.text("60"), nullable=False),
         sa.Column("notice_given_on", sa.Date(), nullable=True),
+        sa.Column("ended_on", sa.Date(), nullable=True),
         sa.Column("stock_rule", sa.String(), server_default="standing", nullable=False),
         sa.Column("recorded_at", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
@@ -488,7 +489,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("contract_id", name=op.f("pk_contracts")),
     )
     op.create_index(op.f("ix_contracts_changed_at"), "contracts", ["changed_at"], unique=False)
-    op.create_index("ix_contracts_term_end", "contracts", ["term_end"], unique=False)
+    op.create_index(
+        "ix_contracts_term_end",
+        "contracts",
+        ["term_end"],
+        unique=False,
+        postgresql_where=sa.text("ended_on IS NULL"),
+        sqlite_where=sa.text("ended_on IS NULL"),
+    )
     op.create_table(
         "credit_notes",
         sa.Column("note_id", sa.String(), nullable=False),
@@ -745,6 +753,7 @@ def upgrade() -> None:
         sa.Column("ends_on", sa.Date(), nullable=True),
         sa.Column("trial_ends_on", sa.Date(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
+        sa.Column("turns_on", sa.Date(), nullable=True),
         sa.Column("cancel_requested_on", sa.Date(), nullable=True),
         sa.Column("cancel_reason", sa.String(), nullable=True),
         sa.Column("was_in_dunning", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -767,15 +776,15 @@ def upgrade() -> None:
     op.create_index("ix_subscriptions_bill_to", "subscriptions", ["bill_to"], unique=False)
     op.create_index(op.f("ix_subscriptions_changed_at"), "subscriptions", ["changed_at"], unique=False)
     op.create_index("ix_subscriptions_contract_id", "subscriptions", ["contract_id"], unique=False)
-    op.create_index(
-        "ix_subscriptions_live",
-        "subscriptions",
-        ["status"],
-        unique=False,
-        postgresql_where=sa.text("status <> 'canceled'"),
-        sqlite_where=sa.text("status <> 'canceled'"),
-    )
     op.create_index("ix_subscriptions_sold_to", "subscriptions", ["sold_to"], unique=False)
+    op.create_index(
+        "ix_subscriptions_turns_on",
+        "subscriptions",
+        ["turns_on"],
+        unique=False,
+        postgresql_where=sa.text("turns_on IS NOT NULL"),
+        sqlite_where=sa.text("turns_on IS NOT NULL"),
+    )
     op.create_table(
         "disputes",
         sa.Column("dispute_id", sa.String(), nullable=False),

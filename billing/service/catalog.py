@@ -1,0 +1,570 @@
+"""What is sold and at what price: legal entities, tax rates, products, meters, plans, price lists.
+
+Published plan versions and prices never change; a new price is a new list or a new version. Money comes in
+as decimal text in major units ("12.50"), quantities of tiers and packages as whole units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, or_, select
+
+from billing.core.calendar import parse_interval
+from billing.core.money import PPM, BillingError, Scaled, currency_exponent, parse_price
+from billing.core.pricing import Price, PriceTier, check_tiers
+from billing.core.subscription import PricedComponent
+from billing.service.acts import act, announce
+from billing.store.store import Row, Store
+from billing.store.tables import (
+    components,
+    legal_entities,
+    meters,
+    payment_terms,
+    plan_versions,
+    plans,
+    price_lists,
+    price_tiers,
+    prices,
+    products,
+    tax_rates,
+)
+
+MODELS = ("flat", "per_unit", "graduated", "volume", "package")
+TIERED = ("graduated", "volume")
+LEVELS = ("contract", "customer", "group", "list")
+"""Whose price list it is; the first that has a price wins."""
+KINDS = ("fee", "seat", "usage")
+AGGREGATIONS = ("sum", "count", "max", "latest", "unique_count", "weighted_sum")
+
+
+@dataclass(frozen=True, slots=True)
+class NewComponent:
+    """A priced part of a plan. `kind`: fee (once an item), seat (each unit), usage (of a meter)."""
+
+    name: str
+    kind: str
+    meter_id: str | None = None
+    component_id: str | None = None
+    """Default: plan, version and name joined, such as `pro.1.fee`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTier:
+    """`up_to` whole units, inclusive, None for the open last; `unit` and `flat` in major units."""
+
+    up_to: int | None
+    unit: str
+    flat: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    """The price of one component in one list. `price` for flat, per_unit, package; `tiers` for the others."""
+
+    component_id: str
+    model: str
+    price: str | None = None
+    tiers: Sequence[NewTier] = field(default=())
+    package_size: int | None = None
+    free_units: int = 0
+    partial_package: str = "up"
+    price_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    component_id: str
+    name: str
+    kind: str
+    meter_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A published version of a plan."""
+
+    plan_id: str
+    version: int
+    interval: str
+    in_advance: bool
+    is_add_on: bool
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPrice:
+    """A plan version priced by one list. `price_id`: the price of its first fee or seat, else its first."""
+
+    plan: PlanVersion
+    list_id: str
+    price_id: str
+    components: tuple[PricedComponent, ...]
+
+
+# Writing.
+
+
+@act
+def create_legal_entity(
+    store: Store, at: datetime, *, entity_id: str, name: str, country: str, tax_number: str | None = None
+) -> str:
+    """A seller that issues invoices. `country` is ISO 3166 alpha-2."""
+    row = {"entity_id": entity_id, "name": name, "country": country, "tax_number": tax_number}
+    store.insert(legal_entities, [row], at)
+    announce(store, at, "legal_entity.created", entity_id, row)
+    return entity_id
+
+
+@act
+def add_tax_rate(
+    store: Store,
+    at: datetime,
+    *,
+    country: str,
+    tax_rate_ppm: int,
+    valid_from: date,
+    tax_code: str = "standard",
+    category: str = "standard",
+) -> None:
+    """A rate of a country from a day on (19 % = 190000). Raises `bad_rate` outside 0 to 100 %."""
+    if not 0 <= tax_rate_ppm <= PPM:
+        raise BillingError("bad_rate", f"{tax_rate_ppm} ppm")
+    row = {"country": country, "tax_code": tax_code, "category": category, "valid_from": valid_from}
+    store.insert(tax_rates, [row | {"tax_rate_ppm": tax_rate_ppm}], at)
+    announce(store, at, "tax_rate.added", country, row | {"tax_rate_ppm": tax_rate_ppm})
+
+
+@act
+def create_payment_terms(
+    store: Store, at: datetime, *, terms_id: str, net_days: int, end_of_month: bool = False
+) -> str:
+    """When an invoice is due: days after issue, counted from the month's end if asked. Raises `bad_rate`."""
+    if net_days < 0:
+        raise BillingError("bad_rate", f"net_days = {net_days}")
+    store.insert(
+        payment_terms, [{"terms_id": terms_id, "net_days": net_days, "end_of_month": end_of_month}], at
+    )
+    announce(store, at, "payment_terms.created", terms_id, {"net_days": net_days})
+    return terms_id
+
+
+@act
+def create_product(
+    store: Store,
+    at: datetime,
+    *,
+    product_id: str,
+    name: str,
+    tax_code: str = "standard",
+    category: str = "standard",
+) -> str:
+    """What plans sell. `tax_code` finds its rate in a country; `category`: standard, reduced or zero."""
+    row = {"product_id": product_id, "name": name, "tax_code": tax_code, "category": category}
+    store.insert(products, [row], at)
+    announce(store, at, "product.created", product_id, row)
+    return product_id
+
+
+@act
+def create_meter(
+    store: Store,
+    at: datetime,
+    *,
+    meter_id: str,
+    name: str,
+    aggregation: str = "sum",
+    scale: int = 0,
+    unit: str = "unit",
+    is_recurring: bool = False,
+) -> str:
+    """What usage is counted in. `scale`: decimals of its quantities. Raises `unknown_setting`."""
+    if aggregation not in AGGREGATIONS or not 0 <= scale <= 12:
+        raise BillingError("unknown_setting", f"aggregation {aggregation!r}, scale {scale}")
+    row = {
+        "meter_id": meter_id,
+        "name": name,
+        "aggregation": aggregation,
+        "scale": scale,
+        "unit": unit,
+        "is_recurring": is_recurring,
+    }
+    store.insert(meters, [row], at)
+    announce(store, at, "meter.created", meter_id, row)
+    return meter_id
+
+
+@act
+def create_plan(
+    store: Store,
+    at: datetime,
+    *,
+    plan_id: str,
+    name: str,
+    product_id: str,
+    tier: str | None = None,
+    is_add_on: bool = False,
+) -> str:
+    """A plan, still without a version. `tier` ranks it for people; an add-on joins a subscription."""
+    row = {
+        "plan_id": plan_id,
+        "name": name,
+        "product_id": product_id,
+        "tier": tier,
+        "is_add_on": is_add_on,
+    }
+    store.insert(plans, [row], at)
+    announce(store, at, "plan.created", plan_id, row)
+    return plan_id
+
+
+@act
+def publish_plan_version(
+    store: Store,
+    at: datetime,
+    *,
+    plan_id: str,
+    interval: str,
+    components: Sequence[NewComponent],
+    in_advance: bool = True,
+) -> PlanVersion:
+    """The next version of a plan: interval (P1M, P1Y …) and components. It never changes afterwards.
+
+    Raises `unknown_plan`, `bad_interval`, `unknown_meter`, `illegal_plan` for no or wrong components.
+    """
+    parse_interval(interval)
+    if store.row(select(plans.c.plan_id).where(plans.c.plan_id == plan_id)) is None:
+        raise BillingError("unknown_plan", plan_id)
+    if not components or any(new.kind not in KINDS for new in components):
+        raise BillingError("illegal_plan", f"{plan_id}: components are of kind {', '.join(KINDS)}")
+    for new in components:
+        _check_meter(store, new)
+    version = (latest_version(store, plan_id) or 0) + 1
+    store.insert(
+        plan_versions,
+        [{"plan_id": plan_id, "version": version, "interval": interval, "in_advance": in_advance}],
+        at,
+    )
+    rows: list[Row] = [
+        {
+            "component_id": new.component_id or f"{plan_id}.{version}.{new.name}",
+            "plan_id": plan_id,
+            "plan_version": version,
+            "position": position,
+            "name": new.name,
+            "kind": new.kind,
+            "meter_id": new.meter_id,
+        }
+        for position, new in enumerate(components, start=1)
+    ]
+    store.insert(_components, rows, at)
+    announce(store, at, "plan.published", plan_id, {"version": version, "interval": interval})
+    return plan_version(store, plan_id, version)
+
+
+_components = components
+
+
+def _check_meter(store: Store, new: NewComponent) -> None:
+    if (new.kind == "usage") != (new.meter_id is not None):
+        raise BillingError("illegal_plan", f"component {new.name}: usage has a meter, nothing else has one")
+    known = select(meters.c.meter_id).where(meters.c.meter_id == new.meter_id)
+    if new.meter_id is not None and store.row(known) is None:
+        raise BillingError("unknown_meter", new.meter_id)
+
+
+@act
+def create_price_list(
+    store: Store,
+    at: datetime,
+    *,
+    list_id: str,
+    name: str,
+    currency: str,
+    valid_start: date,
+    valid_end: date | None = None,
+    level: str = "list",
+    owner_id: str | None = None,
+    prices: Sequence[NewPrice] = (),
+) -> str:
+    """A price list and its prices. `level` contract, customer or group needs its `owner_id`.
+
+    Raises `unknown_currency`, `empty_period`, `unknown_setting`, and as `add_prices`.
+    """
+    currency_exponent(currency)
+    if valid_end is not None and valid_end <= valid_start:
+        raise BillingError("empty_period", f"{valid_start} to {valid_end} holds no day")
+    if level not in LEVELS or (level == "list") != (owner_id is None):
+        raise BillingError("unknown_setting", f"level {level!r} with owner {owner_id!r}")
+    row = {
+        "list_id": list_id,
+        "name": name,
+        "level": level,
+        "owner_id": owner_id,
+        "currency": currency,
+        "valid_start": valid_start,
+        "valid_end": valid_end,
+    }
+    store.insert(price_lists, [row], at)
+    announce(store, at, "price_list.created", list_id, row)
+    if prices:
+        add_prices(store, at, list_id=list_id, prices=prices)
+    return list_id
+
+
+@act
+def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[NewPrice]) -> list[str]:
+    """Prices of a list, one per component; returns their ids, by default list and component joined.
+
+    Raises `immutable` where the list has a price for the component, `bad_tiers`, `negative_price`,
+    `float_money`, `too_many_decimals`, `unknown_model`, `unknown_component`.
+    """
+    listed = store.row(select(price_lists).where(price_lists.c.list_id == list_id))
+    if listed is None:
+        raise BillingError("no_price", f"there is no price list {list_id}")
+    rows, tiers = [], []
+    for new in prices:
+        price_id = new.price_id or f"{list_id}.{new.component_id}"
+        scale, mantissas = _at_one_scale(new)
+        rows.append(_price_row(new, price_id, listed, scale, mantissas))
+        tiers += [
+            {
+                "price_id": price_id,
+                "position": position,
+                "up_to": tier.up_to,
+                "unit_mantissa": mantissas[2 * position - 2],
+                "flat_mantissa": mantissas[2 * position - 1],
+            }
+            for position, tier in enumerate(new.tiers, start=1)
+        ]
+        _check_component(store, list_id, new.component_id)
+    store.insert(_prices, rows, at)
+    store.insert(price_tiers, tiers, at)
+    ids = [str(row["price_id"]) for row in rows]
+    announce(store, at, "prices.added", list_id, {"price_ids": ids})
+    return ids
+
+
+_prices = prices
+
+
+def _at_one_scale(new: NewPrice) -> tuple[int, list[int]]:
+    """The amounts of a price at their common scale: its tiers' units and flats, or its one price."""
+    if new.model not in MODELS:
+        raise BillingError("unknown_model", f"{new.model!r}: {', '.join(MODELS)}")
+    if new.model in TIERED:
+        check_tiers([None if tier.up_to is None else Scaled(tier.up_to, 0) for tier in new.tiers])
+        texts = [text for tier in new.tiers for text in (tier.unit, tier.flat)]
+    elif new.tiers:
+        raise BillingError("bad_tiers", f"{new.model} has no tiers")
+    else:
+        texts = [new.price if new.price is not None else ""]
+    if new.model == "package" and (new.package_size or 0) < 1:
+        raise BillingError("unknown_model", "package needs a package_size of at least 1")
+    amounts = [parse_price(text) for text in texts]
+    scale = max(amount.scale for amount in amounts)
+    return scale, [amount.at_scale(scale) for amount in amounts]
+
+
+def _price_row(new: NewPrice, price_id: str, listed: Row, scale: int, mantissas: list[int]) -> Row:
+    if new.free_units < 0:
+        raise BillingError("negative_quantity", f"free_units = {new.free_units}")
+    if new.partial_package not in ("up", "down"):
+        raise BillingError("unknown_setting", f"partial_package = {new.partial_package!r}")
+    return {
+        "price_id": price_id,
+        "list_id": listed["list_id"],
+        "component_id": new.component_id,
+        "model": new.model,
+        "currency": listed["currency"],
+        "price_mantissa": None if new.model in TIERED else mantissas[0],
+        "price_scale": scale,
+        "package_size": new.package_size,
+        "free_units": new.free_units,
+        "partial_package": new.partial_package,
+    }
+
+
+def _check_component(store: Store, list_id: str, component_id: str) -> None:
+    if store.row(select(components.c.component_id).where(components.c.component_id == component_id)) is None:
+        raise BillingError("unknown_component", component_id)
+    priced = select(prices.c.price_id).where(
+        prices.c.list_id == list_id, prices.c.component_id == component_id
+    )
+    if store.row(priced) is not None:
+        raise BillingError(
+            "immutable", f"{list_id} has a price for {component_id}; a new price is a new list"
+        )
+
+
+# Reading.
+
+_LATEST = select(func.max(plan_versions.c.version).label("version")).where(
+    plan_versions.c.plan_id == bindparam("plan_id")
+)
+
+
+def latest_version(store: Store, plan_id: str) -> int | None:
+    """The number of a plan's newest version, None without one."""
+    row = store.row(_LATEST, {"plan_id": plan_id})
+    return None if row is None or row["version"] is None else int(row["version"])
+
+
+def plan_version(store: Store, plan_id: str, version: int | None = None) -> PlanVersion:
+    """A version of a plan, by default the newest. Raises `unknown_plan`."""
+    number = version or latest_version(store, plan_id)
+    known = store.memory.get(("plan", plan_id, number))
+    if known is None:
+        known = store.memory["plan", plan_id, number] = _read_plan(store, plan_id, number)
+    assert isinstance(known, PlanVersion)
+    return known
+
+
+def _read_plan(store: Store, plan_id: str, number: int | None) -> PlanVersion:
+    row = store.row(
+        select(plan_versions, plans.c.is_add_on)
+        .join(plans, plans.c.plan_id == plan_versions.c.plan_id)
+        .where(plan_versions.c.plan_id == plan_id, plan_versions.c.version == number)
+    )
+    if row is None:
+        raise BillingError("unknown_plan", f"{plan_id} has no version {number or ''}".strip())
+    parts = store.rows(
+        select(components)
+        .where(components.c.plan_id == plan_id, components.c.plan_version == number)
+        .order_by(components.c.position)
+    )
+    return PlanVersion(
+        plan_id=plan_id,
+        version=row["version"],
+        interval=row["interval"],
+        in_advance=row["in_advance"],
+        is_add_on=row["is_add_on"],
+        components=tuple(
+            Component(part["component_id"], part["name"], part["kind"], part["meter_id"]) for part in parts
+        ),
+    )
+
+
+_OFFERS = (
+    select(
+        price_lists.c.list_id,
+        price_lists.c.level,
+        price_lists.c.valid_start,
+        price_lists.c.currency,
+        prices.c.price_id,
+        prices.c.component_id,
+    )
+    .join(price_lists, price_lists.c.list_id == prices.c.list_id)
+    .join(components, components.c.component_id == prices.c.component_id)
+    .where(
+        components.c.plan_id == bindparam("plan_id"),
+        components.c.plan_version == bindparam("version"),
+        price_lists.c.valid_start <= bindparam("on"),
+        or_(price_lists.c.valid_end.is_(None), price_lists.c.valid_end > bindparam("on")),
+        or_(
+            price_lists.c.level == "list",
+            and_(price_lists.c.level == "contract", price_lists.c.owner_id == bindparam("contract_id")),
+            and_(price_lists.c.level == "customer", price_lists.c.owner_id == bindparam("customer_id")),
+            and_(price_lists.c.level == "group", price_lists.c.owner_id == bindparam("group_id")),
+        ),
+    )
+)
+
+
+def price_plan(
+    store: Store,
+    plan: PlanVersion,
+    *,
+    currency: str,
+    on: date,
+    customer_id: str,
+    group_id: str | None = None,
+    contract_id: str | None = None,
+) -> PlanPrice:
+    """The list that prices a plan version for a customer on a day.
+
+    contract before customer before group before list; inside a level the latest valid_start, then the
+    smallest list_id. A list counts when it prices every component. Raises `no_price`, and
+    `currency_mismatch` when there are prices, but none in the customer's currency.
+    """
+    asked = {
+        "plan_id": plan.plan_id,
+        "version": plan.version,
+        "on": on,
+        "contract_id": contract_id,
+        "customer_id": customer_id,
+        "group_id": group_id,
+    }
+    offers: dict[str, list[Row]] = {}
+    for row in store.rows(_OFFERS, asked):
+        offers.setdefault(row["list_id"], []).append(row)
+    whole = [rows for rows in offers.values() if len(rows) == len(plan.components)]
+    matching = [rows for rows in whole if rows[0]["currency"] == currency]
+    if not matching:
+        code = "currency_mismatch" if whole else "no_price"
+        raise BillingError(code, f"{plan.plan_id} version {plan.version} in {currency} on {on}")
+    best = min(matching, key=lambda rows: _rank(rows[0]))
+    return priced_plan(store, plan, best[0]["list_id"])
+
+
+def _rank(offer: Row) -> tuple[int, int, str]:
+    return LEVELS.index(offer["level"]), -offer["valid_start"].toordinal(), offer["list_id"]
+
+
+def priced_plan(store: Store, plan: PlanVersion, list_id: str) -> PlanPrice:
+    """A plan version with the prices of one list. Raises `no_price`."""
+    key = ("plan_price", plan.plan_id, plan.version, list_id)
+    known = store.memory.get(key)
+    if known is None:
+        known = store.memory[key] = _read_plan_price(store, plan, list_id)
+    assert isinstance(known, PlanPrice)
+    return known
+
+
+def _read_plan_price(store: Store, plan: PlanVersion, list_id: str) -> PlanPrice:
+    ids = [component.component_id for component in plan.components]
+    found = store.rows(select(prices).where(prices.c.list_id == list_id, prices.c.component_id.in_(ids)))
+    by_component = {row["component_id"]: row for row in found}
+    if len(by_component) < len(ids):
+        raise BillingError("no_price", f"{list_id} does not price all of {plan.plan_id}")
+    priced = tuple(
+        PricedComponent(
+            component.component_id,
+            component.kind,
+            by_component[component.component_id]["price_id"],
+            price_terms(store, by_component[component.component_id]),
+        )
+        for component in plan.components
+    )
+    leading = next((part for part in priced if part.kind != "usage"), priced[0])
+    return PlanPrice(plan, list_id, leading.price_id, priced)
+
+
+def price_terms(store: Store, row: Row) -> Price:
+    """A row of `prices`, with its tiers, as the terms the price models take."""
+    tiers: list[dict[str, Any]] = []
+    if row["model"] in TIERED:
+        tiers = store.rows(
+            select(price_tiers)
+            .where(price_tiers.c.price_id == row["price_id"])
+            .order_by(price_tiers.c.position)
+        )
+    return Price(
+        model=row["model"],
+        scale=row["price_scale"],
+        unit=row["price_mantissa"] or 0,
+        tiers=tuple(
+            PriceTier(
+                up_to=None if tier["up_to"] is None else Scaled(tier["up_to"], 0),
+                unit=tier["unit_mantissa"],
+                flat=tier["flat_mantissa"],
+            )
+            for tier in tiers
+        ),
+        package_size=Scaled(row["package_size"] or 1, 0),
+        free_units=Scaled(row["free_units"], 0),
+        partial_package=row["partial_package"],
+    )

@@ -1,0 +1,977 @@
+"""Acts on subscriptions: subscribe, change, pause, resume, cancel, reactivate, renew.
+
+Each act decides with core.subscription what a wish means in dated facts, writes them, lets the next bill run
+look at the customer, and puts a message in the outbox. The money follows from the facts, in the bill run.
+
+Days are the customer's own. `when` is "now", "period_end" (the first boundary after today) or a date; None
+leaves it to the policy. Every act raises `unknown_subscription` or `unknown_item` for what is not there, and
+`illegal_transition` for what the subscription's state does not allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import bindparam, select
+
+from billing.core.calendar import add_months, boundary, local_date, next_boundary, parse_interval
+from billing.core.money import BillingError, Scaled, format_scaled, parse_quantity
+from billing.core.policy import Policy
+from billing.core.subscription import (
+    CANCEL_REASONS,
+    Change,
+    Edit,
+    Item,
+    ItemVersion,
+    Subscription,
+    When,
+    after_change,
+    anchor_after_change,
+    change_day,
+    change_versions,
+    end_versions,
+    is_downgrade,
+    recurring_minor,
+    trial_end,
+)
+from billing.service.acts import act, announce, mark_to_bill
+from billing.service.catalog import PlanPrice, plan_version, price_plan, priced_plan
+from billing.service.customers import customer as customer_row
+from billing.service.policies import policy_on
+from billing.store.store import Row, Store
+from billing.store.subscriptions import (
+    Standing,
+    read_standing,
+    write_changes,
+    write_items,
+    write_standing,
+    write_subscription,
+)
+from billing.store.tables import (
+    contract_terms,
+    contracts,
+    discounts,
+    dunning_cases,
+    items,
+    subscriptions,
+)
+
+Quantity = int | str
+"""A whole number, or decimal text such as "2.5"."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewContract:
+    """A term the subscription is bound to. `term`: the ISO duration of one term, added again at renewal."""
+
+    term: str = "P1Y"
+    auto_renew: bool = True
+    notice_days: int = 60
+    contract_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddOn:
+    """An add-on taken together with a plan."""
+
+    plan_id: str
+    quantity: Quantity = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """What `renew_due` did: contracts that run on, and those that ended."""
+
+    renewed: tuple[str, ...]
+    ended: tuple[str, ...]
+
+
+# Beginning.
+
+
+@act
+def subscribe(
+    store: Store,
+    at: datetime,
+    *,
+    customer_id: str,
+    plan_id: str,
+    quantity: Quantity = 1,
+    subscription_id: str | None = None,
+    starts_on: date | None = None,
+    trial_days: int = 0,
+    anchor_on: date | None = None,
+    contract: NewContract | None = None,
+    add_ons: Sequence[AddOn] = (),
+    discount_ids: Sequence[str] = (),
+    committed_minimum_minor: int = 0,
+    bill_to: str | None = None,
+    ship_to: str | None = None,
+) -> Subscription:
+    """A customer agrees to a plan. Returns the subscription with its items.
+
+    Starts today unless `starts_on` says otherwise; a past start bills the elapsed periods, or begins at the
+    next boundary [`backdated_start`]. After a trial the anchor is its end [`trial_anchor`], unless
+    `anchor_on` gives one (a calendar-aligned plan). `committed_minimum_minor` is what the customer guarantees
+    beyond the recurring amount, per interval.
+    Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
+    `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `immutable` (the id is taken).
+    """
+    customer = customer_row(store, customer_id)
+    today, settings = _today_and_policy(store, at, customer)
+    start = starts_on or today
+    _check_horizon(start, today, settings)
+    if trial_days < 0 or committed_minimum_minor < 0:
+        raise BillingError("negative_quantity", f"{trial_days} days, minimum {committed_minimum_minor}")
+    subscription_id = subscription_id or store.new_id("sub")
+    if store.row(_TAKEN, {"id": subscription_id}) is not None:
+        raise BillingError("immutable", f"subscription {subscription_id} exists")
+    trial_ends_on = trial_end(start, trial_days)
+    anchor = anchor_on or (trial_ends_on if trial_ends_on and settings.trial_anchor == "trial_end" else start)
+    _check_discounts(store, discount_ids)
+    contract_id = _open_contract(store, at, customer_id, contract, trial_ends_on or start)
+    interval = parse_interval(plan_version(store, plan_id).interval)
+    from_boundary = settings.backdated_start == "from_next_boundary" and start < today
+    bill_to_id = bill_to or customer["bill_to_id"]
+    new = Subscription(
+        subscription_id=subscription_id,
+        contract_id=contract_id,
+        sold_to=customer_id,
+        bill_to=bill_to_id,
+        ship_to=ship_to or customer_id,
+        anchor_on=anchor,
+        starts_on=start,
+        billing_starts_on=next_boundary(anchor, interval, today) if from_boundary else start,
+        ends_on=None,
+        trial_ends_on=trial_ends_on,
+        status="",
+        cancel_requested_on=None,
+        cancel_reason=None,
+        was_in_dunning=False,
+    )
+    wanted = [(plan_id, quantity, False), *((one.plan_id, one.quantity, True) for one in add_ons)]
+    new = replace(
+        new,
+        items=tuple(
+            _new_item(
+                store,
+                customer,
+                new,
+                wanted_id,
+                wanted_quantity,
+                is_add_on=is_add_on,
+                start=start,
+                reason="subscribe",
+                discount_ids=discount_ids,
+                committed_minimum_minor=0 if is_add_on else committed_minimum_minor,
+            )
+            for wanted_id, wanted_quantity, is_add_on in wanted
+        ),
+    )
+    standing = Standing(new, customer, _is_in_dunning(store, new), today)
+    new = replace(new, status=standing.status)
+    write_subscription(store, at, new, today)
+    mark_to_bill(store, at, customer_id, today)
+    _announce(store, at, "subscription.created", new, {"plan_id": plan_id, "starts_on": start})
+    return new
+
+
+_TAKEN = select(subscriptions.c.subscription_id).where(subscriptions.c.subscription_id == bindparam("id"))
+
+
+def _new_item(
+    store: Store,
+    customer: Mapping[str, object],
+    of: Subscription,
+    plan_id: str,
+    quantity: Quantity,
+    *,
+    is_add_on: bool,
+    start: date,
+    reason: str,
+    discount_ids: Sequence[str] = (),
+    committed_minimum_minor: int = 0,
+) -> Item:
+    """An item with its first versions: one, or the trial's and the one after it."""
+    offer = _offer(store, customer, of, plan_id, start, is_add_on=is_add_on)
+    amount = parse_quantity(quantity)
+    item_id = store.new_id("item")
+    whole = ItemVersion(
+        version_id="",
+        item_id=item_id,
+        effective_start=start,
+        effective_end=None,
+        plan_id=plan_id,
+        plan_version=offer.plan.version,
+        list_id=offer.list_id,
+        price_id=offer.price_id,
+        quantity_mantissa=amount.mantissa,
+        quantity_scale=amount.scale,
+        discount_ids=",".join(discount_ids),
+        anchor_on=of.anchor_on,
+        phase="regular",
+        pause=None,
+        reason=reason,
+        recurring_minor=recurring_minor(offer.components, amount, str(customer["currency"])),
+        committed_minimum_minor=committed_minimum_minor,
+    )
+    trial_ends_on = of.trial_ends_on
+    if trial_ends_on is None or trial_ends_on <= start:
+        return Item(item_id, is_add_on, (replace(whole, version_id=store.new_id("ver")),))
+    trial = replace(whole, version_id=store.new_id("ver"), effective_end=trial_ends_on, phase="trial")
+    regular = replace(
+        whole, version_id=store.new_id("ver"), effective_start=trial_ends_on, reason="trial_end"
+    )
+    return Item(item_id, is_add_on, (trial, regular))
+
+
+def _offer(
+    store: Store,
+    customer: Mapping[str, object],
+    of: Subscription,
+    plan_id: str,
+    on: date,
+    *,
+    is_add_on: bool,
+) -> PlanPrice:
+    plan = plan_version(store, plan_id)
+    if plan.is_add_on != is_add_on:
+        raise BillingError("illegal_plan", f"{plan_id} is {'an' if plan.is_add_on else 'no'} add-on")
+    group_id = customer["group_id"]
+    return price_plan(
+        store,
+        plan,
+        currency=str(customer["currency"]),
+        on=on,
+        customer_id=of.sold_to,
+        group_id=None if group_id is None else str(group_id),
+        contract_id=of.contract_id,
+    )
+
+
+def _open_contract(
+    store: Store, at: datetime, customer_id: str, wanted: NewContract | None, start: date
+) -> str | None:
+    if wanted is None:
+        return None
+    contract_id = wanted.contract_id or store.new_id("con")
+    end = boundary(start, parse_interval(wanted.term), 1)
+    row = {
+        "contract_id": contract_id,
+        "customer_id": customer_id,
+        "term_start": start,
+        "term_end": end,
+        "term": wanted.term,
+        "auto_renew": wanted.auto_renew,
+        "notice_days": wanted.notice_days,
+    }
+    store.insert(contracts, [row], at)
+    store.insert(contract_terms, [{"contract_id": contract_id, "term_start": start, "term_end": end}], at)
+    return contract_id
+
+
+def _check_discounts(store: Store, discount_ids: Sequence[str]) -> None:
+    for discount_id in discount_ids:
+        if store.row(select(discounts).where(discounts.c.discount_id == discount_id)) is None:
+            raise BillingError("unknown_discount", discount_id)
+
+
+def _is_in_dunning(store: Store, new: Subscription) -> bool:
+    asked = select(dunning_cases.c.case_id).where(
+        dunning_cases.c.customer_id == new.bill_to, dunning_cases.c.closed_on.is_(None)
+    )
+    return store.row(asked) is not None
+
+
+# Changing.
+
+
+@act
+def change_plan(
+    store: Store,
+    at: datetime,
+    *,
+    subscription_id: str,
+    plan_id: str,
+    when: When | None = None,
+    trial_days: int | None = None,
+) -> Subscription:
+    """Move the main item to the newest version of another plan (or of its own, at today's price list).
+
+    Without `when` an upgrade (yearly amount rises or is equal) and a downgrade act as the policy says
+    [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now. A new interval keeps the
+    anchor [`interval_anchor`]. `trial_days` in a trial: it then ends that long after the original start.
+    Overrides a plan change that waits. Raises as `subscribe`.
+    """
+    standing = _live(store, at, subscription_id)
+    settings = _policy(store, standing)
+    subscription, today = standing.subscription, standing.today
+    item = subscription.main_item
+    first_day = max(today, subscription.starts_on)
+    current = _version_on(item, first_day)
+    offer = _offer(store, standing.customer, subscription, plan_id, first_day, is_add_on=False)
+    old_interval = plan_version(store, current.plan_id, current.plan_version).interval
+    currency = str(standing.customer["currency"])
+    falls = is_downgrade(
+        current.recurring_minor,
+        old_interval,
+        recurring_minor(offer.components, current.quantity, currency),
+        offer.plan.interval,
+    )
+    if when is None and standing.status not in ("trialing", "scheduled"):
+        when = _setting_when(settings.downgrade_when if falls else settings.upgrade_when)
+    on = _day_of(standing, current, old_interval, when or "now", settings)
+    has_new_interval = offer.plan.interval != old_interval
+    anchor = current.anchor_on
+    if has_new_interval:
+        anchor = anchor_after_change(
+            settings.interval_anchor, current.anchor_on, parse_interval(old_interval), on
+        )
+
+    def edit(version: ItemVersion) -> ItemVersion:
+        return replace(
+            version,
+            plan_id=plan_id,
+            plan_version=offer.plan.version,
+            list_id=offer.list_id,
+            price_id=offer.price_id,
+            anchor_on=anchor,
+            recurring_minor=recurring_minor(offer.components, version.quantity, currency),
+        )
+
+    reason = "interval" if has_new_interval else ("downgrade" if falls else "upgrade")
+    changed, after = _changed(store, item, on, None, edit, reason), None
+    if trial_days is not None and standing.status == "trialing":
+        changed, after = _move_trial_end(store, standing, changed, trial_days)
+    facts = {"plan_id": plan_id, "from_plan_id": current.plan_id, "on": on, "kind": reason}
+    return _save(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
+
+
+def _move_trial_end(
+    store: Store, standing: Standing, changed: tuple[Item, Change], trial_days: int
+) -> tuple[tuple[Item, Change], Subscription]:
+    """Let a trial end that many days after its start; what was regular before then is trial, and back."""
+    subscription = standing.subscription
+    end = trial_end(subscription.starts_on, trial_days) or subscription.starts_on
+    end = max(end, standing.today)
+    item, first = changed
+    versions = after_change(item.versions, first)
+    new_id = _version_ids(store)
+    trial = change_versions(
+        versions, subscription.starts_on, end, _as_phase("trial"), reason="subscribe", new_id=new_id
+    )
+    versions = after_change(versions, trial)
+    anchor = end if subscription.anchor_on == subscription.trial_ends_on else subscription.anchor_on
+    regular = change_versions(
+        versions, end, None, _as_phase("regular", anchor), reason="trial_end", new_id=new_id
+    )
+    versions = after_change(versions, regular)
+    moved = replace(subscription, trial_ends_on=end, anchor_on=anchor)
+    return (item, _difference(item.versions, versions)), moved
+
+
+def _as_phase(phase: str, anchor: date | None = None) -> Edit:
+    def edit(version: ItemVersion) -> ItemVersion:
+        return replace(version, phase=phase, anchor_on=anchor or version.anchor_on)
+
+    return edit
+
+
+def _difference(before: Sequence[ItemVersion], after: Sequence[ItemVersion]) -> Change:
+    """The one change that leads from some versions to others."""
+    return Change(
+        tuple(version for version in before if version not in after),
+        tuple(version for version in after if version not in before),
+    )
+
+
+@act
+def change_quantity(
+    store: Store,
+    at: datetime,
+    *,
+    quantity: Quantity,
+    subscription_id: str | None = None,
+    item_id: str | None = None,
+    when: When | None = None,
+) -> Subscription:
+    """Set the quantity of an item, or of a subscription's main item, also in versions still scheduled.
+
+    Without `when` it acts now; fewer only at the period end where `seat_decrease` says so.
+    Raises `negative_quantity`, `too_many_decimals`.
+    """
+    amount = parse_quantity(quantity)
+    standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
+    settings = _policy(store, standing)
+    subscription = standing.subscription
+    item = subscription.item(item_id) if item_id else subscription.main_item
+    current = _version_on(item, max(standing.today, subscription.starts_on))
+    interval = plan_version(store, current.plan_id, current.plan_version).interval
+    if when is None:
+        is_fewer = _is_less(amount, current.quantity)
+        when = "period_end" if is_fewer and settings.seat_decrease == "period_end" else "now"
+    on = _day_of(standing, current, interval, when, settings)
+
+    def edit(version: ItemVersion) -> ItemVersion:
+        plan = plan_version(store, version.plan_id, version.plan_version)
+        terms = priced_plan(store, plan, version.list_id)
+        return replace(
+            version,
+            quantity_mantissa=amount.mantissa,
+            quantity_scale=amount.scale,
+            recurring_minor=recurring_minor(terms.components, amount, str(standing.customer["currency"])),
+        )
+
+    changed = _changed(store, item, on, None, edit, "quantity")
+    facts = {"item_id": item.item_id, "quantity": str(quantity), "on": on}
+    return _save(store, at, standing, [changed], "subscription.quantity_changed", facts)
+
+
+def _is_less(left: Scaled, right: Scaled) -> bool:
+    scale = max(left.scale, right.scale)
+    return left.at_scale(scale) < right.at_scale(scale)
+
+
+@act
+def add_item(
+    store: Store,
+    at: datetime,
+    *,
+    subscription_id: str,
+    plan_id: str,
+    quantity: Quantity = 1,
+    starts_on: date | None = None,
+) -> Item:
+    """Add an add-on to a subscription, on its anchor. Returns the item. Raises as `subscribe`."""
+    standing = _live(store, at, subscription_id)
+    subscription = standing.subscription
+    start = starts_on or max(standing.today, subscription.starts_on)
+    _check_day(standing, start, _policy(store, standing))
+    item = _new_item(
+        store,
+        standing.customer,
+        subscription,
+        plan_id,
+        quantity,
+        is_add_on=True,
+        start=start,
+        reason="add_on",
+    )
+    main = subscription.main_item.version_on(start)
+    if main is not None and main.pause is not None:
+        raise BillingError("illegal_transition", f"{subscription_id} is paused on {start}")
+    write_items(store, at, subscription, [item])
+    facts = {"item_id": item.item_id, "plan_id": plan_id, "on": start}
+    _save(store, at, standing, [], "subscription.item_added", facts)
+    return item
+
+
+@act
+def remove_item(store: Store, at: datetime, *, item_id: str, when: When = "period_end") -> Subscription:
+    """Let an add-on end. Raises `illegal_transition` for the main item: cancel its subscription instead."""
+    standing = _live(store, at, _subscription_of(store, None, item_id))
+    item = standing.subscription.item(item_id)
+    if not item.is_add_on:
+        raise BillingError("illegal_transition", f"{item_id} is the plan itself: cancel the subscription")
+    current = _version_on(item, max(standing.today, item.versions[0].effective_start))
+    interval = plan_version(store, current.plan_id, current.plan_version).interval
+    on = _day_of(standing, current, interval, when, _policy(store, standing))
+    change = end_versions(item.versions, on, new_id=_version_ids(store))
+    facts = {"item_id": item_id, "on": on}
+    return _save(store, at, standing, [(item, change)], "subscription.item_removed", facts)
+
+
+# Pausing.
+
+
+@act
+def pause(
+    store: Store,
+    at: datetime,
+    *,
+    subscription_id: str,
+    from_on: date | None = None,
+    until: date | None = None,
+    cause: str = "customer",
+) -> Subscription:
+    """Pause all items in [from_on, until), without end if `until` is None. Nothing is billed for paused days.
+
+    `cause`: customer, or overdue (a suspension). Raises `empty_period`, `illegal_transition` where a pause
+    begins already.
+    """
+    standing = _live(store, at, subscription_id)
+    start = from_on or max(standing.today, standing.subscription.starts_on)
+    if until is not None and until <= start:
+        raise BillingError("empty_period", f"{start} to {until} holds no day")
+    if cause not in ("customer", "overdue"):
+        raise BillingError("unknown_setting", f"cause = {cause!r}")
+    _check_day(standing, start, _policy(store, standing))
+    main = standing.subscription.main_item.version_on(start)
+    if main is None or main.pause is not None:
+        raise BillingError("illegal_transition", f"{subscription_id} is paused on {start} already")
+    reason = "pause" if cause == "customer" else "overdue"
+    changes = [
+        _changed(store, item, start, until, _as_pause(cause), reason, "resume")
+        for item in standing.subscription.open_items(start)
+    ]
+    facts = {"from_on": start, "until": until, "cause": cause}
+    return _save(store, at, standing, changes, "subscription.paused", facts)
+
+
+@act
+def resume(store: Store, at: datetime, *, subscription_id: str, on: date | None = None) -> Subscription:
+    """End a pause on a day, today by default. Raises `illegal_transition` where there is none."""
+    standing = _live(store, at, subscription_id)
+    day = on or standing.today
+    _check_day(standing, day, _policy(store, standing))
+    main = standing.subscription.main_item.version_on(day)
+    if main is None or main.pause is None:
+        raise BillingError("illegal_transition", f"{subscription_id} is not paused on {day}")
+    end = _end_of_pause(standing.subscription.main_item, day)
+    changes = [
+        _changed(store, item, day, end, _as_pause(None), "resume")
+        for item in standing.subscription.open_items(day)
+    ]
+    return _save(store, at, standing, changes, "subscription.resumed", {"on": day})
+
+
+def _as_pause(cause: str | None) -> Edit:
+    def edit(version: ItemVersion) -> ItemVersion:
+        return replace(version, pause=cause)
+
+    return edit
+
+
+def _end_of_pause(item: Item, on: date) -> date | None:
+    """The first day after `on` that is not paused; None for a pause without end."""
+    for version in item.versions:
+        is_after = version.effective_end is None or version.effective_end > on
+        if is_after and version.pause is None:
+            return version.effective_start
+    return None
+
+
+# Ending and coming back.
+
+
+@act
+def cancel(
+    store: Store,
+    at: datetime,
+    *,
+    subscription_id: str,
+    when: When | str = "period_end",
+    reason: str = "other",
+) -> Subscription:
+    """Let a subscription end; may be undone or moved until it does.
+
+    `when`: period_end (the end of the main item's running period, or of the trial), now, term_end (of the
+    contract) or a date from today on. `reason`: one of core.subscription.CANCEL_REASONS.
+    Raises `unknown_setting` for another reason or when.
+    """
+    standing = _live(store, at, subscription_id)
+    if reason not in CANCEL_REASONS:
+        raise BillingError("unknown_setting", f"reason {reason!r}: {', '.join(CANCEL_REASONS)}")
+    ends_on = _end_day(store, standing, when)
+    if ends_on < standing.today:
+        raise BillingError("illegal_transition", f"{ends_on} is past")
+    subscription = replace(
+        standing.subscription,
+        ends_on=max(ends_on, standing.subscription.starts_on),
+        cancel_requested_on=standing.today,
+        cancel_reason=reason,
+        was_in_dunning=standing.is_in_dunning,
+    )
+    facts = {"ends_on": subscription.ends_on, "reason": reason}
+    return _save(store, at, standing, [], "subscription.canceled", facts, after=subscription)
+
+
+def _end_day(store: Store, standing: Standing, when: When | str) -> date:
+    subscription, today = standing.subscription, standing.today
+    if when == "term_end":
+        row = store.row(select(contracts).where(contracts.c.contract_id == subscription.contract_id))
+        if row is None:
+            raise BillingError("illegal_transition", f"{subscription.subscription_id} has no contract")
+        return _as_date(row["term_end"])
+    if when == "period_end":
+        if subscription.trial_ends_on is not None and today < subscription.trial_ends_on:
+            return subscription.trial_ends_on
+        current = _version_on(subscription.main_item, max(today, subscription.starts_on))
+        plan = plan_version(store, current.plan_id, current.plan_version)
+        first_day = max(today, subscription.starts_on)
+        return next_boundary(current.anchor_on, parse_interval(plan.interval), first_day)
+    if when == "now":
+        return today
+    if isinstance(when, date):
+        return when
+    raise BillingError("unknown_setting", f"when = {when!r}: now, period_end, term_end or a date")
+
+
+@act
+def undo_cancel(store: Store, at: datetime, *, subscription_id: str) -> Subscription:
+    """Take back a cancellation, or the notice on a contract, that has not acted yet."""
+    standing = _live(store, at, subscription_id)
+    if standing.subscription.ends_on is None:
+        raise BillingError("illegal_transition", f"{subscription_id} is not canceled")
+    contract_id = standing.subscription.contract_id
+    if contract_id is not None:
+        store.update(contracts, [{"contract_id": contract_id, "notice_given_on": None}], at)
+    kept = replace(
+        standing.subscription,
+        ends_on=None,
+        cancel_requested_on=None,
+        cancel_reason=None,
+        was_in_dunning=False,
+    )
+    return _save(store, at, standing, [], "subscription.cancel_undone", {}, after=kept)
+
+
+@act
+def reactivate(
+    store: Store,
+    at: datetime,
+    *,
+    subscription_id: str,
+    plan_id: str | None = None,
+    quantity: Quantity | None = None,
+    contract: NewContract | None = None,
+) -> Subscription:
+    """Bring a canceled subscription back today: new items under the same id; the gap is not billed.
+
+    Plan and quantity default to those it had. The anchor is today. Raises `illegal_transition` unless
+    canceled, and as `subscribe`.
+    """
+    standing = read_standing(store, at, subscription_id)
+    before, today = standing.subscription, standing.today
+    if not before.is_canceled(today) or before.ends_on is None:
+        raise BillingError("illegal_transition", f"{subscription_id} is not canceled")
+    new_id = _version_ids(store)
+    ended = [(item, end_versions(item.versions, before.ends_on, new_id=new_id)) for item in before.items]
+    last = _last_version(before)
+    back = replace(
+        before,
+        contract_id=_open_contract(store, at, before.sold_to, contract, today),
+        anchor_on=today,
+        ends_on=None,
+        trial_ends_on=None,
+        cancel_requested_on=None,
+        cancel_reason=None,
+        was_in_dunning=False,
+    )
+    item = _new_item(
+        store,
+        standing.customer,
+        back,
+        plan_id or last.plan_id,
+        quantity if quantity is not None else format_scaled(last.quantity),
+        is_add_on=False,
+        start=today,
+        reason="reactivate",
+    )
+    write_items(store, at, back, [item])
+    facts = {"item_id": item.item_id, "plan_id": plan_id or last.plan_id, "on": today}
+    topic = "subscription.reactivated"
+    return _save(store, at, standing, ended, topic, facts, after=back, added=(item,))
+
+
+def _last_version(subscription: Subscription) -> ItemVersion:
+    """What the main item was when it ended (or, ended before it began, would have been)."""
+    versions = subscription.main_item.versions
+    before = [v for v in versions if subscription.ends_on and v.effective_start < subscription.ends_on]
+    if not versions:
+        raise BillingError("illegal_transition", f"{subscription.subscription_id} never began")
+    return before[-1] if before else versions[0]
+
+
+# Contracts.
+
+
+@act
+def give_notice(store: Store, at: datetime, *, contract_id: str, reason: str = "other") -> list[Subscription]:
+    """The customer will not renew: the contract's subscriptions end with the running term.
+
+    Raises `unknown_contract`, `illegal_transition` when notice is late (`notice_days` before the term ends).
+    """
+    row = store.row(select(contracts).where(contracts.c.contract_id == contract_id))
+    if row is None:
+        raise BillingError("unknown_contract", contract_id)
+    found = _subscriptions_of(store, contract_id)
+    standings = [read_standing(store, at, subscription_id) for subscription_id in found]
+    live = [one for one in standings if not one.subscription.is_canceled(one.today)]
+    if not live:
+        raise BillingError("illegal_transition", f"{contract_id} has no running subscription")
+    deadline = _as_date(row["term_end"]) - timedelta(days=row["notice_days"])
+    if live[0].today > deadline:
+        raise BillingError("illegal_transition", f"notice of {contract_id} was due by {deadline}")
+    store.update(contracts, [{"contract_id": contract_id, "notice_given_on": live[0].today}], at)
+    announce(store, at, "contract.notice_given", contract_id, {"on": live[0].today})
+    return [
+        cancel(
+            store,
+            at,
+            subscription_id=one.subscription.subscription_id,
+            when=_as_date(row["term_end"]),
+            reason=reason,
+        )
+        for one in live
+    ]
+
+
+_DUE_CONTRACTS = (
+    select(contracts)
+    .where(contracts.c.ended_on.is_(None), contracts.c.term_end <= bindparam("on"))
+    .order_by(contracts.c.contract_id)
+)
+
+
+@act
+def renew_due(store: Store, at: datetime) -> Renewals:
+    """Renew or end every contract whose term is over. Call it daily; a second call does nothing.
+
+    With auto_renew and without notice the term is added again and each item gets a version at the price list
+    of that day (reason `renewal`); otherwise its subscriptions end with the term, reason `term_ended` unless
+    the customer gave one.
+    """
+    renewed, ended = [], []
+    last_zone = at.date() + timedelta(days=1)
+    for row in store.rows(_DUE_CONTRACTS, {"on": last_zone}):
+        ids = _subscriptions_of(store, row["contract_id"])
+        standings = [read_standing(store, at, subscription_id) for subscription_id in ids]
+        today = standings[0].today if standings else at.date()
+        if today < row["term_end"]:
+            continue
+        live = [one for one in standings if _runs_past(one.subscription, _as_date(row["term_end"]))]
+        if row["auto_renew"] and row["notice_given_on"] is None and live:
+            _renew(store, at, row, live)
+            renewed.append(str(row["contract_id"]))
+        else:
+            _end_contract(store, at, row, live)
+            ended.append(str(row["contract_id"]))
+    return Renewals(tuple(renewed), tuple(ended))
+
+
+def _runs_past(subscription: Subscription, on: date) -> bool:
+    return subscription.ends_on is None or subscription.ends_on > on
+
+
+def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> None:
+    start, today = _as_date(row["term_end"]), live[0].today
+    length = parse_interval(row["term"])
+    terms = [(start, boundary(start, length, 1))]
+    while terms[-1][1] <= today:
+        terms.append((terms[-1][1], boundary(start, length, len(terms) + 1)))
+    store.insert(
+        contract_terms,
+        [{"contract_id": row["contract_id"], "term_start": a, "term_end": b} for a, b in terms],
+        at,
+    )
+    store.update(
+        contracts,
+        [{"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}],
+        at,
+    )
+    for standing in live:
+        changes = [
+            _changed(store, item, start, None, _repriced(store, standing, start), "renewal", is_new=True)
+            for item in standing.subscription.open_items(start)
+        ]
+        facts = {"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}
+        _save(store, at, standing, changes, "subscription.renewed", facts)
+
+
+def _repriced(store: Store, standing: Standing, on: date) -> Edit:
+    """The version at the price list that holds on a day; its plan version stays."""
+    subscription, customer = standing.subscription, standing.customer
+    currency = str(customer["currency"])
+
+    def edit(version: ItemVersion) -> ItemVersion:
+        offer = price_plan(
+            store,
+            plan_version(store, version.plan_id, version.plan_version),
+            currency=currency,
+            on=on,
+            customer_id=subscription.sold_to,
+            group_id=customer["group_id"],
+            contract_id=subscription.contract_id,
+        )
+        return replace(
+            version,
+            list_id=offer.list_id,
+            price_id=offer.price_id,
+            recurring_minor=recurring_minor(offer.components, version.quantity, currency),
+        )
+
+    return edit
+
+
+def _end_contract(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> None:
+    store.update(contracts, [{"contract_id": row["contract_id"], "ended_on": row["term_end"]}], at)
+    announce(store, at, "contract.ended", row["contract_id"], {"on": row["term_end"]})
+    for standing in live:
+        ended = replace(
+            standing.subscription,
+            ends_on=row["term_end"],
+            cancel_requested_on=row["notice_given_on"] or row["term_end"],
+            cancel_reason=standing.subscription.cancel_reason or "term_ended",
+            was_in_dunning=standing.is_in_dunning,
+        )
+        facts = {"ends_on": ended.ends_on, "reason": ended.cancel_reason}
+        _save(store, at, standing, [], "subscription.canceled", facts, after=ended)
+
+
+_OF_CONTRACT = (
+    select(subscriptions.c.subscription_id)
+    .where(subscriptions.c.contract_id == bindparam("id"))
+    .order_by(subscriptions.c.subscription_id)
+)
+
+
+def _subscriptions_of(store: Store, contract_id: str) -> list[str]:
+    return [row["subscription_id"] for row in store.rows(_OF_CONTRACT, {"id": contract_id})]
+
+
+# What the acts share.
+
+
+def _live(store: Store, at: datetime, subscription_id: str) -> Standing:
+    """A subscription that has not ended. Raises `illegal_transition`."""
+    standing = read_standing(store, at, subscription_id)
+    if standing.subscription.is_canceled(standing.today):
+        raise BillingError("illegal_transition", f"{subscription_id} is canceled")
+    return standing
+
+
+_OF_ITEM = select(items.c.subscription_id).where(items.c.item_id == bindparam("id"))
+
+
+def _subscription_of(store: Store, subscription_id: str | None, item_id: str | None) -> str:
+    if subscription_id is not None:
+        return subscription_id
+    if item_id is None:
+        raise BillingError("unknown_item", "name a subscription or an item")
+    row = store.row(_OF_ITEM, {"id": item_id})
+    if row is None:
+        raise BillingError("unknown_item", item_id)
+    return str(row["subscription_id"])
+
+
+def _version_on(item: Item, on: date) -> ItemVersion:
+    """The version of a day, or the first one after it. Raises `illegal_transition` for an item that ended."""
+    version = item.version_on(on)
+    ahead = [version for version in item.versions if version.effective_start > on]
+    if version is None and not ahead:
+        raise BillingError("illegal_transition", f"{item.item_id} has ended")
+    return version or ahead[0]
+
+
+def _day_of(standing: Standing, current: ItemVersion, interval: str, when: When, settings: Policy) -> date:
+    """The day a change acts, within the item's life. Raises `illegal_transition`, `before_horizon`."""
+    first_day = max(standing.today, current.effective_start)
+    on = change_day(when, first_day, current.anchor_on, parse_interval(interval))
+    _check_day(standing, on, settings)
+    return on
+
+
+def _check_day(standing: Standing, on: date, settings: Policy) -> None:
+    subscription = standing.subscription
+    _check_horizon(on, standing.today, settings)
+    if on < subscription.starts_on or (subscription.ends_on is not None and on >= subscription.ends_on):
+        raise BillingError("illegal_transition", f"{subscription.subscription_id} has no service on {on}")
+
+
+def _check_horizon(on: date, today: date, settings: Policy) -> None:
+    horizon = add_months(today, -settings.horizon_months)
+    if on < horizon:
+        raise BillingError("before_horizon", f"{on} is before {horizon}")
+
+
+def _setting_when(value: str) -> When:
+    return "period_end" if value == "period_end" else "now"
+
+
+def _today_and_policy(store: Store, at: datetime, customer: Row) -> tuple[date, Policy]:
+    today = local_date(at, customer["time_zone"])
+    return today, policy_on(store, customer["policy_name"], today).settings
+
+
+def _policy(store: Store, standing: Standing) -> Policy:
+    return policy_on(store, standing.customer["policy_name"], standing.today).settings
+
+
+def _version_ids(store: Store) -> Callable[[], str]:
+    return lambda: store.new_id("ver")
+
+
+def _changed(
+    store: Store,
+    item: Item,
+    start: date,
+    end: date | None,
+    edit: Edit,
+    reason: str,
+    reason_after: str | None = None,
+    *,
+    is_new: bool = False,
+) -> tuple[Item, Change]:
+    """The change of an item; the piece that begins at `end` carries `reason_after`, if one is given."""
+    change = change_versions(
+        item.versions, start, end, edit, reason=reason, new_id=_version_ids(store), is_new_fact=is_new
+    )
+    if reason_after is not None:
+        change = replace(
+            change,
+            written=tuple(
+                replace(version, reason=reason_after) if version.effective_start == end else version
+                for version in change.written
+            ),
+        )
+    return item, change
+
+
+def _save(
+    store: Store,
+    at: datetime,
+    standing: Standing,
+    changed: Sequence[tuple[Item, Change]],
+    topic: str,
+    facts: Mapping[str, object],
+    *,
+    after: Subscription | None = None,
+    added: Sequence[Item] = (),
+) -> Subscription:
+    """Write what an act decided: versions, the subscription's columns, the dirty mark, the message."""
+    changes = {item.item_id: change for item, change in changed if not change.is_empty}
+    subscription = after or standing.subscription
+    subscription = replace(
+        subscription,
+        items=(
+            *(
+                replace(item, versions=after_change(item.versions, changes[item.item_id]))
+                if item.item_id in changes
+                else item
+                for item in subscription.items
+            ),
+            *added,
+        ),
+    )
+    write_changes(store, at, list(changes.values()))
+    new = replace(standing, subscription=subscription)
+    subscription = replace(subscription, status=new.status)
+    write_standing(store, at, standing.subscription, new)
+    mark_to_bill(store, at, subscription.sold_to, standing.today)
+    _announce(store, at, topic, subscription, facts)
+    return subscription
+
+
+def _announce(
+    store: Store, at: datetime, topic: str, subscription: Subscription, facts: Mapping[str, object]
+) -> None:
+    about = {"customer_id": subscription.sold_to, "status": subscription.status}
+    announce(store, at, topic, subscription.subscription_id, about | dict(facts))
+
+
+def _as_date(value: object) -> date:
+    assert isinstance(value, date)
+    return value
