@@ -1,0 +1,85 @@
+-- The days of a month netted: opening against closing gives the one category a customer has in reports.
+with build as (
+  select as_of, as_of_month from {{ ref('stg_meta__build') }}
+),
+days as (
+  select days.* from {{ ref('int_customer_days') }} as days
+  cross join build
+  where days.changed_on <= build.as_of
+    and days.month <= build.as_of_month
+),
+months as (
+  select
+    customer_id,
+    amount_currency,
+    month,
+    arg_min(opening, changed_on) as opening,
+    arg_max(closing, changed_on) as closing,
+    sum(transferred) as transferred,
+    arg_min(had_mrr_before, changed_on) as had_mrr_before,
+    arg_min(last_zero_on, changed_on) as last_zero_on,
+    min(changed_on) filter (where closing > 0) as first_paying_on,
+    arg_max_null(paying_since_on, changed_on) as paying_since_on,
+    max(closing) as highest
+  from days
+  group by customer_id, amount_currency, month
+),
+reasons as (
+  select
+    customer_id,
+    amount_currency,
+    month,
+    -- by size, then name, so that a tie is told the same way every time
+    first(reason order by abs(delta_constant) desc, reason) as main_reason,
+    last(cause order by movement_on, abs(delta_constant), cause) filter (where cause is not null) as cause,
+    last(reason order by movement_on, abs(delta_constant), reason) as last_reason
+  from {{ ref('fct_mrr_movements') }}
+  where measure = 'mrr' and not is_scheduled
+  group by customer_id, amount_currency, month
+),
+cells as (
+  select
+    months.*,
+    reasons.main_reason,
+    -- a customer emptied by a change of parent was merged
+    case when reasons.last_reason = 'left_parent' then 'merge' else reasons.cause end as cause,
+    cells.cell,
+    lag(cells.cell) over by_month as opening_cell,
+    lead(months.month) over by_month as next_month
+  from months
+  join reasons using (customer_id, amount_currency, month)
+  join {{ ref('int_customer_month_cells') }} as cells using (customer_id, amount_currency, month)
+  window by_month as (partition by months.customer_id, months.amount_currency order by months.month)
+),
+shown as (
+  select
+    *,
+    case when closing = 0 and opening > 0 then opening_cell else cell end as closing_cell
+  from cells
+)
+select
+  shown.customer_id,
+  shown.month,
+  coalesce(shown.next_month, {{ add_months('build.as_of_month', 1) }}) as until_month,
+  shown.amount_currency as currency,
+  shown.opening::decimal(38, 16) as opening_mrr,
+  shown.closing::decimal(38, 16) as closing_mrr,
+  shown.transferred::decimal(38, 16) as transferred_mrr,
+  (shown.closing - shown.opening - shown.transferred)::decimal(38, 16) as delta,
+  {{ movement_category('opening + transferred', 'closing', 'had_mrr_before', 'first_paying_on - last_zero_on') }} as category,
+  shown.main_reason,
+  case when shown.closing = 0 then shown.cause end as cause,
+  shown.opening = 0 and shown.closing = 0 and shown.highest > 0 and shown.transferred = 0 as joined_and_left,
+  shown.paying_since_on,
+  case when shown.opening > 0 then shown.opening_cell.segment end as opening_segment,
+  case when shown.opening > 0 then shown.opening_cell.plan_id end as opening_plan_id,
+  case when shown.opening > 0 then shown.opening_cell.channel end as opening_channel,
+  case when shown.opening > 0 then shown.opening_cell.currency end as opening_currency,
+  shown.closing_cell.segment as segment,
+  shown.closing_cell.plan_id as plan_id,
+  shown.closing_cell.channel as acquisition_channel,
+  shown.closing_cell.currency as native_currency,
+  months.is_provisional
+from shown
+cross join build
+join {{ ref('int_months') }} as months using (month)

@@ -1,0 +1,153 @@
+-- Every metric of subscriptions made from summed parts, by segment and for all of them together.
+with build as (
+  select as_of, as_of_month from {{ ref('stg_meta__build') }}
+),
+policy as (
+  select * from {{ ref('stg_meta__policy') }}
+),
+bridge as (
+  select
+    month,
+    amount_currency as currency,
+    coalesce(segment, 'all') as segment,
+    {% for part in ['opening', 'new', 'expansion', 'contraction', 'churn', 'reactivation', 'closing', 'list', 'trial'] -%}
+    sum({{ part }}_mrr) as {{ part }}_mrr,
+    {% endfor -%}
+    sum(fx_impact) as fx_impact,
+    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing', 'joined_and_left'] -%}
+    sum({{ part }}_customers)::bigint as {{ part }}_customers,
+    {% endfor -%}
+    bool_or(is_provisional) as is_provisional
+  from {{ ref('fct_mrr_months') }}
+  group by grouping sets ((month, amount_currency), (month, amount_currency, segment))
+),
+retention as (
+  select
+    month,
+    currency,
+    coalesce(segment, 'all') as segment,
+    {% for window in [1, 12] -%}
+    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_customers', 'lost_voluntary',
+      'lost_involuntary', 'lost_other'] -%}
+    coalesce(sum({{ part }}) filter (where window_months = {{ window }}), 0) as {{ part }}_{{ window }}{{ ',' if not (loop.last and window == 12) }}
+    {% endfor -%}
+    {% endfor %}
+  from {{ ref('fct_retention') }}
+  group by grouping sets ((month, currency), (month, currency, segment))
+),
+-- known today and effective within a year: only the as-of month can tell
+scheduled as (
+  select amount_currency as currency, coalesce(segment, 'all') as segment, sum(delta_booked) as scheduled_mrr
+  from {{ ref('fct_mrr_movements') }}
+  cross join build
+  where measure = 'mrr' and is_scheduled and movement_on <= build.as_of + 365
+  group by grouping sets ((amount_currency), (amount_currency, segment))
+),
+keys as (
+  select month, currency, segment from bridge
+  union
+  select month, currency, segment from retention
+  union
+  select build.as_of_month as month, scheduled.currency, scheduled.segment from scheduled cross join build
+),
+parts as (
+  select
+    keys.*,
+    months.is_provisional,
+    {% for part in ['opening_mrr', 'new_mrr', 'expansion_mrr', 'contraction_mrr', 'churn_mrr', 'reactivation_mrr',
+      'closing_mrr', 'list_mrr', 'trial_mrr', 'fx_impact'] -%}
+    coalesce(bridge.{{ part }}, 0)::decimal(38, 16) as {{ part }},
+    {% endfor -%}
+    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing', 'joined_and_left'] -%}
+    coalesce(bridge.{{ part }}_customers, 0)::decimal(38, 16) as {{ part }}_customers,
+    {% endfor -%}
+    {% for window in [1, 12] -%}
+    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_customers', 'lost_voluntary',
+      'lost_involuntary', 'lost_other'] -%}
+    coalesce(retention.{{ part }}_{{ window }}, 0)::decimal(38, 16) as {{ part }}_{{ window }},
+    {% endfor -%}
+    {% endfor -%}
+    case when keys.month = build.as_of_month then coalesce(scheduled.scheduled_mrr, 0) end::decimal(38, 16)
+      as scheduled_mrr
+  from keys
+  join {{ ref('int_months') }} as months using (month)
+  cross join build
+  left join bridge using (month, currency, segment)
+  left join retention using (month, currency, segment)
+  left join scheduled using (currency, segment)
+),
+-- the choices of the policy
+chosen as (
+  select
+    parts.*,
+    case policy.logo_denominator
+      when 'start_only_matched' then lost_customers_1
+      else lost_customers_1 + joined_and_left_customers
+    end as logo_lost,
+    case policy.logo_denominator
+      when 'start_plus_new' then start_customers_1 + new_customers + reactivated_customers + joined_and_left_customers
+      else start_customers_1
+    end as logo_base,
+    case policy.grr_cap when 'total' then least(start_mrr_1, end_mrr_1) else kept_mrr_1 end as grr_kept_1,
+    case policy.grr_cap when 'total' then least(start_mrr_12, end_mrr_12) else kept_mrr_12 end as grr_kept_12,
+    new_mrr + expansion_mrr
+      + case policy.quick_ratio_gain when 'with_reactivation' then reactivation_mrr else 0 end as gains
+  from parts
+  cross join policy
+),
+metrics as (
+  select
+    month,
+    currency,
+    segment,
+    is_provisional,
+    unnest([
+      {{ metric_value('mrr', 'closing_mrr', none, 'closing_customers') }},
+      {{ metric_value('arr', '12 * closing_mrr', none, 'closing_customers') }},
+      {{ metric_value('list_mrr', 'list_mrr', none, 'closing_customers') }},
+      {{ metric_value('committed_mrr', 'closing_mrr + scheduled_mrr', none, 'closing_customers', 'only_as_of_month') }},
+      {{ metric_value('trial_mrr', 'trial_mrr', none, 'closing_customers') }},
+      {{ metric_value('new_mrr', 'new_mrr', none, 'new_customers') }},
+      {{ metric_value('expansion_mrr', 'expansion_mrr', none, 'opening_customers') }},
+      {{ metric_value('contraction_mrr', 'contraction_mrr', none, 'opening_customers') }},
+      {{ metric_value('churn_mrr', 'churn_mrr', none, 'churned_customers') }},
+      {{ metric_value('reactivation_mrr', 'reactivation_mrr', none, 'reactivated_customers') }},
+      {{ metric_value('fx_impact', 'fx_impact', none, 'closing_customers') }},
+      {{ metric_value('mrr_growth', 'closing_mrr - opening_mrr', 'opening_mrr', 'opening_customers', 'no_opening_mrr') }},
+      {{ metric_value('nrr_1m', 'end_mrr_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
+      {{ metric_value('nrr_12m', 'end_mrr_12', 'start_mrr_12', 'start_customers_12', 'no_opening_mrr') }},
+      {{ metric_value('grr_1m', 'grr_kept_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
+      {{ metric_value('grr_12m', 'grr_kept_12', 'start_mrr_12', 'start_customers_12', 'no_opening_mrr') }},
+      {{ metric_value('gross_mrr_churn', 'start_mrr_1 - grr_kept_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
+      {{ metric_value('net_mrr_churn', 'start_mrr_1 - end_mrr_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
+      {{ metric_value('logo_churn', 'logo_lost', 'logo_base', 'logo_base', 'no_opening_customers') }},
+      {{ metric_value('logo_churn_voluntary', 'lost_voluntary_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
+      {{ metric_value('logo_churn_involuntary', 'lost_involuntary_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
+      {{ metric_value('logo_churn_other', 'lost_other_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
+      {{ metric_value('quick_ratio', 'gains', '-contraction_mrr - churn_mrr', 'opening_customers', 'no_losses') }},
+      {{ metric_value('arpa', 'closing_mrr', 'closing_customers', 'closing_customers', 'no_customers') }},
+      {{ metric_value('asp_new', 'new_mrr', 'new_customers', 'new_customers', 'no_new_customers') }},
+      {{ metric_value('customers', 'closing_customers', none, 'closing_customers') }},
+      {{ metric_value('new_customers', 'new_customers', none, 'new_customers') }},
+      {{ metric_value('churned_customers', 'churned_customers', none, 'churned_customers') }},
+      {{ metric_value('reactivated_customers', 'reactivated_customers', none, 'reactivated_customers') }}
+    ]) as metric
+  from chosen
+)
+select
+  month,
+  currency,
+  segment,
+  metric.metric_id as metric_id,
+  metric.numerator as numerator,
+  metric.denominator as denominator,
+  case
+    when metric.denominator is null then metric.numerator::double
+    when metric.denominator <> 0 then metric.numerator / metric.denominator
+  end as value,
+  case
+    when metric.numerator is null or metric.denominator = 0 then metric.why_null
+  end as why_null,
+  metric.customers as customers,
+  is_provisional
+from metrics

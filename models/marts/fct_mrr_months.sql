@@ -1,0 +1,189 @@
+-- Movements carry the one category of their customer and month; what a customer without a category moved between cells
+-- stands as entered and left. Balances are running sums over the months of a cell.
+with build as (
+  select as_of_month from {{ ref('stg_meta__build') }}
+),
+policy as (
+  select month_netting from {{ ref('stg_meta__policy') }}
+),
+movements as (
+  select movements.*, changes.category as month_category
+  from {{ ref('fct_mrr_movements') }} as movements
+  cross join build
+  left join {{ ref('fct_customer_month_changes') }} as changes
+    on movements.measure = 'mrr'
+    and changes.customer_id = movements.customer_id
+    and changes.currency = movements.amount_currency
+    and changes.month = movements.month
+  where not movements.is_scheduled
+    and movements.month <= build.as_of_month
+),
+headlined as (
+  select
+    movements.* exclude (category),
+    case
+      when measure <> 'mrr' then measure
+      when category in ('left', 'entered') then category
+      when (select month_netting from policy) = 'gross_events' then category
+      else month_category
+    end as category
+  from movements
+),
+-- of customers without a category only the difference between cells is shown
+netted as (
+  select month, currency, amount_currency, segment, plan_id, acquisition_channel, category, delta_native
+  from headlined
+  where category <> 'none'
+  union all
+  select
+    month, currency, amount_currency, segment, plan_id, acquisition_channel,
+    case when sum(delta_native) > 0 then 'entered' else 'left' end as category,
+    sum(delta_native) as delta_native
+  from headlined
+  where category = 'none'
+  group by customer_id, month, currency, amount_currency, segment, plan_id, acquisition_channel
+),
+changed_cells as (
+  select
+    month, currency, segment, plan_id, acquisition_channel,
+    sum(delta_native) filter (where category not in ('trial', 'discount')) as net_change,
+    sum(delta_native) filter (where category = 'new') as new_mrr,
+    sum(delta_native) filter (where category = 'expansion') as expansion_mrr,
+    sum(delta_native) filter (where category = 'contraction') as contraction_mrr,
+    sum(delta_native) filter (where category = 'churn') as churn_mrr,
+    sum(delta_native) filter (where category = 'reactivation') as reactivation_mrr,
+    sum(delta_native) filter (where category = 'entered') as entered_mrr,
+    sum(delta_native) filter (where category = 'left') as left_mrr,
+    sum(delta_native) filter (where category = 'trial') as trial_change,
+    sum(delta_native) filter (where category = 'discount') as discount_change
+  from netted
+  group by month, currency, segment, plan_id, acquisition_channel
+),
+customer_changes as (
+  -- a customer leaves the cell of its opening and appears in the cell of its close
+  select
+    month,
+    opening_currency as currency, opening_segment as segment, opening_plan_id as plan_id,
+    opening_channel as acquisition_channel,
+    -1 as change,
+    case when closing_mrr = 0 and category = 'churn' then 'churned' else 'left' end as role
+  from {{ ref('fct_customer_month_changes') }}
+  where opening_mrr > 0
+    and (
+      closing_mrr = 0
+      or (opening_currency, opening_segment, opening_plan_id, opening_channel)
+      is distinct from (native_currency, segment, plan_id, acquisition_channel)
+    )
+  union all
+  select
+    month,
+    native_currency as currency, segment, plan_id, acquisition_channel,
+    1 as change,
+    case when opening_mrr = 0 and category in ('new', 'reactivation') then category else 'entered' end as role
+  from {{ ref('fct_customer_month_changes') }}
+  where closing_mrr > 0
+    and (
+      opening_mrr = 0
+      or (opening_currency, opening_segment, opening_plan_id, opening_channel)
+      is distinct from (native_currency, segment, plan_id, acquisition_channel)
+    )
+  union all
+  select
+    month, native_currency as currency, segment, plan_id, acquisition_channel, 0 as change,
+    case when joined_and_left then 'joined_and_left' else category end as role
+  from {{ ref('fct_customer_month_changes') }}
+  where joined_and_left or category in ('expansion', 'contraction')
+),
+changed_customers as (
+  select
+    month, currency, segment, plan_id, acquisition_channel,
+    sum(change) as customers_change,
+    count(*) filter (where role = 'new') as new_customers,
+    count(*) filter (where role = 'reactivation') as reactivated_customers,
+    count(*) filter (where role = 'churned') as churned_customers,
+    count(*) filter (where role = 'entered') as entered_customers,
+    count(*) filter (where role = 'left') as left_customers,
+    count(*) filter (where role = 'expansion') as expanded_customers,
+    count(*) filter (where role = 'contraction') as contracted_customers,
+    count(*) filter (where role = 'joined_and_left') as joined_and_left_customers
+  from customer_changes
+  group by month, currency, segment, plan_id, acquisition_channel
+),
+cells as (
+  select currency, segment, plan_id, acquisition_channel, min(month) as first_month
+  from (
+    select month, currency, segment, plan_id, acquisition_channel from changed_cells
+    union all
+    select month, currency, segment, plan_id, acquisition_channel from changed_customers
+  ) as changed
+  group by currency, segment, plan_id, acquisition_channel
+),
+cell_months as (
+  select
+    months.month,
+    months.is_provisional,
+    cells.currency,
+    cells.segment,
+    cells.plan_id,
+    cells.acquisition_channel,
+    changed_cells.* exclude (month, currency, segment, plan_id, acquisition_channel),
+    changed_customers.* exclude (month, currency, segment, plan_id, acquisition_channel)
+  from cells
+  join {{ ref('int_months') }} as months on months.month >= cells.first_month
+  left join changed_cells
+    on changed_cells.month = months.month
+    and changed_cells.currency = cells.currency
+    and changed_cells.segment = cells.segment
+    and changed_cells.plan_id = cells.plan_id
+    and changed_cells.acquisition_channel = cells.acquisition_channel
+  left join changed_customers
+    on changed_customers.month = months.month
+    and changed_customers.currency = cells.currency
+    and changed_customers.segment = cells.segment
+    and changed_customers.plan_id = cells.plan_id
+    and changed_customers.acquisition_channel = cells.acquisition_channel
+),
+running as (
+  select
+    * exclude (net_change, trial_change, discount_change, customers_change),
+    coalesce(net_change, 0) as net_change,
+    coalesce(sum(net_change) over by_month, 0)::decimal(20, 6) as closing,
+    coalesce(sum(trial_change) over by_month, 0)::decimal(20, 6) as trial,
+    coalesce(sum(discount_change) over by_month, 0)::decimal(20, 6) as discount,
+    coalesce(sum(customers_change) over by_month, 0) as closing_customers,
+    coalesce(customers_change, 0) as customers_change
+  from cell_months
+  window by_month as (partition by currency, segment, plan_id, acquisition_channel order by month)
+)
+select
+  running.month,
+  running.currency,
+  running.segment,
+  running.plan_id,
+  running.acquisition_channel,
+  (running.closing - running.net_change)::decimal(20, 6) as opening_mrr_native,
+  {% for part in ['new', 'expansion', 'contraction', 'churn', 'reactivation', 'entered', 'left'] -%}
+  coalesce(running.{{ part }}_mrr, 0)::decimal(20, 6) as {{ part }}_mrr_native,
+  {% endfor -%}
+  running.closing as closing_mrr_native,
+  rates.amount_currency,
+  ((running.closing - running.net_change)::decimal(20, 6) * rates.opening_rate)::decimal(38, 16) as opening_mrr,
+  {% for part in ['new', 'expansion', 'contraction', 'churn', 'reactivation', 'entered', 'left'] -%}
+  (coalesce(running.{{ part }}_mrr, 0)::decimal(20, 6) * rates.opening_rate)::decimal(38, 16) as {{ part }}_mrr,
+  {% endfor -%}
+  (running.closing * rates.closing_rate)::decimal(38, 16) as closing_mrr,
+  (running.closing * (rates.closing_rate - rates.opening_rate)::decimal(18, 10))::decimal(38, 16) as fx_impact,
+  (running.closing * rates.constant_rate)::decimal(38, 16) as closing_mrr_constant,
+  ((running.closing + running.discount)::decimal(20, 6) * rates.closing_rate)::decimal(38, 16) as list_mrr,
+  (running.trial * rates.closing_rate)::decimal(38, 16) as trial_mrr,
+  (running.closing_customers - running.customers_change)::bigint as opening_customers,
+  {% for part in ['new', 'reactivated', 'churned', 'entered', 'left'] -%}
+  coalesce(running.{{ part }}_customers, 0)::bigint as {{ part }}_customers,
+  {% endfor -%}
+  running.closing_customers::bigint as closing_customers,
+  {% for part in ['expanded', 'contracted', 'joined_and_left'] -%}
+  coalesce(running.{{ part }}_customers, 0)::bigint as {{ part }}_customers,
+  {% endfor -%}
+  running.is_provisional
+from running
+join {{ ref('int_month_rates') }} as rates using (month, currency)

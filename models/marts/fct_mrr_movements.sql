@@ -1,0 +1,88 @@
+-- The log: every step of an item with the category of its customer's day.
+with build as (
+  select as_of, as_of_month from {{ ref('stg_meta__build') }}
+),
+policy as (
+  select late_renewal_days from {{ ref('stg_meta__policy') }}
+),
+-- days without MRR before an item's own return
+item_ends as (
+  select subscription_item_id, changed_on as ended_on
+  from {{ ref('int_item_steps') }}
+  where measure = 'mrr' and cause is not null
+),
+item_gaps as (
+  select steps.subscription_item_id, steps.changed_on, steps.changed_on - max(item_ends.ended_on) as gap_days
+  from {{ ref('int_item_steps') }} as steps
+  join item_ends
+    on item_ends.subscription_item_id = steps.subscription_item_id
+    and item_ends.ended_on < steps.changed_on
+  where steps.reason = 'started' and steps.measure = 'mrr'
+  group by steps.subscription_item_id, steps.changed_on
+),
+-- once a customer's day nets to nothing, its rows only move MRR between cells
+named as (
+  select
+    steps.* exclude (reason, kind),
+    rates.amount_currency,
+    rates.constant_rate,
+    {{ snapshot_month('steps.changed_on') }} as month,
+    steps.changed_on > build.as_of as is_scheduled,
+    case
+      when steps.reason <> 'started' or steps.measure <> 'mrr' then steps.reason
+      when days.category = 'new' then 'first_subscription'
+      when coalesce(item_gaps.gap_days, case when days.opening + days.transferred = 0 then days.changed_on - days.last_zero_on end)
+        <= policy.late_renewal_days then 'late_renewal'
+      when days.category = 'reactivation' then 'returned'
+      when plans.is_add_on then 'add_on'
+      else 'second_subscription'
+    end as reason,
+    case
+      when steps.measure <> 'mrr' then null
+      when steps.kind <> 'movement' then steps.kind
+      when days.category <> 'none' then days.category
+      when steps.delta_native > 0 then 'entered'
+      else 'left'
+    end as category
+  from {{ ref('int_item_steps') }} as steps
+  join {{ ref('int_rates') }} as rates using (currency)
+  cross join build
+  cross join policy
+  left join {{ ref('int_customer_days') }} as days
+    on steps.measure = 'mrr'
+    and days.customer_id = steps.customer_id
+    and days.amount_currency = rates.amount_currency
+    and days.changed_on = steps.changed_on
+  left join item_gaps
+    on steps.reason = 'started'
+    and item_gaps.subscription_item_id = steps.subscription_item_id
+    and item_gaps.changed_on = steps.changed_on
+  left join {{ ref('stg_billing__plans') }} as plans on plans.plan_id = steps.plan_id
+)
+select
+  named.subscription_item_id,
+  named.changed_on as movement_on,
+  named.reason,
+  named.measure,
+  named.month,
+  named.subscription_id,
+  named.customer_id,
+  named.category,
+  named.currency,
+  named.segment,
+  named.plan_id,
+  named.acquisition_channel,
+  named.delta_native,
+  (named.delta_native * coalesce(booked.opening_rate, named.constant_rate))::decimal(38, 16) as delta_booked,
+  (named.delta_native * named.constant_rate)::decimal(38, 16) as delta_constant,
+  named.amount_currency,
+  named.quantity_effect,
+  named.price_effect,
+  named.discount_effect,
+  named.cause,
+  named.is_scheduled,
+  named.recorded_at
+from named
+left join {{ ref('int_month_rates') }} as booked
+  on booked.month = named.month
+  and booked.currency = named.currency

@@ -1,0 +1,18 @@
+-- One row per customer and version of its attributes.
+with known as (
+  {{ latest_known(source('raw_billing', 'customers'), ['customer_id', 'valid_from']) }}
+)
+select
+  customer_id,
+  name,
+  country,
+  currency,
+  segment,
+  acquisition_channel,
+  is_test,
+  created_on,
+  valid_from,
+  valid_to,
+  recorded_at,
+  source_system
+from known

@@ -1,0 +1,20 @@
+-- One row per attempt of a payment.
+with known as (
+  {{ latest_known(source('raw_billing', 'payments'), ['payment_id', 'attempt_no']) }}
+)
+select
+  payment_id,
+  attempt_no,
+  customer_id,
+  currency,
+  amount_minor,
+  fee_minor,
+  method,
+  status,
+  failure_code,
+  invoice_id,
+  attempted_at,
+  received_on,
+  recorded_at,
+  source_system
+from known
