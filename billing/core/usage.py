@@ -7,7 +7,7 @@ proration of a level by day is here, because it needs the days on which the leve
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -143,7 +143,7 @@ def _weighted(levels: Trace, grain: str) -> Ratio:
 
 
 def charges_by_day(
-    price: Price, levels: Trace, day_of: Callable[[datetime], datetime], *, in_advance: bool
+    price: Price, levels: Trace, day_of: Callable[[datetime], date], *, in_advance: bool
 ) -> list[Fraction]:
     """What units cost for the days they are present, in major units: the period's total with the opening
     level alone, then the total after each event.
@@ -151,9 +151,9 @@ def charges_by_day(
     The opening level is priced whole. A change is priced at its place in the level when it comes (added on
     top, removed from the top), from its own day to the period's end, over the whole period; a flat fee is
     due whole once its tier is entered. In advance only a level above the highest already paid in the period
-    costs money. `day_of` gives the midnight at which the day of an instant begins.
+    costs money. `day_of` gives the date an instant has in the customer's zone.
     """
-    days = (levels.end - levels.start).days
+    days = (day_of(levels.end) - day_of(levels.start)).days
     by_unit = without_flat_fees(price)
 
     def of(terms: Price, level: int) -> Fraction:
@@ -166,7 +166,7 @@ def charges_by_day(
     units, highest, before = of(by_unit, levels.opening), levels.opening, levels.opening
     totals = [of(price, levels.opening)]
     for step in levels.steps:
-        left = (levels.end - day_of(step.at)).days
+        left = (day_of(levels.end) - day_of(step.at)).days
         floor, ceiling = (highest, max(step.level, highest)) if in_advance else (before, step.level)
         units += (of(by_unit, ceiling) - of(by_unit, floor)) * Fraction(left, days)
         before, highest = step.level, max(highest, step.level)
