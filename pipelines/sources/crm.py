@@ -246,8 +246,6 @@ def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
             rows.rows_read,
             accepted.height,
             rejects.height,
-            int(accepted["amount_minor"].abs().sum() or 0) if amount is not None else None,
-            int(rejects["amount_minor"].abs().sum() or 0) if amount is not None else None,
         ),
         rejects,
         unchanged=unchanged,

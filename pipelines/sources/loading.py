@@ -45,7 +45,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class Load:
-    """How one file or table came in. Amounts are absolute sums in minor units, None where rows have none."""
+    """How one file or table came in."""
 
     load_id: str
     target_table: str
@@ -53,8 +53,6 @@ class Load:
     rows_read: int
     rows_accepted: int
     rows_rejected: int
-    accepted_amount: int | None = None
-    rejected_amount: int | None = None
 
 
 @dataclass

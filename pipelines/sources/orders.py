@@ -124,8 +124,6 @@ def _load_file(
             rows_read=rows.rows_read,
             rows_accepted=accepted.height,
             rows_rejected=rejects.height,
-            accepted_amount=int(accepted["amount_minor"].abs().sum() or 0),
-            rejected_amount=int(rejects["amount_minor"].abs().sum() or 0),
         ),
         rejects,
         note="; ".join(notes),

@@ -339,8 +339,6 @@ def _record(
             part.rows.rows_read,
             accepted.height,
             rejects.height,
-            int(accepted["amount_minor"].sum() or 0),
-            int(rejects["amount_minor"].abs().sum() or 0),
         ),
         rejects,
         note="; ".join(part.notes),

@@ -1,0 +1,71 @@
+"""What must survive any rebuild: Parquet files under history/, each written once and never rewritten.
+
+    history/<name>/<build_id>.parquet     rows a build added to the truth called <name>
+    history/crm/<when received>/          exports of the CRM as received (sources/crm.py)
+
+`keep` writes them from a published snapshot; `load` brings them back as raw_history.<name> of a stage.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipelines.warehouse import Snapshot, quoted
+
+KEPT = {
+    "builds": "SELECT build.*, policy.* FROM raw_meta.build AS build CROSS JOIN raw_meta.policy AS policy",
+    "churn_scores": "SELECT * FROM churn.churn_scores",
+    "churn_models": "SELECT * FROM churn.churn_models",
+}
+
+
+def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Fill raw_history with all that is kept; a truth without files has no table."""
+    for name in KEPT:
+        files = sorted((folder / "history" / name).glob("*.parquet"))
+        connection.execute(f"DROP TABLE IF EXISTS raw_history.{name}")
+        if files:
+            connection.execute(
+                f"CREATE TABLE raw_history.{name} AS SELECT * FROM read_parquet(?, union_by_name = true)",
+                [[str(path) for path in files]],
+            )
+
+
+def keep(folder: Path, snapshot: Path) -> list[Path]:
+    """Write the rows that a published snapshot adds to the kept truths; what is written already stays as it is."""
+    written = []
+    with Snapshot(snapshot) as reader:
+        connection = reader.cursor()
+        for name, query in KEPT.items():
+            target = folder / "history" / name / f"{reader.build_id}.parquet"
+            if target.exists():
+                continue
+            known = f"raw_history.{name}"
+            try:
+                columns = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+                added = query
+                if [row[0] for row in connection.execute(f"DESCRIBE FROM {known}").fetchall()] == columns:
+                    added = f"({query}) EXCEPT ALL SELECT * FROM {known}"
+            except duckdb.CatalogException:
+                if not _is_there(connection, query):
+                    continue
+                added = query
+            (count,) = connection.execute(f"SELECT count(*) FROM ({added})").fetchall()[0]
+            if not count:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.partial")
+            connection.execute(f"COPY ({added}) TO {quoted(str(partial))} (FORMAT parquet, COMPRESSION zstd)")
+            partial.rename(target)
+            written.append(target)
+    return written
+
+
+def _is_there(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
+    try:
+        connection.execute(f"DESCRIBE {query}")
+    except duckdb.CatalogException:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""A small company and a small dbt project, so that a whole build takes seconds."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.policy import read_policy
+from pipelines.run import BuildRequest, SourceConfig
+from pipelines.sources.loading import Stage, create_raw_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT_AT = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
+
+SOURCES_YML = """\
+sources:
+  - name: raw_orders
+    schema: raw_orders
+    tables: [{name: orders}, {name: order_lines}]
+"""
+STAGED_ORDERS = "select * from {{ source('raw_orders', 'orders') }}"
+ORDER_DAYS = """\
+select orders.ordered_at::date as ordered_on, sum(lines.amount_minor)::bigint as amount_minor
+from {{ ref('stg_orders') }} as orders
+join {{ source('raw_orders', 'order_lines') }} as lines using (order_id)
+group by 1
+"""
+MARTS_YML = """\
+models:
+  - name: fct_order_days
+    columns:
+      - name: ordered_on
+        data_tests: [unique, not_null]
+"""
+NOT_NEGATIVE = "select * from {{ ref('fct_order_days') }} where amount_minor < -100000"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A dbt project of two models and three tests, with the profile and macros of the real one."""
+    folder = tmp_path / "project"
+    for name in ("dbt_project.yml", "profiles.yml", ".dbtignore"):
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "macros", folder / "macros")
+    files = {
+        "models/staging/_sources.yml": SOURCES_YML,
+        "models/staging/stg_orders.sql": STAGED_ORDERS,
+        "models/marts/fct_order_days.sql": ORDER_DAYS,
+        "models/marts/_marts.yml": MARTS_YML,
+        "tests/warehouse/assert_no_absurd_day.sql": NOT_NEGATIVE,
+    }
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def request_for(tmp_path: Path, project: Path):
+    """A function that makes the request of a build for a company with an orders folder; `later` in minutes."""
+
+    def make(later: int = 0, **changes: object) -> BuildRequest:
+        folder = tmp_path / "company"
+        (folder / "orders").mkdir(parents=True, exist_ok=True)
+        request = BuildRequest(
+            company="company",
+            folder=folder,
+            project=project,
+            as_of=date(2024, 5, 31),
+            built_at=BUILT_AT + timedelta(minutes=later),
+            policy=read_policy(None, {"reporting_currency": "GBP", "reporting_timezone": "Europe/London"}),
+            sources=(SourceConfig("orders", "orders", str(folder / "orders")),),
+            is_sample=False,
+        )
+        return replace(request, **changes)
+
+    return make
+
+
+@pytest.fixture
+def stage_at(tmp_path: Path):
+    """A function that makes a stage on an in-memory database; later stages continue on its connection."""
+    connection = duckdb.connect(":memory:")
+    create_raw_tables(connection)
+
+    def make(built_at: datetime = BUILT_AT, currency: str = "GBP", timezone: str = "Europe/London") -> Stage:
+        build_id = built_at.strftime("b%Y%m%dT%H%M%S")
+        return Stage(connection, build_id, built_at, tmp_path, currency, timezone, progress=lambda _: None)
+
+    yield make
+    connection.close()
