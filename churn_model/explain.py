@@ -3,8 +3,8 @@
 c_j = f_j(x_j) - f_j(reference_j), the reference being the median training customer. base + sum of c_j is the
 logit: explaining is scoring. Points put the same parts on the scale people read: on the straight line from
 reference to customer in logit space, points_j = c_j (P(b + C) - P(b)) / C with C the sum of c_j, so that they
-add up to p - p_reference. Features of one theme are summed before they are ranked. The sentences state what is,
-they do not say "because".
+add up to p - p_reference. Features of one theme are summed before they are ranked. The sentences state what
+is; they do not say "because".
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-# One reason: a feature, what it is and what it typically is, what it does to the log-odds and to the probability.
+# One reason: a feature, its value and the typical one, what it does to the log-odds and to the probability.
 REASON = (
     "STRUCT(feature VARCHAR, family VARCHAR, theme VARCHAR, value DOUBLE, unit VARCHAR, typical DOUBLE, "
     "direction VARCHAR, contribution DOUBLE, points DOUBLE, sentence_key VARCHAR, "
@@ -24,7 +24,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     # A score is of kind `probability`, or of kind `rule`: then rule_points ranks and every p column is null.
     # non_contract customers have p_90 only; mrr_minor is null and yearly_revenue_minor stands in its place.
     # reason_1..3 are the strongest themes that raise the risk, protective_1 the strongest that lowers it.
-    # contributions holds every feature: base_logit + season_offset + sum = logit, points sum to p_90 - p_reference.
+    # contributions holds every feature: base_logit + season_offset + their sum = logit,
+    # and their points sum to p_90 - p_reference.
     "churn_scores": (
         ("customer_id", "VARCHAR"),
         ("as_of", "DATE"),
@@ -97,7 +98,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("approved_by", "VARCHAR"),
         ("at", "TIMESTAMPTZ"),
     ),
-    # One row per candidate × test date × metric. test_on null = mean over the test dates, without an interval per date.
+    # One row per candidate × test date × metric. test_on null = mean over the test dates.
     "churn_evaluation": (
         ("model_id", "VARCHAR"),
         ("candidate", "VARCHAR"),
