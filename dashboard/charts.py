@@ -1,0 +1,242 @@
+"""Charts: one template for colours and type, one function that turns a figure for right-to-left readers.
+
+A chart takes values already in their unit of display and words already in the reader's language. Labels that come
+from data are escaped, because Plotly reads a little HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard import theme
+
+HEIGHT = 340
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": theme.FONT, "size": 13, "color": theme.TEXT},
+        "colorway": [theme.BLUE, theme.GREEN, theme.RED, theme.AMBER, theme.GREY],
+        "paper_bgcolor": theme.WHITE,
+        "plot_bgcolor": theme.WHITE,
+        "margin": {"l": 8, "r": 8, "t": 16, "b": 8},
+        "xaxis": {
+            "automargin": True,
+            "gridcolor": theme.LINE,
+            "linecolor": theme.LINE,
+            "tickcolor": theme.GREY,
+        },
+        "yaxis": {"automargin": True, "gridcolor": theme.LINE, "zerolinecolor": theme.GREY},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        "hoverlabel": {"font": {"family": theme.FONT}},
+        "separators": ".,",
+        "dragmode": False,
+    }
+)
+CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
+SHARE_SCALE = [[0.0, "#f4f6f8"], [0.35, "#cfe3f5"], [0.7, theme.SKY], [1.0, theme.BLUE]]
+OVER_FULL = "#c9e7dc"  # the tone of a cohort that is worth more than it was at the start
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name, its values (None leaves a gap), and the words shown on each point."""
+
+    name: str
+    values: Sequence[float | None]
+    shown: Sequence[str]
+    is_strong: bool = True
+    is_dashed: bool = False
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bar of a bridge: its name, its signed size, the words on it, and whether it is a balance."""
+
+    name: str
+    size: float
+    shown: str
+    is_total: bool = False
+
+
+def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
+    """A waterfall with direct labels. The axis begins at zero unless `axis_start` says where."""
+    figure = go.Figure(
+        go.Waterfall(
+            x=[escape(step.name) for step in steps],
+            y=[step.size for step in steps],
+            measure=["absolute" if step.is_total else "relative" for step in steps],
+            text=[step.shown for step in steps],
+            textposition="outside",
+            cliponaxis=False,
+            increasing={"marker": {"color": theme.GREEN}},
+            decreasing={"marker": {"color": theme.RED}},
+            totals={"marker": {"color": theme.BLUE}},
+            connector={"line": {"color": theme.LINE}},
+            hovertemplate="%{x}<br>%{text}<extra></extra>",
+        )
+    )
+    start = axis_start(steps)
+    top = max(_levels(steps))
+    figure.update_yaxes(range=[start, top + (top - start) * 0.12], showticklabels=False, title=None)
+    figure.update_xaxes(type="category")
+    return finished(figure, is_right_to_left)
+
+
+def _levels(steps: Sequence[Step]) -> list[float]:
+    levels: list[float] = []
+    level = 0.0
+    for step in steps:
+        level = step.size if step.is_total else level + step.size
+        levels.append(level)
+    return levels
+
+
+def axis_start(steps: Sequence[Step]) -> float:
+    """Where the axis begins: at zero, unless the movements would then be too small to see."""
+    levels = _levels(steps)
+    low, high = min(levels), max(levels)
+    if low <= 0 or high - low > 0.25 * high:
+        return min(0.0, low)
+    return max(0.0, low - (high - low) * 1.5)
+
+
+def _few_ticks(figure: go.Figure, x: Sequence[str], wanted: int = 6) -> None:
+    """Level labels at even steps that end with the last one, so that none is cut or turned."""
+    step = max(1, -(-len(x) // wanted))
+    figure.update_xaxes(type="category", showgrid=False, tickangle=0, tickvals=list(x)[::-1][::step][::-1])
+
+
+def lines(
+    x: Sequence[str],
+    series: Sequence[Series],
+    is_right_to_left: bool,
+    *,
+    is_percent: bool = False,
+    from_zero: bool = True,
+) -> go.Figure:
+    """Lines over months or ages. Weak ones are grey, so that the strong one is read first."""
+    figure = go.Figure()
+    for one in series:
+        colour = one.colour or (None if one.is_strong else theme.LINE)
+        figure.add_scatter(
+            x=list(x),
+            y=list(one.values),
+            name=escape(one.name),
+            text=list(one.shown),
+            mode="lines",
+            line={
+                "width": 2.5 if one.is_strong else 1.2,
+                "dash": "dash" if one.is_dashed else "solid",
+                "color": colour,
+            },
+            hovertemplate="%{x}<br>%{text}<extra>" + escape(one.name) + "</extra>",
+            showlegend=one.is_strong and len(series) > 1,
+        )
+    _few_ticks(figure, x)
+    figure.update_yaxes(rangemode="tozero" if from_zero else "normal", nticks=5)
+    if is_percent:
+        figure.update_yaxes(tickformat=".0%")
+    else:
+        figure.update_yaxes(tickformat="~s")
+    return finished(figure, is_right_to_left)
+
+
+def bars(
+    names: Sequence[str],
+    sizes: Sequence[float],
+    shown: Sequence[str],
+    is_right_to_left: bool,
+    colour: str = theme.BLUE,
+) -> go.Figure:
+    """Horizontal bars in the given order, top first, with the value beside each."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(sizes),
+            y=[escape(name) for name in names],
+            text=list(shown),
+            orientation="h",
+            textposition="auto",
+            marker={"color": colour},
+            cliponaxis=False,
+            hovertemplate="%{y}<br>%{text}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
+    figure.update_layout(height=60 + 38 * len(names))
+    return finished(figure, is_right_to_left, mirrors_x=True)
+
+
+def stacked_columns(x: Sequence[str], series: Sequence[Series], is_right_to_left: bool) -> go.Figure:
+    """Columns whose parts add up, one colour a part."""
+    figure = go.Figure()
+    for one in series:
+        figure.add_bar(
+            x=list(x),
+            y=list(one.values),
+            name=escape(one.name),
+            text=list(one.shown),
+            textposition="none",
+            marker={"color": one.colour},
+            hovertemplate="%{x}<br>%{text}<extra>" + escape(one.name) + "</extra>",
+        )
+    figure.update_layout(barmode="relative", bargap=0.25)
+    _few_ticks(figure, x)
+    figure.update_yaxes(tickformat="~s", nticks=5)
+    return finished(figure, is_right_to_left)
+
+
+def cohorts(
+    cohort_names: Sequence[str],
+    ages: Sequence[int],
+    shares: Sequence[Sequence[float | None]],
+    is_right_to_left: bool,
+) -> go.Figure:
+    """A heat map of shares, 0 to 100 %, with the number in each cell; more than 100 % has a tone of its own."""
+    within = [[None if share is None or share > 1 else share for share in row] for row in shares]
+    beyond = [[1 if share is not None and share > 1 else None for share in row] for row in shares]
+    figure = go.Figure()
+    age_names = [str(age) for age in ages]
+    labels = [escape(name) for name in cohort_names]
+    figure.add_heatmap(
+        x=age_names, y=labels, z=within, zmin=0, zmax=1, colorscale=SHARE_SCALE, showscale=False, xgap=2, ygap=2,
+        hovertemplate="%{y} · %{x}<br>%{z:.1%}<extra></extra>",
+    )  # fmt: skip
+    figure.add_heatmap(
+        x=age_names, y=labels, z=beyond, zmin=0, zmax=1, colorscale=[[0, OVER_FULL], [1, OVER_FULL]], showscale=False,
+        xgap=2, ygap=2, hoverinfo="skip",
+    )  # fmt: skip
+    for name, row in zip(labels, shares, strict=True):
+        for age, share in zip(age_names, row, strict=True):
+            if share is not None:
+                colour = theme.WHITE if 0.85 <= share <= 1 else theme.TEXT
+                figure.add_annotation(
+                    x=age,
+                    y=name,
+                    text=f"{share * 100:.0f}",
+                    showarrow=False,
+                    font={"size": 11, "color": colour},
+                )
+    figure.update_xaxes(type="category", side="top", showgrid=False)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_layout(height=80 + 26 * len(cohort_names))
+    return finished(figure, is_right_to_left)
+
+
+def finished(figure: go.Figure, is_right_to_left: bool, mirrors_x: bool = True) -> go.Figure:
+    """Give a figure the template and the reader's direction. The one place that turns charts."""
+    layout: dict[str, Any] = {"template": TEMPLATE}
+    if figure.layout.height is None:
+        layout["height"] = HEIGHT
+    figure.update_layout(**layout)
+    if is_right_to_left:
+        if mirrors_x:
+            figure.update_xaxes(autorange="reversed")
+        figure.update_yaxes(side="right")
+        figure.update_layout(legend={"xanchor": "right", "x": 1}, title={"x": 1, "xanchor": "right"})
+    return figure

@@ -1,0 +1,40 @@
+"""Which companies there are to look at: the folders of the workspace that hold a company.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Company:
+    """One company. `problem` says why its company.toml could not be read; its folder's name then stands for it."""
+
+    name: str
+    folder: Path
+    titles: tuple[tuple[str, str], ...] = ()
+    is_sample: bool = False
+    problem: str | None = None
+
+    def title(self, language: str) -> str:
+        return dict(self.titles).get(language) or self.name
+
+
+def companies(home: Path) -> list[Company]:
+    """The companies of a workspace, by name."""
+    return [_company(path) for path in sorted(home.glob("*/company.toml"))]
+
+
+def _company(path: Path) -> Company:
+    name = path.parent.name
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return Company(name, path.parent, problem=str(error))
+    titles = tuple(
+        (language, str(content[f"title_{language}"]))
+        for language in ("en", "ar")
+        if f"title_{language}" in content
+    )
+    return Company(name, path.parent, titles, bool(content.get("sample", False)))

@@ -1,0 +1,147 @@
+"""How numbers, money and dates look. The one place that divides minor units by a currency's exponent.
+
+Values come as the warehouse holds them: posted money in whole minor units, monthly rates as exact decimals of
+minor units, shares in basis points or as exact ratios. Nothing here is added up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from babel import Locale
+from babel.dates import format_date, format_datetime, format_skeleton
+from babel.numbers import format_currency, format_decimal, format_percent, get_currency_symbol
+
+# Isolates keep a number's own left-to-right order inside right-to-left text; the marks Babel adds would not.
+ISOLATE, END_ISOLATE = "\u2066", "\u2069"
+MARKS = str.maketrans("", "", "\u200e\u200f\u061c")
+MISSING = "–"
+MINUS = "−"
+DEFAULT_EXPONENT = 2
+
+
+@dataclass(frozen=True)
+class Formatter:
+    """Formats for one language. `exponents`: decimals of each currency, from the warehouse's own list."""
+
+    language: str
+    exponents: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def locale(self) -> Locale:
+        return Locale.parse(self.language)
+
+    def exponent(self, currency: str) -> int:
+        return self.exponents.get(currency, DEFAULT_EXPONENT)
+
+    def major(self, minor: int | Decimal | None, currency: str) -> Decimal | None:
+        """Minor units as an exact decimal of major units; rounded half up only where it holds parts of a minor unit."""
+        if minor is None:
+            return None
+        whole = Decimal(minor).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+        return whole.scaleb(-self.exponent(currency))
+
+    def size(self, minor: int | Decimal | None, currency: str) -> float:
+        """An amount as the length of a bar or the height of a line: major units, only to be drawn."""
+        return float(self.major(minor, currency) or 0)
+
+    def money(self, minor: int | Decimal | None, currency: str, *, signed: bool = False) -> str:
+        """An amount with its currency and all its decimals; `signed` also shows a plus."""
+        value = self.major(minor, currency)
+        if value is None:
+            return MISSING
+        return self._amount(value, currency, self.exponent(currency), signed)
+
+    def money_short(self, minor: int | Decimal | None, currency: str, *, signed: bool = False) -> str:
+        """An amount in whole major units, for axes and cells."""
+        value = self.major(minor, currency)
+        if value is None:
+            return MISSING
+        return self._amount(value.quantize(Decimal(1), rounding=ROUND_HALF_UP), currency, 0, signed)
+
+    def major_short(self, major: float, currency: str) -> str:
+        """A place on an axis, already in major units."""
+        return self._amount(_rounded(major, 0), currency, 0, False)
+
+    def _amount(self, value: Decimal, currency: str, decimals: int, signed: bool) -> str:
+        digits = "0." + "0" * decimals if decimals else "0"
+        standard: str = self.locale.currency_formats["standard"].pattern
+        pattern = standard.split(";")[0].replace("0.00", digits)
+        if self.currency_symbol(currency).isalpha():
+            pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")
+        shown = format_currency(
+            abs(value), currency, format=pattern, locale=self.locale, currency_digits=False
+        )
+        return self._isolated(_sign(value, signed) + shown)
+
+    def currency_symbol(self, currency: str) -> str:
+        return str(get_currency_symbol(currency, locale=self.locale)).translate(MARKS)
+
+    def number(self, value: int | Decimal | float | None, decimals: int = 0, *, signed: bool = False) -> str:
+        if value is None:
+            return MISSING
+        exact = _rounded(value, decimals)
+        pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
+        return self._isolated(_sign(exact, signed) + format_decimal(abs(exact), pattern, locale=self.locale))
+
+    def percent(
+        self,
+        ratio: Decimal | float | int | None,
+        decimals: int = 1,
+        *,
+        signed: bool = False,
+        missing: str = MISSING,
+    ) -> str:
+        """A ratio (1 is 100 %) as a percentage."""
+        if ratio is None:
+            return missing
+        exact = _rounded(ratio, decimals + 2)
+        pattern = "#,##0" + ("." + "0" * decimals if decimals else "") + "%"
+        return self._isolated(_sign(exact, signed) + format_percent(abs(exact), pattern, locale=self.locale))
+
+    def basis_points(self, share_bp: int | None, decimals: int = 1) -> str:
+        return self.percent(None if share_bp is None else Decimal(share_bp) / 10_000, decimals)
+
+    def points(self, ratio: Decimal | float | None, decimals: int = 1) -> str:
+        """A difference of two ratios, in percentage points, with its sign and without the unit."""
+        return self.number(None if ratio is None else Decimal(str(ratio)) * 100, decimals, signed=True)
+
+    def day(self, value: date | None) -> str:
+        return MISSING if value is None else str(format_date(value, "long", locale=self.locale))
+
+    def day_short(self, value: date | None) -> str:
+        """Year-month-day: for tables, and the same in every language."""
+        return MISSING if value is None else self._isolated(value.isoformat())
+
+    def month(self, value: date | None) -> str:
+        return MISSING if value is None else str(format_skeleton("yMMM", value, locale=self.locale))
+
+    def instant(self, value: datetime | None) -> str:
+        """An instant in UTC, to the minute."""
+        if value is None:
+            return MISSING
+        shown = format_datetime(value, "d MMM y HH:mm", locale=self.locale)
+        return f"{shown} {self._isolated('UTC')}"
+
+    def identifier(self, value: object) -> str:
+        """An id, name or code from the data: shown in its own order inside any sentence."""
+        return MISSING if value is None else self._isolated(str(value))
+
+    def _isolated(self, shown: str) -> str:
+        if self.language == "en":
+            return shown
+        return ISOLATE + shown.translate(MARKS) + END_ISOLATE
+
+
+def _sign(value: Decimal, signed: bool) -> str:
+    if value < 0:
+        return MINUS
+    return "+" if signed and value > 0 else ""
+
+
+def _rounded(value: int | Decimal | float, decimals: int) -> Decimal:
+    exact = value if isinstance(value, Decimal) else Decimal(str(value))
+    return exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)

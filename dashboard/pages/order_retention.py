@@ -1,0 +1,148 @@
+"""Page 2 for repeat trade: who comes back, by month of first order."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address, charts, cohorts, figures, frame, scope
+from dashboard.frame import Check, Drill
+from dashboard.queries import orders
+from dashboard.scope import OrderScope
+from dashboard.tables import Column
+from dashboard.view import Published, View
+
+MEASURES = {
+    "order_cohort_customers": ("active_customers", "cohort_customers"),
+    "order_cohort_revenue": ("revenue_minor", "first_revenue_minor"),
+}
+
+
+def show(view: View, published: Published) -> None:
+    _ = view.text.gettext
+    chosen = scope.orders(view, published, by_country=False)
+    if chosen is None:
+        frame.empty(
+            view, _("There is no order yet. Put order files into the folder that company.toml names.")
+        )
+        return
+    with frame.panel(view):
+        rows = published.rows(orders.COHORTS, **chosen.values)
+        heat_map(view, published, chosen, rows)
+    left, right = st.columns(2, gap="large")
+    with left, frame.panel(view):
+        repeat_trend(view, published, chosen)
+    with right, frame.panel(view):
+        second_orders(view, published, chosen)
+
+
+def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.DataFrame) -> None:
+    """Cohorts of first orders by age, and the way to each cohort's customers."""
+    _, show = view.text.gettext, view.show
+    names = {"order_cohort_customers": _("Customers"), "order_cohort_revenue": _("Revenue")}
+    measure = address.choice(
+        "measure", _("Share of"), list(MEASURES), "order_cohort_customers", names.__getitem__, as_buttons=True
+    )
+    titles = {
+        "order_cohort_customers": _(
+            "Customers with an order, % of the cohort, by month of first order and age in months"
+        ),
+        "order_cohort_revenue": _(
+            "Net revenue, % of the first month's, by month of first order and age in months"
+        ),
+    }
+    cohorts.heat_map(view, published, cohorts.grid(rows, *MEASURES[measure]), titles[measure])
+    months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
+    frame.rows_choice(
+        view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}
+    )
+    frame.drill(view, published, drills(view, chosen, rows))
+
+
+def drills(view: View, chosen: OrderScope, rows: pl.DataFrame) -> list[Drill]:
+    """The customers of each cohort, with what they ordered in the chosen month."""
+    _ = view.text.gettext
+    revenue = Column("revenue_minor", _("Net revenue in the month"), "money", currency=chosen.currency)
+    active = Column("is_active", _("Ordered in the month"), "count")
+    newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
+    return [
+        Drill(
+            cohorts.key(row["cohort_month"]),
+            _("First order in {start}, seen in {month}").format(
+                start=view.show.month(row["cohort_month"]), month=view.show.month(row["order_month"])
+            ),
+            orders.COHORT_ROWS,
+            {**chosen.values, "month": row["order_month"], "cohort_month": row["cohort_month"]},
+            [
+                Column("customer_id", _("Customer id"), "id"),
+                Column("orders", _("Orders"), "count"),
+                active,
+                revenue,
+            ],
+            [Check(active, row["active_customers"]), Check(revenue, row["revenue_minor"])],
+            expected_rows=row["cohort_customers"],
+        )
+        for row in newest.iter_rows(named=True)
+    ]
+
+
+def repeat_trend(view: View, published: Published, chosen: OrderScope) -> None:
+    _, show = view.text.gettext, view.show
+    metric = view.metric("repeat_rate")
+    trend = published.rows(orders.REPEAT, **chosen.values).filter(
+        pl.col("is_window_complete") & (pl.col("window_customers") >= published.build.min_customers)
+    )
+    frame.chart(
+        view,
+        published,
+        "repeat",
+        _("{metric}, window of 365 days").format(metric=metric.label),
+        lambda: charts.lines(
+            [show.month(month) for month in trend["month"]],
+            [
+                charts.Series(
+                    metric.label,
+                    trend["repeat_rate"].to_list(),
+                    [show.percent(rate) for rate in trend["repeat_rate"]],
+                )
+            ],
+            view.text.is_right_to_left,
+            is_percent=True,
+        ),
+        figures.trend_words(view, metric.label, trend, "repeat_rate", show.percent),
+        [
+            Column("month", _("Month"), "month"),
+            Column("window_customers", _("Customers"), "count"),
+            Column("repeat_customers", _("Came back"), "count"),
+            Column("repeat_rate", metric.label, "percent"),
+        ],
+        trend,
+        help=metric.definition,
+    )
+
+
+def second_orders(view: View, published: Published, chosen: OrderScope) -> None:
+    _, show = view.text.gettext, view.show
+    rows = published.rows(orders.SECOND_ORDERS, **chosen.values, min_customers=published.build.min_customers)
+    label = _("Second order within 90 days")
+    frame.chart(
+        view,
+        published,
+        "second",
+        _("Second order within 90 days, by month of first order"),
+        lambda: charts.lines(
+            [show.month(month) for month in rows["month"]],
+            [charts.Series(label, rows["share"].to_list(), [show.percent(share) for share in rows["share"]])],
+            view.text.is_right_to_left,
+            is_percent=True,
+        ),
+        figures.trend_words(view, label, rows, "share", show.percent),
+        [
+            Column("month", _("Month of first order"), "month"),
+            Column("customers", _("Customers"), "count"),
+            Column("came_back", _("Came back"), "count"),
+            Column("share", label, "percent"),
+        ],
+        rows,
+        help=_("Only months whose customers have all been watched for 90 days."),
+    )

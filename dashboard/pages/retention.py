@@ -1,0 +1,176 @@
+"""Page 2, retention and cohorts: do customers stay and expand? Subscriptions, or orders where there are only those."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address, charts, cohorts, figures, frame, scope
+from dashboard.frame import Check, Drill
+from dashboard.pages import order_retention
+from dashboard.queries import retention, revenue
+from dashboard.scope import Scope
+from dashboard.tables import Column
+from dashboard.view import Published, View, open_view
+
+CARDS = ("nrr_12m", "grr_12m", "logo_churn")
+# What a cohort's cell shares: its column at an age, and the column at age 0.
+MEASURES = {"cohort_logo": ("customers", "start_customers"), "cohort_net": ("net_mrr", "start_mrr")}
+
+
+def render(view: View) -> None:
+    _ = view.text.gettext
+    frame.header(view, _("Retention and cohorts"), _("Do customers stay and expand?"))
+    if view.published is None:
+        frame.nothing_published(view)
+    elif scope.trade(view, view.published) == "subscriptions":
+        subscriptions(view, view.published)
+    elif view.published.build.has_orders:
+        order_retention.show(view, view.published)
+    else:
+        frame.needs_source(view)
+
+
+def subscriptions(view: View, published: Published) -> None:
+    _ = view.text.gettext
+    chosen = scope.subscriptions(view, published)
+    if chosen is None:
+        frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
+        return
+    with frame.panel(view):
+        values = published.rows(revenue.VALUES, **chosen.values)
+        against = scope.compared_words(view, chosen.compared)
+        frame.cards(
+            view,
+            [
+                figures.card(
+                    view,
+                    view.metric(metric_id),
+                    figures.value_of(values, metric_id, chosen.month),
+                    figures.value_of(values, metric_id, chosen.compared),
+                    chosen.currency,
+                    against,
+                    rows=metric_id,
+                )
+                for metric_id in CARDS
+            ],
+        )
+    with frame.panel(view):
+        by_age = published.rows(retention.COHORTS, **chosen.values)
+        drills = [figures.retention_drill(view, chosen, values, metric_id) for metric_id in CARDS]
+        frame.drill(view, published, [*drills, *cohort_drills(view, chosen, by_age)])
+        heat_map(view, published, by_age)
+    left, right = st.columns(2, gap="large")
+    with left, frame.panel(view):
+        retention_trend(view, published, chosen)
+    with right, frame.panel(view):
+        retention_curves(view, published, by_age)
+
+
+def retention_trend(view: View, published: Published, chosen: Scope) -> None:
+    _, show = view.text.gettext, view.show
+    trend = published.rows(
+        retention.TREND, **chosen.values, window_months=12, min_customers=published.build.min_customers
+    )
+    nrr, grr = view.metric("nrr_12m"), view.metric("grr_12m")
+    frame.chart(
+        view,
+        published,
+        "retention-trend",
+        _("Net and gross revenue retention over 12 months"),
+        lambda: charts.lines(
+            [show.month(month) for month in trend["month"]],
+            [
+                charts.Series(
+                    metric.label, trend[name].to_list(), [show.percent(ratio) for ratio in trend[name]]
+                )
+                for metric, name in ((nrr, "nrr"), (grr, "grr"))
+            ],
+            view.text.is_right_to_left,
+            is_percent=True,
+        ),
+        figures.trend_words(view, nrr.label, trend, "nrr", show.percent),
+        [
+            Column("month", _("Month"), "month"),
+            Column("nrr", nrr.label, "percent"),
+            Column("grr", grr.label, "percent"),
+            Column("start_customers", _("Customers at the start"), "count"),
+        ],
+        trend,
+        help=nrr.definition,
+    )
+
+
+def heat_map(view: View, published: Published, rows: pl.DataFrame) -> None:
+    """Cohorts by age, by customers or by revenue, and the way to each cohort's customers."""
+    _, show = view.text.gettext, view.show
+    names = {"cohort_logo": _("Customers"), "cohort_net": _("Revenue")}
+    measure = address.choice(
+        "measure", _("Share of"), list(MEASURES), "cohort_logo", names.__getitem__, as_buttons=True
+    )
+    titles = {
+        "cohort_logo": _("Customers still paying, % of those who began, by month of start and age in months"),
+        "cohort_net": _("MRR kept and added, % of the first month's, by month of start and age in months"),
+    }
+    cohorts.heat_map(view, published, cohorts.grid(rows, *MEASURES[measure]), titles[measure])
+    months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
+    frame.rows_choice(
+        view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}
+    )
+
+
+def retention_curves(view: View, published: Published, rows: pl.DataFrame) -> None:
+    """One line a cohort: the newest that has reached three months strong, the others grey."""
+    _, show = view.text.gettext, view.show
+    cells = cohorts.grid(rows, *MEASURES["cohort_logo"])
+    reached = [index for index, row in enumerate(cells.shares) if sum(share is not None for share in row) > 3]
+    strong = reached[-1] if reached else len(cells.months) - 1
+    order = sorted(range(len(cells.months)), key=lambda index: index == strong)
+    series = [
+        charts.Series(
+            show.month(cells.months[index]),
+            cells.shares[index],
+            [show.percent(share) for share in cells.shares[index]],
+            index == strong,
+        )
+        for index in order
+    ]
+    frame.chart(
+        view,
+        published,
+        "curves",
+        _("Customers still paying by age in months"),
+        lambda: charts.lines(
+            [str(age) for age in cells.ages], series, view.text.is_right_to_left, is_percent=True
+        ),
+        _("One line a cohort; the strong one began in {month}.").format(
+            month=show.month(cells.months[strong] if cells.months else None)
+        ),
+        cells.columns(view),
+        cells.frame,
+        help=view.metric("cohort_logo").definition,
+    )
+
+
+def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame) -> list[Drill]:
+    """The customers of each cohort, with what they pay in the chosen month."""
+    _ = view.text.gettext
+    net = Column("net_mrr", _("MRR now"), "money", currency=chosen.currency)
+    start = Column("start_mrr", _("MRR in the first month"), "money", currency=chosen.currency)
+    paying = Column("is_paying", _("Paying now"), "count")
+    newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
+    return [
+        Drill(
+            cohorts.key(row["cohort_month"]),
+            _("Customers who began in {month}").format(month=view.show.month(row["cohort_month"])),
+            retention.COHORT_ROWS,
+            {**chosen.values, "cohort_month": row["cohort_month"]},
+            [*figures.customer_columns(view), start, net, paying],
+            [Check(start, row["start_mrr"]), Check(net, row["net_mrr"]), Check(paying, row["customers"])],
+            expected_rows=row["start_customers"],
+        )
+        for row in newest.iter_rows(named=True)
+    ]
+
+
+render(open_view())

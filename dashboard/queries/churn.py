@@ -1,0 +1,158 @@
+"""Churn risk: the newest scores with their reasons, the model that gave them, and how good it has been."""
+
+from dashboard.queries import Query
+
+STATUS = Query(
+    "churn_status", "SELECT state, reason_en, reason_ar, enough_data_on FROM warehouse.churn.churn_status"
+)
+
+# The newest scores alone: of the last scored day, by the model that scored last.
+NEWEST = """
+newest AS (
+  SELECT as_of, model_id
+  FROM warehouse.churn.churn_scores
+  ORDER BY as_of DESC, scored_at DESC
+  LIMIT 1
+),
+scores AS (
+  SELECT score.*
+  FROM warehouse.churn.churn_scores AS score
+  JOIN newest ON newest.as_of = score.as_of AND newest.model_id = score.model_id
+  WHERE $segment = 'all' OR score.segment = $segment
+)
+"""
+
+SUMMARY = Query(
+    "churn_summary",
+    f"""
+WITH {NEWEST}
+SELECT
+  max(as_of) AS as_of,
+  max(scored_at) AS scored_at,
+  max(model_id) AS model_id,
+  max(currency) AS currency,
+  count(*)::BIGINT AS customers,
+  count(*) FILTER (band_fixed = 'high')::BIGINT AS high,
+  count(*) FILTER (band_fixed = 'watch')::BIGINT AS watch,
+  count(p_90)::BIGINT AS with_probability,
+  sum(p_90) AS expected_leavers,
+  sum(revenue_at_risk_90_minor)::BIGINT AS revenue_at_risk_minor,
+  bool_and(commitment_class = 'non_contract') AS is_repeat_trade
+FROM scores
+""",
+    metric="mrr_at_risk",
+)
+
+SEGMENTS = Query(
+    "churn_segments",
+    "SELECT DISTINCT segment FROM warehouse.churn.churn_scores WHERE segment IS NOT NULL ORDER BY segment",
+)
+
+RISK_ROWS = Query(
+    "churn_list",
+    f"""
+WITH {NEWEST}
+SELECT
+  scores.customer_id,
+  coalesce(customer.name, scores.customer_id) AS name,
+  scores.segment,
+  scores.p_90,
+  scores.p_90_change,
+  scores.rule_points,
+  scores.band_fixed,
+  scores.yearly_revenue_minor,
+  scores.mrr_minor,
+  scores.revenue_at_risk_90_minor,
+  scores.currency,
+  scores.reason_1.sentence_en AS reason_en,
+  scores.reason_1.sentence_ar AS reason_ar,
+  scores.decision_on,
+  scores.play_en,
+  scores.play_ar,
+  scores.play_owner,
+  scores.due_on
+FROM scores
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = scores.customer_id AND customer.is_current
+WHERE $band = 'all' OR scores.band_fixed = $band
+ORDER BY scores.score_pct DESC, scores.revenue_at_risk_90_minor DESC, scores.customer_id
+""",
+    metric="mrr_at_risk",
+)
+
+CUSTOMER = Query(
+    "churn_customer",
+    f"""
+WITH {NEWEST},
+reasons AS (
+  SELECT customer_id, 1 AS place, reason_1 AS reason FROM scores
+  UNION ALL SELECT customer_id, 2, reason_2 FROM scores
+  UNION ALL SELECT customer_id, 3, reason_3 FROM scores
+  UNION ALL SELECT customer_id, 4, protective_1 FROM scores
+)
+SELECT
+  reasons.place,
+  reasons.reason.sentence_en AS sentence_en,
+  reasons.reason.sentence_ar AS sentence_ar,
+  reasons.reason.points AS points
+FROM reasons
+WHERE reasons.customer_id = $customer_id AND reasons.reason IS NOT NULL
+ORDER BY reasons.place
+""",
+)
+
+ONE_SCORE = Query(
+    "churn_score",
+    f"""
+WITH {NEWEST}
+SELECT
+  scores.customer_id, scores.as_of, scores.model_id, scores.p_90, scores.p_reference, scores.band_fixed, scores.support,
+  scores.in_holdout
+FROM scores
+WHERE scores.customer_id = $customer_id
+""",
+)
+
+EVALUATION = Query(
+    "churn_evaluation",
+    """
+WITH newest AS (
+  SELECT model_id FROM warehouse.churn.churn_models ORDER BY "at" DESC LIMIT 1
+)
+SELECT evaluation.candidate, evaluation.is_champion, evaluation.metric, evaluation.value, evaluation.low, evaluation.high,
+  evaluation.customers, evaluation.base_rate
+FROM warehouse.churn.churn_evaluation AS evaluation
+JOIN newest ON newest.model_id = evaluation.model_id
+WHERE evaluation.test_on IS NULL AND evaluation.split = 'temporal'
+ORDER BY evaluation.is_champion DESC, evaluation.candidate, evaluation.metric
+""",
+)
+
+RELIABILITY = Query(
+    "churn_reliability",
+    """
+WITH newest AS (
+  SELECT model_id FROM warehouse.churn.churn_models ORDER BY "at" DESC LIMIT 1
+)
+SELECT
+  reliability.bin,
+  sum(reliability.customers)::BIGINT AS customers,
+  sum(reliability.mean_p * reliability.customers) / sum(reliability.customers) AS predicted,
+  sum(reliability.observed * reliability.customers) / sum(reliability.customers) AS observed
+FROM warehouse.churn.churn_reliability AS reliability
+JOIN newest ON newest.model_id = reliability.model_id
+WHERE reliability.is_champion AND reliability.test_on IS NOT NULL
+GROUP BY reliability.bin
+ORDER BY reliability.bin
+""",
+)
+
+MODEL = Query(
+    "churn_model",
+    """
+SELECT model_id, stage, candidate, headline, trained_from, trained_to, training_rows, training_events
+FROM warehouse.churn.churn_models
+ORDER BY "at" DESC
+LIMIT 1
+""",
+)

@@ -1,0 +1,142 @@
+"""Which part of the figures a page speaks of: month, what it is compared with, segment, currency. Kept in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address
+from dashboard.queries import orders as order_queries
+from dashboard.queries import revenue
+from dashboard.view import Published, View, month_before
+
+ALL = "all"
+COMPARISONS = ("previous", "year")
+FILTERS = ("month", "compare", "segment", "currency")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the filters say. `compared` is the first day of the month compared with."""
+
+    month: date
+    compared: date
+    segment: str
+    currency: str
+    is_provisional: bool
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The values every query of subscriptions takes."""
+        return {
+            "month": self.month,
+            "compared": self.compared,
+            "segment": self.segment,
+            "currency": self.currency,
+        }
+
+
+def subscriptions(view: View, published: Published) -> Scope | None:
+    """Draw the filters of a subscription page and say what they are set to; None without a month to speak of."""
+    _ = view.text.gettext
+    months = published.rows(revenue.MONTHS)
+    if months.is_empty():
+        return None
+    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
+    currencies = published.rows(revenue.CURRENCIES)["currency"].to_list()
+    home_currency = published.build.reporting_currency
+    default_currency = home_currency if home_currency in currencies else currencies[0]
+    with st.container(horizontal=True, key="filters"):
+        month, compared = _period(view, months["month"].to_list(), _provisional(months))
+        segment = address.choice(
+            "segment",
+            _("Segment"),
+            segments,
+            ALL,
+            lambda one: _("All segments") if one == ALL else one,
+            resets=("rows", "page"),
+        )
+        currency = default_currency
+        if len(currencies) > 1:
+            currency = address.choice("currency", _("Currency"), currencies, default_currency, str)
+    return Scope(month, compared, segment, currency, month in _provisional(months))
+
+
+@dataclass(frozen=True)
+class OrderScope:
+    """What the filters of repeat trade say."""
+
+    month: date
+    compared: date
+    country: str
+    currency: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The values every query of orders takes."""
+        return {"month": self.month, "country": self.country, "currency": self.currency}
+
+
+def orders(view: View, published: Published, by_country: bool = True) -> OrderScope | None:
+    """Draw the filters of a page of repeat trade and say what they are set to; None without an order."""
+    _ = view.text.gettext
+    months = published.rows(order_queries.MONTHS)
+    if months.is_empty():
+        return None
+    currencies = published.rows(order_queries.CURRENCIES)["currency"].to_list()
+    country, currency = ALL, currencies[0]
+    with st.container(horizontal=True, key="filters"):
+        month, compared = _period(view, months["month"].to_list(), _provisional(months))
+        if by_country:
+            countries = [ALL, *published.rows(order_queries.COUNTRIES)["country"].to_list()]
+            country = address.choice(
+                "country", _("Country"), countries, ALL, lambda one: _("All countries") if one == ALL else one
+            )
+        if len(currencies) > 1:
+            currency = address.choice("currency", _("Currency"), currencies, currencies[0], str)
+    return OrderScope(month, compared, country, currency)
+
+
+def trade(view: View, published: Published) -> str:
+    """Whether a page speaks of subscriptions or of orders; a company that has both chooses."""
+    _ = view.text.gettext
+    build = published.build
+    if build.has_subscriptions and build.has_orders:
+        names = {"subscriptions": _("Subscriptions"), "orders": _("Orders")}
+        return address.choice(
+            "trade",
+            _("Kind of trade"),
+            list(names),
+            "subscriptions",
+            names.__getitem__,
+            resets=(*FILTERS, "country", "rows", "page"),
+            as_buttons=True,
+        )
+    return "subscriptions" if build.has_subscriptions else "orders"
+
+
+def _period(view: View, months: list[date], provisional: frozenset[date]) -> tuple[date, date]:
+    _ = view.text.gettext
+
+    def shown(month: date) -> str:
+        name = view.show.month(month)
+        return _("{month} (still running)").format(month=name) if month in provisional else name
+
+    newest_closed = next((month for month in months if month not in provisional), months[0])
+    month = address.choice(
+        "month", _("Month"), months, newest_closed, shown, code=lambda one: f"{one:%Y-%m}", resets=("page",)
+    )
+    names = {"previous": _("Previous month"), "year": _("Same month last year")}
+    compare = address.choice("compare", _("Compare with"), COMPARISONS, "previous", names.__getitem__)
+    return month, month_before(month, 12 if compare == "year" else 1)
+
+
+def compared_words(view: View, compared: date) -> str:
+    return view.text.gettext("against {month}").format(month=view.show.month(compared))
+
+
+def _provisional(months: pl.DataFrame) -> frozenset[date]:
+    return frozenset(months.filter(months["is_provisional"])["month"].to_list())

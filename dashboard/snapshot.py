@@ -1,0 +1,137 @@
+"""What is published for a company, and how it is read: one shared connection per company and build, a cursor per query.
+
+Answers are kept per build: a new build is a new key, so nothing is ever stale and nothing has to be cleared.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard.queries import Query
+from dashboard.queries import build as build_queries
+from pipelines.warehouse import Snapshot, current, open_snapshot
+
+KEPT_SNAPSHOTS = 8
+KEPT_ANSWERS = 2_000
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Build:
+    """The published build: what day it speaks of, when it was made, and what kinds of source it had."""
+
+    build_id: str
+    as_of: date
+    built_at: datetime
+    is_sample: bool
+    has_subscriptions: bool
+    has_orders: bool
+    reporting_currency: str
+    min_customers: int
+    failed_tests: int
+    warned_tests: int
+
+
+@dataclass(frozen=True)
+class BuildAttempt:
+    """One line of logs/builds.jsonl: a build that was published, or failed and changed nothing for readers."""
+
+    build_id: str
+    status: str
+    step: str
+    message: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float | None
+    peak_memory_mb: float | None
+    steps: tuple[tuple[str, float], ...]
+
+    @property
+    def is_published(self) -> bool:
+        return self.status == "published"
+
+
+@st.cache_resource(
+    max_entries=KEPT_SNAPSHOTS, show_spinner=False, on_release=lambda snapshot: snapshot.close()
+)
+def _opened(folder: str, file_name: str) -> Snapshot:
+    """The connection to one published file; `file_name` only tells builds apart.
+
+    A running query has a cursor of its own, so that closing this connection does not end it.
+    """
+    return open_snapshot(Path(folder))
+
+
+def published(folder: Path) -> Snapshot | None:
+    """The newest published snapshot of a company; None when nothing has been published yet."""
+    path = current(folder)
+    return None if path is None else _opened(str(folder), path.name)
+
+
+def answer(snapshot: Snapshot, query: Query, values: Mapping[str, object]) -> pl.DataFrame:
+    """The rows a query gives on a snapshot, with those of `values` that it asks for."""
+    key = (str(snapshot.path), snapshot.build_id)
+    return _answer(key, query.stamped(snapshot.build_id), query.parameters(values), snapshot)
+
+
+@st.cache_data(max_entries=KEPT_ANSWERS, show_spinner=False)
+def _answer(
+    key: tuple[str, str], sql: str, parameters: dict[str, object], _snapshot: Snapshot
+) -> pl.DataFrame:
+    cursor = _snapshot.cursor()
+    try:
+        return cursor.sql(sql, params=parameters).pl()
+    finally:
+        cursor.close()
+
+
+def build_of(snapshot: Snapshot) -> Build:
+    """The build a snapshot comes from."""
+    return Build(build_id=snapshot.build_id, **answer(snapshot, build_queries.BUILD, {}).row(0, named=True))
+
+
+def exponents(snapshot: Snapshot) -> dict[str, int]:
+    """Decimals of each currency."""
+    return dict(answer(snapshot, build_queries.CURRENCIES, {}).iter_rows())
+
+
+def attempts(folder: Path, limit: int = 50) -> list[BuildAttempt]:
+    """The last builds, newest first. A line that cannot be read is left out and logged."""
+    path = folder / "logs" / "builds.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-limit:]
+    found = (_attempt(line) for line in reversed(lines) if line.strip())
+    return [attempt for attempt in found if attempt is not None]
+
+
+def _attempt(line: str) -> BuildAttempt | None:
+    try:
+        entry: dict[str, Any] = json.loads(line)
+        return BuildAttempt(
+            build_id=str(entry["build_id"]),
+            status=str(entry["status"]),
+            step=str(entry.get("step") or ""),
+            message=str(entry.get("message") or ""),
+            started_at=_instant(entry.get("started_at")),
+            finished_at=_instant(entry.get("finished_at")),
+            seconds=entry.get("seconds"),
+            peak_memory_mb=entry.get("peak_memory_mb"),
+            steps=tuple((str(step["name"]), float(step["seconds"])) for step in entry.get("steps") or ()),
+        )
+    except (ValueError, KeyError, TypeError):
+        logger.warning("unreadable line in the build log: %.200s", line)
+        return None
+
+
+def _instant(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)

@@ -1,0 +1,150 @@
+"""Tables a reader sees and takes away: cells formatted by kind, HTML with every value escaped, CSV that is safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from dashboard.format import Formatter
+
+# A cell that begins with one of these is a formula to a spreadsheet.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+BYTE_ORDER_MARK = "\ufeff"
+NUMBERS = frozenset({"money", "count", "percent", "decimal", "ratio", "points", "bar"})
+
+TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+    """\
+<div class="tj-table" tabindex="0" role="region" aria-label="{{ caption }}">
+<table dir="{{ direction }}"><caption>{{ caption }}</caption>
+<thead><tr>{% for column in columns %}<th scope="col" class="{{ column.css }}">{{ column.label }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in rows %}<tr>{% for cell in row -%}
+{% if loop.first %}<th scope="row" class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi></th>
+{%- else %}<td class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi>{% if cell.share is not none %}<meter min="0" max="1" value="{{ cell.share }}" aria-hidden="true"></meter>{% endif %}</td>{% endif %}
+{%- endfor %}</tr>{% endfor %}</tbody></table></div>"""
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    `kind` is one of text, id, money, count, decimal, ratio, percent, points (of percent), bar (a share drawn as
+    well), day, month, instant. Money is in minor units of `currency`. `words` translates codes of the data.
+    """
+
+    name: str
+    label: str
+    kind: str = "text"
+    currency: str | None = None
+    words: Callable[[Any], str] | None = None
+    signed: bool = False
+
+    @property
+    def css(self) -> str:
+        return "tj-number" if self.kind in NUMBERS else f"tj-{self.kind}"
+
+    def shown(self, row: Mapping[str, Any], show: Formatter) -> str:
+        """A cell as a reader sees it."""
+        value = row[self.name]
+        if self.words is not None:
+            return self.words(value)
+        if self.kind == "money":
+            return show.money(value, self.currency or "", signed=self.signed)
+        formats: dict[str, Callable[[Any], str]] = {
+            "count": lambda number: show.number(number, signed=self.signed),
+            "decimal": lambda number: show.number(number, 1, signed=self.signed),
+            "percent": lambda ratio: show.percent(ratio, signed=self.signed),
+            "ratio": lambda ratio: show.number(ratio, 3),
+            "points": lambda ratio: show.points(ratio),
+            "bar": show.percent,
+            "instant": show.instant,
+            "day": show.day_short,
+            "month": show.month,
+            "id": show.identifier,
+            "text": lambda words: "–" if words is None or words == "" else str(words),
+        }
+        return formats[self.kind](value)
+
+    def exported(self, row: Mapping[str, Any], show: Formatter) -> str:
+        """A cell as a file holds it: exact, in major units, without grouping; text made harmless."""
+        value = row[self.name]
+        if value is None:
+            return ""
+        if self.words is not None:
+            return harmless(self.words(value))
+        if self.kind == "money":
+            return plain_decimal(Decimal(value).scaleb(-show.exponent(self.currency or "")))
+        if isinstance(value, Decimal):
+            return plain_decimal(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        return harmless(str(value))
+
+
+def plain_decimal(value: Decimal) -> str:
+    """A decimal in full, without exponent, and without zeros that say nothing beyond two places."""
+    digits = f"{value:f}"
+    if "." in digits:
+        whole, part = digits.split(".")
+        digits = f"{whole}.{part[:2]}{part[2:].rstrip('0')}"
+    return digits
+
+
+def harmless(value: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return (
+        "'" + value
+        if value.lstrip(" ").startswith(FORMULA_STARTS) or value.startswith(FORMULA_STARTS)
+        else value
+    )
+
+
+def html(
+    caption: str,
+    columns: Sequence[Column],
+    rows: Iterable[Mapping[str, Any]],
+    show: Formatter,
+    direction: str,
+) -> str:
+    """The table as HTML. Every value is escaped by the template, never by hand."""
+    cells = [
+        [
+            {
+                "shown": column.shown(row, show),
+                "css": column.css,
+                "share": row[column.name] if column.kind == "bar" else None,
+            }
+            for column in columns
+        ]
+        for row in rows
+    ]
+    return TEMPLATE.render(caption=caption, columns=columns, rows=cells, direction=direction)
+
+
+def csv_file(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], show: Formatter) -> bytes:
+    """The table as a CSV file: UTF-8 with byte order mark, exact values, no formulas.
+
+    Columns of money are followed by one with their currency.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    heads: list[str] = []
+    for column in columns:
+        heads.append(harmless(column.label))
+        if column.kind == "money":
+            heads.append(harmless(f"{column.label} ¤"))
+    writer.writerow(heads)
+    for row in rows:
+        cells: list[str] = []
+        for column in columns:
+            cells.append(column.exported(row, show))
+            if column.kind == "money":
+                cells.append("" if row[column.name] is None else column.currency or "")
+        writer.writerow(cells)
+    return (BYTE_ORDER_MARK + out.getvalue()).encode("utf-8")

@@ -1,0 +1,144 @@
+"""What one reader looks at: company, language, published build, and the day's freshness. Made anew on each run.
+
+The one place of the dashboard that asks the environment and the clock.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+import polars as pl
+
+from dashboard import address, snapshot
+from dashboard.companies import Company, companies
+from dashboard.format import Formatter
+from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
+from dashboard.queries import Query
+from dashboard.queries import build as build_queries
+from dashboard.snapshot import Build, BuildAttempt
+from pipelines.warehouse import Snapshot
+
+FRESH_FOR = timedelta(days=2)
+HOME = "TAJDID_HOME"
+DEFAULT_HOME = Path(__file__).resolve().parents[1] / "workspace"
+
+
+class Freshness(Enum):
+    """How far today's figures can be trusted: current and tested; behind; or a test or the last build failed."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the registry, in the reader's language."""
+
+    metric_id: str
+    label: str
+    definition: str
+    formula: str
+    unit: str
+    good_direction: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A company's published figures, open for reading."""
+
+    snapshot: Snapshot
+    build: Build
+
+    def rows(self, query: Query, **values: object) -> pl.DataFrame:
+        return snapshot.answer(self.snapshot, query, values)
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything a page needs to draw itself."""
+
+    now: datetime
+    companies: tuple[Company, ...]
+    company: Company | None
+    text: Text
+    show: Formatter
+    published: Published | None
+    attempts: tuple[BuildAttempt, ...]
+
+    @property
+    def language(self) -> str:
+        return self.text.language
+
+    @property
+    def failed_attempt(self) -> BuildAttempt | None:
+        """The last build, when it failed; readers then see the snapshot before it."""
+        last = self.attempts[0] if self.attempts else None
+        return last if last is not None and not last.is_published else None
+
+    @property
+    def freshness(self) -> Freshness:
+        """Failed tests weigh more than age. A sample company's day never moves, so its figures never grow old."""
+        if self.published is None or self.failed_attempt or self.published.build.failed_tests:
+            return Freshness.FAILED
+        build = self.published.build
+        is_late = self.now.date() - build.as_of > FRESH_FOR
+        return Freshness.LATE if is_late and not build.is_sample else Freshness.FRESH
+
+    @property
+    def as_of(self) -> date | None:
+        """The last day the figures speak of."""
+        return self.published.build.as_of if self.published else None
+
+    @property
+    def min_customers(self) -> int:
+        """Below so many customers a share is only shown as too small to mean anything."""
+        return self.published.build.min_customers if self.published else 0
+
+    def metric(self, metric_id: str) -> Metric:
+        """A metric by its id. Raises KeyError when the registry does not hold it."""
+        assert self.published is not None
+        for row in self.published.rows(build_queries.METRICS).iter_rows(named=True):
+            if row["metric_id"] == metric_id:
+                return Metric(
+                    metric_id=metric_id,
+                    label=row[f"label_{self.language}"],
+                    definition=row[f"definition_{self.language}"],
+                    formula=row["formula"],
+                    unit=row["unit"],
+                    good_direction=row["good_direction"],
+                )
+        raise KeyError(metric_id)
+
+
+def home() -> Path:
+    """The workspace folder: TAJDID_HOME, else `workspace` beside the project."""
+    return Path(os.environ.get(HOME) or DEFAULT_HOME)
+
+
+def open_view() -> View:
+    """The view the address asks for: its company (else the first), its language (else English)."""
+    known = companies(home())
+    company = address.chosen("company", known, known[0], lambda one: one.name) if known else None
+    words = text(address.chosen("lang", list(LANGUAGES), SOURCE_LANGUAGE))
+    opened = snapshot.published(company.folder) if company else None
+    published = Published(opened, snapshot.build_of(opened)) if opened else None
+    return View(
+        now=datetime.now(UTC),
+        companies=tuple(known),
+        company=company,
+        text=words,
+        show=Formatter(words.language, snapshot.exponents(opened) if opened else {}),
+        published=published,
+        attempts=tuple(snapshot.attempts(company.folder)) if company else (),
+    )
+
+
+def month_before(month: date, months: int = 1) -> date:
+    """First day of the month that lies `months` before."""
+    index = month.year * 12 + month.month - 1 - months
+    return date(index // 12, index % 12 + 1, 1)
