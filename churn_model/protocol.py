@@ -241,8 +241,9 @@ def figures_of(panel: Panel, candidate: str, by_day: Mapping[date, Prediction]) 
                 float(metrics.average_precision(y, p)[0]),
                 metrics.average_precision(y, p, weights),
             ),
-            "lift_10": (metrics.lift(y, p), None),
         }
+        if np.ptp(p) > 0:
+            measured["lift_10"] = (metrics.lift(y, p), None)
         if prediction.is_probability:
             measured["brier"] = (float(metrics.brier(y, p)[0]), metrics.brier(y, p, weights))
             measured["log_loss"] = (float(metrics.log_losses(y, p).mean()), None)
