@@ -114,7 +114,7 @@ def test_a_unit_costs_the_days_it_is_present():
 
 
 def test_a_change_is_priced_at_its_place_in_the_level_and_flat_fees_whole():
-    # Opening 2: 31 x 2 + 5. A third unit on the 11th: 62 for 21 of 31 days. Removed on the 21st: 11 days back.
+    # Opening 2: 31 x 2 + 5. A third unit on the 11th: 62 for 21 of 31 days. Removed on the 21st: 11 back.
     events = [UsageEvent(at(11), item="c"), UsageEvent(at(21), item="c", adds=False)]
     assert by_day(events, opening=2) == [67, 67 + 42, 67 + 42 - 22]
 
