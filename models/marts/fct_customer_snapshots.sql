@@ -34,12 +34,12 @@ activity as (
     past.as_of - min(past.ordered_on) filter (past.is_order_day) as tenure_days,
     count(*) filter (past.is_order_day) as order_days,
     min(past.age) filter (past.is_order_day) as days_since_order,
-    sum(past.orders) filter (past.age < 30) as orders_30,
-    sum(past.orders) filter (past.age < 90) as orders_90,
-    sum(past.orders) filter (past.age between 90 and 179) as orders_91_180,
-    sum(past.orders) filter (past.age < 180) as orders_180,
-    sum(past.orders) filter (past.age < 365) as orders_365,
-    sum(past.orders) filter (past.age between 275 and 364) as orders_same_season,
+    count(*) filter (past.is_order_day and past.age < 30) as orders_30,
+    count(*) filter (past.is_order_day and past.age < 90) as orders_90,
+    count(*) filter (past.is_order_day and past.age between 90 and 179) as orders_91_180,
+    count(*) filter (past.is_order_day and past.age < 180) as orders_180,
+    count(*) filter (past.is_order_day and past.age < 365) as orders_365,
+    count(*) filter (past.is_order_day and past.age between 275 and 364) as orders_same_season,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 90)
       as amount_90,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 365)
@@ -105,14 +105,16 @@ select
   activity.tenure_days,
   activity.order_days,
   activity.days_since_order,
-  coalesce(activity.orders_30, 0)::bigint as orders_30,
-  coalesce(activity.orders_90, 0)::bigint as orders_90,
-  coalesce(activity.orders_180, 0)::bigint as orders_180,
-  case when first_data.first_data_on <= activity.as_of - 364 then activity.orders_365 end::bigint as orders_365,
+  activity.orders_30,
+  activity.orders_90,
+  activity.orders_180,
+  case when first_data.first_data_on <= activity.as_of - 364 then activity.orders_365 end as orders_365,
   coalesce(activity.amount_90, 0)::bigint as amount_90,
   case when first_data.first_data_on <= activity.as_of - 364 then activity.amount_365 end::bigint as amount_365,
-  ln((coalesce(activity.orders_90, 0) + 0.5)::double / (coalesce(activity.orders_91_180, 0) + 0.5)::double)
-    as order_trend,
+  case
+    when activity.tenure_days >= 179
+      then ln((activity.orders_90 + 0.5)::double / (activity.orders_91_180 + 0.5)::double)
+  end as order_trend,
   activity.gap_sum::double / nullif(activity.gaps, 0)::double as gap_mean,
   case
     when activity.gaps >= 2
@@ -124,12 +126,15 @@ select
   activity.days_since_order::double * activity.gaps::double / nullif(activity.gap_sum, 0)::double
     as recency_over_gap,
   coalesce(breadth.skus_180, 0) as skus_180,
-  ln((coalesce(breadth.skus_90, 0) + 1)::double / (coalesce(breadth.skus_91_180, 0) + 1)::double) as breadth_change,
+  case
+    when activity.tenure_days >= 179
+      then ln((coalesce(breadth.skus_90, 0) + 1)::double / (coalesce(breadth.skus_91_180, 0) + 1)::double)
+  end as breadth_change,
   -activity.credits_180::double / nullif(activity.sales_180, 0)::double as credit_share_180,
   case
     when activity.tenure_days >= 275 and first_data.first_data_on <= activity.as_of - 364
-      then coalesce(activity.orders_same_season, 0)
-  end::bigint as orders_same_season,
+      then activity.orders_same_season
+  end as orders_same_season,
   month(activity.as_of) as month_of_year,
   case when 50 * countries.customers >= countries.all_customers then activity.last_country else 'other' end
     as country_group
