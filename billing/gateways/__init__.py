@@ -1,0 +1,1 @@
+"""Payment gateways: the protocol, and one that simulates."""

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, func, or_, select, update
 
 from billing.core.calendar import local_date, zone_of
 from billing.core.money import BillingError, currency_exponent
-from billing.service.acts import act, announce, mark_to_bill
+from billing.service.acts import act, announce
 from billing.service.policies import policy_on
+from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.tables import (
     customer_versions,

@@ -36,10 +36,11 @@ from billing.core.subscription import (
     recurring_minor,
     trial_end,
 )
-from billing.service.acts import act, announce, mark_to_bill
+from billing.service.acts import act, announce
 from billing.service.catalog import PlanPrice, plan_version, price_plan, priced_plan
 from billing.service.customers import customer as customer_row
 from billing.service.policies import policy_on
+from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.subscriptions import (
     Standing,

@@ -742,9 +742,10 @@ payment_methods = Table(
 )
 Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
 
-# `state`: pending (an attempt is due or its outcome unknown), failed (waits for a retry or a new method),
-# captured, canceled (no further attempts). `attempt`: the last number used. `next_attempt_at`: when the
-# next one is due, null for none. `received_on`: the day it was captured. `fee_minor`: what the gateway
+# `state`: pending (an attempt is due or its outcome is not known yet), failed (waits for a retry or for
+# the customer), captured, canceled (no further attempts). `attempt`: the last number used.
+# `next_attempt_at`: when the next one is due, null for none. `failures` and `first_failed_on` count
+# within the running dunning case. `received_on`: the day it was captured. `fee_minor`: what the gateway
 # keeps.
 payments = Table(
     "payments",
@@ -760,6 +761,8 @@ payments = Table(
     _text("state"),
     _count("attempt", default=0),
     _at("next_attempt_at", optional=True),
+    _count("failures", default=0),
+    _day("first_failed_on", optional=True),
     _text("case_id", optional=True),
     _day("created_on"),
     _day("received_on", optional=True),
@@ -866,19 +869,28 @@ Index(
     sqlite_where=dunning_cases.c.closed_on.is_(None),
 )
 
-# Steps are written when they become known; `done_at` null: still ahead. `outcome`: captured, declined,
-# unknown, skipped (the case ended before).
+# Steps are written when they become known; `done_at` null: still ahead. `kind`: attempt (of `payment_id`)
+# or message (the customer is asked to act). `outcome`: captured, declined, unknown, sent, skipped (the
+# case ended before).
 dunning_steps = Table(
     "dunning_steps",
     metadata,
     Column("case_id", String, ForeignKey("dunning_cases.case_id"), primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),
     _text("kind"),
+    _text("payment_id", optional=True),
     _day("due_on"),
     _at("done_at", optional=True),
     _text("outcome", optional=True),
     _recorded(),
     _changed(),
+)
+
+Index(
+    "ix_dunning_steps_ahead",
+    dunning_steps.c.due_on,
+    postgresql_where=dunning_steps.c.done_at.is_(None),
+    sqlite_where=dunning_steps.c.done_at.is_(None),
 )
 
 # --- books ---

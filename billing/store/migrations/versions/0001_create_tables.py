@@ -692,6 +692,7 @@ def upgrade() -> None:
         sa.Column("case_id", sa.String(), nullable=False),
         sa.Column("step", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("payment_id", sa.String(), nullable=True),
         sa.Column("due_on", sa.Date(), nullable=False),
         sa.Column("done_at", Instant(), nullable=True),
         sa.Column("outcome", sa.String(), nullable=True),
@@ -701,6 +702,14 @@ def upgrade() -> None:
             ["case_id"], ["dunning_cases.case_id"], name=op.f("fk_dunning_steps_case_id")
         ),
         sa.PrimaryKeyConstraint("case_id", "step", name=op.f("pk_dunning_steps")),
+    )
+    op.create_index(
+        "ix_dunning_steps_ahead",
+        "dunning_steps",
+        ["due_on"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL"),
+        sqlite_where=sa.text("done_at IS NULL"),
     )
     op.create_index(op.f("ix_dunning_steps_changed_at"), "dunning_steps", ["changed_at"], unique=False)
     op.create_table(
@@ -716,6 +725,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_attempt_at", Instant(), nullable=True),
+        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("first_failed_on", sa.Date(), nullable=True),
         sa.Column("case_id", sa.String(), nullable=True),
         sa.Column("created_on", sa.Date(), nullable=False),
         sa.Column("received_on", sa.Date(), nullable=True),

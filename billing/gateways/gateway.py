@@ -1,0 +1,55 @@
+"""What the engine asks of a payment gateway.
+
+A charge is named by its key, payment and attempt number. Asking again with the same key never takes money
+twice: the gateway answers what became of that charge. So an unknown outcome is asked again, never charged
+anew.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+Outcome: TypeAlias = Literal["captured", "declined", "unknown"]
+
+
+class Charge(NamedTuple):
+    """One attempt to collect money. `method_ref` is the gateway's name of the payment method."""
+
+    key: str
+    customer_id: str
+    method_ref: str
+    amount_minor: int
+    currency: str
+    attempt: int
+    on: date
+
+
+class Answer(NamedTuple):
+    """What became of a charge or refund. `code` says why it was declined, `fee_minor` what is kept."""
+
+    outcome: Outcome
+    code: str | None = None
+    gateway_ref: str | None = None
+    fee_minor: int = 0
+
+
+class Gateway(Protocol):
+    """A payment gateway."""
+
+    def charge(self, charge: Charge) -> Answer:
+        """Take money, or tell what became of this key before."""
+        ...
+
+    def refund(self, key: str, charge_key: str, amount_minor: int) -> Answer:
+        """Give back part of a captured charge; the same key is refunded once."""
+        ...
+
+    def find(self, key: str) -> Answer | None:
+        """What became of a charge; None when the gateway never heard of it."""
+        ...
+
+
+def charge_key(payment_id: str, attempt: int) -> str:
+    """The key of an attempt; every try of the same attempt has the same one."""
+    return f"{payment_id}/{attempt}"

@@ -1,0 +1,44 @@
+"""Writes the journal: events in, balanced entries out, in the transaction of their document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+from sqlalchemy import select
+
+from billing.core.ledger import AMOUNTS, check_period_open, postings_of
+from billing.store.store import Store
+from billing.store.tables import accounting_periods, journal_entries, journal_lines
+
+_ENTRY = ("entry_id", "entity_id", "source_kind", "source_id", "event", "posted_on")
+_LINE = ("entry_id", "position", "account", "customer_id", "invoice_id", "currency")
+
+_LOCKED = select(accounting_periods.c.entity_id, accounting_periods.c.month).where(
+    accounting_periods.c.locked_at.is_not(None)
+)
+
+
+def post_events(store: Store, at: datetime, events: pl.DataFrame) -> None:
+    """Post events, each once: a second posting of the same document and event violates a unique key.
+
+    events: one row an event, with `event` (a key of core.ledger.EVENT_RULES), `source_kind`, `source_id`,
+    `entity_id`, `posted_on`, `customer_id`, `invoice_id` (may be null), `currency`, `net_minor`, and if any
+    `tax_minor`, `fee_minor`. An event of 0 posts nothing. Raises `period_locked`, and as core.ledger.
+    """
+    amounts = [pl.col(name).fill_null(0) != 0 for name in AMOUNTS if name in events.columns]
+    events = events.filter(pl.any_horizontal(amounts))
+    if events.is_empty():
+        return
+    locked: dict[str, set[object]] = {}
+    for row in store.rows(_LOCKED):
+        locked.setdefault(row["entity_id"], set()).add(row["month"])
+    for entity_id, posted_on in (
+        events.select("entity_id", "posted_on").unique().iter_rows() if locked else ()
+    ):
+        check_period_open(posted_on, locked.get(entity_id, set()))  # type: ignore[arg-type]
+    ids = pl.Series("entry_id", store.new_ids("je", events.height), dtype=pl.String)
+    events = events.with_columns(ids)
+    store.insert(journal_entries, events.select(_ENTRY), at)
+    lines = postings_of(events.drop("source_kind", "source_id", "entity_id", "posted_on"))
+    store.insert(journal_lines, lines.select(*_LINE, "debit_minor", "credit_minor"), at)

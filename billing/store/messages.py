@@ -1,0 +1,66 @@
+"""What every change leaves beside its facts: a message in the outbox, a refused input among the rejected, and
+the mark that lets the next bill run look at the customer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from sqlalchemy import bindparam, or_, update
+
+from billing.store.store import Store
+from billing.store.tables import customers, outbox, rejected_inputs
+
+Message = tuple[str, str, Mapping[str, object]]
+"""Topic (`thing.happening`, such as `subscription.canceled`), subject_id, payload."""
+Rejected = tuple[str, str, Mapping[str, object]]
+"""Code, detail, payload."""
+
+
+def announce(store: Store, at: datetime, messages: Sequence[Message]) -> None:
+    """Add messages to the outbox, in order."""
+    rows = [
+        {
+            "message_id": store.new_id("msg"),
+            "topic": topic,
+            "subject_id": subject_id,
+            "payload": _as_json(payload),
+        }
+        for topic, subject_id, payload in messages
+    ]
+    store.insert(outbox, rows, at)
+
+
+def keep_rejected(store: Store, at: datetime, source: str, rejected: Sequence[Rejected]) -> None:
+    """Keep refused inputs; `source` names the act or the import that refused them."""
+    rows = [
+        {
+            "reject_id": store.new_id("rej"),
+            "source": source,
+            "code": code,
+            "detail": detail,
+            "payload": _as_json(payload),
+        }
+        for code, detail, payload in rejected
+    ]
+    store.insert(rejected_inputs, rows, at)
+
+
+def _as_json(payload: Mapping[str, object]) -> str:
+    return json.dumps(payload, default=str, sort_keys=True, ensure_ascii=False)
+
+
+_MARK = (
+    update(customers)
+    .where(
+        customers.c.customer_id == bindparam("id"),
+        or_(customers.c.next_bill_on.is_(None), customers.c.next_bill_on > bindparam("today")),
+    )
+    .values(next_bill_on=bindparam("today"), changed_at=bindparam("at"))
+)
+
+
+def mark_to_bill(store: Store, at: datetime, customer_id: str, today: date) -> None:
+    """Let the next bill run look at a customer: next_bill_on = least(next_bill_on, today)."""
+    store.execute(_MARK, {"id": customer_id, "today": today, "at": at})
