@@ -20,6 +20,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import sklearn
+from threadpoolctl import threadpool_limits
 
 from churn_model import explain, metrics, protocol, report, tables
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel, closed_origins, features_of, panel_of
@@ -59,8 +60,14 @@ def score_stage(
     """Write schema `churn` of a stage file; model files and the report go to `folder`/churn/<model_id>/.
 
     With nothing at risk the tables stay empty and churn_status says why. With too little history to train,
-    the points score stands in: kind `rule`, no probabilities.
+    the points score stands in: kind `rule`, no probabilities. Runs on one thread: the same data then gives the
+    same bytes, and many threads on few cores take several times as long.
     """
+    with threadpool_limits(limits=1):
+        _score(stage_file, folder, as_of, scored_at, progress)
+
+
+def _score(stage_file: Path, folder: Path, as_of: date, scored_at: datetime, progress: Progress) -> None:
     connection = duckdb.connect(str(stage_file))
     try:
         connection.execute("SET TimeZone = 'UTC'")
