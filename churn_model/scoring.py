@@ -60,8 +60,8 @@ def score_stage(
     """Write schema `churn` of a stage file; model files and the report go to `folder`/churn/<model_id>/.
 
     With nothing at risk the tables stay empty and churn_status says why. With too little history to train,
-    the points score stands in: kind `rule`, no probabilities. Runs on one thread: the same data then gives the
-    same bytes, and many threads on few cores take several times as long.
+    the points score stands in: kind `rule`, no probabilities. Runs on one thread: the same data then gives
+    the same bytes, and many threads on few cores take several times as long.
     """
     with threadpool_limits(limits=1):
         _score(stage_file, folder, as_of, scored_at, progress)
