@@ -79,7 +79,8 @@ def stage_sources(out: Path, sources: tuple[SourceConfig, ...], options: argpars
             progress=print,
         )
         for source in sources:
-            KINDS[source.kind](stage, source)
+            with stage.transaction():
+                KINDS[source.kind](stage, source)
         for load in stage.loads:
             counts = f"{load.rows_accepted:,} of {load.rows_read:,} rows, {load.rows_rejected:,} set aside"
             print(f"{load.target_table}: {load.file_name}: {counts}")

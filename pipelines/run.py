@@ -300,9 +300,8 @@ def _ingest(run: _Run, connection: duckdb.DuckDBPyConnection) -> None:
     for source in request.sources:
         if source.kind not in KINDS:
             raise BuildError(f"Source '{source.name}' is of the unknown kind '{source.kind}'.")
-        connection.execute("BEGIN")
-        KINDS[source.kind](stage, source)
-        connection.execute("COMMIT")
+        with stage.transaction():
+            KINDS[source.kind](stage, source)
     _check_rejects(run, connection)
     crm.keep_received(stage)
     (run.rejected_rows,) = connection.execute("SELECT count(*) FROM raw_meta.rejects").fetchall()[0]

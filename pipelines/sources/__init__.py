@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.sources import crm, orders, periods
+from pipelines.sources import billing, crm, orders, periods
 from pipelines.sources.loading import SourceConfig, Stage
 
 KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
+    "billing": billing.load,
     "crm": crm.load,
     "orders": orders.load,
     "periods": periods.load,

@@ -8,7 +8,8 @@ read.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -60,7 +61,7 @@ class Stage:
     """The warehouse under construction, as sources see it.
 
     `built_at` is when the rows of files without a `recorded_at` of their own become known. `folder` is the
-    company's.
+    company's. `after_commit` are statements for when the source's transaction has ended.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -71,7 +72,22 @@ class Stage:
     reporting_timezone: str
     progress: Callable[[str], None]
     loads: list[Load] = field(default_factory=list)
+    after_commit: list[str] = field(default_factory=list)
     _last_load: int = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of a source or nothing of it; then what `after_commit` asks for."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.after_commit.clear()
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+        while self.after_commit:
+            self.connection.execute(self.after_commit.pop())
 
     def next_load_id(self) -> str:
         """The id of the next load; a source takes one a file or table."""

@@ -13,6 +13,7 @@ mapping.toml understands, beside columns, constants and format:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -79,6 +80,8 @@ STATUSES = (
 )
 END_CAUSES = ("voluntary", "involuntary", "merge", "migration")
 KEY = ("subscription_id", "period_start")
+ALWAYS = date(1900, 1, 1)
+"""The files say nothing of a customer's earlier attributes: the one row there is holds for all days."""
 VERSIONS = "raw_billing.subscription_versions"
 FILE = "__file"
 OPTIONAL = {
@@ -376,7 +379,7 @@ def _write(stage: Stage, config: SourceConfig, rows: pl.DataFrame) -> None:
         pl.col("currency").filter(first).min(),
         pl.lit(False).alias("is_test"),
         pl.col("period_start").min().alias("created_on"),
-        pl.col("period_start").min().alias("valid_from"),
+        pl.lit(ALWAYS).alias("valid_from"),
         pl.col("recorded_at").min(),
         pl.col("load_id").first(),
     )
@@ -403,7 +406,7 @@ def _write(stage: Stage, config: SourceConfig, rows: pl.DataFrame) -> None:
         load_id="load_id",
     )
     _add_changes(stage, config, VERSIONS, versions, ("subscription_item_id", "version_no"), is_marked=True)
-    _add_changes(stage, config, "raw_billing.customers", customers, ("customer_id",))
+    _add_changes(stage, config, "raw_billing.customers", customers, ("customer_id", "valid_from"))
     _add_changes(stage, config, "raw_billing.plans", plans.rename({"plan": "plan_id"}), ("plan_id",))
     gone = _add_changes(stage, config, "raw_billing.discounts", discounts, ("discount_id",))
     for discount_id in gone:

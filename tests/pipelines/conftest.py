@@ -84,9 +84,17 @@ def request_for(tmp_path: Path, project: Path):
     return make
 
 
+@pytest.fixture(scope="session")
+def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where DuckDB's scanners are put, once for all tests."""
+    return tmp_path_factory.mktemp("extensions")
+
+
 @pytest.fixture
-def stage_at(tmp_path: Path):
+def stage_at(tmp_path: Path, extensions: Path):
     """A function that makes a stage on an in-memory database; later stages continue on its connection."""
+    (tmp_path / "warehouse").mkdir()
+    (tmp_path / "warehouse" / "extensions").symlink_to(extensions)
     connection = duckdb.connect(":memory:")
     create_raw_tables(connection)
 

@@ -1,0 +1,488 @@
+"""The engine's database read into raw_billing, from SQLite and from PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from billing.service import catalog, customers, subscriptions
+from billing.store import tables
+from billing.store.store import Store
+from pipelines.sources import billing
+from pipelines.sources.loading import SourceConfig, SourceError
+
+START = datetime(2024, 1, 1, 9, 0, tzinfo=UTC)
+
+
+def at(day: str, clock: str = "09:00") -> datetime:
+    return datetime.fromisoformat(f"{day}T{clock}:00+00:00")
+
+
+def open_shop(store: Store) -> None:
+    catalog.create_legal_entity(store, START, entity_id="de", name="Seller", country="DE")
+    catalog.create_product(store, START, product_id="desk", name="Desk")
+    catalog.create_meter(store, START, meter_id="gb", name="Storage", scale=3, unit="GB")
+    catalog.create_plan(store, START, plan_id="team", name="Team", product_id="desk", tier="2")
+    catalog.publish_plan_version(
+        store,
+        START,
+        plan_id="team",
+        interval="P3M",
+        components=[
+            catalog.NewComponent("seats", "seat"),
+            catalog.NewComponent("storage", "usage", meter_id="gb"),
+        ],
+    )
+    tiers = (catalog.NewTier(None, "0.01"),)
+    catalog.create_price_list(
+        store,
+        START,
+        list_id="eur",
+        name="EUR",
+        currency="EUR",
+        valid_start=date(2023, 1, 1),
+        prices=[
+            catalog.NewPrice("team.1.seats", "per_unit", "12.345"),
+            catalog.NewPrice("team.1.storage", "graduated", tiers=tiers),
+        ],
+    )
+    customers.create_customer(
+        store, START, customer_id="mother", name="Mother", entity_id="de", currency="EUR", country="DE"
+    )
+    customers.create_customer(
+        store,
+        START,
+        customer_id="c1",
+        name="Ann",
+        entity_id="de",
+        currency="EUR",
+        country="DE",
+        parent_id="mother",
+    )
+
+
+def subscribe(store: Store, **options: object) -> str:
+    agreed = subscriptions.subscribe(
+        store, START, customer_id="c1", plan_id="team", quantity=10, subscription_id="s1", **options
+    )
+    return agreed.items[0].item_id
+
+
+@pytest.fixture
+def load(stage_at, database_url):
+    """Load the database into the stage, as a build at the given moment; returns a function that asks the stage."""
+
+    def run(moment: datetime = datetime(2026, 1, 1, tzinfo=UTC)):
+        stage = stage_at(moment)
+        with stage.transaction():
+            billing.load(stage, SourceConfig("billing", "billing", database_url))
+        return lambda sql: stage.connection.execute(sql).fetchall()
+
+    return run
+
+
+LATEST = (
+    "SELECT {} FROM (SELECT * FROM raw_billing.subscription_versions "
+    "QUALIFY row_number() OVER (PARTITION BY subscription_item_id, version_no "
+    "ORDER BY recorded_at DESC) = 1) WHERE NOT is_deleted ORDER BY valid_from"
+)
+
+
+def test_a_version_has_its_terms_amount_and_interval(store, load):
+    open_shop(store)
+    item = subscribe(store, contract=subscriptions.NewContract(term="P1Y", notice_days=60))
+    ask = load()
+    rows = ask(
+        "SELECT subscription_item_id, version_no, subscription_id, customer_id, plan_id, price_id, amount_minor,"
+        ' currency, "interval", interval_count, quantity, committed_minimum_minor, status, valid_from, valid_to,'
+        " term_start, term_end, notice_by_on, auto_renew, trial_end_on, cancel_requested_on, end_cause, is_deleted,"
+        " recorded_at FROM raw_billing.subscription_versions"
+    )
+    first_day = date(2024, 1, 1)
+    assert rows == [
+        (
+            item, 1, "s1", "c1", "team", "eur.team.1.seats", 12345, "EUR", "month", 3, Decimal(10), 0, "active",
+            first_day, None, first_day, date(2025, 1, 1), date(2024, 11, 2), True, None, None, None, False, START,
+        )
+    ]  # fmt: skip
+
+
+def test_each_state_of_an_item_comes_with_the_moment_it_became_known(store, load):
+    open_shop(store)
+    subscribe(store)
+    subscriptions.change_quantity(store, at("2024-02-10"), subscription_id="s1", quantity=12, when="now")
+    ask = load()
+    rows = ask(
+        "SELECT version_no, quantity::INTEGER, valid_from, valid_to, is_deleted, recorded_at "
+        "FROM raw_billing.subscription_versions ORDER BY version_no, recorded_at"
+    )
+    first_day, change_day, change = date(2024, 1, 1), date(2024, 2, 10), at("2024-02-10")
+    assert rows == [
+        (1, 10, first_day, None, False, START),
+        (1, 10, first_day, None, True, change),
+        (2, 10, first_day, change_day, False, change),
+        (3, 12, change_day, None, False, change),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"), [("payment", "involuntary"), ("too_expensive", "voluntary"), ("merge", "merge")]
+)
+def test_a_cancellation_cuts_the_version_and_names_its_cause(store, load, reason, cause):
+    open_shop(store)
+    subscribe(store)
+    subscriptions.cancel(store, at("2024-03-05"), subscription_id="s1", when=date(2024, 3, 20), reason=reason)
+    ask = load()
+    rows = ask(LATEST.format("valid_to, cancel_requested_on, cancel_reason, end_cause, status, recorded_at"))
+    assert rows == [
+        (date(2024, 3, 20), date(2024, 3, 5), reason, cause, "active", at("2024-03-05")),
+    ]
+    known_in_february = ask(
+        "SELECT valid_to, end_cause FROM raw_billing.subscription_versions WHERE recorded_at < '2024-03-01'"
+    )
+    assert known_in_february == [(None, None)]
+
+
+def test_a_trial_and_a_pause_are_statuses_of_their_days(store, load):
+    open_shop(store)
+    subscribe(store, trial_days=14)
+    subscriptions.pause(
+        store, at("2024-04-02"), subscription_id="s1", from_on=date(2024, 4, 10), until=date(2024, 5, 1)
+    )
+    ask = load()
+    assert ask(LATEST.format("status, valid_from, valid_to, trial_end_on")) == [
+        ("trialing", date(2024, 1, 1), date(2024, 1, 15), date(2024, 1, 15)),
+        ("active", date(2024, 1, 15), date(2024, 4, 10), None),
+        ("paused", date(2024, 4, 10), date(2024, 5, 1), None),
+        ("active", date(2024, 5, 1), None, None),
+    ]
+
+
+def test_customers_and_parents_have_a_row_for_each_range_of_days(store, load):
+    open_shop(store)
+    customers.change_customer(store, at("2024-06-01"), customer_id="c1", name="Ann & Co", parent_id=None)
+    ask = load()
+    latest = "QUALIFY row_number() OVER (PARTITION BY customer_id, valid_from ORDER BY recorded_at DESC) = 1"
+    assert ask(
+        f"SELECT name, valid_from, valid_to, currency, is_test FROM raw_billing.customers "
+        f"WHERE customer_id = 'c1' {latest} ORDER BY valid_from"
+    ) == [
+        ("Ann", date(2024, 1, 1), date(2024, 6, 1), "EUR", False),
+        ("Ann & Co", date(2024, 6, 1), None, "EUR", False),
+    ]
+    assert ask(
+        f"SELECT parent_customer_id, valid_from, valid_to FROM raw_billing.customer_parents {latest}"
+    ) == [("mother", date(2024, 1, 1), date(2024, 6, 1))]
+
+
+def test_plans_and_prices_keep_exact_prices_and_tiers_have_none(store, load):
+    open_shop(store)
+    ask = load()
+    assert ask("SELECT plan_id, plan_name, plan_tier, is_add_on FROM raw_billing.plans") == [
+        ("team", "Team", "2", False)
+    ]
+    assert ask(
+        'SELECT pricing_model, price_mantissa, price_scale, "interval", interval_count, valid_from '
+        "FROM raw_billing.prices ORDER BY 1"
+    ) == [
+        ("graduated", None, None, "month", 3, date(2023, 1, 1)),
+        ("per_unit", 12345, 3, "month", 3, date(2023, 1, 1)),
+    ]
+
+
+def write_documents(store: Store, item: str) -> None:
+    """Facts as a bill run and a collection leave them: an invoice of three lines, a credit note, two attempts."""
+    moment = at("2024-04-01")
+    base = {
+        "invoice_id": "i1", "customer_id": "c1", "item_id": item, "currency": "EUR", "policy_name": "default",
+        "policy_version": 1, "terms_id": "t", "explanation": "{}", "quantity_scale": 0, "discount_minor": 0,
+        "revision": 0, "reference_start": date(2024, 1, 1),
+        "reference_end": date(2024, 4, 1), "service_end": date(2024, 4, 1),
+    }  # fmt: skip
+    store.insert(
+        tables.invoices,
+        [
+            {
+                "invoice_id": "i1", "number": "2024-1", "entity_id": "de", "customer_id": "c1", "currency": "EUR",
+                "state": "paid", "issued_on": date(2024, 4, 1), "due_on": date(2024, 4, 15), "net_minor": 12000,
+                "tax_minor": 2280, "total_minor": 14280, "paid_on": date(2024, 4, 3),
+            }
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(
+        tables.line_items,
+        [
+            base
+            | {
+                "line_id": "l1", "component_id": "team.1.seats", "kind": "recurring", "entry": "charge",
+                "service_start": date(2024, 1, 1), "quantity_mantissa": 10, "gross_minor": 12345,
+                "discount_minor": 1345, "net_minor": 11000, "tax_minor": 2090,
+            },
+            base
+            | {
+                "line_id": "l2", "component_id": "team.1.seats", "kind": "recurring", "entry": "credit",
+                "service_start": date(2024, 1, 1), "quantity_mantissa": 1, "gross_minor": -1000,
+                "net_minor": -1000, "tax_minor": -190, "revision": 1,
+            },
+            base
+            | {
+                "line_id": "l3", "component_id": "team.1.storage", "kind": "usage", "entry": "charge",
+                "service_start": date(2024, 1, 1), "quantity_mantissa": 2500, "quantity_scale": 3,
+                "gross_minor": 2000, "net_minor": 2000, "tax_minor": 380,
+            },
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(
+        tables.discounts,
+        [
+            {
+                "discount_id": "d1", "name": "Start", "scope": "item", "amount_minor": 1345, "currency": "EUR",
+                "times": 1, "valid_start": date(2024, 1, 1),
+            }
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(tables.discount_uses, [{"discount_id": "d1", "line_id": "l1", "amount_minor": 1345}], moment)
+    store.insert(
+        tables.payments,
+        [
+            {
+                "payment_id": "p1", "customer_id": "c1", "invoice_id": "i1", "currency": "EUR",
+                "amount_minor": 14280, "fee_minor": 30, "state": "captured", "attempt": 2,
+                "created_on": date(2024, 4, 1), "received_on": date(2024, 4, 3),
+            }
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(
+        tables.payment_attempts,
+        [
+            {
+                "payment_id": "p1", "attempt": 1, "outcome": "declined", "decline_class": "soft",
+                "decline_code": "no_funds", "attempted_at": at("2024-04-01"), "attempted_on": date(2024, 4, 1),
+            },
+            {
+                "payment_id": "p1", "attempt": 2, "outcome": "captured", "decline_class": None,
+                "decline_code": None, "attempted_at": at("2024-04-03"), "attempted_on": date(2024, 4, 3),
+            },
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(
+        tables.applications,
+        [
+            {
+                "application_id": "a1", "source_kind": "payment", "source_id": "p1", "invoice_id": "i1",
+                "amount_minor": 14280, "applied_on": date(2024, 4, 3),
+            }
+        ],
+        moment,
+    )  # fmt: skip
+    store.insert(
+        tables.journal_entries,
+        [
+            {
+                "entry_id": "e1", "entity_id": "de", "source_kind": "invoice", "source_id": "i1",
+                "event": "issued", "posted_on": date(2024, 4, 1),
+            }
+        ],
+        moment,
+    )  # fmt: skip
+    posting = {"entry_id": "e1", "invoice_id": "i1", "currency": "EUR", "debit_minor": 0, "credit_minor": 0}
+    store.insert(
+        tables.journal_lines,
+        [
+            posting | {"position": 1, "account": "receivable", "debit_minor": 14280},
+            posting | {"position": 2, "account": "deferred_revenue", "credit_minor": 12000},
+            posting | {"position": 3, "account": "tax_payable", "credit_minor": 2280},
+        ],
+        moment,
+    )
+
+
+def test_lines_have_their_kind_exact_quantity_and_one_off_discount(store, load):
+    open_shop(store)
+    write_documents(store, subscribe(store))
+    ask = load()
+    assert ask(
+        "SELECT line_id, kind, quantity, net_minor, discount_minor, once_discount_minor, tax_minor "
+        "FROM raw_billing.invoice_lines ORDER BY 1"
+    ) == [
+        ("l1", "recurring", Decimal(10), 11000, 1345, 1345, 2090),
+        ("l2", "proration", Decimal(1), -1000, 0, 0, -190),
+        ("l3", "usage", Decimal("2.5"), 2000, 0, 0, 380),
+    ]
+    assert ask("SELECT invoice_no, status, issued_on, total_minor FROM raw_billing.invoices") == [
+        ("2024-1", "paid", date(2024, 4, 1), 14280)
+    ]
+
+
+def test_payments_have_a_row_an_attempt_and_a_failed_invoice_its_dunning_events(store, load):
+    open_shop(store)
+    write_documents(store, subscribe(store))
+    ask = load()
+    assert ask(
+        "SELECT attempt_no, status, failure_code, fee_minor, received_on FROM raw_billing.payments ORDER BY 1"
+    ) == [(1, "declined", "no_funds", 0, None), (2, "captured", None, 30, date(2024, 4, 3))]
+    assert ask("SELECT attempt_no, outcome FROM raw_billing.dunning_events ORDER BY 1") == [
+        (1, "failed"),
+        (2, "recovered"),
+    ]
+    assert ask("SELECT source_kind, amount_minor FROM raw_billing.applications") == [("payment", 14280)]
+
+
+def test_the_ledger_is_debit_less_credit_under_the_names_of_the_metrics(store, load):
+    open_shop(store)
+    write_documents(store, subscribe(store))
+    ask = load()
+    assert ask("SELECT account, amount_minor FROM raw_billing.ledger_entries ORDER BY entry_id") == [
+        ("receivable", 14280),
+        ("deferred_revenue", -12000),
+        ("tax", -2280),
+    ]
+
+
+def test_rated_usage_is_shared_over_its_days_and_adds_up(store, load):
+    open_shop(store)
+    item = subscribe(store)
+    events = [(date(2024, 1, 3), 1, "ann"), (date(2024, 1, 3), 1, "bob"), (date(2024, 2, 29), 1, "ann")]
+    store.insert(
+        tables.usage_events,
+        [
+            {
+                "source": "app", "event_id": str(seq), "customer_id": "c1", "item_id": item, "meter_id": "gb",
+                "occurred_at": at(day.isoformat()), "occurred_on": day, "value_mantissa": value * 1000,
+                "dimension": user, "payload_hash": "h", "seq": seq,
+            }
+            for seq, (day, value, user) in enumerate(events, start=1)
+        ],
+        at("2024-03-01"),
+    )  # fmt: skip
+    ask = load()
+    usage = "SELECT used_on, quantity, rated_minor, active_users FROM raw_billing.usage_days ORDER BY used_on"
+    assert ask(usage) == [
+        (date(2024, 1, 3), Decimal(2), None, 2),
+        (date(2024, 2, 29), Decimal(1), None, 1),
+    ]
+    write_documents(store, item)
+    ask = load(datetime(2026, 1, 2, tzinfo=UTC))
+    latest = usage.replace("ORDER", "WHERE recorded_at >= '2024-04-01' ORDER")
+    # 20.00 over quantities 2 and 1: 13.33 up to the first day, 20.00 up to the second.
+    assert ask(latest) == [
+        (date(2024, 1, 3), Decimal(2), 1333, 2),
+        (date(2024, 2, 29), Decimal(1), 667, 1),
+    ]
+
+
+def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document_is_shared(store, load):
+    open_shop(store)
+    moment = at("2024-01-01")
+    store.insert(
+        tables.discounts,
+        [
+            {"discount_id": "ten", "name": "10 %", "scope": "item", "discount_ppm": 100000, "amount_minor": None,
+             "currency": None, "times": None, "valid_start": date(2023, 1, 1)},
+            {"discount_id": "doc", "name": "1.00", "scope": "document", "discount_ppm": None, "amount_minor": 100,
+             "currency": "EUR", "times": 2, "valid_start": date(2023, 1, 1)},
+        ],
+        moment,
+    )  # fmt: skip
+    subscriptions.subscribe(
+        store,
+        START,
+        customer_id="c1",
+        plan_id="team",
+        quantity=2,
+        subscription_id="s1",
+        discount_ids=["doc", "ten"],
+    )
+    subscriptions.subscribe(
+        store, START, customer_id="c1", plan_id="team", quantity=1, subscription_id="s2", discount_ids=["doc"]
+    )
+    ask = load()
+    rows = ask(
+        "SELECT discount_id, subscription_id, percent_ppm, discounts.amount_minor, duration, discounts.valid_from, "
+        "discounts.valid_to, order_no FROM raw_billing.discounts "
+        "JOIN raw_billing.subscription_versions USING (subscription_item_id) ORDER BY 1, 2"
+    )
+    first_day = date(2024, 1, 1)
+    # recurring amounts 24.69 and 12.35 of 37.04: 0.6666 and 0.3334 of 100, so 67 and 33.
+    assert rows == [
+        ("doc", "s1", None, 67, "repeating", first_day, date(2024, 7, 1), 2),
+        ("doc", "s2", None, 33, "repeating", first_day, date(2024, 7, 1), 1),
+        ("ten", "s1", 100000, None, "forever", first_day, None, 1),
+    ]
+
+
+def counts(ask) -> dict[str, int]:
+    tables_there = ask(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'raw_billing' ORDER BY 1"
+    )
+    return {name: ask(f"SELECT count(*) FROM raw_billing.{name}")[0][0] for (name,) in tables_there}
+
+
+def test_a_second_load_adds_nothing_and_a_later_one_adds_what_changed(store, load):
+    open_shop(store)
+    item = subscribe(store)
+    write_documents(store, item)
+    before = counts(load())
+    assert before["invoice_lines"] == 3
+    ask = load(datetime(2026, 1, 2, tzinfo=UTC))
+    assert counts(ask) == before
+    subscriptions.cancel(
+        store, at("2024-05-05"), subscription_id="s1", when=date(2024, 7, 1), reason="unused"
+    )
+    ask = load(datetime(2026, 1, 3, tzinfo=UTC))
+    after = counts(ask)
+    assert {name for name in after if after[name] != before[name]} == {"subscription_versions"}
+    assert ask(LATEST.format("valid_to, end_cause")) == [(date(2024, 7, 1), "voluntary")]
+
+
+def test_a_transaction_that_commits_late_is_not_missed(store, load):
+    open_shop(store)
+    subscribe(store)
+    load()
+    late = START - timedelta(minutes=10)
+    customers.create_customer(
+        store, late, customer_id="late", name="Late", entity_id="de", currency="EUR", country="DE"
+    )
+    ask = load(datetime(2026, 1, 2, tzinfo=UTC))
+    assert ask("SELECT count(*) FROM raw_billing.customers WHERE customer_id = 'late'") == [(1,)]
+
+
+def test_an_incremental_load_knows_what_a_full_one_knows(store, load, stage_at, database_url):
+    open_shop(store)
+    item = subscribe(store, trial_days=14)
+    load()
+    subscriptions.change_quantity(store, at("2024-02-10"), subscription_id="s1", quantity=12, when="now")
+    load(datetime(2026, 1, 2, tzinfo=UTC))
+    write_documents(store, item)
+    subscriptions.cancel(
+        store, at("2024-05-05"), subscription_id="s1", when=date(2024, 7, 1), reason="unused"
+    )
+    ask = load(datetime(2026, 1, 3, tzinfo=UTC))
+    columns = "version_no, quantity, status, valid_from, valid_to, end_cause, is_deleted, recorded_at"
+    query = f"SELECT {columns} FROM raw_billing.subscription_versions ORDER BY ALL"
+    step_by_step = ask(query)
+    ask("DELETE FROM raw_meta.watermarks")
+    ask("DELETE FROM raw_billing.subscription_versions")
+    assert load(datetime(2026, 1, 4, tzinfo=UTC))(query) == step_by_step
+
+
+def test_a_database_that_is_not_there_or_not_migrated_is_a_clear_error(stage_at, tmp_path):
+    stage = stage_at()
+    config = SourceConfig("billing", "billing", f"sqlite:///{tmp_path / 'none.db'}")
+    with pytest.raises(SourceError, match=r"none\.db is not there"):
+        billing.load(stage, config)
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.execute("CREATE TABLE customers (customer_id TEXT)")
+    with pytest.raises(SourceError, match="tajdid billing migrate"), stage.transaction():
+        billing.load(stage, SourceConfig("billing", "billing", f"sqlite:///{tmp_path / 'old.db'}"))
+    with pytest.raises(SourceError, match="no database we read"):
+        billing.load(stage, SourceConfig("billing", "billing", "mysql://somewhere/x"))
