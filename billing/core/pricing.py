@@ -80,7 +80,7 @@ def graduated_parts(quantity: Number, tiers: Sequence[Tier], zero_fee: Number = 
     for position, tier in enumerate(tiers):
         units = greatest(least(quantity, tier.up_to) - floor, 0)
         entered = choose(quantity > floor, 1, zero_fee if position == 0 else 0)
-        parts.append(TierPart(entered, product(units, tier.unit) + product(tier.flat, entered)))
+        parts.append(TierPart(entered, product(units, tier.unit) + tier.flat * entered))
         floor = tier.up_to
     return parts
 
@@ -92,7 +92,7 @@ def volume_parts(quantity: Number, tiers: Sequence[Tier], zero_fee: Number = 0) 
     for position, tier in enumerate(tiers):
         is_above = choose(quantity > floor, 1, zero_fee if position == 0 else 0)
         entered = choose(quantity <= tier.up_to, is_above, 0)
-        parts.append(TierPart(entered, product(product(quantity, tier.unit) + tier.flat, entered)))
+        parts.append(TierPart(entered, (product(quantity, tier.unit) + tier.flat) * entered))
         floor = tier.up_to
     return parts
 

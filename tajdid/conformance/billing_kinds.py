@@ -63,8 +63,12 @@ class Frame:
     convention: Convention
 
 
+TIMELESS = ("day_count", "change_day", "cancel_day")
+"""Settings that mean nothing to a case without time."""
+
+
 def frame_of(case: Mapping[str, Any], *settings: str) -> Frame:
-    """The given part, currency and convention of a case that obeys some settings."""
+    """The given part, currency and convention of a case that obeys some settings, or has no use for them."""
     convention = convention_of(case.get("convention", {}))
     convention.only(*settings)
     money = money_of(case.get("currency"), convention.rounding.mode)
@@ -238,9 +242,11 @@ def _percentage(given: Given) -> Price:
 
 _PRICES: Mapping[str, Callable[[Given], Price]] = {
     "per_unit": _per_unit,
-    "graduated": _tiered("graduated", lambda tier: parse_price(tier.need("unit_price"))),
-    "volume": _tiered("volume", lambda tier: parse_price(tier.need("unit_price"))),
-    "graduated_percentage": _tiered("graduated_percentage", lambda tier: _share(tier.need("rate_percent"))),
+    "graduated": _tiered("graduated", lambda tier: parse_price(tier.take("unit_price") or "0")),
+    "volume": _tiered("volume", lambda tier: parse_price(tier.take("unit_price") or "0")),
+    "graduated_percentage": _tiered(
+        "graduated_percentage", lambda tier: _share(tier.take("rate_percent") or "0")
+    ),
     "package": _package,
     "tiered_block": _blocks,
     "percentage": _percentage,
@@ -257,7 +263,7 @@ def rated(price: Price, amount: Scaled | Ratio) -> Fraction:
 
 
 def charge_model(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    frame = frame_of(case, "flat_fee_on_zero", "percentage_free")
+    frame = frame_of(case, *TIMELESS, "flat_fee_on_zero", "percentage_free")
     given = frame.given
     terms = terms_of(given.inner("price"), frame.convention)
     events, windows = given.take("events"), given.take("window_quantities")
@@ -541,7 +547,7 @@ def _change(frame: Frame) -> dict[str, Any]:
     given, policy, count = frame.given, frame.convention.policy, frame.convention.day_count
     zone = str(given.take("timezone", "UTC"))
     first, last = given.need("period")
-    period = (day_of(first, zone), day_of(last, zone))
+    period = (_moment(first, count, zone), _moment(last, count, zone))
     full_lines, new_interval = given.each("full_lines"), given.take("new_interval")
     changed_at = given.take("change_at")
     changed_on = None if changed_at is None else day_of(changed_at, zone)
@@ -585,7 +591,7 @@ def _part(frame: Frame, line: Given, share: Fraction) -> Fraction:
 
 
 def schedule(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    frame = frame_of(case, "month_end")
+    frame = frame_of(case, *TIMELESS, "month_end")
     given = frame.given
     zone = str(given.take("timezone", "UTC"))
     start, anchor = day_of(given.need("start"), zone), day_of(given.need("anchor"), zone)
@@ -595,7 +601,7 @@ def schedule(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
 
 
 def discount(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    frame = frame_of(case, "discount_order")
+    frame = frame_of(case, *TIMELESS, "discount_order")
     given, money = frame.given, frame.money
     allocation = given.take("allocation", "largest_remainder")
     if allocation != "largest_remainder":
@@ -609,15 +615,25 @@ def discount(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
         scale = max((weight.scale for weight in weights), default=0)
         taken = allocate(total, [weight.at_scale(scale) for weight in weights])
         return {"per_line": [money.major(part) for part in taken], "total_discount": money.major(total)}
-    lines = [money.minor(amount) for amount in given.need("lines")]
+    labels, lines = [], []
+    for line in given.need("lines"):
+        named = Given(line if isinstance(line, dict) else {"amount": line}, "given.lines")
+        labels.append(named.take("label"))
+        lines.append(money.minor(named.need("amount")))
+        named.done()
     discounts = []
     for one in given.each("discounts"):
-        percent, amount = one.take("percent"), one.take("amount")
+        percent, amount, on = one.take("percent"), one.take("amount"), one.take("on", "all")
         one.done()
+        names = [on] if isinstance(on, str) else on
+        reached = frozenset(i for i, label in enumerate(labels) if label in names)
+        if on != "all" and len(reached) < len(set(names)):
+            raise Unsupported(f"a discount on {on!r}")
         discounts.append(
             Discount(
                 None if percent is None else parse_ppm(percent),
                 None if amount is None else money.minor(amount),
+                None if on == "all" else reached,
             )
         )
     given.done()
@@ -631,7 +647,7 @@ def discount(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
 
 def tax(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     """Each line on its own where taxes per line are expected, else once for each rate."""
-    frame = frame_of(case, "tax_scope", "tax_base")
+    frame = frame_of(case, *TIMELESS, "tax_scope", "tax_base")
     given, money = frame.given, frame.money
     is_exact = frame.convention.policy.tax_base == "exact_net"
     nets, rates = [], []
@@ -648,13 +664,20 @@ def tax(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
         base = sum(
             (net for net, other in zip(nets, rates, strict=True) if exact(other) == percent), Fraction(0)
         )
-        groups.append({"tax_percent": percent, "net": base, "tax": _tax(base, _text(percent), money)})
+        group_tax = _tax(base, _text(percent), money)
+        groups.append({"tax_percent": percent, "net": base, "tax": group_tax, "total": base + group_tax})
     scope = frame.convention.policy.tax_scope if "tax_scope" in frame.convention.named else None
     if scope is None:
         scope = "group" if "groups" in expect or "per_line_tax" not in expect else "line"
     posted = [group["tax"] for group in groups] if scope == "group" else taxes
     total = sum(posted, Fraction(0))
     net = sum((money.posted(net) for net in nets), Fraction(0))
+    listed = expect.get("groups", [])
+    if len(listed) == len(groups) and all("tax_percent" in group for group in listed):
+        order = [exact(group["tax_percent"]) for group in listed]
+        groups.sort(
+            key=lambda group: order.index(group["tax_percent"]) if group["tax_percent"] in order else -1
+        )
     return {"per_line_tax": taxes, "groups": groups, "total_tax": total, "total": net + total}
 
 
@@ -665,7 +688,7 @@ def _tax(net: Fraction, percent: Any, money: Money) -> Fraction:
 
 
 def rounding(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    frame = frame_of(case)
+    frame = frame_of(case, *TIMELESS)
     given = frame.given
     mode = rounding_of(given.take("mode", "half_up"))
     money = replace(frame.money, mode=mode.mode)
