@@ -1,7 +1,7 @@
 -- One row per subscription item, day of a change, measure and part of the change. Consecutive stretches meet on a day;
 -- where nothing meets, the item begins from or ends in zero. A running item that changes its cell (customer, segment,
--- plan, channel) is written as left and entered at its old value; the movement stands in the new cell. A change of
--- currency ends in one cell and begins in the other.
+-- plan, channel) is written as left and entered at its old value; the movement stands in the new cell. With another
+-- currency or another billed customer the item ends and begins anew.
 with meetings as (
   select
     coalesce(later.subscription_item_id, earlier.subscription_item_id) as subscription_item_id,
@@ -17,8 +17,6 @@ with meetings as (
     coalesce(earlier.discount_mrr, 0) as discount_0,
     coalesce(later.discount_mrr, 0) as discount_1,
     case
-      when earlier.subscription_item_id is null or later.subscription_item_id is null then null
-      when earlier.currency <> later.currency then 'currency'
       when earlier.customer_id <> later.customer_id then 'parent'
       when earlier.segment <> later.segment then 'segment'
       when earlier.plan_id <> later.plan_id then 'plan'
@@ -26,8 +24,7 @@ with meetings as (
     end as cell_change,
     coalesce(earlier.customer_id, later.customer_id) as customer_0,
     coalesce(later.customer_id, earlier.customer_id) as customer_1,
-    coalesce(earlier.currency, later.currency) as currency_0,
-    coalesce(later.currency, earlier.currency) as currency_1,
+    coalesce(later.currency, earlier.currency) as currency,
     coalesce(earlier.segment, later.segment) as segment_0,
     coalesce(later.segment, earlier.segment) as segment_1,
     coalesce(earlier.plan_id, later.plan_id) as plan_0,
@@ -53,6 +50,8 @@ with meetings as (
   full join {{ ref('int_item_versions') }} as later
     on later.subscription_item_id = earlier.subscription_item_id
     and later.valid_from = earlier.valid_to
+    and later.currency = earlier.currency
+    and later.billed_customer_id = earlier.billed_customer_id
 ),
 changes as (
   select * from meetings
@@ -72,7 +71,7 @@ stays as (
         (2 * (amount_0 // 1000000) * quantity_1 + quantity_0) // (2 * quantity_0) * 1000000
     end as amount_at_quantity
   from changes
-  where mrr_0 > 0 and mrr_1 > 0 and mrr_0 <> mrr_1 and cell_change is distinct from 'currency'
+  where mrr_0 > 0 and mrr_1 > 0 and mrr_0 <> mrr_1
 ),
 effects as (
   select
@@ -92,19 +91,11 @@ effects as (
 parts as (
   select 'mrr' as measure, 'left' as kind, 0 as side, 'left_' || cell_change as reason, -mrr_0 as delta_native,
     0 as quantity_effect, 0 as price_effect, 0 as discount_effect, changes.*
-  from changes where cell_change <> 'currency' and mrr_0 > 0
+  from changes where cell_change is not null and mrr_0 > 0
   union all by name
   select 'mrr' as measure, 'entered' as kind, 1 as side, 'entered_' || cell_change as reason, mrr_0 as delta_native,
     0 as quantity_effect, 0 as price_effect, 0 as discount_effect, changes.*
-  from changes where cell_change <> 'currency' and mrr_0 > 0
-  union all by name
-  select 'mrr' as measure, 'movement' as kind, 0 as side, 'left_currency' as reason, -mrr_0 as delta_native,
-    -mrr_0 as quantity_effect, 0 as price_effect, 0 as discount_effect, changes.*
-  from changes where cell_change = 'currency' and mrr_0 > 0 and mrr_1 > 0
-  union all by name
-  select 'mrr' as measure, 'movement' as kind, 1 as side, 'entered_currency' as reason, mrr_1 as delta_native,
-    mrr_1 as quantity_effect, 0 as price_effect, 0 as discount_effect, changes.*
-  from changes where cell_change = 'currency' and mrr_0 > 0 and mrr_1 > 0
+  from changes where cell_change is not null and mrr_0 > 0
   union all by name
   select 'mrr' as measure, 'movement' as kind, 1 as side,
     case
@@ -118,8 +109,7 @@ parts as (
     mrr_1 as delta_native, mrr_1 as quantity_effect, 0 as price_effect, 0 as discount_effect, changes.*
   from changes where mrr_0 = 0 and mrr_1 > 0
   union all by name
-  select 'mrr' as measure, 'movement' as kind,
-    case when cell_change = 'currency' then 0 else 1 end as side,
+  select 'mrr' as measure, 'movement' as kind, 1 as side,
     case
       when has_later and why_not_1 = 'paused' then 'pause'
       when has_later and why_not_1 in ('past_due', 'unpaid', 'incomplete') then 'past_due'
@@ -188,7 +178,7 @@ select
   reason,
   subscription_id,
   case side when 0 then customer_0 else customer_1 end as customer_id,
-  case side when 0 then currency_0 else currency_1 end as currency,
+  currency,
   case side when 0 then segment_0 else segment_1 end as segment,
   case side when 0 then plan_0 else plan_1 end as plan_id,
   case side when 0 then channel_0 else channel_1 end as acquisition_channel,

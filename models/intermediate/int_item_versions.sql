@@ -74,6 +74,7 @@ of_units as (
     stretches.* exclude (valid_from, valid_to, customer_id),
     greatest(stretches.valid_from, coalesce(parents.valid_from, stretches.valid_from)) as valid_from,
     least(stretches.valid_to, coalesce(parents.valid_to, stretches.valid_to)) as valid_to,
+    stretches.customer_id as billed_customer_id,
     coalesce(parents.unit_customer_id, stretches.customer_id) as customer_id
   from stretches
   left join {{ ref('int_customer_parents') }} as parents
@@ -181,6 +182,7 @@ select
   version_no,
   subscription_id,
   customer_id,
+  billed_customer_id,
   currency,
   segment,
   plan_id,

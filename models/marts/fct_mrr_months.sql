@@ -11,8 +11,7 @@ movements as (
   from {{ ref('fct_mrr_movements') }} as movements
   cross join build
   left join {{ ref('fct_customer_month_changes') }} as changes
-    on movements.measure = 'mrr'
-    and changes.customer_id = movements.customer_id
+    on changes.customer_id = case movements.measure when 'mrr' then movements.customer_id end
     and changes.currency = movements.amount_currency
     and changes.month = movements.month
   where not movements.is_scheduled

@@ -49,13 +49,11 @@ named as (
   cross join build
   cross join policy
   left join {{ ref('int_customer_days') }} as days
-    on steps.measure = 'mrr'
-    and days.customer_id = steps.customer_id
+    on days.customer_id = case steps.measure when 'mrr' then steps.customer_id end
     and days.amount_currency = rates.amount_currency
     and days.changed_on = steps.changed_on
   left join item_gaps
-    on steps.reason = 'started'
-    and item_gaps.subscription_item_id = steps.subscription_item_id
+    on item_gaps.subscription_item_id = steps.subscription_item_id
     and item_gaps.changed_on = steps.changed_on
   left join {{ ref('stg_billing__plans') }} as plans on plans.plan_id = steps.plan_id
 )

@@ -1,0 +1,188 @@
+"""The production models in memory: compiled once by dbt, executed in dependency order on any rows.
+
+Compiled text is kept in a cache folder under a key of everything it is made from, so only the first run after a
+change pays dbt's start. No rule of a metric is written here.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipelines import meta
+from pipelines.policy import Policy
+from pipelines.sources.loading import create_raw_tables
+
+PROJECT = Path(__file__).resolve().parents[2]
+MARTS = (
+    "dim_policy",
+    "fct_ar_aging",
+    "fct_cohorts",
+    "fct_customer_days",
+    "fct_customer_months",
+    "fct_invoices",
+    "fct_metric_values",
+    "fct_mrr_days",
+    "fct_mrr_months",
+    "fct_mrr_movements",
+    "fct_mrr_spells",
+    "fct_retention",
+)
+"""What the runners read; models that none of these needs are neither compiled nor executed."""
+
+
+class ModelsError(Exception):
+    """The models could not be compiled. The message is what dbt said."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model: its name, the relation it makes, whether that is a view, its SQL, and the models it reads."""
+
+    name: str
+    relation: str
+    is_view: bool
+    sql: str
+    reads: tuple[str, ...]
+
+
+def cache_folder() -> Path:
+    """Where compiled models are kept: beside the workspace's companies, else with the system's temporary files."""
+    home = Path(os.environ.get("TAJDID_HOME") or PROJECT / "workspace").resolve()
+    folder = home / ".compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / "tajdid-compiled"
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir()) / "tajdid-compiled"
+
+
+def compiled_models(cache: Path, project: Path = PROJECT) -> tuple[Model, ...]:
+    """The models behind MARTS in an order in which they can be executed. Raises ModelsError where dbt refuses them."""
+    kept = cache / f"{_key(project)}.json"
+    if not kept.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        models = _compile(project)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=cache, suffix=".part", delete=False, encoding="utf-8"
+        ) as part:
+            json.dump([asdict(model) for model in models], part)
+        Path(part.name).replace(kept)
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    return tuple(Model(**(entry | {"reads": tuple(entry["reads"])})) for entry in content)
+
+
+def needed(models: Iterable[Model], *names: str) -> tuple[Model, ...]:
+    """Those of the models that the named ones are made from, in the same order."""
+    models = tuple(models)
+    by_name = {model.name: model for model in models}
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += by_name[name].reads
+    return tuple(model for model in models if model.name in found)
+
+
+def open_warehouse(
+    policy: Policy, as_of: date, known_to: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
+    """An empty warehouse in memory: all raw tables, this policy and one build that knows all rows up to `known_to`."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("ATTACH ':memory:' AS warehouse")
+    connection.execute("USE warehouse")
+    create_raw_tables(connection)
+    meta.write_build(
+        connection,
+        build_id="memory",
+        company="memory",
+        as_of=as_of,
+        built_at=known_to or datetime(9999, 1, 1, tzinfo=UTC),
+        is_sample=False,
+        sources=(),
+    )
+    meta.write_policy(connection, policy)
+    return connection
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Mapping[str, object]]) -> None:
+    """Append rows to a raw table by column name; columns left out are null, `recorded_at` is long ago."""
+    frame = pl.DataFrame(list(rows), infer_schema_length=None)
+    if frame.is_empty():
+        return
+    connection.register("arriving", frame.to_arrow())
+    connection.execute(
+        f"INSERT INTO {table} BY NAME SELECT *, TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at FROM arriving"
+    )
+    connection.unregister("arriving")
+
+
+def execute(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
+    """Make every model anew from the raw tables, in the given order."""
+    for schema in ("staging", "intermediate", "marts"):
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        connection.execute(f"CREATE SCHEMA {schema}")
+    for model in models:
+        connection.execute(f"CREATE {'VIEW' if model.is_view else 'TABLE'} {model.relation} AS {model.sql}")
+
+
+def _key(project: Path) -> str:
+    """Changes with the text of any model, macro or the project file."""
+    digest = hashlib.sha256(",".join(MARTS).encode())
+    files = [project / "dbt_project.yml"]
+    for folder in ("models", "macros"):
+        files += sorted(path for path in (project / folder).rglob("*") if path.suffix in (".sql", ".yml"))
+    for path in files:
+        digest.update(str(path.relative_to(project)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _compile(project: Path) -> tuple[Model, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        environment = os.environ | {
+            "TAJDID_STAGE_FILE": str(place / "warehouse.duckdb"),
+            "DBT_TARGET_PATH": str(place / "target"),
+            "DBT_LOG_PATH": str(place / "logs"),
+            "DO_NOT_TRACK": "1",
+        }
+        command = [str(Path(sys.executable).with_name("dbt")), "--quiet", "compile"]
+        command += ["--project-dir", str(project), "--profiles-dir", str(project)]
+        command += ["--select", *(f"+{name}" for name in MARTS)]
+        done = subprocess.run(
+            command, env=environment, cwd=project, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise ModelsError(f"The models do not compile:\n{done.stdout}{done.stderr}".strip())
+        manifest = json.loads((place / "target" / "manifest.json").read_text(encoding="utf-8"))
+    nodes = {
+        key: node
+        for key, node in manifest["nodes"].items()
+        if node["resource_type"] == "model" and node.get("compiled_code")
+    }
+    reads = {
+        key: [name for name in node["depends_on"]["nodes"] if name in nodes] for key, node in nodes.items()
+    }
+    return tuple(
+        Model(
+            nodes[key]["name"],
+            f"warehouse.{nodes[key]['schema']}.{nodes[key]['alias']}",
+            nodes[key]["config"]["materialized"] == "view",
+            nodes[key]["compiled_code"],
+            tuple(nodes[name]["name"] for name in reads[key]),
+        )
+        for key in TopologicalSorter(reads).static_order()
+    )
