@@ -470,15 +470,13 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
         pl.lit(10, dtype=pl.Int128).pow(pl.col("quantity_scale").cast(pl.UInt32)).alias("_den"),
         zero_fee.cast(pl.Int128).fill_null(0).alias("_zero_fee"),
     )
-    rated = [
-        group.with_columns(_amount_of_model(str(model), positions).alias("_amount"))
+    amounts = [
+        group.select("_row", _amount_of_model(str(model), positions).alias("_amount"))
         for (model,), group in rows.group_by("_model", maintain_order=True)
     ]
-    if not rated:
-        rated = [rows.with_columns(pl.lit(None, dtype=pl.Int128).alias("_amount"))]
+    empty = pl.DataFrame(schema={"_row": pl.UInt32, "_amount": pl.Int128})
     return (
-        pl.concat(rated)
-        .sort("_row")
+        rows.hstack(pl.concat(amounts or [empty]).sort("_row").select("_amount"))
         .with_columns(
             product(pl.col("_amount"), pl.col("_minor_per_major")).alias("_num"),
             (pl.col("_den") * pl.col("_price_den")).alias("_den"),
