@@ -33,15 +33,31 @@ def score_step(
     return score
 
 
+EVALUATION = """
+SELECT coalesce(CAST(test_on AS VARCHAR), 'mean') AS test_date, candidate, is_champion, customers,
+    round(base_rate, 3) AS base_rate,
+    round(max(value) FILTER (metric = 'auc'), 3) AS auc,
+    round(max(value) FILTER (metric = 'ap'), 3) AS average_precision,
+    round(max(value) FILTER (metric = 'brier'), 4) AS brier,
+    round(max(value) FILTER (metric = 'ece'), 3) AS ece
+FROM churn.churn_evaluation
+GROUP BY ALL
+ORDER BY test_date, auc
+"""
+
+
 def newest_report(company: Company) -> tuple[pl.DataFrame | None, Path | None]:
-    """Figures of the newest evaluation (one row per candidate, test date and metric) and its report file."""
+    """Figures of the newest evaluation, one row per test date (and their mean) and candidate, and the report.
+
+    (None, None) where nothing was evaluated.
+    """
     from pipelines.warehouse import WarehouseError, run_sql
 
     try:
-        frame = run_sql(company.folder, "select * from churn.churn_evaluation")
+        frame = run_sql(company.folder, EVALUATION)
+        model = run_sql(company.folder, "SELECT model_id FROM churn.churn_status")
     except WarehouseError:
         return None, None
     if frame.is_empty():
         return None, None
-    reports = sorted((company.folder / "churn").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
-    return frame, reports[-1] if reports else None
+    return frame, company.folder / "churn" / str(model.item()) / "report.html"
