@@ -41,7 +41,7 @@ app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
 app.add_typer(conformance_app, name="conformance")
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 CompanyOption = Annotated[
     str | None,
     typer.Option("--company", help="Folder name of the company; may be left out when there is one."),
