@@ -33,6 +33,11 @@ def carried() -> dict[str, str]:
     return {name: value for name in CARRIED if (value := read(name)) is not None}
 
 
+def all_but(*kept: str) -> list[str]:
+    """The parameters the address has besides `kept`."""
+    return [name for name in st.query_params if name not in kept]
+
+
 def clear(names: Iterable[str]) -> None:
     for name in names:
         write(name, None)

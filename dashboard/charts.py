@@ -37,7 +37,7 @@ TEMPLATE = go.layout.Template(
     }
 )
 CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "doubleClick": False}
-SHARE_SCALE = [[0.0, "#f4f6f8"], [0.35, "#cfe3f5"], [0.7, theme.SKY], [1.0, theme.BLUE]]
+SHARE_SCALE = [[0.0, theme.PANEL], [0.5, theme.MIST], [1.0, theme.SKY]]
 OVER_FULL = "#c9e7dc"  # the tone of a cohort that is worth more than it was at the start
 
 
@@ -63,11 +63,16 @@ class Step:
     is_total: bool = False
 
 
+def _named(words: str, is_right_to_left: bool) -> str:
+    """A label for Plotly: harmless as HTML, and in the reader's direction whatever it begins with."""
+    return f"\u2067{escape(words)}\u2069" if is_right_to_left else escape(words)
+
+
 def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     """A waterfall with direct labels. The axis begins at zero unless `axis_start` says where."""
     figure = go.Figure(
         go.Waterfall(
-            x=[escape(step.name) for step in steps],
+            x=[_named(step.name, is_right_to_left) for step in steps],
             y=[step.size for step in steps],
             measure=["absolute" if step.is_total else "relative" for step in steps],
             text=[step.shown for step in steps],
@@ -100,12 +105,12 @@ def axis_start(steps: Sequence[Step]) -> float:
     """Where the axis begins: at zero, unless the movements would then be too small to see."""
     levels = _levels(steps)
     low, high = min(levels), max(levels)
-    if low <= 0 or high - low > 0.25 * high:
+    if low <= 0 or high - low > 0.1 * high:
         return min(0.0, low)
     return max(0.0, low - (high - low) * 1.5)
 
 
-def _few_ticks(figure: go.Figure, x: Sequence[str], wanted: int = 6) -> None:
+def _few_ticks(figure: go.Figure, x: Sequence[str], wanted: int = 4) -> None:
     """Level labels at even steps that end with the last one, so that none is cut or turned."""
     step = max(1, -(-len(x) // wanted))
     figure.update_xaxes(type="category", showgrid=False, tickangle=0, tickvals=list(x)[::-1][::step][::-1])
@@ -121,12 +126,13 @@ def lines(
 ) -> go.Figure:
     """Lines over months or ages. Weak ones are grey, so that the strong one is read first."""
     figure = go.Figure()
+    strong = iter((theme.BLUE, theme.GREEN, theme.AMBER, theme.RED))
     for one in series:
-        colour = one.colour or (None if one.is_strong else theme.LINE)
+        colour = next(strong) if one.is_strong else theme.LINE
         figure.add_scatter(
             x=list(x),
             y=list(one.values),
-            name=escape(one.name),
+            name=_named(one.name, is_right_to_left),
             text=list(one.shown),
             mode="lines",
             line={
@@ -138,6 +144,7 @@ def lines(
             showlegend=one.is_strong and len(series) > 1,
         )
     _few_ticks(figure, x)
+    figure.update_xaxes(range=[-0.5, len(x) - 0.5])
     figure.update_yaxes(rangemode="tozero" if from_zero else "normal", nticks=5)
     if is_percent:
         figure.update_yaxes(tickformat=".0%")
@@ -157,7 +164,7 @@ def bars(
     figure = go.Figure(
         go.Bar(
             x=list(sizes),
-            y=[escape(name) for name in names],
+            y=[_named(name, is_right_to_left) for name in names],
             text=list(shown),
             orientation="h",
             textposition="auto",
@@ -169,7 +176,7 @@ def bars(
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
     figure.update_layout(height=60 + 38 * len(names))
-    return finished(figure, is_right_to_left, mirrors_x=True)
+    return finished(figure, is_right_to_left)
 
 
 def stacked_columns(x: Sequence[str], series: Sequence[Series], is_right_to_left: bool) -> go.Figure:
@@ -179,7 +186,7 @@ def stacked_columns(x: Sequence[str], series: Sequence[Series], is_right_to_left
         figure.add_bar(
             x=list(x),
             y=list(one.values),
-            name=escape(one.name),
+            name=_named(one.name, is_right_to_left),
             text=list(one.shown),
             textposition="none",
             marker={"color": one.colour},
@@ -202,7 +209,7 @@ def cohorts(
     beyond = [[1 if share is not None and share > 1 else None for share in row] for row in shares]
     figure = go.Figure()
     age_names = [str(age) for age in ages]
-    labels = [escape(name) for name in cohort_names]
+    labels = [_named(name, is_right_to_left) for name in cohort_names]
     figure.add_heatmap(
         x=age_names, y=labels, z=within, zmin=0, zmax=1, colorscale=SHARE_SCALE, showscale=False, xgap=2, ygap=2,
         hovertemplate="%{y} · %{x}<br>%{z:.1%}<extra></extra>",
@@ -214,13 +221,12 @@ def cohorts(
     for name, row in zip(labels, shares, strict=True):
         for age, share in zip(age_names, row, strict=True):
             if share is not None:
-                colour = theme.WHITE if 0.85 <= share <= 1 else theme.TEXT
                 figure.add_annotation(
                     x=age,
                     y=name,
                     text=f"{share * 100:.0f}",
                     showarrow=False,
-                    font={"size": 11, "color": colour},
+                    font={"size": 11, "color": theme.TEXT},
                 )
     figure.update_xaxes(type="category", side="top", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
@@ -228,15 +234,18 @@ def cohorts(
     return finished(figure, is_right_to_left)
 
 
-def finished(figure: go.Figure, is_right_to_left: bool, mirrors_x: bool = True) -> go.Figure:
+def finished(figure: go.Figure, is_right_to_left: bool) -> go.Figure:
     """Give a figure the template and the reader's direction. The one place that turns charts."""
     layout: dict[str, Any] = {"template": TEMPLATE}
     if figure.layout.height is None:
         layout["height"] = HEIGHT
     figure.update_layout(**layout)
     if is_right_to_left:
-        if mirrors_x:
+        start_to_end = figure.layout.xaxis.range
+        if start_to_end is None:
             figure.update_xaxes(autorange="reversed")
+        else:
+            figure.update_xaxes(range=start_to_end[::-1])
         figure.update_yaxes(side="right")
         figure.update_layout(legend={"xanchor": "right", "x": 1}, title={"x": 1, "xanchor": "right"})
     return figure

@@ -84,7 +84,7 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 [company.name for company in view.companies],
                 view.companies[0].name,
                 {company.name: company.title(view.language) for company in view.companies}.__getitem__,
-                resets=("month", "compare", "segment", "currency", "rows", "page"),
+                resets=address.all_but("company", "lang"),
             )
         address.choice(
             "lang",
@@ -105,6 +105,9 @@ def header(view: View, title: str, question: str) -> None:
     _ = view.text.gettext
     st.title(title, anchor=False)
     st.caption(question)
+    if view.company is not None and view.company.problem:
+        st.warning(_("The company.toml of this company cannot be read, so its names and sources are unknown."))
+        st.code(view.company.problem, language=None, wrap_lines=True)
     if view.published is None:
         return
     build = view.published.build
@@ -146,7 +149,10 @@ def nothing_published(view: View) -> None:
         st.code("tajdid demo", language=None)
         return
     failed = view.failed_attempt
-    if failed is not None:
+    if view.problem is not None:
+        st.error(_("The published figures of this company cannot be read. Build its warehouse again:"))
+        st.code(view.problem, language=None, wrap_lines=True)
+    elif failed is not None:
         st.error(_("The first build of this company failed, so there are no figures yet."))
         st.code(f"{failed.step}\n{failed.message}".strip(), language=None, wrap_lines=True)
     else:
@@ -195,11 +201,11 @@ def _card(view: View, card: Card) -> None:
         card.change,
         delta_color=colour,
         delta_arrow=arrow,
-        delta_description=card.against if card.change else None,
         help=card.help,
     )
-    if card.note:
-        st.caption(card.note)
+    notes = [note for note in (card.against if card.change else None, card.note) if note]
+    if notes:
+        st.caption(" · ".join(notes))
     if card.rows is not None:
         is_open = address.read("rows") == card.rows
         st.button(

@@ -79,21 +79,20 @@ class Column:
         if self.words is not None:
             return harmless(self.words(value))
         if self.kind == "money":
-            return plain_decimal(Decimal(value).scaleb(-show.exponent(self.currency or "")))
+            places = show.exponent(self.currency or "")
+            return plain_decimal(Decimal(value).scaleb(-places), places)
         if isinstance(value, Decimal):
-            return plain_decimal(value)
+            return plain_decimal(value, 0)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
         return harmless(str(value))
 
 
-def plain_decimal(value: Decimal) -> str:
-    """A decimal in full, without exponent, and without zeros that say nothing beyond two places."""
-    digits = f"{value:f}"
-    if "." in digits:
-        whole, part = digits.split(".")
-        digits = f"{whole}.{part[:2]}{part[2:].rstrip('0')}"
-    return digits
+def plain_decimal(value: Decimal, places: int) -> str:
+    """A decimal in full, without exponent, with at least so many places and no zeros beyond them."""
+    whole, _, part = f"{value:f}".partition(".")
+    part = part.rstrip("0").ljust(places, "0")
+    return f"{whole}.{part}" if part else whole
 
 
 def harmless(value: str) -> str:

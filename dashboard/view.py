@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from dashboard import address, snapshot
@@ -20,7 +21,7 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
 from dashboard.snapshot import Build, BuildAttempt
-from pipelines.warehouse import Snapshot
+from pipelines.warehouse import Snapshot, WarehouseError
 
 FRESH_FOR = timedelta(days=2)
 HOME = "TAJDID_HOME"
@@ -69,6 +70,7 @@ class View:
     show: Formatter
     published: Published | None
     attempts: tuple[BuildAttempt, ...]
+    problem: str | None = None  # why the published file cannot be read
 
     @property
     def language(self) -> str:
@@ -125,8 +127,12 @@ def open_view() -> View:
     known = companies(home())
     company = address.chosen("company", known, known[0], lambda one: one.name) if known else None
     words = text(address.chosen("lang", list(LANGUAGES), SOURCE_LANGUAGE))
-    opened = snapshot.published(company.folder) if company else None
-    published = Published(opened, snapshot.build_of(opened)) if opened else None
+    published, problem = None, None
+    try:
+        opened = snapshot.published(company.folder) if company else None
+        published = Published(opened, snapshot.build_of(opened)) if opened else None
+    except (WarehouseError, duckdb.Error) as error:
+        opened, problem = None, str(error)
     return View(
         now=datetime.now(UTC),
         companies=tuple(known),
@@ -135,6 +141,7 @@ def open_view() -> View:
         show=Formatter(words.language, snapshot.exponents(opened) if opened else {}),
         published=published,
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
+        problem=problem,
     )
 
 

@@ -175,8 +175,12 @@ def candidate(text: Text) -> Callable[[str | None], str]:
     return _lookup(
         {
             "base_rate": _("Base rate"),
-            "recency": _("Recency rule"),
+            "recency_rule": _("Recency rule"),
+            "points_score": _("Points score"),
             "spline_logistic": _("Spline logistic model"),
+            "additive_hgb": _("Additive boosting"),
+            "small_hgb": _("Small boosting"),
+            "blend": _("Blend of both models"),
         }
     )
 

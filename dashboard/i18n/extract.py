@@ -34,7 +34,7 @@ def main() -> None:
         if path.exists():
             with path.open("rb") as file:
                 current = read_po(file, locale=language)
-        current.update(messages(), no_fuzzy_matching=True)
+        current.update(messages(), no_fuzzy_matching=True, update_creation_date=False)
         current.obsolete.clear()
         with path.open("wb") as file:
             write_po(file, current, sort_output=True, width=110, omit_header=False, include_lineno=False)

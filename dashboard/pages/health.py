@@ -185,7 +185,7 @@ def model_record(view: View, published: Published) -> None:
     st.subheader(_("Record of the churn model"), anchor=False)
     st.caption(
         _(
-            "Model {model}, trained on {rows} rows known by {day}; measured on later days it had not seen."
+            "Model {model}, trained on {rows} rows up to {day}; measured on later days it had not seen."
         ).format(
             model=f"`{model['model_id']}`",
             rows=show.number(model["training_rows"]),

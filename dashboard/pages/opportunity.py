@@ -118,6 +118,7 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
                 pairs=show.number(summary["regular_pairs"]),
                 day=show.day(summary["measured_on"]),
             ),
+            rows="hit_rate",
         ),
         Card(
             view.metric("predictable_share").label,
@@ -126,6 +127,7 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
             note=_("of {revenue} goods revenue in 365 days").format(
                 revenue=show.money(summary["goods_revenue_minor"], currency)
             ),
+            rows="predictable_share",
         ),
     ]
 
@@ -196,6 +198,45 @@ def drills(view: View, summary: Mapping[str, Any]) -> list[Drill]:
             expected_rows=summary["pairs"],
             adds=lambda rows: with_proposal(view, rows),
         ),
+        hit_rate_drill(view, summary),
+        Drill(
+            "predictable_share",
+            view.metric("predictable_share").label,
+            opportunity.PARTS,
+            values,
+            part_columns(view, currency),
+            [Check(part_columns(view, currency)[1], summary["goods_revenue_minor"])],
+            notes=[_("The first two parts are predictable.")],
+        ),
+    ]
+
+
+def hit_rate_drill(view: View, summary: Mapping[str, Any]) -> Drill:
+    """The measured pairs by how many purchase days they had."""
+    _ = view.text.gettext
+    hits, pairs = Column("hits", _("Bought again in time"), "count"), Column("pairs", _("Pairs"), "count")
+    return Drill(
+        "hit_rate",
+        view.metric("hit_rate").label,
+        opportunity.HIT_CLASSES,
+        {"currency": summary["currency"]},
+        [
+            Column("purchase_days_class", _("Purchase days")),
+            pairs,
+            hits,
+            Column("hit_rate", _("Hit rate"), "percent"),
+        ],
+        [Check(hits, summary["regular_hits"]), Check(pairs, summary["regular_pairs"])],
+    )
+
+
+def part_columns(view: View, currency: str) -> list[Column]:
+    _ = view.text.gettext
+    return [
+        Column("part", _("Part"), words=words.part(view.text)),
+        Column("revenue", _("Goods revenue"), "money", currency=currency),
+        Column("share", _("Share"), "percent"),
+        Column("customers", _("Customers"), "count"),
     ]
 
 
@@ -222,12 +263,7 @@ def parts_chart(view: View, published: Published, summary: Mapping[str, Any]) ->
         _("Four parts of {total}; the first two are predictable.").format(
             total=show.money(summary["goods_revenue_minor"], currency)
         ),
-        [
-            Column("part", _("Part"), words=part),
-            Column("revenue", _("Goods revenue"), "money", currency=currency),
-            Column("share", _("Share"), "percent"),
-            Column("customers", _("Customers"), "count"),
-        ],
+        part_columns(view, currency),
         parts,
     )
     frame.verdict(

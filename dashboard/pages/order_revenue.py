@@ -64,27 +64,15 @@ def cards(
             "order_revenue",
         ),
         one("orders", Value(now.get("orders", 0)), Value(before.get("orders")), "orders"),
-        Card(
-            _("Customers who ordered"),
-            show.number(buyers.get("customers")),
-            change=_difference(view, buyers.get("customers"), buyers_before.get("customers")),
-            against=against,
-            change_is_up=_is_more(buyers.get("customers"), buyers_before.get("customers")),
-            change_is_good=_is_more(buyers.get("customers"), buyers_before.get("customers")),
-            note=whole
-            or _("{count} for the first time").format(count=show.number(buyers.get("new_customers"))),
-            rows="buyers",
+        one(
+            "order_customers",
+            Value(buyers.get("customers")),
+            Value(buyers_before.get("customers")),
+            "order_customers",
+            whole or _("{count} for the first time").format(count=show.number(buyers.get("new_customers"))),
         ),
         one("repeat_rate", rate(buyers), rate(buyers_before), "repeat_rate", whole or window),
     ]
-
-
-def _difference(view: View, now: int | None, before: int | None) -> str | None:
-    return None if now is None or before is None else view.show.number(now - before, signed=True)
-
-
-def _is_more(now: int | None, before: int | None) -> bool | None:
-    return None if now is None or before is None or now == before else now > before
 
 
 def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mapping[str, Any]) -> list[Drill]:
@@ -128,8 +116,8 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
             notes=[_("Credit notes are listed, and count as no order.")],
         ),
         Drill(
-            "buyers",
-            _("Customers who ordered, {month}").format(month=month),
+            "order_customers",
+            f"{view.metric('order_customers').label}, {month}",
             orders.CUSTOMER_ROWS,
             chosen.values,
             [who, Column("country", _("Country")), Column("orders", _("Orders"), "count"), new],

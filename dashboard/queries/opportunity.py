@@ -53,6 +53,17 @@ ORDER BY purchase_days_class = 'all', purchase_days_class, pair_kind DESC
     metric="hit_rate",
 )
 
+HIT_CLASSES = Query(
+    "opportunity_hit_classes",
+    """
+SELECT purchase_days_class, pairs, hits, hits / nullif(pairs, 0) AS hit_rate
+FROM warehouse.marts.fct_opportunity_hit_rates
+WHERE currency = $currency AND pair_kind = 'regular' AND purchase_days_class <> 'all'
+ORDER BY purchase_days_class
+""",
+    metric="hit_rate",
+)
+
 PARTS = Query(
     "revenue_parts",
     """

@@ -103,6 +103,7 @@ WHERE orders.order_month = $month AND NOT orders.is_credit
 GROUP BY orders.customer_id
 ORDER BY count(*) DESC, orders.customer_id
 """,
+    metric="order_customers",
 )
 
 WINDOW_ROWS = Query(

@@ -1,0 +1,105 @@
+"""Colours can be read, charts turn for readers of Arabic, and nothing is fetched from outside."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from dashboard import charts, theme
+from dashboard.charts import Series, Step
+from dashboard.i18n.extract import PACKAGE
+
+SETTINGS = tomllib.loads((PACKAGE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+STEPS = [Step("Opening", 450, "€450", True), Step("New <b>", 80, "+€80"), Step("Closing", 530, "€530", True)]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_computed_as_the_standard_says() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize(("text", "ground"), theme.TEXT_PAIRS)
+def test_text_can_be_read_on_its_ground(text: str, ground: str) -> None:
+    assert contrast(text, ground) >= 4.5
+
+
+def test_numbers_can_be_read_on_every_tone_of_a_heat_map() -> None:
+    for stop, tone in charts.SHARE_SCALE:
+        assert contrast(theme.TEXT, tone) >= 4.5, stop
+    assert contrast(theme.TEXT, charts.OVER_FULL) >= 4.5
+
+
+def test_the_server_takes_the_colours_of_the_theme() -> None:
+    settings = SETTINGS["theme"]
+    assert settings["primaryColor"] == theme.BLUE
+    assert settings["textColor"] == theme.TEXT
+    assert settings["secondaryBackgroundColor"] == theme.PANEL
+    assert settings["redTextColor"] == theme.RED
+    assert settings["greenTextColor"] == theme.GREEN
+
+
+def test_a_chart_turns_for_readers_of_arabic() -> None:
+    figure = charts.bridge(STEPS, True)
+    assert figure.layout.xaxis.autorange == "reversed"
+    assert figure.layout.yaxis.side == "right"
+    assert figure.layout.legend.xanchor == "right"
+    line = charts.lines(["a", "b"], [Series("x", [1, 2], ["1", "2"])], True)
+    assert tuple(line.layout.xaxis.range) == (1.5, -0.5)
+
+
+def test_a_chart_reads_from_the_left_otherwise() -> None:
+    assert charts.bridge(STEPS, False).layout.xaxis.autorange is None
+    assert charts.bridge(STEPS, False).layout.yaxis.side is None
+
+
+def test_labels_of_charts_cannot_smuggle_markup() -> None:
+    assert "New &lt;b&gt;" in charts.bridge(STEPS, False).data[0].x
+    lines = charts.lines(["a"], [Series('<a href="x">', [1], ["1"])], False)
+    assert "<a" not in lines.data[0].name
+
+
+def test_a_bridge_begins_at_zero_unless_its_movements_would_vanish() -> None:
+    assert charts.axis_start(STEPS) == 0
+    flat = [Step("Opening", 1000, "", True), Step("New", 10, ""), Step("Closing", 1010, "", True)]
+    assert 0 < charts.axis_start(flat) < 1000
+    assert (
+        charts.axis_start([Step("Opening", 0, "", True), Step("New", 10, ""), Step("Closing", 10, "", True)])
+        == 0
+    )
+
+
+def test_more_than_all_has_a_tone_of_its_own_in_a_heat_map() -> None:
+    figure = charts.cohorts(["Jan"], [0, 1], [[1.0, 1.2]], False)
+    within, beyond = figure.data
+    assert list(within.z[0]) == [1.0, None]
+    assert list(beyond.z[0]) == [None, 1]
+    assert [note.text for note in figure.layout.annotations] == ["100", "120"]
+
+
+def test_nothing_is_fetched_from_outside_or_reported_home() -> None:
+    assert SETTINGS["browser"]["gatherUsageStats"] is False
+    assert SETTINGS["server"]["enableAgentApi"] is False
+    assert SETTINGS["client"]["showErrorDetails"] == "none"
+    assert SETTINGS["client"]["showErrorLinks"] is False
+    for face in SETTINGS["theme"]["fontFaces"]:
+        assert (PACKAGE / face["url"].removeprefix("app/")).is_file()
+    for style in (theme.STYLE, theme.STYLE_RIGHT_TO_LEFT):
+        assert not re.search(r"https?:|@import|url\(", style.read_text(encoding="utf-8"))
+    assert theme.ICON.is_file()
+    assert "SIL OPEN FONT LICENSE" in (theme.STATIC / "fonts" / "OFL.txt").read_text(encoding="utf-8").upper()

@@ -1,0 +1,134 @@
+"""Every page opens in both languages for both kinds of company, and shows the figures worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from reader import Open, badges
+
+PAGES = ("revenue", "retention", "churn", "health", "opportunity")
+TITLES = {
+    "revenue": ("Revenue overview", "نظرة عامة على الإيراد"),
+    "retention": ("Retention and cohorts", "الاحتفاظ والأفواج"),
+    "churn": ("Churn risk", "خطر التسرّب"),
+    "health": ("Data health", "سلامة البيانات"),
+    "opportunity": ("Subscription opportunity", "فرصة الاشتراك"),
+}
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("company", ["lumen", "bazaar"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_without_an_error(open_page: Open, page: str, company: str, lang: str) -> None:
+    app = open_page(page, company, lang)
+    assert [error.message for error in app.exception] == []
+    assert [error.value for error in app.error] == []
+    assert app.title[0].value == TITLES[page][lang == "ar"]
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_how_fresh_it_is_and_that_a_sample_is_one(open_page: Open, page: str, lang: str) -> None:
+    shown = badges(open_page(page, "bazaar", lang))
+    assert shown[0].startswith(":green-badge[")
+    assert "2025" in shown[0]
+    assert {"en": "Sample data", "ar": "بيانات تجريبية"}[lang] in shown[1]
+
+
+def test_the_cards_of_revenue_are_those_worked_out_by_hand(open_page: Open) -> None:
+    cards = {metric.label: (metric.value, metric.delta) for metric in open_page("revenue").metric}
+    values = list(cards.values())
+    assert values[0] == ("€560.33", "+€110.33 (+24.5%)")  # 560.333333 against 450.00
+    assert values[1][0] == "94.1%"  # 480 of 510 paid twelve months before
+    assert values[2][0] == "17.8%"  # 80 lost of 450
+    assert values[3][0] == "€28.00"  # 20.05 + 7.95
+
+
+def test_the_cards_of_orders_are_those_worked_out_by_hand(open_page: Open) -> None:
+    shown = [(metric.value, metric.delta) for metric in open_page("revenue", "bazaar").metric]
+    assert shown[0] == ("£180.00", "+£70.00 (+63.6%)")  # against 80 + 40 − 10 in February
+    assert shown[1] == ("3", "+1 (+50.0%)")
+    assert shown[2] == ("3", "+1 (+50.0%)")
+    assert shown[3] == ("50.0%", "+16.7 points")  # 2 of 4, against 1 of 3
+
+
+def test_a_segment_shows_its_own_figures(open_page: Open) -> None:
+    app = open_page("revenue", segment="enterprise")
+    assert app.metric[0].value == "€350.00"
+
+
+def test_the_same_month_last_year_can_be_compared_with(open_page: Open) -> None:
+    app = open_page("revenue", compare="year")
+    assert app.metric[0].delta == "+€50.33 (+9.9%)"  # 560.333333 against 510.00 in March 2024
+
+
+def test_a_closed_month_can_be_chosen_in_the_address(open_page: Open) -> None:
+    assert open_page("revenue", month="2024-07").metric[0].value == "€450.00"
+
+
+@pytest.mark.parametrize("month", ["2099-01", "nonsense", "2025-13", "<b>"])
+def test_a_month_nobody_knows_falls_back_to_the_newest(open_page: Open, month: str) -> None:
+    assert open_page("revenue", month=month).metric[0].value == "€560.33"
+
+
+def test_an_unknown_company_and_language_fall_back_to_the_first(open_page: Open) -> None:
+    app = open_page("revenue", company="nobody", lang="xx")
+    assert app.title[0].value == "Revenue overview"
+    assert app.metric[0].value == "£180.00"
+
+
+def test_choosing_a_company_changes_the_address(open_page: Open) -> None:
+    app = open_page("revenue", "lumen")
+    app.sidebar.selectbox(key="choice-company").select("bazaar").run()
+    assert app.metric[0].value == "£180.00"
+    assert "company" not in app.query_params  # the first company needs no parameter
+
+
+def test_choosing_another_company_forgets_the_filters_of_the_last_one(open_page: Open) -> None:
+    app = open_page("revenue", "bazaar", month="2025-02", country="France")
+    app.sidebar.selectbox(key="choice-company").select("lumen").run()
+    assert set(app.query_params) == {"company", "lang"}
+
+
+def test_a_company_without_scores_says_so(open_page: Open) -> None:
+    app = open_page("churn", "lumen")
+    assert "No customer of this company has been scored" in app.info[0].value
+    assert "No orders to score." in [text.value for text in app.text]
+    assert len(app.metric) == 0
+
+
+def test_a_company_without_orders_says_what_the_opportunity_page_needs(open_page: Open) -> None:
+    app = open_page("opportunity", "lumen")
+    assert "needs an order history" in app.info[0].value
+
+
+def test_the_opportunity_says_when_there_is_no_rhythm(open_page: Open) -> None:
+    app = open_page("opportunity", "bazaar")
+    assert "Repeat, but not on a rhythm" in app.warning[0].value
+    assert app.metric[0].value == "£16.50"  # 11.25375 + 5.25
+
+
+def test_a_risk_list_ranks_the_riskiest_first_with_reasons(open_page: Open) -> None:
+    app = open_page("churn", "bazaar")
+    assert [metric.value for metric in app.metric] == ["4", "2", "1.8", "£121.00"]
+    listing = next(html.value for html in app.get("html") if "Strongest reason" in html.value)
+    places = [listing.index(f"<bdi>{customer}</bdi>") for customer in ("K3", "K4", "K2", "K1")]
+    assert places == sorted(places)
+    reasons = next(html.value for html in app.get("html") if "Associated with the score" in html.value)
+    assert reasons.count("<tr>") == 1 + 4  # head, three reasons, one that protects
+
+
+def test_an_arabic_risk_list_speaks_arabic(open_page: Open) -> None:
+    listing = " ".join(html.value for html in open_page("churn", "bazaar", "ar").get("html"))
+    assert "آخر طلب قبل 70 يومًا" in listing
+    assert "تذكير بإعادة الطلب" in listing
+    assert "Last order" not in listing
+
+
+def test_health_shows_builds_sources_and_the_record_of_the_model(open_page: Open) -> None:
+    app = open_page("health", "bazaar")
+    shown = " ".join(html.value for html in app.get("html"))
+    assert "20250401T0430-b1" in shown
+    assert "lines.csv" in shown
+    assert "Negative quantity" in shown
+    assert "Recency rule" in shown
+    assert "0.780" in shown

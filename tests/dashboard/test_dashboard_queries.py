@@ -1,0 +1,101 @@
+"""Every statement a user sees lies in dashboard/queries, reads the published tables, and names a known metric."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dashboard.queries
+from dashboard.i18n.extract import PACKAGE
+from dashboard.queries import Query
+from dashboard.serve import command
+from pipelines.warehouse import open_snapshot
+
+PROJECT = PACKAGE.parent
+QUERIES = [
+    query
+    for module in pkgutil.iter_modules(dashboard.queries.__path__)
+    for query in vars(importlib.import_module(f"dashboard.queries.{module.name}")).values()
+    if isinstance(query, Query)
+]
+VALUES = {
+    "month": date(2025, 3, 1),
+    "compared": date(2025, 2, 1),
+    "opening_month": date(2024, 3, 1),
+    "cohort_month": date(2025, 1, 1),
+    "segment": "all",
+    "country": "all",
+    "currency": "EUR",
+    "category": "new",
+    "band": "all",
+    "reason": "all",
+    "customer_id": "K1",
+    "window_months": 12,
+    "min_customers": 1,
+    "days_from": 1,
+    "days_to": 30,
+}
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+def test_a_statement_runs_on_the_tables_that_the_models_promise(workspace: Path, query: Query) -> None:
+    asked = set(re.findall(r"\$(\w+)", query.sql))
+    assert asked <= set(VALUES), "a value this test does not know"
+    with open_snapshot(workspace / "bazaar") as snapshot:
+        snapshot.cursor().sql(query.stamped("b"), params=query.parameters(VALUES)).pl()
+        snapshot.cursor().sql(query.readable("b", VALUES)).pl()
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+def test_a_statement_names_its_tables_in_full(query: Query) -> None:
+    named = re.findall(r"(?:FROM|JOIN)\s+\(?\s*(?!SELECT)([\w.]+)", query.sql)
+    local = set(re.findall(r"(\w+) AS \(", query.sql))
+    assert [name for name in named if not name.startswith("warehouse.") and name not in local] == []
+
+
+def test_names_of_statements_are_not_used_twice() -> None:
+    names = [query.name for query in QUERIES]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_metric_on_screen_is_in_the_registry() -> None:
+    registry = yaml.safe_load((PROJECT / "models" / "metrics.yml").read_text(encoding="utf-8"))["metrics"]
+    known = {metric["id"] for metric in registry}
+    named = {query.metric for query in QUERIES if query.metric}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "metric"
+            ):
+                named |= {part.value for part in node.args[:1] if isinstance(part, ast.Constant)}
+    assert len(named) > 10
+    assert named <= known
+
+
+def test_no_statement_stands_outside_the_queries() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name != "queries" and path.name != "frame.py":
+            content = path.read_text(encoding="utf-8")
+            assert not re.search(r"\bSELECT\b|\bFROM warehouse\b", content), path
+
+
+def test_nothing_in_the_dashboard_divides_money_but_the_formatter() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in ("format.py", "tables.py"):
+            assert "scaleb" not in path.read_text(encoding="utf-8"), path
+    for query in QUERIES:
+        assert not re.search(r"_minor\s*/\s*\d", query.sql)
+
+
+def test_the_server_is_started_by_one_command(tmp_path: Path) -> None:
+    parts = command(tmp_path, 8600)
+    assert parts[1:] == ["-m", "dashboard.serve", str(tmp_path), "8600", "127.0.0.1"]
