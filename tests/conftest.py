@@ -22,7 +22,6 @@ from sqlalchemy import make_url
 from billing.store.store import IdGenerator, Store, open_store
 
 SEED = 20230101
-OpenStore = Callable[[], Store]
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +116,10 @@ def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     shutil.copy(_sqlite_template, tmp_path / "billing.db")
     with open_store(f"sqlite:///{tmp_path / 'billing.db'}", IdGenerator(SEED)) as opened:
         yield opened
+
+
+@pytest.fixture
+def both_stores(sqlite_store: Store, _postgres_databases: Callable[[], str]) -> Iterator[tuple[Store, Store]]:
+    """A store on SQLite and one on PostgreSQL, with the same seed, to play one history on both."""
+    with open_store(_postgres_databases(), IdGenerator(SEED)) as on_postgres:
+        yield sqlite_store, on_postgres

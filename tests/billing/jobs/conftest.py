@@ -28,9 +28,8 @@ Subscribe = Callable[..., str]
 Invoice = Callable[..., str]
 
 
-@pytest.fixture
-def company(store: Store) -> Store:
-    """The store with a seller, a metered plan and its price."""
+def set_up(store: Store) -> None:
+    """A seller, a metered plan and its price."""
     create_legal_entity(store, START, entity_id="seller", name="Seller GmbH", country="DE")
     create_product(store, START, product_id="goods", name="Goods")
     create_meter(store, START, meter_id="calls", name="Calls", scale=3)
@@ -49,11 +48,9 @@ def company(store: Store) -> Store:
             NewPrice("basic.1.calls", "per_unit", "0.01"),
         ],
     )
-    return store
 
 
-@pytest.fixture
-def customer(company: Store) -> Subscribe:
+def customers_of(company: Store) -> Subscribe:
     """Makes a customer with a card (unless `card` is None) and a subscription of the same name."""
 
     def make(customer_id: str, *, card: str | None = "card-1", time_zone: str = "UTC") -> str:
@@ -82,8 +79,7 @@ def customer(company: Store) -> Subscribe:
     return make
 
 
-@pytest.fixture
-def invoice(company: Store) -> Invoice:
+def invoices_of(company: Store) -> Invoice:
     """Writes an open invoice of a customer with one line of its subscription's item."""
     count = 0
 
@@ -136,3 +132,28 @@ def invoice(company: Store) -> Invoice:
         return invoice_id
 
     return make
+
+
+@pytest.fixture
+def company(store: Store) -> Store:
+    """The store with a seller, a metered plan and its price."""
+    set_up(store)
+    return store
+
+
+@pytest.fixture
+def customer(company: Store) -> Subscribe:
+    return customers_of(company)
+
+
+@pytest.fixture
+def invoice(company: Store) -> Invoice:
+    return invoices_of(company)
+
+
+@pytest.fixture
+def worlds(both_stores: tuple[Store, Store]) -> list[tuple[Store, Subscribe, Invoice]]:
+    """The same company on SQLite and on PostgreSQL, each with what makes its customers and invoices."""
+    for store in both_stores:
+        set_up(store)
+    return [(store, customers_of(store), invoices_of(store)) for store in both_stores]
