@@ -31,6 +31,7 @@ MIN_EVENTS = 200
 MIN_ORIGINS = 3
 MAX_ORIGINS = 6
 SEASON_WEIGHT = 50
+LEAK_AUC = 0.95
 RULES = ("base_rate", "recency_rule", "points_score")
 MODELS = ("spline_logistic", "additive_hgb", "blend")
 CANDIDATES = RULES + MODELS
@@ -74,6 +75,7 @@ class Evaluation:
     figures: tuple[Figure, ...]
     reliability: tuple[tuple[int, float, float], ...]
     leak_gap: float
+    leak_alarms: tuple[str, ...]
     predictions: Mapping[str, Mapping[date, Prediction]]
 
 
@@ -201,6 +203,7 @@ def evaluate(
         figures=figures,
         reliability=tuple(metrics.reliability(y, p)),
         leak_gap=random_split_auc(panel.closed_by(by), names) - temporal,
+        leak_alarms=leak_alarms(panel.closed_by(by), names),
         predictions=by_candidate,
     )
 
@@ -232,9 +235,13 @@ def choose_champion(
 def figures_of(panel: Panel, candidate: str, by_day: Mapping[date, Prediction]) -> list[Figure]:
     """All figures of one candidate: each test date, then the mean over them with its interval."""
     rows: dict[str, list[tuple[date, float, Column | None, int, float]]] = {}
-    for place, (day, prediction) in enumerate(by_day.items()):
+    on_days = {day: panel.on(day).frame["customer_id"].to_numpy() for day in by_day}
+    customers_of_all = np.unique(np.concatenate(list(on_days.values())))
+    # one weight a customer and draw, the same on every day: customers repeat, and so do their outcomes
+    weight_of = metrics.bootstrap_weights(len(customers_of_all), seed=0)
+    for day, prediction in by_day.items():
         y, p = panel.on(day).y, prediction.p
-        weights = metrics.bootstrap_weights(len(y), seed=place)
+        weights = weight_of[:, np.searchsorted(customers_of_all, on_days[day])]
         measured: dict[str, tuple[float, Column | None]] = {
             "auc": (float(metrics.auc(y, p)[0]), metrics.auc(y, p, weights)),
             "ap": (
@@ -274,6 +281,18 @@ def _value(figures: Sequence[Figure], candidate: str, metric: str) -> float:
     return next(
         f.value for f in figures if f.candidate == candidate and f.metric == metric and f.test_date is None
     )
+
+
+def leak_alarms(panel: Panel, names: Sequence[str]) -> tuple[str, ...]:
+    """The features that alone rank leavers almost perfectly: probably made after the outcome."""
+    alarms = []
+    for j, name in enumerate(names):
+        known = ~np.isnan(panel.x[:, j])
+        alone = [(panel.y[known], panel.x[known, j]), (panel.y, known.astype(np.float64))]
+        areas = [float(metrics.auc(y, x)[0]) for y, x in alone if len(y) and 0 < y.sum() < len(y)]
+        if any(max(area, 1 - area) > LEAK_AUC for area in areas):
+            alarms.append(name)
+    return tuple(alarms)
 
 
 def random_split_auc(panel: Panel, names: Sequence[str]) -> float:

@@ -28,7 +28,7 @@ from churn_model.model import AdditiveModel
 from churn_model.playbook import HIGH, WATCH, choose_play, plays_of
 from churn_model.registry import load_model, model_id_of, save_model
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 RULE_MODEL = "rule-points-1"
 WEEKLY_CAPACITY = 50
 HOLDOUT_SHARE = 10
@@ -56,18 +56,27 @@ def score_stage(
     as_of: date,
     scored_at: datetime,
     progress: Progress = lambda _: None,
+    features: Sequence[Feature] | None = None,
 ) -> None:
     """Write schema `churn` of a stage file; model files and the report go to `folder`/churn/<model_id>/.
 
     With nothing at risk the tables stay empty and churn_status says why. With too little history to train,
     the points score stands in: kind `rule`, no probabilities. Runs on one thread: the same data then gives
-    the same bytes, and many threads on few cores take several times as long.
+    the same bytes, and many threads on few cores take several times as long. `features` are those of
+    features.toml unless others are given.
     """
     with threadpool_limits(limits=1):
-        _score(stage_file, folder, as_of, scored_at, progress)
+        _score(stage_file, folder, as_of, scored_at, progress, features or features_of())
 
 
-def _score(stage_file: Path, folder: Path, as_of: date, scored_at: datetime, progress: Progress) -> None:
+def _score(
+    stage_file: Path,
+    folder: Path,
+    as_of: date,
+    scored_at: datetime,
+    progress: Progress,
+    features: Sequence[Feature],
+) -> None:
     connection = duckdb.connect(str(stage_file))
     try:
         connection.execute("SET TimeZone = 'UTC'")
@@ -77,7 +86,6 @@ def _score(stage_file: Path, folder: Path, as_of: date, scored_at: datetime, pro
         if frame.is_empty():
             _status(connection, as_of, "nothing_to_score", "no_order_history", None)
             return
-        features = features_of()
         panel = panel_of(frame, features)
         exponents = _exponents(connection)
         try:
@@ -122,6 +130,8 @@ def train(
         kept = json.loads((target / "metrics.json").read_text(encoding="utf-8"))
         return Trained(model_id, model, manifest, kept, is_new=False)
     evaluation = protocol.evaluate(panel, names, as_of, progress=progress)
+    if evaluation.leak_alarms:
+        progress(f"churn: ALARM, too good to be known in time: {', '.join(evaluation.leak_alarms)}")
     progress(f"churn: training {evaluation.champion} on {len(known.y):,} rows")
     model = protocol.fit_models(known, names)[evaluation.champion]
     origins = closed_origins(panel, as_of)
@@ -198,6 +208,7 @@ def _kept(evaluation: protocol.Evaluation, panel: Panel, as_of: date) -> dict[st
         "champion": evaluation.champion,
         "headline": "model_wins" if champion > rule else "rule_wins",
         "leak_gap": evaluation.leak_gap,
+        "leak_alarms": list(evaluation.leak_alarms),
         "known_day_assumed": True,
         "origins": [str(day) for day in evaluation.origins],
         "origin_log_loss": dict(evaluation.origin_log_loss),
@@ -262,6 +273,8 @@ def _score_by_model(
     capacity = {int(i) for i in np.argsort(-listed, kind="stable")[:WEEKLY_CAPACITY] if listed[i] >= 0}
     bands = now.frame.select(_tenure_band(pl.col("tenure_days"))).to_series().to_list()
     plays = plays_of()
+    alarms = trained.evaluation["leak_alarms"]
+    flags = ["known_day_assumed", *(f"leak_alarm:{name}" for name in alarms)]
     rows = []
     for i, customer_id in enumerate(now.frame["customer_id"].to_list()):
         p_90, reason = float(told.p[i]), reasons[i]["reason_1"]
@@ -287,7 +300,7 @@ def _score_by_model(
                 "logit": float(told.logit[i]),
                 "p_reference": told.p_reference,
                 "support": trained.manifest["support"].get(str(bands[i]), 0),
-                "data_quality_flags": ["known_day_assumed"],
+                "data_quality_flags": flags,
                 "recommended_play": play.play,
                 "play_en": play.play_en,
                 "play_ar": play.play_ar,

@@ -12,11 +12,13 @@ from statistics import mean, stdev
 import pytest
 from order_models import Warehouse, ancestors, fill_with_retail, order_models
 
+from churn_model.dataset import features_of
+
 RETAIL_END = date(2011, 12, 9)
 FEATURES = (
-    "tenure_days, order_days, days_since_order, orders_30, orders_90, orders_180, orders_365, amount_90, "
-    "amount_365, order_trend, gap_mean, gap_sd, recency_over_gap, skus_180, breadth_change, credit_share_180, "
-    "orders_same_season, month_of_year, country_group, currency, trailing_revenue_minor"
+    "tenure_days, order_days, days_since_order, orders_30, orders_90, orders_180, orders_365, "
+    "amount_90, amount_365, order_trend, gap_mean, gap_sd, recency_over_gap, skus_180, breadth_change, "
+    "credit_share_180, orders_same_season, month_of_year, country_group, currency, trailing_revenue_minor"
 )
 
 
@@ -143,6 +145,10 @@ def test_features_of_an_old_day_are_those_of_what_was_known_then() -> None:
     shop.build(day, "fct_customer_snapshots", known_to=datetime(2025, 8, 31, 23, 59, tzinfo=UTC))
     assert shop.row("SELECT count(*) > 20 AS enough FROM marts.fct_customer_snapshots") == {"enough": True}
     assert features_that_differ(shop, day) == []
+
+
+def test_every_feature_of_the_model_is_among_those_proven_here() -> None:
+    assert {feature.name for feature in features_of()} <= set(FEATURES.split(", "))
 
 
 def test_every_staging_model_behind_the_snapshots_knows_when_a_row_was_recorded() -> None:
