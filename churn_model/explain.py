@@ -116,10 +116,12 @@ def _reason(
     currency: str,
     exponents: Mapping[str, int],
 ) -> dict[str, Any]:
-    """One theme's reason, told by its strongest member in the theme's own direction."""
+    """One theme's reason, told by its strongest member in the theme's own direction; one with a value speaks
+    before one without history."""
     points = explanation.points[row]
     total = float(sum(points[j] for j in group))
-    strongest = max(group, key=lambda j: points[j] if total >= 0 else -points[j])
+    known = [j for j in group if not math.isnan(x[j])]
+    strongest = max(known or group, key=lambda j: points[j] if total >= 0 else -points[j])
     feature, value, typical = features[strongest], x[strongest], reference[strongest]
     is_null = math.isnan(value) and bool(feature.template_null_en)
     words = {
