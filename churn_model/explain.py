@@ -157,5 +157,6 @@ def figure(value: float, unit: str, currency: str, exponents: Mapping[str, int])
     if unit == "share":
         return f"{value:.0%}"
     if unit == "log_ratio":
-        return f"{math.exp(value):.0%}"
+        times = math.exp(value)
+        return f"{times:.0%}" if times < 10 else f"{times:,.0f}×"
     return f"{value:,.1f}" if unit == "ratio" else f"{value:,.0f}"

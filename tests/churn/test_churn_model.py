@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from churn_model import metrics
 from churn_model.dataset import Feature, features_of, refuse_forbidden
-from churn_model.explain import explain, reasons, reference_of
+from churn_model.explain import explain, figure, reasons, reference_of
 from churn_model.model import (
     _design,
     _knots,
@@ -106,6 +106,23 @@ def test_reasons_of_a_null_say_that_there_is_no_history() -> None:
     row = reasons(told, np.array([[np.nan]]), reference_of(x[:, 3:]), [feature], ["GBP"], {"GBP": 2})[0]
     reason = row["reason_1"] or row["protective_1"]
     assert (reason["sentence_en"], reason["sentence_ar"], reason["value"]) == ("No rhythm", "لا وتيرة", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (1234.4, "days", "1,234"),
+        (0.04, "share", "4%"),
+        (150.0, "money", "150 JPY"),
+        (123456.0, "money_gbp", "1,235 GBP"),
+        (np.log(0.5), "log_ratio", "50%"),
+        (np.log(112), "log_ratio", "112×"),
+        (np.nan, "days", "–"),
+    ],
+)
+def test_figures_are_told_as_people_read_them(value: float, unit: str, words: str) -> None:
+    currency = "GBP" if unit.endswith("gbp") else "JPY"
+    assert figure(value, unit.removesuffix("_gbp"), currency, {"GBP": 2, "JPY": 0}) == words
 
 
 def test_figures_agree_with_the_library_ties_included() -> None:
