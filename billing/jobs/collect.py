@@ -195,20 +195,20 @@ _PAYMENT = (
             payment_attempts.c.attempt == payments.c.attempt,
         ),
     )
-    .order_by(payments.c.payment_id)
 )
 _DUE = _PAYMENT.where(payments.c.next_attempt_at <= bindparam("at"))
 _FAILED_IN_CASE = _PAYMENT.where(payments.c.case_id == bindparam("of"), payments.c.state == "failed")
 
 
 def _one_each(rows: Iterable[Row]) -> list[Row]:
-    """A payment once, with the newest of several default methods."""
+    """A payment once, with the newest of several default methods, by id. (Were they ordered by the database,
+    the few that are due would cost a walk through all.)"""
     by_payment: dict[str, Row] = {}
     for row in rows:
         known = by_payment.get(row["payment_id"])
         if known is None or (row["default_method_id"] or "") > (known["default_method_id"] or ""):
             by_payment[row["payment_id"]] = row
-    return list(by_payment.values())
+    return sorted(by_payment.values(), key=lambda row: str(row["payment_id"]))
 
 
 def _attempt_all(store: Store, gateway: Gateway, work: _Work, due: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import polars as pl
@@ -381,18 +381,15 @@ def _values(
     at: datetime | None,
     is_sqlite: bool,
 ) -> list[tuple[Any, ...]]:
-    adapters = _adapters(table, names, is_sqlite)
     stamps = {} if at is None else {"recorded_at": at, "changed_at": at}
-    values = []
-    for row in rows:
-        given = (row.get(name, stamps.get(name)) for name in names)
-        values.append(
-            tuple(
-                value if adapt is None or value is None else adapt(value)
-                for value, adapt in zip(given, adapters, strict=True)
-            )
-        )
-    return values
+    columns = []
+    for name, adapt in zip(names, _adapters(table, names, is_sqlite), strict=True):
+        stamp = stamps.get(name)
+        given = [row.get(name, stamp) for row in rows]
+        if adapt is not None:
+            given = [None if value is None else adapt(value) for value in given]
+        columns.append(given)
+    return list(zip(*columns, strict=True))
 
 
 def _aware(at: datetime) -> datetime:
@@ -401,6 +398,7 @@ def _aware(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)
 def _sqlite_instant(at: datetime) -> str:
     return _aware(at).strftime("%Y-%m-%d %H:%M:%S.%f")
 
