@@ -207,27 +207,25 @@ def cohorts(
     """A heat map of shares, 0 to 100 %, with the number in each cell; more than 100 % has a tone of its own."""
     within = [[None if share is None or share > 1 else share for share in row] for row in shares]
     beyond = [[1 if share is not None and share > 1 else None for share in row] for row in shares]
+    numbers = [["" if share is None else f"{share * 100:.0f}" for share in row] for row in shares]
     figure = go.Figure()
-    age_names = [str(age) for age in ages]
-    labels = [_named(name, is_right_to_left) for name in cohort_names]
-    figure.add_heatmap(
-        x=age_names, y=labels, z=within, zmin=0, zmax=1, colorscale=SHARE_SCALE, showscale=False, xgap=2, ygap=2,
-        hovertemplate="%{y} · %{x}<br>%{z:.1%}<extra></extra>",
-    )  # fmt: skip
-    figure.add_heatmap(
-        x=age_names, y=labels, z=beyond, zmin=0, zmax=1, colorscale=[[0, OVER_FULL], [1, OVER_FULL]], showscale=False,
-        xgap=2, ygap=2, hoverinfo="skip",
-    )  # fmt: skip
-    for name, row in zip(labels, shares, strict=True):
-        for age, share in zip(age_names, row, strict=True):
-            if share is not None:
-                figure.add_annotation(
-                    x=age,
-                    y=name,
-                    text=f"{share * 100:.0f}",
-                    showarrow=False,
-                    font={"size": 11, "color": theme.TEXT},
-                )
+    for values, scale in ((within, SHARE_SCALE), (beyond, [[0, OVER_FULL], [1, OVER_FULL]])):
+        figure.add_heatmap(
+            x=[str(age) for age in ages],
+            y=[_named(name, is_right_to_left) for name in cohort_names],
+            z=values,
+            zmin=0,
+            zmax=1,
+            colorscale=scale,
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            text=numbers,
+            texttemplate="%{text}",
+            textfont={"size": 11, "color": theme.TEXT},
+            hovertemplate="%{y} · %{x}<br>%{text} %<extra></extra>",
+            hoverongaps=False,
+        )
     figure.update_xaxes(type="category", side="top", showgrid=False)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     figure.update_layout(height=80 + 26 * len(cohort_names))

@@ -100,13 +100,15 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 st.page_link(page, label=label, query_params=address.carried())
 
 
-def header(view: View, title: str, question: str) -> None:
+def header(view: View, page: str, title: str, question: str) -> None:
     """The page's head: title, the question it answers, freshness, and a banner when the last build failed."""
     _ = view.text.gettext
     st.title(title, anchor=False)
     st.caption(question)
     if view.company is not None and view.company.problem:
-        st.warning(_("The company.toml of this company cannot be read, so its names and sources are unknown."))
+        st.warning(
+            _("The company.toml of this company cannot be read, so its names and sources are unknown.")
+        )
         st.code(view.company.problem, language=None, wrap_lines=True)
     if view.published is None:
         return
@@ -130,6 +132,8 @@ def header(view: View, title: str, question: str) -> None:
         )
         if build.is_sample:
             st.badge(_("Sample data"), color="blue", help=_("This company is an example, not your business."))
+        if page != "health":
+            st.page_link("pages/health.py", label=_("Can I trust it?"), query_params=address.carried())
     failed = view.failed_attempt
     if failed is not None:
         st.error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -16,11 +17,12 @@ from dashboard.view import Published, View, open_view
 
 LIST_ROWS = 25
 BANDS = (ALL, "high", "watch")
+RANKINGS = ("value", "risk")
 
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, _("Churn risk"), _("Whom to call today?"))
+    frame.header(view, "churn", _("Churn risk"), _("Whom to call today?"))
     if view.published is None:
         frame.nothing_published(view)
         return
@@ -30,17 +32,17 @@ def render(view: View) -> None:
         no_scores(view, published)
         return
     with frame.panel(view):
-        segment, band = filters(view, published)
-        summary = published.rows(churn.SUMMARY, segment=segment).row(0, named=True)
+        chosen = filters(view, published, has_high=summary["high"] > 0)
+        summary = published.rows(churn.SUMMARY, **chosen.values).row(0, named=True)
         if not summary["customers"]:
             frame.empty(view, _("No customer of this segment was scored."), ("segment", "band"))
             return
         basis(view, summary)
         frame.cards(view, cards(view, summary))
-        frame.drill(view, published, drills(view, summary, segment))
-        risk_list(view, published, summary, segment, band)
+        frame.drill(view, published, drills(view, summary, chosen))
+        risk_list(view, published, summary, chosen)
     with frame.panel(view):
-        one_customer(view, published, segment, band)
+        one_customer(view, published, chosen)
 
 
 def no_scores(view: View, published: Published) -> None:
@@ -60,7 +62,21 @@ def no_scores(view: View, published: Published) -> None:
         )
 
 
-def filters(view: View, published: Published) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Chosen:
+    """What the filters say; `ranking` is value (revenue at risk first) or risk (probability first)."""
+
+    segment: str
+    band: str
+    ranking: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        return {"segment": self.segment, "band": self.band, "ranking": self.ranking}
+
+
+def filters(view: View, published: Published, has_high: bool) -> Chosen:
+    """Draw the filters; the list begins with those at high risk, where there are any."""
     _ = view.text.gettext
     segments = [ALL, *published.rows(churn.SEGMENTS)["segment"].to_list()]
     names = {ALL: _("All"), "high": words.band(view.text)("high"), "watch": words.band(view.text)("watch")}
@@ -76,9 +92,25 @@ def filters(view: View, published: Published) -> tuple[str, str]:
                 resets=("rows", "page", "customer"),
             )
         band = address.choice(
-            "band", _("Risk"), BANDS, ALL, names.__getitem__, resets=("page",), as_buttons=True
+            "band",
+            _("Risk"),
+            BANDS,
+            "high" if has_high else ALL,
+            names.__getitem__,
+            resets=("page", "customer"),
+            as_buttons=True,
         )
-    return segment, band
+        orders = {"value": _("Revenue at risk"), "risk": _("Probability")}
+        ranking = address.choice(
+            "ranking",
+            _("Highest first by"),
+            RANKINGS,
+            "value",
+            orders.__getitem__,
+            resets=("page", "customer"),
+            as_buttons=True,
+        )
+    return Chosen(segment, band, ranking)
 
 
 def basis(view: View, summary: Mapping[str, Any]) -> None:
@@ -139,10 +171,11 @@ def risk_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
         if summary["with_probability"]
         else Column("rule_points", _("Points"), "count")
     )
+    change = [Column("p_90_change", _("Change in points"), "points")] if summary["with_change"] else []
     return [
         Column("name", _("Customer")),
         score,
-        Column("p_90_change", _("Change in points"), "points"),
+        *change,
         yearly,
         Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=currency),
         Column(f"reason_{view.language}", _("Strongest reason")),
@@ -152,11 +185,11 @@ def risk_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
     ]
 
 
-def drills(view: View, summary: Mapping[str, Any], segment: str) -> list[Drill]:
+def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill]:
     _ = view.text.gettext
     columns = risk_columns(view, summary)
     at_risk = next(column for column in columns if column.name == "revenue_at_risk_90_minor")
-    all_rows = {"segment": segment, "band": ALL}
+    all_rows = {**chosen.values, "band": ALL}
     return [
         Drill(
             "scored",
@@ -193,33 +226,31 @@ def drills(view: View, summary: Mapping[str, Any], segment: str) -> list[Drill]:
     ]
 
 
-def risk_list(view: View, published: Published, summary: Mapping[str, Any], segment: str, band: str) -> None:
-    """The list itself: riskiest first."""
+def risk_list(view: View, published: Published, summary: Mapping[str, Any], chosen: Chosen) -> None:
+    """The list itself, a page of the first; the file holds all."""
     _, show = view.text.gettext, view.show
     columns = risk_columns(view, summary)
-    ranked = Drill(
-        "risk-list", _("Customers by risk"), churn.RISK_ROWS, {"segment": segment, "band": band}, columns
-    )
+    ranked = Drill("risk-list", _("Customers by risk"), churn.RISK_ROWS, chosen.values, columns)
     rows = frame.page_of(published, ranked, 1, LIST_ROWS)
-    st.subheader(_("The {count} customers most at risk").format(count=show.number(rows.height)), anchor=False)
+    st.subheader(_("The first {count} to call").format(count=show.number(rows.height)), anchor=False)
     frame.table(view, ranked.title, columns, rows)
     frame.download(
         view, ranked.key, columns, lambda: frame.page_of(published, ranked, 1, frame.EXPORT_ROWS), published
     )
 
 
-def one_customer(view: View, published: Published, segment: str, band: str) -> None:
+def one_customer(view: View, published: Published, chosen: Chosen) -> None:
     """Why one customer has its score, and what to do about it."""
     _, show = view.text.gettext, view.show
-    ranked = Drill("", "", churn.RISK_ROWS, {"segment": segment, "band": band}, ())
+    ranked = Drill("", "", churn.RISK_ROWS, chosen.values, ())
     listed = frame.page_of(published, ranked, 1, frame.PAGE_ROWS)
     if listed.is_empty():
         return
     names = dict(zip(listed["customer_id"], listed["name"], strict=True))
     st.subheader(_("Reasons for one customer"), anchor=False)
     customer = address.choice("customer", _("Customer"), list(names), next(iter(names)), names.__getitem__)
-    score = published.rows(churn.ONE_SCORE, segment=segment, customer_id=customer).row(0, named=True)
-    reasons = published.rows(churn.CUSTOMER, segment=segment, customer_id=customer)
+    score = published.rows(churn.ONE_SCORE, segment=chosen.segment, customer_id=customer).row(0, named=True)
+    reasons = published.rows(churn.CUSTOMER, segment=chosen.segment, customer_id=customer)
     with st.container(horizontal=True):
         st.badge(
             words.band(view.text)(score["band_fixed"]),

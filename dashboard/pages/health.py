@@ -18,7 +18,7 @@ SHOWN_BUILDS = 20
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, _("Data health"), _("Can I trust it today?"))
+    frame.header(view, "health", _("Data health"), _("Can I trust it today?"))
     if view.published is None:
         frame.nothing_published(view)
     else:

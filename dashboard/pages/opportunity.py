@@ -20,7 +20,7 @@ LIST_ROWS = 25
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, _("Subscription opportunity"), _("Who already buys like a subscriber?"))
+    frame.header(view, "opportunity", _("Subscription opportunity"), _("Who already buys like a subscriber?"))
     if view.published is None:
         frame.nothing_published(view)
         return
@@ -47,7 +47,7 @@ def render(view: View) -> None:
     with frame.panel(view):
         answer(view, summary)
         frame.cards(view, cards(view, summary))
-        frame.drill(view, published, drills(view, summary))
+        frame.drill(view, published, drills(view, published, summary))
     with frame.panel(view):
         parts_chart(view, published, summary)
     with frame.panel(view):
@@ -132,12 +132,15 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
     ]
 
 
-def pair_columns(view: View, currency: str) -> list[Column]:
+def pair_columns(view: View, published: Published, currency: str) -> list[Column]:
+    """The columns of the list; articles have a column of names where the source knows any."""
     _ = view.text.gettext
+    has_names = published.rows(opportunity.HAS_NAMES, currency=currency).item()
+    names = [Column("sku_name", _("Article"))] if has_names else []
     return [
         Column("customer_id", _("Customer id"), "id"),
-        Column("sku_name", _("Article")),
         Column("sku", _("Code"), "id"),
+        *names,
         Column("country", _("Country")),
         Column("purchase_days", _("Purchase days"), "count"),
         Column("median_gap_days", _("Usual gap, days"), "count"),
@@ -163,7 +166,7 @@ def with_proposal(view: View, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.Series("proposal", proposals, dtype=pl.String))
 
 
-def drills(view: View, summary: Mapping[str, Any]) -> list[Drill]:
+def drills(view: View, published: Published, summary: Mapping[str, Any]) -> list[Drill]:
     _ = view.text.gettext
     currency = summary["currency"]
     values = {"currency": currency}
@@ -193,7 +196,7 @@ def drills(view: View, summary: Mapping[str, Any]) -> list[Drill]:
             _("Pairs of customer and article"),
             opportunity.PAIR_ROWS,
             values,
-            pair_columns(view, currency),
+            pair_columns(view, published, currency),
             checks,
             expected_rows=summary["pairs"],
             adds=lambda rows: with_proposal(view, rows),
@@ -277,7 +280,7 @@ def parts_chart(view: View, published: Published, summary: Mapping[str, Any]) ->
 def pair_list(view: View, published: Published, summary: Mapping[str, Any]) -> None:
     """Whom to ask, about what: the best first."""
     _, show = view.text.gettext, view.show
-    columns = pair_columns(view, summary["currency"])
+    columns = pair_columns(view, published, summary["currency"])
     best = Drill("best-pairs", "", opportunity.PAIR_ROWS, {"currency": summary["currency"]}, columns)
     rows = with_proposal(view, frame.page_of(published, best, 1, LIST_ROWS))
     st.subheader(_("The {count} best pairs").format(count=show.number(rows.height)), anchor=False)

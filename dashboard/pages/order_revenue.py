@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import charts, figures, frame, scope, theme, words
 from dashboard.figures import Value
 from dashboard.frame import Card, Check, Drill
+from dashboard.pages import strips
 from dashboard.queries import orders
 from dashboard.scope import ALL, OrderScope
 from dashboard.tables import Column
@@ -37,6 +38,12 @@ def show(view: View, published: Published) -> None:
         customers_chart(view, published, repeat)
     with right, frame.panel(view):
         countries_chart(view, published, chosen)
+    left, right = st.columns(2, gap="large")
+    with left, frame.panel(view):
+        by_age = published.rows(orders.COHORTS, **chosen.values)
+        strips.newest_cohorts(view, published, by_age, "active_customers", "cohort_customers")
+    with right, frame.panel(view):
+        strips.top_risks(view, published)
 
 
 def cards(

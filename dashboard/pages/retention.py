@@ -20,7 +20,7 @@ MEASURES = {"cohort_logo": ("customers", "start_customers"), "cohort_net": ("net
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, _("Retention and cohorts"), _("Do customers stay and expand?"))
+    frame.header(view, "retention", _("Retention and cohorts"), _("Do customers stay and expand?"))
     if view.published is None:
         frame.nothing_published(view)
     elif scope.trade(view, view.published) == "subscriptions":

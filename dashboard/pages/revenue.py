@@ -10,8 +10,8 @@ import streamlit as st
 
 from dashboard import charts, figures, frame, scope, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.pages import order_revenue
-from dashboard.queries import revenue
+from dashboard.pages import order_revenue, strips
+from dashboard.queries import retention, revenue
 from dashboard.scope import Scope
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
@@ -30,7 +30,7 @@ BUCKET_DAYS = {
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, _("Revenue overview"), _("Are we growing, and what moved?"))
+    frame.header(view, "revenue", _("Revenue overview"), _("Are we growing, and what moved?"))
     if view.published is None:
         frame.nothing_published(view)
     elif scope.trade(view, view.published) == "subscriptions":
@@ -60,6 +60,12 @@ def subscriptions(view: View, published: Published) -> None:
             trend_chart(view, published, chosen)
         with right, frame.panel(view):
             aging_chart(view, published, chosen, aging)
+        left, right = st.columns(2, gap="large")
+        with left, frame.panel(view):
+            by_age = published.rows(retention.COHORTS, **chosen.values)
+            strips.newest_cohorts(view, published, by_age, "customers", "start_customers")
+        with right, frame.panel(view):
+            strips.top_risks(view, published)
 
 
 def subscription_cards(view: View, chosen: Scope, values: pl.DataFrame, aging: pl.DataFrame) -> list[Card]:

@@ -35,6 +35,7 @@ SELECT
   count(*) FILTER (band_fixed = 'high')::BIGINT AS high,
   count(*) FILTER (band_fixed = 'watch')::BIGINT AS watch,
   count(p_90)::BIGINT AS with_probability,
+  count(p_90_change)::BIGINT AS with_change,
   sum(p_90) AS expected_leavers,
   sum(revenue_at_risk_90_minor)::BIGINT AS revenue_at_risk_minor,
   bool_and(commitment_class = 'non_contract') AS is_repeat_trade
@@ -75,10 +76,13 @@ FROM scores
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = scores.customer_id AND customer.is_current
 WHERE $band = 'all' OR scores.band_fixed = $band
-ORDER BY scores.score_pct DESC, scores.revenue_at_risk_90_minor DESC, scores.customer_id
+ORDER BY if($ranking = 'value', scores.revenue_at_risk_90_minor, NULL) DESC NULLS LAST, scores.score_pct DESC,
+  scores.customer_id
 """,
     metric="mrr_at_risk",
 )
+
+TOP_ROWS = Query("churn_top", RISK_ROWS.sql.rstrip() + "\nLIMIT $limit\n", metric="mrr_at_risk")
 
 CUSTOMER = Query(
     "churn_customer",

@@ -22,6 +22,15 @@ ORDER BY expected_mrr DESC NULLS LAST, potential_mrr DESC, customer_id, sku
     metric="expected_mrr",
 )
 
+HAS_NAMES = Query(
+    "opportunity_has_names",
+    """
+SELECT coalesce(bool_or(sku_name <> sku), false)
+FROM warehouse.marts.fct_subscription_opportunity
+WHERE currency = $currency
+""",
+)
+
 CUSTOMER_ROWS = Query(
     "opportunity_customers",
     """

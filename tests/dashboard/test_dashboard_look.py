@@ -89,7 +89,7 @@ def test_more_than_all_has_a_tone_of_its_own_in_a_heat_map() -> None:
     within, beyond = figure.data
     assert list(within.z[0]) == [1.0, None]
     assert list(beyond.z[0]) == [None, 1]
-    assert [note.text for note in figure.layout.annotations] == ["100", "120"]
+    assert list(within.text[0]) == ["100", "120"]
 
 
 def test_nothing_is_fetched_from_outside_or_reported_home() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from reader import Open, badges
+from reader import Open, badges, html
 
 PAGES = ("revenue", "retention", "churn", "health", "opportunity")
 TITLES = {
@@ -108,13 +108,19 @@ def test_the_opportunity_says_when_there_is_no_rhythm(open_page: Open) -> None:
 
 
 def test_a_risk_list_ranks_the_riskiest_first_with_reasons(open_page: Open) -> None:
-    app = open_page("churn", "bazaar")
+    app = open_page("churn", "bazaar", band="all", ranking="risk")
     assert [metric.value for metric in app.metric] == ["4", "2", "1.8", "£121.00"]
     listing = next(html.value for html in app.get("html") if "Strongest reason" in html.value)
     places = [listing.index(f"<bdi>{customer}</bdi>") for customer in ("K3", "K4", "K2", "K1")]
     assert places == sorted(places)
     reasons = next(html.value for html in app.get("html") if "Associated with the score" in html.value)
     assert reasons.count("<tr>") == 1 + 4  # head, three reasons, one that protects
+
+
+def test_a_risk_list_begins_with_high_risks_by_what_is_at_stake(open_page: Open) -> None:
+    listing = html(open_page("churn", "bazaar"))
+    assert listing.index("<bdi>K3</bdi>") < listing.index("<bdi>K4</bdi>")  # 32.40 before 16.50
+    assert "<bdi>K2</bdi>" not in listing
 
 
 def test_an_arabic_risk_list_speaks_arabic(open_page: Open) -> None:

@@ -35,6 +35,8 @@ VALUES = {
     "currency": "EUR",
     "category": "new",
     "band": "all",
+    "ranking": "value",
+    "limit": 5,
     "reason": "all",
     "customer_id": "K1",
     "window_months": 12,

@@ -1,0 +1,45 @@
+"""Short looks at other pages, for the overview: top risks and the newest cohorts."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address, cohorts, frame
+from dashboard.queries import churn
+from dashboard.scope import ALL
+from dashboard.tables import Column
+from dashboard.view import Published, View
+
+SHOWN_RISKS = 5
+SHOWN_COHORTS, SHOWN_AGES = 6, 12
+
+
+def top_risks(view: View, published: Published) -> None:
+    """The five customers with the most revenue at risk, and the way to the whole list."""
+    _ = view.text.gettext
+    st.subheader(_("Top risks"), anchor=False)
+    values = {"segment": ALL, "band": "high", "ranking": "value"}
+    rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
+    if rows.is_empty():
+        st.caption(_("No customer is scored as high risk."))
+    else:
+        currency = rows["currency"][0]
+        columns = [
+            Column("name", _("Customer")),
+            Column("p_90", _("Score"), "bar"),
+            Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=currency),
+            Column(f"reason_{view.language}", _("Strongest reason")),
+        ]
+        frame.table(view, _("Top risks"), columns, rows)
+    st.page_link("pages/churn.py", label=_("Open churn risk"), query_params=address.carried())
+
+
+def newest_cohorts(view: View, published: Published, rows: pl.DataFrame, part: str, whole: str) -> None:
+    """The newest cohorts by age, and the way to all of them."""
+    _ = view.text.gettext
+    newest = sorted(set(rows["cohort_month"].to_list()))[-SHOWN_COHORTS:]
+    shown = rows.filter(pl.col("cohort_month").is_in(newest) & (pl.col("age_months") <= SHOWN_AGES))
+    title = _("Newest cohorts: customers, % by age in months")
+    cohorts.heat_map(view, published, cohorts.grid(shown, part, whole), title)
+    st.page_link("pages/retention.py", label=_("Open retention and cohorts"), query_params=address.carried())
