@@ -1,0 +1,939 @@
+"""What is owed less what is billed: from dated facts to the lines, invoices and credit notes of a run.
+
+Frames in, frames out; each function is one step of a bill run and works the same on one row and on a
+million. Dates are tabulated once per distinct anchor (calendar.py), quantities priced by pricing.py, tax and
+shares posted by adjustments.py and money.py. Here is decided which time and usage is due, what of it is
+billed already, and on which document the rest goes.
+
+Recurring lines are compared by the time they cover: time billed on other terms is credited, time not billed
+is charged. Usage is compared by amount. So a first run, a rerun, a backdated change and late usage are the
+same sentence, and a run with nothing new posts nothing.
+
+A row that cannot be billed is not dropped in silence: it gives its customer a failure, a code and a detail.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+from typing import NamedTuple, cast
+
+import polars as pl
+
+from billing.core.adjustments import tax_columns
+from billing.core.calendar import (
+    DayCount,
+    add_months,
+    calendar_table,
+    factor,
+    local_date,
+    midnight,
+)
+from billing.core.money import (
+    DOCUMENT_LIMIT,
+    LINE_LIMIT,
+    PPM,
+    Number,
+    RoundingMode,
+    greatest,
+    least,
+    post,
+    product,
+    wide,
+    within,
+)
+from billing.core.policy import Policy
+from billing.core.pricing import rate_frame
+
+FOREVER = date(9999, 12, 31)
+MAX_LINES_OF_ITEM = 120
+"""New lines of one item in one run; more parks its customer."""
+
+PERIOD_AGGREGATIONS = ("sum", "count", "max", "latest")
+"""How events of a period become its quantity, where the database sums them."""
+
+SUPPORTED: Mapping[str, tuple[str, ...]] = {
+    "change_day": ("new_terms",),
+    "cancel_day": ("unused",),
+    "seat_decrease": ("credit", "period_end"),
+    "late_usage": ("next_invoice",),
+    "on_cancel": ("credit", "none"),
+    "tax_base": ("posted_net",),
+    "tax_point": ("issue",),
+    "term_end": ("stub",),
+    "zero_invoice": ("issue",),
+}
+"""Settings of which a bill run does not know every value yet, with those it knows."""
+
+
+class PolicyVersion(NamedTuple):
+    """A version of a named policy, as the run takes it."""
+
+    name: str
+    version: int
+    valid_from: date
+    settings: Policy
+
+
+PolicyKey = tuple[str, int]
+
+
+def unsupported_setting(settings: Policy) -> str | None:
+    """The first setting whose value a bill run cannot honour, as text; None when it honours all."""
+    for name, values in SUPPORTED.items():
+        value = getattr(settings, name)
+        if value not in values:
+            return f"{name} = {value}"
+    return "grace_days above 0" if settings.grace_days else None
+
+
+def version_on(versions: Sequence[PolicyVersion], on: date) -> PolicyVersion:
+    """The version that holds on a day: the latest valid_from, the first one for earlier days."""
+    held = [one for one in versions if one.valid_from <= on]
+    return max(held, key=lambda one: (one.valid_from, one.version)) if held else versions[0]
+
+
+# 3-5: what time is owed on which terms.
+
+LINE_KEY = ["item_id", "component_id"]
+SERVICE = ["service_start", "service_end"]
+REFERENCE = ["reference_start", "reference_end"]
+
+
+def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+    """Unbroken service on equal terms.
+
+    terms: one row a live version and component of its plan. Returns one row an item, component and stretch
+    `[start, end)` (FOREVER for no end), ordered so; with `is_usage`, `quantity_*` as it is priced (a fee
+    once, a seat each, usage later), `agreed` (what makes terms equal) and `stops`: no service of the item
+    follows at once. Paused and trial time is left out, of usage only the trial where `trial_usage` is free.
+    """
+    is_usage = pl.col("kind") == "usage"
+    is_regular = pl.col("phase") == "regular"
+    is_running = pl.col("pause").is_null()
+    if settings.suspension_billing == "continue":
+        is_running |= pl.col("pause") == "overdue"
+    usage_counts = pl.lit(True) if settings.trial_usage == "bill" else is_regular
+    is_seat = pl.col("kind") == "seat"
+    rows = (
+        terms.with_columns(
+            pl.max_horizontal("effective_start", "billing_starts_on").alias("start"),
+            pl.min_horizontal(
+                pl.col("effective_end").fill_null(FOREVER), pl.col("ends_on").fill_null(FOREVER)
+            ).alias("end"),
+            is_usage.alias("is_usage"),
+            pl.when(is_seat).then("quantity_mantissa").otherwise(1).alias("quantity_mantissa"),
+            pl.when(is_seat).then("quantity_scale").otherwise(0).alias("quantity_scale"),
+        )
+        .filter(
+            pl.col("start") < pl.col("end"),
+            pl.when("is_usage").then(usage_counts).otherwise(is_regular & is_running),
+        )
+        .sort(*LINE_KEY, "start")
+        .with_columns(
+            pl.format(
+                "{}|{}e-{}|{}",
+                pl.col("price_id").fill_null(""),
+                "quantity_mantissa",
+                "quantity_scale",
+                "discount_ids",
+            ).alias("agreed")
+        )
+    )
+    goes_on = pl.all_horizontal(
+        pl.col("start") == pl.col("end").shift(1),
+        *(
+            pl.col(name) == pl.col(name).shift(1)
+            for name in (*LINE_KEY, "agreed", "anchor_on", "interval", "in_advance")
+        ),
+    ).fill_null(False)
+    merged = rows.with_columns((~goes_on).cum_sum().alias("_stretch"))
+    if rows.height and merged.item(-1, "_stretch") != rows.height:
+        rows = (
+            merged.group_by("_stretch", maintain_order=True)
+            .agg(pl.all().exclude("end").first(), pl.col("end").last())
+            .select(rows.columns)
+        )
+    starts = rows.select("item_id", "is_usage", pl.col("start").alias("end")).unique()
+    following = starts.with_columns(pl.lit(False).alias("stops"))
+    return rows.join(
+        following, on=["item_id", "is_usage", "end"], how="left", maintain_order="left"
+    ).with_columns(pl.col("stops").fill_null(True))
+
+
+def horizon(up_to: date, settings: Policy) -> date:
+    """The day before which nothing is billed or corrected any more."""
+    return add_months(up_to, -settings.horizon_months)
+
+
+def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date) -> pl.DataFrame:
+    """Service cut at the boundaries of its periods, with the day each part is due.
+
+    service: as `stretches` gives it, of customers of one policy. Returns one row an item, component and
+    `service_start`, with `service_end`, its reference period, `due_on`, `goes_on_after` (service continues
+    past the period), `ends_here` (the item's service does not), the policy version of the period and
+    `terms_id`. Periods reach from the one that holds the horizon to the one that holds `up_to`.
+    """
+    settings = version_on(versions, up_to).settings
+    anchors = service.select("anchor_on", "interval").unique()
+    calendar = calendar_table(anchors.iter_rows(), horizon(up_to, settings), up_to)
+    rows = (
+        service.join(
+            calendar.drop("n"), on=["anchor_on", "interval"], how="inner", maintain_order="left_right"
+        )
+        .filter(pl.col("start") < pl.col("period_end"), pl.col("end") > pl.col("period_start"))
+        .rename({"period_start": "reference_start", "period_end": "reference_end"})
+        .with_columns(
+            pl.max_horizontal("start", "reference_start").alias("service_start"),
+            pl.min_horizontal("end", "reference_end").alias("service_end"),
+            (pl.col("end") > pl.col("reference_end")).alias("goes_on_after"),
+        )
+    )
+    ends_here = pl.col("stops") & (pl.col("service_end") == pl.col("end"))
+    after_service = pl.when(ends_here).then(pl.col("service_end")).otherwise(pl.col("reference_end"))
+    usage_due = pl.col("service_end") if settings.usage_on_change == "at_change" else after_service
+    return with_policy(
+        rows.with_columns(
+            pl.when("is_usage")
+            .then(usage_due)
+            .when("in_advance")
+            .then("service_start")
+            .otherwise(after_service)
+            .alias("due_on"),
+            ends_here.alias("ends_here"),
+        ),
+        versions,
+    ).with_columns(pl.format("{}|{}.{}", "agreed", "policy_name", "policy_version").alias("terms_id"))
+
+
+def with_policy(rows: pl.DataFrame, versions: Sequence[PolicyVersion]) -> pl.DataFrame:
+    """Adds `policy_name` and `policy_version`: the version that holds when the reference period starts."""
+    first, *later = sorted(versions, key=lambda one: (one.valid_from, one.version))
+    version = pl.lit(first.version, dtype=pl.Int64)
+    for one in later:
+        is_later = pl.col("reference_start") >= one.valid_from
+        version = pl.when(is_later).then(pl.lit(one.version, dtype=pl.Int64)).otherwise(version)
+    return rows.with_columns(pl.lit(first.name).alias("policy_name"), version.alias("policy_version"))
+
+
+def next_bill_days(service: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """The first day after `up_to` on which a customer owes something more: customer_id, next_bill_on."""
+    days = [
+        service.filter(pl.col("start") > up_to).select("customer_id", pl.col("start").alias("next_bill_on")),
+        parts.filter(pl.col("due_on") > up_to).select("customer_id", pl.col("due_on").alias("next_bill_on")),
+        parts.filter(pl.col("goes_on_after"), pl.col("reference_end") > up_to).select(
+            "customer_id", pl.col("reference_end").alias("next_bill_on")
+        ),
+    ]
+    return pl.concat(days).group_by("customer_id").agg(pl.col("next_bill_on").min())
+
+
+def unbillable() -> pl.Expr:
+    """The code of a row whose price or meter a run cannot bill, else null."""
+    is_usage = pl.col("kind") == "usage"
+    carried = pl.col("aggregation").is_in(["sum", "latest"])
+    counted = pl.col("aggregation").is_in(PERIOD_AGGREGATIONS)
+    return (
+        pl.when(pl.col("price_id").is_null())
+        .then(pl.lit("no_price"))
+        .when(pl.col("price_currency") != pl.col("currency"))
+        .then(pl.lit("currency_mismatch"))
+        .when(pl.col("minimum_spend_minor").is_not_null() | pl.col("maximum_spend_minor").is_not_null())
+        .then(pl.lit("unsupported_price"))
+        .when(is_usage & pl.when("is_recurring").then(~carried).otherwise(~counted))
+        .then(pl.lit("unsupported_meter"))
+    )
+
+
+# 8-10: owed less billed.
+
+
+class Coverage(NamedTuple):
+    """The time to charge (rows of the expected), the time to credit (line_id, service), and what stays."""
+
+    to_charge: pl.DataFrame
+    to_credit: pl.DataFrame
+    kept: pl.DataFrame
+
+
+def coverage(expected: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFrame) -> Coverage:
+    """Compare recurring time owed with time billed, item by item and component by component.
+
+    expected: due segments. charged: posted charges (`line_id`, LINE_KEY, SERVICE, REFERENCE, `terms_id`).
+    credited: time taken back from them (`line_id`, SERVICE). Time that is owed and billed on equal terms and
+    period is kept; what is only billed is to credit, what is only owed to charge.
+    """
+    same = [*LINE_KEY, *SERVICE, *REFERENCE, "terms_id"]
+    untouched = charged
+    if credited.height:
+        untouched = charged.join(credited.select("line_id").unique(), on="line_id", how="anti")
+    owed = expected.join(untouched, on=same, how="anti", maintain_order="left")
+    kept = expected.join(untouched, on=same, how="semi") if owed.height else expected.clear()
+    billed = charged.join(
+        untouched.join(expected, on=same, how="semi").select("line_id"), on="line_id", how="anti"
+    )
+    nothing = charged.select("line_id", *SERVICE).clear()
+    if billed.is_empty():
+        return Coverage(owed, nothing, kept)
+    contested = billed.select(LINE_KEY).unique()
+    free = owed.join(contested, on=LINE_KEY, how="anti", maintain_order="left")
+    owed = owed.join(contested, on=LINE_KEY, how="semi", maintain_order="left").with_row_index("_owed")
+    cells = _cells(owed, billed, credited)
+    owed_cells = _covered(cells, owed)
+    billed_cells = _covered(cells, billed)
+    if credited.height:
+        taken = cells.join(
+            credited.join(billed.select("line_id", *LINE_KEY), on="line_id"), on=LINE_KEY, how="inner"
+        ).filter(_is_inside)
+        billed_cells = billed_cells.join(taken, on=["line_id", "cell_start"], how="anti")
+    agreed = owed_cells.join(billed_cells, on=[*LINE_KEY, "cell_start", *REFERENCE, "terms_id"], how="semi")
+    at = [*LINE_KEY, "cell_start"]
+    to_charge = _runs(owed_cells.join(agreed, on=at, how="anti"), "_owed")
+    to_credit = _runs(
+        billed_cells.join(agreed, on=[*at, *REFERENCE, "terms_id"], how="anti"), "line_id"
+    ).select("line_id", *SERVICE)
+    kept_parts = _runs(agreed, "_owed")
+    columns = expected.columns
+    return Coverage(
+        pl.concat([free, to_charge.select(columns)]),
+        to_credit,
+        pl.concat([kept, kept_parts.select(columns)]),
+    )
+
+
+_is_inside = (pl.col("service_start") <= pl.col("cell_start")) & (pl.col("service_end") >= pl.col("cell_end"))
+
+
+def _cells(*intervals: pl.DataFrame) -> pl.DataFrame:
+    """The time between neighbouring edges of any interval, per item and component."""
+    *keyed, credited = intervals
+    lines = keyed[-1].select("line_id", *LINE_KEY)
+    edges = [
+        frame.select(*LINE_KEY, pl.col(name).alias("cell_start"))
+        for frame in (*keyed, credited.join(lines, on="line_id"))
+        for name in SERVICE
+    ]
+    return (
+        pl.concat(edges)
+        .unique()
+        .sort(*LINE_KEY, "cell_start")
+        .with_columns(pl.col("cell_start").shift(-1).over(LINE_KEY).alias("cell_end"))
+        .drop_nulls("cell_end")
+    )
+
+
+def _covered(cells: pl.DataFrame, intervals: pl.DataFrame) -> pl.DataFrame:
+    """The cells each interval covers, with the interval's columns."""
+    return cells.join(intervals, on=LINE_KEY, how="inner", maintain_order="left").filter(_is_inside)
+
+
+def _runs(cells: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Neighbouring cells of one source joined again, as its service."""
+    ordered = cells.sort(source, "cell_start")
+    breaks = (pl.col(source) != pl.col(source).shift(1)) | (
+        pl.col("cell_start") != pl.col("cell_end").shift(1)
+    )
+    return (
+        ordered.with_columns(breaks.fill_null(True).cum_sum().alias("_run"))
+        .group_by("_run", maintain_order=True)
+        .agg(
+            pl.all().exclude("cell_start", "cell_end", *SERVICE).first(),
+            pl.col("cell_start").first().alias("service_start"),
+            pl.col("cell_end").last().alias("service_end"),
+        )
+    )
+
+
+def due_usage(parts: pl.DataFrame, snapshots: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """The usage segments a run compares: those of items whose regular usage invoice is due.
+
+    parts: usage segments with due_on <= up_to. snapshots: the periods whose quantity was billed before
+    (LINE_KEY, SERVICE). An item's latest due period decides: once it is billed, what arrives late waits for
+    the next one. An item that stopped has no next one, so late usage of it is due at once.
+    """
+    latest = parts.filter(pl.col("due_on") == pl.col("due_on").max().over("item_id"))
+    is_new = latest.join(snapshots, on=[*LINE_KEY, *SERVICE], how="anti")
+    has_ended = latest.filter("ends_here")
+    regular = pl.concat([is_new.select("item_id"), has_ended.select("item_id")]).unique()
+    return parts.join(regular, on="item_id", how="semi", maintain_order="left")
+
+
+# 7: amounts.
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What prices lines: rows of `prices`, `price_tiers` and `discounts`, and the policies by version."""
+
+    prices: pl.DataFrame
+    tiers: pl.DataFrame
+    discounts: pl.DataFrame
+    policies: Mapping[PolicyKey, Policy]
+
+
+def by_policy(
+    rows: pl.DataFrame,
+    policies: Mapping[PolicyKey, Policy],
+    columns: Callable[[Policy], Iterable[pl.Expr]],
+) -> pl.DataFrame:
+    """Add columns that depend on the settings of a row's policy version; order is kept."""
+    keys = rows.select("policy_name", "policy_version").unique().rows()
+    if len(keys) <= 1:
+        settings = policies[cast(PolicyKey, keys[0])] if keys else Policy()
+        return rows.with_columns(*columns(settings))
+    groups = rows.with_row_index("_place").partition_by("policy_name", "policy_version", as_dict=True)
+    parts = [group.with_columns(*columns(policies[cast(PolicyKey, key)])) for key, group in groups.items()]
+    return pl.concat(parts).sort("_place").drop("_place")
+
+
+def with_factor(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy]) -> pl.DataFrame:
+    """Adds `factor_num` and `factor_den`: the share of the service in its reference period."""
+    is_by_second = any(settings.day_count == "second" for settings in policies.values())
+    instants = _with_midnights(rows) if is_by_second else rows
+
+    def shares(settings: Policy) -> Iterable[pl.Expr]:
+        suffix = "_at" if settings.day_count == "second" else ""
+        names = [f"{name}{suffix}" for name in (*SERVICE, *REFERENCE)]
+        start, end, whole_start, whole_end = (pl.col(name) for name in names)
+        share = factor(start, end, whole_start, whole_end, cast(DayCount, settings.day_count))
+        return (
+            _column(share.num).cast(pl.Int64).alias("factor_num"),
+            _column(share.den).cast(pl.Int64).alias("factor_den"),
+        )
+
+    return by_policy(instants, policies, shares).select(*rows.columns, "factor_num", "factor_den")
+
+
+def _with_midnights(rows: pl.DataFrame) -> pl.DataFrame:
+    """The UTC instants at which the dates of service and reference begin in each row's zone."""
+    days = [rows.select("time_zone", pl.col(name).alias("on")) for name in (*SERVICE, *REFERENCE)]
+    distinct = pl.concat(days).unique()
+    begins = [midnight(on, zone) for zone, on in distinct.select("time_zone", "on").iter_rows()]
+    table = distinct.with_columns(pl.Series("at", begins, dtype=pl.Datetime("us", "UTC")))
+    for name in (*SERVICE, *REFERENCE):
+        named = table.rename({"on": name, "at": f"{name}_at"})
+        rows = rows.join(named, on=["time_zone", name], how="left", maintain_order="left")
+    return rows
+
+
+def _column(value: Number) -> pl.Expr:
+    return value if isinstance(value, pl.Expr) else pl.lit(value, dtype=pl.Int64)
+
+
+def rated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Adds the exact amount of the whole (`amount_num`, `amount_den`), its discounted part
+    (`discount_num`, `discount_den`) and `failure`, null or a code."""
+    if any(settings.flat_fee_on_zero != "none" for settings in catalogue.policies.values()):
+        rows = by_policy(
+            rows,
+            catalogue.policies,
+            lambda settings: [pl.lit(settings.flat_fee_on_zero).alias("flat_fee_on_zero")],
+        )
+    priced = rate_frame(rows, catalogue.prices, catalogue.tiers)
+    return _with_discount(priced, catalogue.discounts)
+
+
+def _with_discount(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """The share an item's discounts take off, each of what the one before left: exact, before proration."""
+    one = pl.lit(1, dtype=pl.Int128)
+    if (rows["discount_ids"] == "").all():
+        return rows.with_columns((one * 0).alias("discount_num"), one.alias("discount_den"))
+    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
+    shares = []
+    for text in rows["discount_ids"].unique().sort():
+        ids = [part for part in text.split(",") if part]
+        found = [known.get(part) for part in ids]
+        is_share = all(
+            one is not None
+            and one["discount_ppm"] is not None
+            and one["scope"] == "item"
+            and one["times"] is None
+            and one["valid_end"] is None
+            for one in found
+        )
+        ppms = [one["discount_ppm"] for one in found if one is not None] if is_share else []
+        left = reduce(lambda product_, ppm: product_ * (PPM - ppm), ppms, 1)
+        shares.append((text, PPM ** len(ppms) - left, PPM ** len(ppms), is_share and len(ids) <= 4))
+    table = pl.DataFrame(
+        shares,
+        schema={
+            "discount_ids": pl.String,
+            "_off": pl.Int128,
+            "_of": pl.Int128,
+            "_is_known": pl.Boolean,
+        },
+        orient="row",
+    )
+    return (
+        rows.join(table, on="discount_ids", how="left", maintain_order="left")
+        .with_columns(
+            product(pl.col("amount_num"), pl.col("_off")).alias("discount_num"),
+            product(pl.col("amount_den"), pl.col("_of")).alias("discount_den"),
+            pl.coalesce("failure", pl.when(~pl.col("_is_known")).then(pl.lit("unsupported_discount"))).alias(
+                "failure"
+            ),
+        )
+        .drop("_off", "_of", "_is_known")
+    )
+
+
+def _posted_share(num: str, den: str, share_num: pl.Expr, share_den: pl.Expr, mode: str) -> pl.Expr:
+    """num / den x share, posted; null where it would leave the bounds."""
+    whole = product(pl.col(num), share_num)
+    parts = product(pl.col(den), share_den)
+    return within(post(whole, parts, cast(RoundingMode, mode)), LINE_LIMIT)
+
+
+def charges(to_charge: pl.DataFrame, kept: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Recurring lines to charge.
+
+    to_charge, kept: as `coverage` gives them, the first rated. Adds `factor_num`, `factor_den` and the posted
+    `gross_minor`, `discount_minor`, `net_minor`. Parts of one period on one set of terms come from running
+    totals of the time they cover, so they add up to the posted whole [`part_rounding`: own rounds each].
+    """
+    period = [*LINE_KEY, "terms_id", *REFERENCE]
+    rows = with_factor(to_charge, catalogue.policies)
+    billed = pl.lit(0, dtype=pl.Int64)
+    before = kept.join(rows.select(period).unique(), on=period, how="semi")
+    if before.height:
+        covered = (
+            with_factor(before, catalogue.policies)
+            .group_by(period)
+            .agg(pl.col("factor_num").sum().alias("_kept"))
+        )
+        rows = rows.join(covered, on=period, how="left", maintain_order="left")
+        billed = pl.col("_kept").fill_null(0)
+    after = pl.col("factor_num").cum_sum().over(period, order_by="service_start") + billed
+    rows = rows.with_columns(least(after, pl.col("factor_den")).alias("_after")).with_columns(
+        greatest(pl.col("_after") - pl.col("factor_num"), 0).alias("_before")
+    )
+
+    def posted(settings: Policy) -> Iterable[pl.Expr]:
+        mode, den = settings.rounding, pl.col("factor_den")
+        is_own = settings.part_rounding == "own"
+        for name, of in (("gross_minor", "amount"), ("discount_minor", "discount")):
+            ends = (
+                (pl.col("factor_num"), pl.lit(0, dtype=pl.Int64))
+                if is_own
+                else (pl.col("_after"), pl.col("_before"))
+            )
+            upper, lower = (_posted_share(f"{of}_num", f"{of}_den", end, den, mode) for end in ends)
+            yield (upper - lower).cast(pl.Int64).alias(name)
+
+    return by_policy(rows, catalogue.policies, posted).with_columns(
+        (pl.col("gross_minor") - pl.col("discount_minor")).alias("net_minor")
+    )
+
+
+def usage_lines(parts: pl.DataFrame, billed: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """What usage is owed beyond what was billed, as rows with a positive or negative difference.
+
+    parts: due usage segments with their quantity, rated. billed: sums of posted usage per LINE_KEY and
+    SERVICE (`gross_minor`, `net_minor`), as `billed_usage` gives them; sums of no segment count as owed 0.
+    Adds `gross_minor`, `discount_minor`, `net_minor`; rows without a difference are dropped unless they
+    failed.
+    """
+
+    def posted(settings: Policy) -> Iterable[pl.Expr]:
+        one = pl.lit(1, dtype=pl.Int64)
+        for name, of in (("_gross", "amount"), ("_discount", "discount")):
+            yield (
+                _posted_share(f"{of}_num", f"{of}_den", one, one, settings.rounding)
+                .cast(pl.Int64)
+                .alias(name)
+            )
+
+    owed = by_policy(parts, catalogue.policies, posted)
+    return (
+        owed.join(billed, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left", suffix="_billed")
+        .with_columns(
+            (pl.col("_gross") - pl.col("gross_minor").fill_null(0)).alias("gross_minor"),
+            (pl.col("_gross") - pl.col("_discount") - pl.col("net_minor").fill_null(0)).alias("net_minor"),
+        )
+        .with_columns((pl.col("gross_minor") - pl.col("net_minor")).alias("discount_minor"))
+        .filter((pl.col("net_minor") != 0) | pl.col("failure").is_not_null() | pl.col("net_minor").is_null())
+        .drop("_gross", "_discount")
+    )
+
+
+def billed_usage(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
+    """Posted usage less its credits, summed per LINE_KEY and SERVICE.
+
+    charged: usage charges (`line_id`, LINE_KEY, SERVICE, `gross_minor`, `net_minor`). credited: positive
+    sizes (`line_id`, `gross_minor`, `net_minor`).
+    """
+    sums = charged.select("line_id", *LINE_KEY, *SERVICE, "gross_minor", "net_minor")
+    if credited.height:
+        back = credited.join(charged.select("line_id", *LINE_KEY, *SERVICE), on="line_id", suffix="_credit")
+        sums = pl.concat(
+            [
+                sums,
+                back.select(
+                    "line_id",
+                    *LINE_KEY,
+                    *(f"{name}_credit" if f"{name}_credit" in back.columns else name for name in SERVICE),
+                    -pl.col("gross_minor"),
+                    -pl.col("net_minor"),
+                ).rename({f"{name}_credit": name for name in SERVICE if f"{name}_credit" in back.columns}),
+            ]
+        )
+    return sums.group_by(*LINE_KEY, *SERVICE).agg(pl.col("gross_minor", "net_minor").sum())
+
+
+def shared_over_lines(to_take: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
+    """Usage to take back, spread over the lines that billed it, the newest first, each as far as it goes.
+
+    to_take: LINE_KEY, SERVICE and `net_minor` below 0. Returns `line_id`, SERVICE and `take_minor` above 0.
+    """
+    taken = credited.group_by("line_id").agg(pl.col("net_minor").sum().alias("_taken"))
+    lines = (
+        charged.join(taken, on="line_id", how="left")
+        .with_columns((pl.col("net_minor") - pl.col("_taken").fill_null(0)).alias("_left"))
+        .select("line_id", *LINE_KEY, *SERVICE, "_left")
+    )
+    key = [*LINE_KEY, *SERVICE]
+    rows = (
+        to_take.select(*key, (-pl.col("net_minor")).alias("_take"))
+        .join(lines, on=key, how="inner")
+        .sort(*key, "line_id", descending=[False] * len(key) + [True])
+    )
+    before = pl.col("_left").cum_sum().over(key) - pl.col("_left")
+    return (
+        rows.with_columns(least(greatest(pl.col("_take") - before, 0), pl.col("_left")).alias("take_minor"))
+        .filter(pl.col("take_minor") > 0)
+        .select("line_id", *SERVICE, "take_minor")
+    )
+
+
+def credits_of_time(
+    to_credit: pl.DataFrame, origin: pl.DataFrame, credited: pl.DataFrame, catalogue: Catalogue
+) -> pl.DataFrame:
+    """Credits of recurring time, on the terms of the lines that charged it.
+
+    to_credit: `line_id`, SERVICE. origin: those lines, rated on their own price and quantity. credited: what
+    earlier credits took back (`line_id`, SERVICE, `net_minor`, `tax_minor`, positive). Returns origin's
+    columns with the credit's SERVICE, factor and positive `gross_minor`, `discount_minor`, `net_minor`,
+    `tax_minor`.
+
+    Credit k is what is posted for all time removed so far less what was credited so far
+    [`credit_rounding`: kept_time posts what stays instead], and once all of a line is removed, what is left
+    of it. Its tax is the same share of the line's tax.
+    """
+    parts = origin.drop(SERVICE)
+    rows = with_factor(
+        to_credit.join(
+            parts.rename({"factor_num": "_line_num", "factor_den": "_line_den"}), on="line_id"
+        ).sort("line_id", "service_start"),
+        catalogue.policies,
+    )
+    before = credited.join(to_credit.select("line_id").unique(), on="line_id", how="semi")
+    removed_before = pl.lit(0, dtype=pl.Int64)
+    net_before, tax_before = removed_before, removed_before
+    if before.height:
+        earlier = (
+            with_factor(
+                before.select("line_id", *SERVICE, "net_minor", "tax_minor").join(
+                    parts.select("line_id", *REFERENCE, "time_zone", "policy_name", "policy_version"),
+                    on="line_id",
+                ),
+                catalogue.policies,
+            )
+            .group_by("line_id")
+            .agg(
+                pl.col("factor_num").sum().alias("_removed"),
+                pl.col("net_minor").sum().alias("_net"),
+                pl.col("tax_minor").sum().alias("_tax"),
+            )
+        )
+        rows = rows.join(earlier, on="line_id", how="left", maintain_order="left")
+        removed_before, net_before, tax_before = (
+            pl.col(name).fill_null(0) for name in ("_removed", "_net", "_tax")
+        )
+    removed = pl.col("factor_num").cum_sum().over("line_id") + removed_before
+    rows = rows.with_columns(
+        removed.alias("_after"),
+        (removed - pl.col("factor_num")).alias("_before"),
+        net_before.alias("_net_before"),
+        tax_before.alias("_tax_before"),
+    )
+
+    def targets(settings: Policy) -> Iterable[pl.Expr]:
+        mode, den, whole = settings.rounding, pl.col("factor_den"), pl.col("_line_num")
+        keeps = settings.credit_rounding == "kept_time"
+        for name, of, line in (("_gross", "amount", "gross_minor"), ("_off", "discount", "discount_minor")):
+            time = greatest(whole - pl.col("_after"), 0) if keeps else pl.col("_after")
+            share = _posted_share(f"{of}_num", f"{of}_den", time, den, mode)
+            target = pl.col(line) - share if keeps else share
+            is_all = pl.col("_after") >= whole
+            yield pl.when(is_all).then(pl.col(line)).otherwise(target).cast(pl.Int64).alias(name)
+
+    rows = by_policy(rows, catalogue.policies, targets)
+    net = greatest(least(pl.col("_gross") - pl.col("_off"), pl.col("net_minor")), pl.col("_net_before"))
+    rows = rows.with_columns(net.alias("_target"))
+    return (
+        _taken_by_targets(rows, catalogue)
+        .with_columns(_less_before(pl.col("_off"), pl.lit(0, dtype=pl.Int64)).alias("discount_minor"))
+        .with_columns((pl.col("net_minor") + pl.col("discount_minor")).alias("gross_minor"))
+        .drop("_after", "_before", "_gross", "_off", "_line_num", "_line_den")
+    )
+
+
+def _less_before(target: pl.Expr, first: pl.Expr) -> pl.Expr:
+    """A running target less the one before it on the same line."""
+    return target - target.shift(1).over("line_id").fill_null(first)
+
+
+def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """From the net taken of each line so far (`_target`) to the net and tax of each credit."""
+
+    def tax(settings: Policy) -> Iterable[pl.Expr]:
+        whole = pl.when(pl.col("net_minor") == 0).then(1).otherwise(pl.col("net_minor").abs())
+        share = post(
+            product(pl.col("tax_minor"), pl.col("_target")), whole, cast(RoundingMode, settings.rounding)
+        )
+        yield share.cast(pl.Int64).alias("_tax_target")
+
+    return (
+        by_policy(rows, catalogue.policies, tax)
+        .with_columns(
+            _less_before(pl.col("_target"), pl.col("_net_before")).alias("net_minor"),
+            _less_before(pl.col("_tax_target"), pl.col("_tax_before")).alias("tax_minor"),
+        )
+        .drop("_target", "_tax_target", "_net_before", "_tax_before")
+    )
+
+
+def credits_of_usage(
+    to_take: pl.DataFrame, origin: pl.DataFrame, credited: pl.DataFrame, catalogue: Catalogue
+) -> pl.DataFrame:
+    """Credits of usage: `take_minor` of each line, with its share of the line's tax. As `credits_of_time`."""
+    earlier = credited.group_by("line_id").agg(
+        pl.col("net_minor").sum().alias("_net_before"), pl.col("tax_minor").sum().alias("_tax_before")
+    )
+    rows = (
+        to_take.join(origin.drop(SERVICE), on="line_id")
+        .sort("line_id")
+        .join(earlier, on="line_id", how="left", maintain_order="left")
+        .with_columns(pl.col("_net_before", "_tax_before").fill_null(0))
+        .with_columns((pl.col("_net_before") + pl.col("take_minor")).alias("_target"))
+    )
+    return _taken_by_targets(rows, catalogue).with_columns(
+        pl.col("net_minor").alias("gross_minor"), pl.lit(0, dtype=pl.Int64).alias("discount_minor")
+    )
+
+
+# 11: tax.
+
+EU = frozenset(
+    (
+        *("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"),
+        *("IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"),
+    )
+)
+
+
+class TaxRule(NamedTuple):
+    """The category of a line, and the country whose rate it bears (None: no tax)."""
+
+    category: str
+    country: str | None
+
+
+def tax_rule(seller: str, ship_to: str, *, has_number: bool, category: str) -> TaxRule:
+    """What tax a sale bears. `category` is the product's: standard, reduced or zero."""
+    if seller == ship_to:
+        return TaxRule(category, None if category == "zero" else seller)
+    if seller in EU and ship_to in EU:
+        if has_number:
+            return TaxRule("reverse_charge", None)
+        return TaxRule(category, None if category == "zero" else ship_to)
+    return TaxRule("export", None)
+
+
+TAX_CASE = ["seller_country", "ship_country", "has_tax_number", "tax_code", "product_category", "issued_on"]
+
+
+def tax_terms(lines: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
+    """The tax of each distinct case among lines, on the day of issue.
+
+    lines: with TAX_CASE. rates: rows of `tax_rates`. Returns TAX_CASE with `tax_category`, `tax_country` and
+    `tax_rate_ppm`, null where a rate is owed but none is known.
+    """
+    known: dict[tuple[str, str, str], list[tuple[date, int]]] = {}
+    for row in rates.sort("valid_from").iter_rows(named=True):
+        key = (row["country"], row["tax_code"], row["category"])
+        known.setdefault(key, []).append((row["valid_from"], row["tax_rate_ppm"]))
+    found = []
+    for case in lines.select(TAX_CASE).unique().iter_rows():
+        seller, ship_to, has_number, tax_code, category, on = case
+        rule = tax_rule(seller, ship_to, has_number=has_number, category=category)
+        rate: int | None = 0
+        if rule.country is not None:
+            versions = known.get((rule.country, tax_code, rule.category), [])
+            rate = next((ppm for start, ppm in reversed(versions) if start <= on), None)
+        found.append((*case, rule.category, rule.country or ship_to, rate))
+    schema = lines.select(TAX_CASE).schema
+    return pl.DataFrame(
+        found,
+        schema={**schema, "tax_category": pl.String, "tax_country": pl.String, "tax_rate_ppm": pl.Int64},
+        orient="row",
+    )
+
+
+def untaxed(lines: pl.DataFrame) -> pl.DataFrame:
+    """Customers with a line whose tax rate nobody set."""
+    detail = pl.format("no rate of {} in {}", "tax_code", "tax_country")
+    code = pl.when(pl.col("tax_rate_ppm").is_null()).then(pl.lit("no_tax_rate"))
+    return failures_of(lines, code, detail)
+
+
+def taxed(lines: pl.DataFrame, scope: str, mode: str = "half_up") -> pl.DataFrame:
+    """Adds `tax_minor` to charges: per document, category and rate, or per line [`tax_scope`].
+
+    lines: with `document` (the group they will be invoiced in), `net_minor`, `tax_category`,
+    `tax_rate_ppm`; in the order that breaks ties.
+    """
+    group = ["document", "tax_category", "tax_country", "tax_rate_ppm"]
+    tax = tax_columns(
+        pl.col("net_minor"), pl.col("tax_rate_ppm"), group, scope=scope, mode=cast(RoundingMode, mode)
+    )
+    return lines.with_columns(tax.cast(pl.Int64).alias("tax_minor"))
+
+
+# 12: documents.
+
+
+def documents(lines: pl.DataFrame, *, separate_credits: pl.Expr) -> pl.DataFrame:
+    """The documents of a run, one row a group of lines.
+
+    lines: with `document`, `entry`, `net_minor`, `tax_minor` (credits negative). Returns `document`, the
+    sums of the invoice (`net_minor`, `tax_minor`, `total_minor`) and of the credit note (`note_net_minor`,
+    `note_tax_minor`, `note_total_minor`, sizes), `has_invoice`, `has_note`. Credits stand on the invoice
+    unless they outweigh its charges, in net, tax or total, or `separate_credits` holds: then they become the
+    note.
+    """
+    is_charge = pl.col("entry") == "charge"
+    sums = lines.group_by("document", maintain_order=True).agg(
+        pl.col("net_minor").sum().alias("_net"),
+        pl.col("tax_minor").sum().alias("_tax"),
+        *(
+            wide(pl.col(f"{name}_minor"))
+            .filter(is_charge == wanted)
+            .sum()
+            .cast(pl.Int64)
+            .alias(f"_{name}_{entry}")
+            for entry, wanted in (("charged", True), ("credited", False))
+            for name in ("net", "tax")
+        ),
+        is_charge.any().alias("_has_charges"),
+        (~is_charge).any().alias("_has_credits"),
+        separate_credits.any().alias("_separates"),
+    )
+    net, tax = pl.col("_net"), pl.col("_tax")
+    has_note = pl.col("_has_credits") & ((net < 0) | (tax < 0) | (net + tax < 0) | pl.col("_separates"))
+    return (
+        sums.with_columns(
+            has_note.alias("has_note"), (pl.col("_has_charges") | ~has_note).alias("has_invoice")
+        )
+        .with_columns(
+            pl.when("has_note").then("_net_charged").otherwise("_net").alias("net_minor"),
+            pl.when("has_note").then("_tax_charged").otherwise("_tax").alias("tax_minor"),
+            pl.when("has_note").then(-pl.col("_net_credited")).otherwise(0).alias("note_net_minor"),
+            pl.when("has_note").then(-pl.col("_tax_credited")).otherwise(0).alias("note_tax_minor"),
+        )
+        .with_columns(
+            (pl.col("net_minor") + pl.col("tax_minor")).alias("total_minor"),
+            (pl.col("note_net_minor") + pl.col("note_tax_minor")).alias("note_total_minor"),
+        )
+        .select(
+            "document",
+            "has_invoice",
+            "has_note",
+            *(f"{prefix}{name}_minor" for prefix in ("", "note_") for name in ("net", "tax", "total")),
+        )
+    )
+
+
+def due_days(issued_on: pl.Expr, net_days: pl.Expr, end_of_month: pl.Expr) -> pl.Expr:
+    """The day an invoice is due: net days after its issue, from the end of that month where agreed."""
+    start = pl.when(end_of_month.fill_null(False)).then(issued_on.dt.month_end()).otherwise(issued_on)
+    return start + pl.duration(days=net_days.fill_null(0))
+
+
+def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
+    """Pay invoices from credits of the same payer and currency, both in the order of their rows.
+
+    sources: `payer_id`, `entity_id`, `currency`, `source_kind`, `source_id`, `left_minor`. targets: the same
+    three, `invoice_id`, `open_minor`. Returns these three, `source_kind`, `source_id`, `invoice_id`,
+    `amount_minor`: laid end to end, each credit pays the invoices it overlaps.
+    """
+    owner = ["payer_id", "entity_id", "currency"]
+    credit = sources.filter(pl.col("left_minor") > 0).with_columns(
+        pl.col("left_minor").cum_sum().over(owner).alias("_to")
+    )
+    debt = targets.filter(pl.col("open_minor") > 0).with_columns(
+        pl.col("open_minor").cum_sum().over(owner).alias("_until")
+    )
+    pairs = credit.join(debt, on=owner, how="inner", maintain_order="left_right")
+    start = greatest(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
+    return (
+        pairs.with_columns((least(pl.col("_to"), pl.col("_until")) - start).alias("amount_minor"))
+        .filter(pl.col("amount_minor") > 0)
+        .select("source_kind", "source_id", "invoice_id", *owner, "amount_minor")
+    )
+
+
+# 13: failures.
+
+FAILURE_SCHEMA = pl.Schema({"customer_id": pl.String(), "code": pl.String(), "detail": pl.String()})
+
+
+def failures_of(rows: pl.DataFrame, code: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
+    """One row a customer that has a row with a code: its first."""
+    return (
+        rows.select("customer_id", code.alias("code"), detail.alias("detail"))
+        .filter(pl.col("code").is_not_null())
+        .unique("customer_id", keep="first", maintain_order=True)
+    )
+
+
+def line_failures(lines: pl.DataFrame) -> pl.DataFrame:
+    """Customers with a line that has no price, or whose amounts leave the bounds."""
+    out_of_range = pl.any_horizontal(
+        pl.col(name).is_null() | (pl.col(name).abs() > LINE_LIMIT)
+        for name in ("gross_minor", "discount_minor", "net_minor")
+    )
+    code = pl.coalesce("failure", pl.when(out_of_range).then(pl.lit("amount_out_of_range")))
+    detail = pl.format(
+        "item {}, component {}, from {}", "item_id", "component_id", pl.col("service_start").cast(pl.String)
+    )
+    return failures_of(lines, code, detail)
+
+
+def crowded_items(lines: pl.DataFrame) -> pl.DataFrame:
+    """Customers of items with more new lines in one run than anyone would read."""
+    counts = (
+        lines.group_by("customer_id", "item_id", maintain_order=True)
+        .len()
+        .filter(pl.col("len") > MAX_LINES_OF_ITEM)
+    )
+    return failures_of(
+        counts, pl.lit("too_many_lines"), pl.format("item {} has {} new lines", "item_id", "len")
+    )
+
+
+def large_documents(found: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Customers with lines on a document beyond the bound of one."""
+    beyond = found.filter(
+        (pl.col("total_minor").abs() > DOCUMENT_LIMIT) | (pl.col("note_total_minor").abs() > DOCUMENT_LIMIT)
+    ).select("document")
+    return failures_of(
+        lines.join(beyond, on="document", how="semi"),
+        pl.lit("amount_out_of_range"),
+        pl.lit("the sum of a document"),
+    )
+
+
+def issue_days(zones: Iterable[str], at: datetime) -> dict[str, date]:
+    """The date an instant has in each zone."""
+    return {zone: local_date(at, zone) for zone in set(zones)}
