@@ -82,11 +82,12 @@ def rise_percent(calendar: Calendar, month: int) -> float:
 
 
 def term_ends(customer: Customer, calendar: Calendar) -> list[date]:
-    """The ends of the customer's yearly terms, up to three months past the world's last month."""
-    if customer.first_term_end is None:
+    """The ends of the customer's terms, up to three months past the world's last month."""
+    if not customer.has_term:
         return []
-    first = calendar.number(customer.first_term_end)
-    return [calendar.day(month, customer.anchor_day) for month in range(first, calendar.months + 3, 12)]
+    first = customer.start_month + customer.term_months
+    months = range(first, calendar.months + 3, customer.term_months)
+    return [calendar.day(month, customer.anchor_day) for month in months]
 
 
 def notice_on(term_end: date) -> date:

@@ -28,7 +28,17 @@ from billing.simulator.causes import (
 from billing.simulator.population import ACT_DAYS, TIERS, Calendar, Customer, Topic, stream
 
 ActKind = Literal[
-    "subscribe", "quantity", "plan", "add_on", "price", "method", "pause", "resume", "cancel", "reactivate"
+    "subscribe",
+    "quantity",
+    "plan",
+    "add_on",
+    "price",
+    "method",
+    "pause",
+    "resume",
+    "notice",
+    "cancel",
+    "reactivate",
 ]
 
 PAUSE = 0.006
@@ -40,20 +50,22 @@ QUANTITY_DOWN = 0.017
 UPGRADE = 0.006
 DOWNGRADE = 0.003
 ADD_ON = 0.010
-DECLINE = 0.022
-HARD_DECLINE_SHARE = 0.12
+DECLINE = 0.024
+HARD_SHARE = 0.12
+LOST_SHARE = 0.10
 
 ADD_ONS = ("hygiene", "packaging", "safety")
 SOFT_CODES = {"card": "insufficient_funds", "direct_debit": "insufficient_funds"}
-HARD_CODES = {"card": "card_stolen", "direct_debit": "mandate_revoked"}
+HARD_CODES = {"card": "stolen_card", "direct_debit": "mandate_revoked"}
 REASONS = {
-    Cause.BASE: ("no_longer_needed", "business_closed", "other"),
-    Cause.NOISE: ("other", "no_longer_needed", "business_closed"),
-    Cause.TERM: ("term_not_renewed", "competitor", "price"),
-    Cause.USAGE: ("low_usage", "no_longer_needed", "competitor"),
-    Cause.SUPPORT: ("service_quality", "competitor", "other"),
-    Cause.PRICE: ("price", "competitor", "price"),
+    Cause.BASE: ("other", "closed_business", "unused"),
+    Cause.NOISE: ("other", "closed_business", "unused"),
+    Cause.TERM: ("switched", "too_expensive", "other"),
+    Cause.USAGE: ("unused", "switched", "other"),
+    Cause.SUPPORT: ("service", "switched", "other"),
+    Cause.PRICE: ("too_expensive", "switched", "other"),
 }
+TRIAL_LOST_REASON = "missing_features"
 
 
 @dataclass(frozen=True)
@@ -72,11 +84,11 @@ class Act:
 
 @dataclass(frozen=True)
 class Decline:
-    """Every charge on a day in [from_on, until_on) is declined with this code."""
+    """What the gateway answers to every charge on a day in [from_on, until_on): a code, or `unknown`."""
 
     from_on: date
     until_on: date
-    code: str
+    outcome: str
 
 
 @dataclass
@@ -135,7 +147,7 @@ class _Planner:
         self._act(customer.starts_on, "subscribe", quantity=self.quantity, tier=self.tier)
         if customer.trial_days and self.changes[customer.start_month][0] < TRIAL_LOST:
             ends_on = customer.anchor_on
-            self._leave(ends_on - timedelta(days=4), ends_on, "trial_not_converted")
+            self._leave(ends_on - timedelta(days=4), ends_on, TRIAL_LOST_REASON)
             return
         self._announce_failure()
         month = customer.start_month + 1
@@ -173,7 +185,7 @@ class _Planner:
             if self.draws[ends_in][Cause.TERM] < TERM_END:
                 if ends_in < calendar.months:
                     life.ended[ends_in] = Cause.TERM
-                self._leave(decided_on, end, self._reason(month, Cause.TERM))
+                self._leave(decided_on, end, self._reason(month, Cause.TERM), kind="notice")
                 return None
             life.renewed.append(end)
         pause = PAUSE * (PAUSE_IN_AUGUST if calendar.day(month).month == 8 else 1)
@@ -182,8 +194,8 @@ class _Planner:
         self._change(month)
         return month + 1
 
-    def _leave(self, on: date, ends_on: date, reason: str) -> None:
-        self._act(on, "cancel", effective_on=ends_on, reason=reason)
+    def _leave(self, on: date, ends_on: date, reason: str, kind: ActKind = "cancel") -> None:
+        self._act(on, kind, effective_on=ends_on, reason=reason)
         self._stop(ends_on)
 
     def _stop(self, on: date) -> None:
@@ -261,7 +273,7 @@ class _Planner:
     def _change(self, month: int) -> None:
         """At most one change a month, on an act day after the month began."""
         if not self.customer.has_term and rise_percent(self.calendar, month):
-            self._act(self.calendar.day(month), "price")
+            self._act(self.calendar.day(month), "price", tier=self.tier)
             return
         if month < self.quiet_until:
             return
@@ -333,7 +345,7 @@ class _Planner:
 
 
 def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, life: Life) -> None:
-    """Declines that mean nothing: a retry succeeds after 2 or 7 days, or a new method after 2."""
+    """Declines that mean nothing: a retry succeeds after 1, 2 or 7 days, or a new method after 2."""
     u = stream(seed, Topic.PAYMENTS, customer.number).random((calendar.months, 3))
     fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)
     meant = {decline.from_on for decline in life.declines}
@@ -341,13 +353,14 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
         first = calendar.day(int(month), customer.anchor_day)
         if first >= fails_on or first in meant or not is_served(life, first):
             continue
-        if u[month, 1] < HARD_DECLINE_SHARE and is_served(life, first + timedelta(days=2)):
-            until = first + timedelta(days=2)
-            life.declines.append(Decline(first, until, HARD_CODES[customer.method]))
-            life.acts.append(Act(until, "method", customer.number))
-        else:
-            days = 2 if u[month, 2] < 0.75 else 7
-            life.declines.append(Decline(first, first + timedelta(days=days), SOFT_CODES[customer.method]))
+        days = 2 if u[month, 2] < 0.75 else 7
+        outcome = SOFT_CODES[customer.method]
+        if u[month, 1] < HARD_SHARE and is_served(life, first + timedelta(days=2)):
+            days, outcome = 2, HARD_CODES[customer.method]
+            life.acts.append(Act(first + timedelta(days=2), "method", customer.number))
+        elif u[month, 1] > 1 - LOST_SHARE:
+            days, outcome = 1, "timeout" if u[month, 2] < 0.5 else "unknown"
+        life.declines.append(Decline(first, first + timedelta(days=days), outcome))
 
 
 def _renew_cards(customer: Customer, calendar: Calendar, life: Life) -> None:

@@ -19,10 +19,12 @@ from billing.simulator.names import ARABIC_COUNTRIES, company_name
 ANCHOR_DAYS = (5, 12, 19, 26)
 ACT_DAYS = (1, 8, 15, 22)
 
-RUNNING_BOOK_SHARE = 0.51
-GROWTH_A_YEAR = 0.08
+# Together these let the number of customers grow by about 8 % a year.
+RUNNING_BOOK_SHARE = 0.50
+ARRIVALS_GROWTH_A_YEAR = 0.16
 TERM_SHARE = 0.60
 YEARLY_SHARE_OF_TERMS = 0.35
+RUNNING_TERMS = (6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18)
 TRIAL_SHARE = 0.15
 TRIAL_DAYS = 14
 
@@ -143,7 +145,7 @@ class Customer:
     trial_days: int
     has_term: bool
     is_yearly: bool
-    first_term_end: date | None
+    term_months: int
     anchor_on: date
     causes: Causes
 
@@ -165,7 +167,9 @@ def populate(seed: int, customers: int, calendar: Calendar) -> list[Customer]:
 def arrival_shares(calendar: Calendar) -> np.ndarray:
     """Share of all customers that begin by the end of each month; month 0 opens with the running book."""
     months = np.arange(calendar.months)
-    weights = (1 + GROWTH_A_YEAR) ** (months / 12) * SEASON[(calendar.first_day.month - 1 + months) % 12]
+    weights = (1 + ARRIVALS_GROWTH_A_YEAR) ** (months / 12) * SEASON[
+        (calendar.first_day.month - 1 + months) % 12
+    ]
     weights[0] = 0.0
     weights /= max(weights.sum(), 1e-12)
     weights[0] = RUNNING_BOOK_SHARE / (1 - RUNNING_BOOK_SHARE)
@@ -189,15 +193,10 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
         trial_days = TRIAL_DAYS
         anchor_day = ANCHOR_DAYS[int(u[2] * 2) + 2]  # so that trial and its end lie in one month
     anchor_on = calendar.day(start_month, anchor_day)
-    starts_on = anchor_on - timedelta(days=trial_days) if start_month else calendar.first_day
-    first_term_end = None
-    if has_term and start_month:
-        first_term_end = calendar.day(start_month + 12, anchor_day)
-    elif has_term:
-        # Terms of the running book end spread over a year, the first one late enough for its notice to be
-        # given.
-        first_term_end = calendar.day(2 + int(u[6] * 12), anchor_day)
-        anchor_on = first_term_end if is_yearly else anchor_on
+    term_months = 12 if has_term else 0
+    if has_term and start_month == 0 and not is_yearly:
+        # Terms of the running book differ in length, so that they do not all end in one month.
+        term_months = RUNNING_TERMS[int(u[6] * len(RUNNING_TERMS))]
     method = "card" if u[7] < 0.45 else "direct_debit"
     expires_on = None
     if method == "card":
@@ -218,11 +217,11 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
         method=method,
         card_expires_on=expires_on,
         start_month=start_month,
-        starts_on=starts_on,
+        starts_on=anchor_on - timedelta(days=trial_days),
         trial_days=trial_days,
         has_term=has_term,
         is_yearly=is_yearly,
-        first_term_end=first_term_end,
+        term_months=term_months,
         anchor_on=anchor_on,
         causes=_causes(seed, number, start_month, has_term, calendar.months),
     )

@@ -1,0 +1,205 @@
+"""What atlas sells: supply plans in three tiers, add-ons, metered refills, and their prices.
+
+Amounts are in EUR, as decimal text. What is sold is data here; publishing it goes through the engine's acts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
+
+from billing.service import catalog
+from billing.simulator.population import TIERS
+from billing.store.store import Store
+
+SELLER = ("atlas", "Atlas Supplies GmbH", "DE", "DE811234567")
+CURRENCY = "EUR"
+PRODUCT = ("supplies", "Consumables and refills")
+METER = "refills"
+
+# Standard rates of VAT in parts per million, by country.
+TAX_RATES_PPM = {
+    "DE": 190_000,
+    "AT": 200_000,
+    "BE": 210_000,
+    "ES": 210_000,
+    "FR": 200_000,
+    "IT": 220_000,
+    "NL": 210_000,
+    "PL": 230_000,
+}
+
+PriceModel = Literal["flat", "per_unit", "graduated", "volume", "package"]
+PLAN_NAMES = {"essential": "Essential Supply", "standard": "Standard Supply", "premium": "Premium Supply"}
+YEARLY_SHARE = Decimal("0.95")  # a year paid in advance costs 12 months less 5 %
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Up to `up_to` units (None: open end) at `unit` each."""
+
+    up_to: int | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class ComponentPrice:
+    """One priced part of a plan. `kind`: fee, seat (per unit of the item's quantity) or usage (of METER)."""
+
+    name: str
+    kind: Literal["fee", "seat", "usage"]
+    model: PriceModel
+    price: str | None = None
+    tiers: tuple[Tier, ...] = ()
+    package_size: int | None = None
+
+    def times(self, factor: Decimal) -> ComponentPrice:
+        """The same part at prices times `factor`: fees and seats to the cent, usage to its hundredth."""
+        places = Decimal("0.0001") if self.kind == "usage" else Decimal("0.01")
+
+        def changed(price: str) -> str:
+            return str((Decimal(price) * factor).quantize(places, ROUND_HALF_UP))
+
+        return replace(
+            self,
+            price=None if self.price is None else changed(self.price),
+            tiers=tuple(Tier(tier.up_to, changed(tier.unit)) for tier in self.tiers),
+        )
+
+
+@dataclass(frozen=True)
+class PlanOffer:
+    """A plan with the prices of the world's first day."""
+
+    plan_id: str
+    name: str
+    tier: str | None
+    interval: str
+    is_add_on: bool
+    in_advance: bool
+    components: tuple[ComponentPrice, ...]
+
+
+_FEES = {"essential": "120.00", "standard": "260.00", "premium": "540.00"}
+_BOXES = {
+    "essential": ComponentPrice("Boxes", "seat", "per_unit", "38.00"),
+    "standard": ComponentPrice(
+        "Boxes", "seat", "graduated", tiers=(Tier(50, "44.00"), Tier(200, "41.50"), Tier(None, "39.50"))
+    ),
+    "premium": ComponentPrice(
+        "Boxes", "seat", "volume", tiers=(Tier(100, "49.00"), Tier(400, "46.50"), Tier(None, "44.00"))
+    ),
+}
+_REFILLS = {
+    "essential": ComponentPrice("Refills", "usage", "per_unit", "0.85"),
+    "standard": ComponentPrice(
+        "Refills", "usage", "graduated", tiers=(Tier(1_000, "0.80"), Tier(5_000, "0.725"), Tier(None, "0.65"))
+    ),
+    "premium": ComponentPrice("Refills", "usage", "package", "64.00", package_size=100),
+}
+REFILL_SERVICE = PlanOffer(
+    "refill-service", "Refill Service", None, "P1M", True, False, (_REFILLS["standard"],)
+)
+ADD_ONS = {
+    "hygiene": PlanOffer(
+        "hygiene-care", "Hygiene Care", None, "P1M", True, True,
+        (ComponentPrice("Care", "fee", "flat", "190.00"),),
+    ),
+    "packaging": PlanOffer(
+        "packaging-plus", "Packaging Plus", None, "P1M", True, True,
+        (ComponentPrice("Cartons", "seat", "package", "85.00", package_size=10),),
+    ),
+    "safety": PlanOffer(
+        "safety-kit", "Safety Kit", None, "P1M", True, True,
+        (
+            ComponentPrice(
+                "Kits", "seat", "volume", tiers=(Tier(20, "16.50"), Tier(100, "14.50"), Tier(None, "12.90"))
+            ),
+        ),
+    ),
+}  # fmt: skip
+
+
+def supply_plan_id(tier: int, *, is_yearly: bool) -> str:
+    """The plan of a tier, by number, billed by the month or by the year."""
+    return f"supply-{TIERS[tier]}-{'yearly' if is_yearly else 'monthly'}"
+
+
+def offers() -> list[PlanOffer]:
+    """Every plan. A yearly plan has no usage part: its refills are billed monthly, by REFILL_SERVICE."""
+    plans = []
+    for tier in TIERS:
+        monthly = (ComponentPrice("Delivery", "fee", "flat", _FEES[tier]), _BOXES[tier])
+        yearly = tuple(part.times(12 * YEARLY_SHARE) for part in monthly)
+        name = PLAN_NAMES[tier]
+        plans.append(
+            PlanOffer(f"supply-{tier}-monthly", name, tier, "P1M", False, True, (*monthly, _REFILLS[tier]))
+        )
+        plans.append(PlanOffer(f"supply-{tier}-yearly", f"{name}, yearly", tier, "P1Y", False, True, yearly))
+    return [*plans, REFILL_SERVICE, *ADD_ONS.values()]
+
+
+def publish_catalogue(store: Store, at: datetime) -> None:
+    """Make the seller, its tax rates, its meter and every plan known to the engine. Prices come apart."""
+    entity_id, name, country, tax_number = SELLER
+    catalog.create_legal_entity(
+        store, at, entity_id=entity_id, name=name, country=country, tax_number=tax_number
+    )
+    for country, ppm in TAX_RATES_PPM.items():
+        catalog.add_tax_rate(store, at, country=country, tax_rate_ppm=ppm, valid_from=at.date())
+    product_id, product_name = PRODUCT
+    catalog.create_product(store, at, product_id=product_id, name=product_name)
+    catalog.create_meter(store, at, meter_id=METER, name="Dispenser refills", unit="refill")
+    for offer in offers():
+        catalog.create_plan(
+            store,
+            at,
+            plan_id=offer.plan_id,
+            name=offer.name,
+            product_id=product_id,
+            tier=offer.tier,
+            is_add_on=offer.is_add_on,
+        )
+        catalog.publish_plan_version(
+            store,
+            at,
+            plan_id=offer.plan_id,
+            interval=offer.interval,
+            in_advance=offer.in_advance,
+            components=[
+                catalog.NewComponent(
+                    part.name, part.kind, METER if part.kind == "usage" else None, component_id(offer, part)
+                )
+                for part in offer.components
+            ],
+        )
+
+
+def publish_prices(store: Store, at: datetime, *, valid_start: date, factor: Decimal) -> str:
+    """A new general price list: every price of the first day times `factor`. Answers its id."""
+    prices = [
+        catalog.NewPrice(
+            component_id(offer, part),
+            part.model,
+            part.price,
+            [catalog.NewTier(tier.up_to, tier.unit) for tier in part.tiers],
+            part.package_size,
+        )
+        for offer in offers()
+        for part in (one.times(factor) for one in offer.components)
+    ]
+    return catalog.create_price_list(
+        store,
+        at,
+        list_id=f"list-{valid_start}",
+        name=f"Price list from {valid_start}",
+        currency=CURRENCY,
+        valid_start=valid_start,
+        prices=prices,
+    )
+
+
+def component_id(offer: PlanOffer, part: ComponentPrice) -> str:
+    return f"{offer.plan_id}.{part.name.lower()}"

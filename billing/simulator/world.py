@@ -1,0 +1,348 @@
+"""The simulated world at work: planned lives carried out by the engine, day by day.
+
+Only this module touches the engine, and only through its acts and jobs, on a clock that it sets. Each day
+with work is one transaction: acts in the morning, then usage, the bill run and collection. A retry falls
+due at the hour of the attempt before, so every day collects at the same hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, Table, bindparam, func, select
+
+from billing.gateways.simulated import CAPTURED, SimulatedGateway
+from billing.jobs.bill_run import bill
+from billing.jobs.collect import collect
+from billing.jobs.import_usage import import_usage
+from billing.service import customers as customer_acts
+from billing.service import subscriptions as acts
+from billing.service.policies import set_policy
+from billing.simulator import crm
+from billing.simulator.catalogue import (
+    ADD_ONS,
+    CURRENCY,
+    REFILL_SERVICE,
+    SELLER,
+    publish_catalogue,
+    publish_prices,
+    supply_plan_id,
+)
+from billing.simulator.causes import rise_percent, truth, write_truth
+from billing.simulator.life import Act, Life, live, method_expiry
+from billing.simulator.population import Calendar, Customer, populate
+from billing.simulator.usage import Counts, bill_days, draw_counts, events_before
+from billing.store.store import Store
+from billing.store.tables import (
+    customers as customers_table,
+)
+from billing.store.tables import (
+    dunning_cases,
+    invoices,
+    line_items,
+    payments,
+    subscriptions,
+    usage_events,
+)
+
+Progress = Callable[[str], None]
+
+GATEWAY_FEE_PPM = 4_000
+
+ACTS_AT = clock_time(8, tzinfo=UTC)
+USAGE_AT = clock_time(9, tzinfo=UTC)
+BILLS_AT = clock_time(10, tzinfo=UTC)
+COLLECTS_AT = clock_time(11, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class WorldSummary:
+    """What a simulated world holds when its last day is over.
+
+    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows.
+    """
+
+    customers: int
+    subscriptions: int
+    active_subscriptions: int
+    invoices: int
+    lines: int
+    payments: int
+    usage_events: int
+    acts: int
+    invoiced_minor: int
+    parked: int
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Seconds:
+    """Wall time by part."""
+
+    parts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts[part] += time.perf_counter() - started
+
+
+def simulate(
+    store: Store,
+    *,
+    seed: int,
+    customers: int = 2000,
+    first_day: date = date(2023, 1, 1),
+    last_day: date = date(2025, 12, 31),
+    crm_folder: Path,
+    truth_path: Path,
+    progress: Progress | None = None,
+) -> WorldSummary:
+    """Fill an empty, migrated store with the history of a B2B distributor, and write its CRM export and
+    truth.
+
+    The same arguments on an empty store give the same rows and files. `progress` is told each simulated
+    month. Raises ValueError for a store with customers, days that make no world, or no customers.
+    """
+    if customers < 1:
+        raise ValueError(f"a world of {customers} customers is none")
+    if store.row(select(customers_table.c.customer_id).limit(1)) is not None:
+        raise ValueError("the store holds customers already; a world begins in an empty one")
+    seconds = _Seconds()
+    calendar = Calendar(first_day, last_day)
+    with seconds.of("plan"):
+        people = populate(seed, customers, calendar)
+        lives = [live(seed, customer, calendar) for customer in people]
+        counts = draw_counts(seed, people, lives, calendar)
+    world = _World(store, calendar, people, lives, counts, seconds)
+    world.run(progress or (lambda _: None))
+    with seconds.of("files"):
+        crm.export(seed, people, lives, calendar, crm_folder)
+        write_truth(truth(people, lives, calendar), truth_path)
+    return _summary(store, calendar, sum(len(life.acts) for life in lives), seconds)
+
+
+def planned_gateway(people: Sequence[Customer], lives: Sequence[Life]) -> SimulatedGateway:
+    """A gateway that captures everything but what the lives say is declined."""
+    gateway = SimulatedGateway(fee_ppm=GATEWAY_FEE_PPM)
+    for customer, life in zip(people, lives, strict=True):
+        for decline in life.declines:
+            gateway.plan(customer.customer_id, decline.outcome, from_on=decline.from_on)
+            if decline.until_on < date.max:
+                gateway.plan(customer.customer_id, CAPTURED, from_on=decline.until_on)
+    return gateway
+
+
+class _World:
+    """One run through the days: what the engine answered that later acts need, and the day's work."""
+
+    def __init__(
+        self,
+        store: Store,
+        calendar: Calendar,
+        people: Sequence[Customer],
+        lives: Sequence[Life],
+        counts: Counts,
+        seconds: _Seconds,
+    ) -> None:
+        self.store = store
+        self.calendar = calendar
+        self.people = people
+        self.counts = counts
+        self.seconds = seconds
+        self.gateway = planned_gateway(people, lives)
+        self.acts: dict[date, list[Act]] = defaultdict(list)
+        for act in sorted(
+            (act for life in lives for act in life.acts), key=lambda one: (one.on, one.customer)
+        ):
+            self.acts[act.on].append(act)
+        self.bill_days = set(bill_days(calendar))
+        self.subscription_ids: dict[int, str] = {}
+        self.contract_ids: dict[int, str] = {}
+        self.metered: dict[int, tuple[str, str]] = {}
+        self.methods: dict[int, int] = defaultdict(int)  # how many each customer has given
+        self.price_factor = Decimal(1)
+
+    def run(self, progress: Progress) -> None:
+        with self.store.transaction():
+            at = datetime.combine(self.calendar.first_day, ACTS_AT)
+            set_policy(self.store, at, valid_from=at.date(), settings={})
+            publish_catalogue(self.store, at)
+            publish_prices(self.store, at, valid_start=at.date(), factor=self.price_factor)
+        day = self.calendar.first_day
+        while day <= self.calendar.last_day:
+            self._day(day)
+            tomorrow = day + timedelta(days=1)
+            if tomorrow.month != day.month:
+                progress(f"{day:%Y-%m}: {len(self.subscription_ids):,} customers so far")
+            day = tomorrow
+
+    def _day(self, day: date) -> None:
+        """One day's work in one transaction; most days have none."""
+        rise = rise_percent(self.calendar, self.calendar.number(day)) if day.day == 1 else 0
+        acts_today = self.acts.get(day, [])
+        is_bill_day = day in self.bill_days
+        if not (rise or acts_today or is_bill_day or self._has_money_due(day)):
+            return
+        with self.store.transaction():
+            with self.seconds.of("acts"):
+                if rise:
+                    self._raise_prices(day, Decimal(str(rise)))
+                if is_bill_day:
+                    acts.renew_due(self.store, datetime.combine(day, ACTS_AT))
+                for act in acts_today:
+                    self._act(act, datetime.combine(day, ACTS_AT))
+            if is_bill_day:
+                with self.seconds.of("usage"):
+                    events = events_before(self.counts, day, self.metered)
+                    import_usage(self.store, datetime.combine(day, USAGE_AT), events)
+                with self.seconds.of("bill"):
+                    bill(self.store, datetime.combine(day, BILLS_AT), up_to=day)
+            with self.seconds.of("collect"):
+                collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
+
+    def _has_money_due(self, day: date) -> bool:
+        """Whether a retry or the end of a dunning case falls due."""
+        due = {"at": datetime.combine(day, COLLECTS_AT), "day": day}
+        return any(self.store.row(ask, due) is not None for ask in (_RETRY, _DEADLINE))
+
+    def _raise_prices(self, day: date, percent: Decimal) -> None:
+        self.price_factor *= 1 + percent / 100
+        at = datetime.combine(day, ACTS_AT)
+        publish_prices(self.store, at, valid_start=day, factor=self.price_factor)
+
+    def _act(self, act: Act, at: datetime) -> None:
+        customer = self.people[act.customer]
+        if act.kind == "subscribe":
+            self._subscribe(customer, act, at)
+        elif act.kind == "method":
+            self._add_method(customer, at)
+        else:
+            self._change(customer, self.subscription_ids[act.customer], act, at)
+
+    def _subscribe(self, customer: Customer, act: Act, at: datetime) -> None:
+        customer_acts.create_customer(
+            self.store,
+            at,
+            customer_id=customer.customer_id,
+            name=customer.name,
+            entity_id=SELLER[0],
+            currency=CURRENCY,
+            country=customer.country,
+            locale=customer.locale,
+            tax_number=customer.tax_number,
+            tax_number_confirmed_on=at.date() if customer.tax_number else None,
+        )
+        self._add_method(customer, at)
+        new = acts.subscribe(
+            self.store,
+            at,
+            customer_id=customer.customer_id,
+            plan_id=supply_plan_id(act.tier, is_yearly=customer.is_yearly),
+            quantity=act.quantity,
+            trial_days=customer.trial_days,
+            contract=acts.NewContract(term=f"P{customer.term_months}M") if customer.has_term else None,
+            add_ons=[acts.AddOn(REFILL_SERVICE.plan_id)] if customer.is_yearly else [],
+        )
+        self.subscription_ids[customer.number] = new.subscription_id
+        if new.contract_id is not None:
+            self.contract_ids[customer.number] = new.contract_id
+        self._meter(customer, new.items[-1].item_id)
+
+    def _meter(self, customer: Customer, item_id: str) -> None:
+        """From now on the customer's refills count for this item."""
+        self.metered[customer.number] = (customer.customer_id, item_id)
+
+    def _add_method(self, customer: Customer, at: datetime) -> None:
+        number = self.methods[customer.number] = self.methods[customer.number] + 1
+        expires_on = None
+        if customer.method == "card":
+            expires_on = customer.card_expires_on if number == 1 else method_expiry(self.calendar, at.date())
+        customer_acts.add_payment_method(
+            self.store,
+            at,
+            customer_id=customer.customer_id,
+            kind=customer.method,
+            gateway_ref=f"{customer.customer_id}-{number}",
+            expires_on=expires_on,
+        )
+
+    def _change(self, customer: Customer, subscription_id: str, act: Act, at: datetime) -> None:
+        store = self.store
+        plan_id = supply_plan_id(act.tier, is_yearly=customer.is_yearly)
+        match act.kind:
+            case "quantity":
+                acts.change_quantity(store, at, subscription_id=subscription_id, quantity=act.quantity)
+            case "plan":
+                acts.change_plan(store, at, subscription_id=subscription_id, plan_id=plan_id)
+            case "price":
+                acts.change_plan(
+                    store, at, subscription_id=subscription_id, plan_id=plan_id, when="period_end"
+                )
+            case "add_on":
+                acts.add_item(
+                    store,
+                    at,
+                    subscription_id=subscription_id,
+                    plan_id=ADD_ONS[act.add_on].plan_id,
+                    quantity=act.quantity,
+                )
+            case "pause":
+                acts.pause(store, at, subscription_id=subscription_id, from_on=act.effective_on)
+            case "resume":
+                acts.resume(store, at, subscription_id=subscription_id)
+            case "notice":
+                acts.give_notice(store, at, contract_id=self.contract_ids[customer.number], reason=act.reason)
+            case "cancel":
+                when = act.effective_on or "period_end"
+                acts.cancel(store, at, subscription_id=subscription_id, when=when, reason=act.reason)
+            case "reactivate":
+                back = acts.reactivate(
+                    store, at, subscription_id=subscription_id, plan_id=plan_id, quantity=act.quantity
+                )
+                self._meter(customer, back.items[-1].item_id)
+            case _:
+                raise ValueError(f"{act.kind} is no change")
+
+
+_RETRY = select(payments.c.payment_id).where(payments.c.next_attempt_at <= bindparam("at")).limit(1)
+_DEADLINE = (
+    select(dunning_cases.c.case_id)
+    .where(dunning_cases.c.closed_on.is_(None), dunning_cases.c.deadline_on <= bindparam("day"))
+    .limit(1)
+)
+
+
+def _summary(store: Store, calendar: Calendar, planned: int, seconds: _Seconds) -> WorldSummary:
+    def count(table: Table, *conditions: ColumnElement[bool]) -> int:
+        found = store.row(select(func.count().label("rows")).select_from(table).where(*conditions))
+        return int(found["rows"]) if found else 0
+
+    a_year_ago = calendar.last_day - timedelta(days=365)
+    net = store.row(
+        select(func.sum(invoices.c.net_minor).label("net")).where(invoices.c.issued_on > a_year_ago)
+    )
+    return WorldSummary(
+        customers=count(customers_table),
+        subscriptions=count(subscriptions),
+        active_subscriptions=count(subscriptions, subscriptions.c.status != "canceled"),
+        invoices=count(invoices),
+        lines=count(line_items),
+        payments=count(payments),
+        usage_events=count(usage_events),
+        acts=planned,
+        invoiced_minor=int(net["net"] or 0) if net else 0,
+        parked=count(customers_table, customers_table.c.parked_at.is_not(None)),
+        seconds={part: round(value, 1) for part, value in seconds.parts.items()},
+    )
