@@ -56,7 +56,7 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 bench: bench-billing ## run every benchmark
 
 bench-billing: .venv/.ready ## a bill run beside a bare copy of its rows
-	$(BIN)/python benchmarks/billing.py
+	$(BIN)/python benchmarks/bill_run_beside_copy.py
 
 clean: ## remove the environment, caches and the sample companies
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis workspace target logs
