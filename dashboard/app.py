@@ -17,7 +17,7 @@ PAGES = Path(__file__).parent / "pages"
 def warm_up() -> None:
     """Once a process, after the first page has been drawn: what is loaded by then is never collected again.
 
-    Streamlit collects garbage after each run; looking through all imported modules each time costs more than a page.
+    Streamlit collects garbage after each run; going through all imported modules costs more than a page.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """Charts: one template for colours and type, one function that turns a figure for right-to-left readers.
 
-A chart takes values already in their unit of display and words already in the reader's language. Labels that come
-from data are escaped, because Plotly reads a little HTML.
+A chart takes values already in their unit of display and words already in the reader's language. Labels that
+come from data are escaped, because Plotly reads a little HTML.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def cohorts(
     shares: Sequence[Sequence[float | None]],
     is_right_to_left: bool,
 ) -> go.Figure:
-    """A heat map of shares, 0 to 100 %, with the number in each cell; more than 100 % has a tone of its own."""
+    """A heat map of shares, 0 to 100 %, the number in each cell; more than 100 % has its own tone."""
     within = [[None if share is None or share > 1 else share for share in row] for row in shares]
     beyond = [[1 if share is not None and share > 1 else None for share in row] for row in shares]
     numbers = [["" if share is None else f"{share * 100:.0f}" for share in row] for row in shares]

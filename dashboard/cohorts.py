@@ -17,7 +17,7 @@ SHOWN_AGES = 24
 
 @dataclass(frozen=True)
 class Grid:
-    """Shares by cohort (rows, by month of start) and age in months (columns); None where an age is not reached."""
+    """Shares by cohort (rows, by month of start) and age in months (columns); None: age not reached."""
 
     months: list[date]
     ages: list[int]

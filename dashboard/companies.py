@@ -9,7 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Company:
-    """One company. `problem` says why its company.toml could not be read; its folder's name then stands for it."""
+    """One company.
+
+    `problem` says why its company.toml could not be read; its folder's name then stands for it.
+    """
 
     name: str
     folder: Path

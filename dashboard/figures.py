@@ -1,4 +1,4 @@
-"""What metrics share on all pages: a value as a card, the customers behind a retention figure, a trend in words."""
+"""What metrics share on all pages: a value as a card, the customers behind retention, a trend in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ RATIOS = frozenset({"ratio", "share"})
 
 @dataclass(frozen=True)
 class Value:
-    """A metric in one month. Money and counts are whole numbers or decimals; a ratio keeps both of its parts."""
+    """A metric in one month.
+
+    Money and counts are whole numbers or decimals; a ratio keeps both of its parts.
+    """
 
     numerator: Decimal | int | None
     denominator: Decimal | int | None = None
@@ -130,7 +133,7 @@ def customer_columns(view: View) -> list[Column]:
 def retention_drill(view: View, chosen: Scope, values: pl.DataFrame, metric_id: str) -> Drill:
     """The customers a retention figure starts from, with what each paid then and pays now.
 
-    Both parts of the ratio are sums of a column. A metric whose id ends in `_12m` looks back 12 months, others one.
+    Both parts of the ratio are sums of a column. An id that ends in `_12m` looks back 12 months, others one.
     """
     _ = view.text.gettext
     value = value_of(values, metric_id, chosen.month)

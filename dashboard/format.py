@@ -38,7 +38,7 @@ class Formatter:
         return self.exponents.get(currency, DEFAULT_EXPONENT)
 
     def major(self, minor: int | Decimal | None, currency: str) -> Decimal | None:
-        """Minor units as an exact decimal of major units; rounded half up only where it holds parts of a minor unit."""
+        """Minor units as a decimal of major units; parts of a minor unit are rounded half up."""
         if minor is None:
             return None
         whole = Decimal(minor).quantize(Decimal(1), rounding=ROUND_HALF_UP)

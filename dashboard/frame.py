@@ -1,7 +1,7 @@
-"""The frame every page shares: head with freshness, cards, charts with their table, the rows behind a number, states.
+"""The frame every page shares: head, freshness, cards, charts with their table, rows behind a number, states.
 
-Pages decide what stands where; how it looks and behaves is decided here. What comes from data is shown only as plain
-text, through the table template or as a widget's value, never inside Markdown, a style or a script.
+Pages decide what stands where; how it looks and behaves is decided here. What comes from data is shown only
+as plain text, through the table template or as a widget's value, never inside Markdown, a style or a script.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Card:
-    """One figure at the head of a page. `rows` names the rows behind it (a Drill's key); `note` stands below it."""
+    """One figure at the head of a page.
+
+    `rows` names the rows behind it (a Drill's key); `note` stands below it.
+    """
 
     title: str
     value: str
@@ -55,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Drill:
-    """The rows behind a number: `query` gives all of them, in order; each check adds up to what the page shows.
+    """The rows behind a number: `query` gives all of them; each check adds up to what the page shows.
 
     `adds` puts columns beside those of the query that only words can fill.
     """
@@ -138,7 +141,8 @@ def header(view: View, page: str, title: str, question: str) -> None:
     if failed is not None:
         st.error(
             _(
-                "The last build failed ({when}). The figures below are those of the last good one, built {built}."
+                "The last build failed ({when}). The figures below are those of the last good one, built "
+                "{built}."
             ).format(when=view.show.instant(failed.finished_at or failed.started_at), built=built)
         )
         with st.expander(_("What failed")):
@@ -264,7 +268,7 @@ def sums(published: Published, one: Drill) -> dict[str, Any]:
 def matches(total: object, expected: object) -> bool:
     """Whether a sum is exactly the number shown; no rows count as zero.
 
-    Sums of probabilities depend on the order of adding in their last digits, so those are compared to nine places.
+    The last digits of a sum of probabilities depend on the order of adding: nine places are compared.
     """
     if isinstance(total, float) or isinstance(expected, float):
         return round(float(str(total or 0)), 9) == round(float(str(expected or 0)), 9)

@@ -1,4 +1,7 @@
-"""Which part of the figures a page speaks of: month, what it is compared with, segment, currency. Kept in the address."""
+"""Which part of the figures a page speaks of: month, what it is compared with, segment, currency.
+
+Kept in the address.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Scope:
 
 
 def subscriptions(view: View, published: Published) -> Scope | None:
-    """Draw the filters of a subscription page and say what they are set to; None without a month to speak of."""
+    """Draw the filters of a subscription page and say what they are set to; None without a month."""
     _ = view.text.gettext
     months = published.rows(revenue.MONTHS)
     if months.is_empty():

@@ -1,4 +1,4 @@
-"""How the dashboard's server is started: one command that needs nothing but the workspace, a port and an address."""
+"""How the dashboard's server is started: one command, given the workspace, a port and an address."""
 
 from __future__ import annotations
 

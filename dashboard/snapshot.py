@@ -1,4 +1,4 @@
-"""What is published for a company, and how it is read: one shared connection per company and build, a cursor per query.
+"""What is published for a company, and how it is read: one connection per company and build, shared.
 
 Answers are kept per build: a new build is a new key, so nothing is ever stale and nothing has to be cleared.
 """
@@ -43,7 +43,7 @@ class Build:
 
 @dataclass(frozen=True)
 class BuildAttempt:
-    """One line of logs/builds.jsonl: a build that was published, or failed and changed nothing for readers."""
+    """One line of logs/builds.jsonl: a build that was published, or that failed and changed nothing."""
 
     build_id: str
     status: str

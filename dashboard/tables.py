@@ -1,4 +1,4 @@
-"""Tables a reader sees and takes away: cells formatted by kind, HTML with every value escaped, CSV that is safe to open."""
+"""Tables a reader sees and takes away: cells by kind, HTML with every value escaped, CSV safe to open."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
     """\
 <div class="tj-table" tabindex="0" role="region" aria-label="{{ caption }}">
 <table dir="{{ direction }}"><caption>{{ caption }}</caption>
-<thead><tr>{% for column in columns %}<th scope="col" class="{{ column.css }}">{{ column.label }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for column in columns -%}
+<th scope="col" class="{{ column.css }}">{{ column.label }}</th>
+{%- endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row -%}
 {% if loop.first %}<th scope="row" class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi></th>
-{%- else %}<td class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi>{% if cell.share is not none %}<meter min="0" max="1" value="{{ cell.share }}" aria-hidden="true"></meter>{% endif %}</td>{% endif %}
+{%- else %}<td class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi>
+{%- if cell.share is not none %}<meter min="0" max="1" value="{{ cell.share }}" aria-hidden="true"></meter>
+{%- endif %}</td>{% endif %}
 {%- endfor %}</tr>{% endfor %}</tbody></table></div>"""
 )
 
@@ -34,8 +38,8 @@ TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
 class Column:
     """One column of a table.
 
-    `kind` is one of text, id, money, count, decimal, ratio, percent, points (of percent), bar (a share drawn as
-    well), day, month, instant. Money is in minor units of `currency`. `words` translates codes of the data.
+    `kind` is one of text, id, money, count, decimal, ratio, percent, points (of percent), bar (a share drawn
+    as well), day, month, instant. Money is in minor units of `currency`. `words` translates codes.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""Colours, type, and where the constant style sheets lie. Nothing from data ever enters a style or a script."""
+"""Colours, type, and where the constant style sheets lie.
+
+Nothing from data ever enters a style or a script.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one reader looks at: company, language, published build, and the day's freshness. Made anew on each run.
+"""What one reader looks at: company, language, published build, freshness. Made anew on each run.
 
 The one place of the dashboard that asks the environment and the clock.
 """
@@ -29,7 +29,7 @@ DEFAULT_HOME = Path(__file__).resolve().parents[1] / "workspace"
 
 
 class Freshness(Enum):
-    """How far today's figures can be trusted: current and tested; behind; or a test or the last build failed."""
+    """How far the figures can be trusted: current and tested; behind; a test or the last build failed."""
 
     FRESH = "fresh"
     LATE = "late"
@@ -84,7 +84,10 @@ class View:
 
     @property
     def freshness(self) -> Freshness:
-        """Failed tests weigh more than age. A sample company's day never moves, so its figures never grow old."""
+        """Failed tests weigh more than age.
+
+        A sample company's day never moves, so its figures never grow old.
+        """
         if self.published is None or self.failed_attempt or self.published.build.failed_tests:
             return Freshness.FAILED
         build = self.published.build

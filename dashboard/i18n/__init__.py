@@ -1,7 +1,7 @@
 """Languages of the dashboard: English is the source text, every other language a gettext catalogue.
 
-A catalogue is a .po file in `<language>/LC_MESSAGES/dashboard.po`, read as it is when the process starts; there is
-nothing to compile. What is missing in a catalogue shows in English, and a test fails on it.
+A catalogue is a .po file in `<language>/LC_MESSAGES/dashboard.po`, read as it is when the process starts;
+there is nothing to compile. What is missing in a catalogue shows in English, and a test fails on it.
 """
 
 from __future__ import annotations

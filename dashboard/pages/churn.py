@@ -57,7 +57,8 @@ def no_scores(view: View, published: Published) -> None:
     if published.build.has_subscriptions:
         st.text(
             _(
-                "Scores for subscriptions are not part of this release. Repeat trade from an order history is scored."
+                "Scores for subscriptions are not part of this release. "
+                "Repeat trade from an order history is scored."
             )
         )
 
@@ -145,7 +146,8 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
             _("Expected to leave"),
             show.number(summary["expected_leavers"], 1),
             help=_(
-                "The sum of all probabilities: how many of the scored customers leave if the scores are right."
+                "The sum of all probabilities: "
+                "how many of the scored customers leave if the scores are right."
             ),
             rows="expected",
         ),

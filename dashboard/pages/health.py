@@ -1,4 +1,4 @@
-"""Page 10, data health: can I trust it today? Builds, tests, rows set aside, the model's record, definitions."""
+"""Page 10, data health: can I trust it today? Builds, tests, rows set aside, models, definitions."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def loads(view: View, published: Published) -> None:
 
 
 def model_record(view: View, published: Published) -> None:
-    """How the churn model did on days it had not seen, beside the rules it has to beat; and its calibration."""
+    """How the churn model did on days it had not seen, beside the rules it has to beat."""
     _, show = view.text.gettext, view.show
     evaluation = published.rows(churn.EVALUATION)
     if evaluation.is_empty():

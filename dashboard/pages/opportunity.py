@@ -1,4 +1,4 @@
-"""Page 11, subscription opportunity: who already buys like a subscriber, what would it bring, and can that be trusted?"""
+"""Page 11, subscription opportunity: who buys like a subscriber, what would it bring, can that be trusted?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def render(view: View) -> None:
         frame.empty(
             view,
             _(
-                "This page needs an order history: name a source of kind “orders” in company.toml. Then it lists who buys on a rhythm."
+                "This page needs an order history: name a source of kind “orders” in company.toml. Then it "
+                "lists who buys on a rhythm."
             ),
         )
         return
@@ -70,14 +71,17 @@ def answer(view: View, summary: Mapping[str, Any]) -> None:
     if summary["verdict"] == "on_a_rhythm":
         st.success(
             _(
-                "There is a rhythm: regular pairs bought again in time in {regular} of cases, irregular ones in {irregular}."
+                "There is a rhythm: regular pairs bought again in time in {regular} of cases, irregular ones "
+                "in {irregular}."
             ).format(**rates)
         )
     elif summary["verdict"] == "repeat_not_on_a_rhythm":
         st.warning(
             _(
-                "Repeat, but not on a rhythm: regular pairs bought again in time in {regular} of cases, irregular ones in "
-                "{irregular}. Being regular so far adds little, so the list is a place to ask, not a forecast."
+                "Repeat, but not on a rhythm: regular pairs bought again in time in {regular} of cases, "
+                "irregular ones in {irregular}. Being regular so far adds little, "
+                "so the list is a place to ask, not a "
+                "forecast."
             ).format(**rates)
         )
     else:

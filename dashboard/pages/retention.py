@@ -1,4 +1,4 @@
-"""Page 2, retention and cohorts: do customers stay and expand? Subscriptions, or orders where there are only those."""
+"""Page 2, retention and cohorts: do customers stay and expand? Subscriptions, or else orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Page 1, revenue overview: are we growing, and what moved? Subscriptions, or orders where there are only those."""
+"""Page 1, revenue overview: are we growing, and what moved? Subscriptions, or else orders."""
 
 from __future__ import annotations
 

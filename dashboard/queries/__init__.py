@@ -1,7 +1,8 @@
 """Every statement whose answer a user sees, a module a subject. Nothing else in the dashboard holds SQL.
 
-A statement names its tables in full (`warehouse.marts.…`), takes its values as `$name`, and reads aggregates or a
-keyed and limited set of rows. Amounts leave it as the warehouse holds them: minor units, never divided here.
+A statement names its tables in full (`warehouse.marts.…`), takes its values as `$name`, and reads aggregates
+or a keyed and limited set of rows. Amounts leave it as the warehouse holds them: minor units, never divided
+here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from datetime import date
 
 @dataclass(frozen=True)
 class Query:
-    """A named statement. `metric` is the id in the metric registry of the figure it answers, if it answers one."""
+    """A named statement.
+
+    `metric` is the id in the metric registry of the figure it answers, if it answers one.
+    """
 
     name: str
     sql: str

@@ -110,7 +110,8 @@ ONE_SCORE = Query(
     f"""
 WITH {NEWEST}
 SELECT
-  scores.customer_id, scores.as_of, scores.model_id, scores.p_90, scores.p_reference, scores.band_fixed, scores.support,
+  scores.customer_id, scores.as_of, scores.model_id, scores.p_90, scores.p_reference, scores.band_fixed,
+  scores.support,
   scores.in_holdout
 FROM scores
 WHERE scores.customer_id = $customer_id
@@ -123,7 +124,8 @@ EVALUATION = Query(
 WITH newest AS (
   SELECT model_id FROM warehouse.churn.churn_models ORDER BY "at" DESC LIMIT 1
 )
-SELECT evaluation.candidate, evaluation.is_champion, evaluation.metric, evaluation.value, evaluation.low, evaluation.high,
+SELECT evaluation.candidate, evaluation.is_champion, evaluation.metric, evaluation.value, evaluation.low,
+  evaluation.high,
   evaluation.customers, evaluation.base_rate
 FROM warehouse.churn.churn_evaluation AS evaluation
 JOIN newest ON newest.model_id = evaluation.model_id

@@ -6,11 +6,14 @@ LOADS = Query(
     "loads",
     """
 WITH newest AS (
-  SELECT *, row_number() OVER (PARTITION BY source_name, target_table, file_name ORDER BY load_id DESC) AS place
+  SELECT
+    *,
+    row_number() OVER (PARTITION BY source_name, target_table, file_name ORDER BY load_id DESC) AS place
   FROM warehouse.raw_meta.loads
 )
 SELECT
-  source_name, source_kind, target_table, file_name, rows_read, rows_accepted, rows_rejected, rows_unchanged, note,
+  source_name, source_kind, target_table, file_name, rows_read, rows_accepted, rows_rejected,
+  rows_unchanged, note,
   rows_accepted + rows_rejected = rows_read AS adds_up
 FROM newest
 WHERE place = 1

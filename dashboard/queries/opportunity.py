@@ -1,4 +1,4 @@
-"""Subscription opportunity: who already buys like a subscriber, what it would bring, and how far that can be trusted."""
+"""Subscription opportunity: who buys like a subscriber, what it would bring, whether that came true."""
 
 from dashboard.queries import Query
 
@@ -54,7 +54,8 @@ HIT_RATES = Query(
     "opportunity_hit_rates",
     """
 SELECT
-  purchase_days_class, pair_kind, pairs, hits, hits / nullif(pairs, 0) AS hit_rate, left_out_pairs, potential_mrr, measured_on
+  purchase_days_class, pair_kind, pairs, hits, hits / nullif(pairs, 0) AS hit_rate, left_out_pairs,
+  potential_mrr, measured_on
 FROM warehouse.marts.fct_opportunity_hit_rates
 WHERE currency = $currency
 ORDER BY purchase_days_class = 'all', purchase_days_class, pair_kind DESC
@@ -76,7 +77,8 @@ ORDER BY purchase_days_class
 PARTS = Query(
     "revenue_parts",
     """
-SELECT part_no, part, is_predictable, revenue, total_revenue, revenue / nullif(total_revenue, 0) AS share, customers
+SELECT part_no, part, is_predictable, revenue, total_revenue, revenue / nullif(total_revenue, 0) AS share,
+  customers
 FROM warehouse.marts.fct_revenue_predictability
 WHERE currency = $currency
 ORDER BY part_no

@@ -62,7 +62,8 @@ REPEAT = Query(
     "repeat_rate",
     """
 SELECT
-  order_month AS month, orders, customers, new_customers, returning_customers, window_customers, repeat_customers,
+  order_month AS month, orders, customers, new_customers, returning_customers, window_customers,
+  repeat_customers,
   repeat_customers / nullif(window_customers, 0) AS repeat_rate, is_window_complete
 FROM warehouse.marts.fct_repeat_months
 WHERE order_month BETWEEN $month - INTERVAL 24 MONTH AND $month
@@ -75,7 +76,8 @@ ORDER_ROWS = Query(
     "order_rows",
     """
 SELECT
-  order_id, customer_id, ordered_on, country, is_credit, lines, net_minor, if(is_credit, 0, 1)::BIGINT AS is_order
+  order_id, customer_id, ordered_on, country, is_credit, lines, net_minor,
+  if(is_credit, 0, 1)::BIGINT AS is_order
 FROM warehouse.marts.fct_orders
 WHERE order_month = $month AND currency = $currency AND ($country = 'all' OR country = $country)
 ORDER BY net_minor DESC, order_id
@@ -121,7 +123,8 @@ SELECT
   if(count(DISTINCT orders.ordered_on) >= 2, 1, 0)::BIGINT AS is_repeat
 FROM warehouse.marts.fct_orders AS orders, bounds
 WHERE NOT orders.is_credit
-  AND orders.ordered_on > bounds.window_end_on - INTERVAL 365 DAY AND orders.ordered_on <= bounds.window_end_on
+  AND orders.ordered_on > bounds.window_end_on - INTERVAL 365 DAY
+    AND orders.ordered_on <= bounds.window_end_on
 GROUP BY orders.customer_id
 ORDER BY count(DISTINCT orders.ordered_on) DESC, orders.customer_id
 """,
@@ -187,7 +190,8 @@ SELECT
   count(*) FILTER (days_to_second <= 90) / count(*) AS share
 FROM warehouse.marts.fct_second_orders
 WHERE cohort_month BETWEEN $month - INTERVAL 24 MONTH AND $month
-  AND cohort_month + INTERVAL 1 MONTH + INTERVAL 90 DAY <= (SELECT as_of FROM warehouse.raw_meta.build) + INTERVAL 1 DAY
+  AND cohort_month + INTERVAL 1 MONTH + INTERVAL 90 DAY
+    <= (SELECT as_of FROM warehouse.raw_meta.build) + INTERVAL 1 DAY
 GROUP BY cohort_month
 HAVING count(*) >= $min_customers
 ORDER BY cohort_month

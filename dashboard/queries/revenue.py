@@ -1,4 +1,4 @@
-"""Subscription revenue: the month's figures, the bridge between two months, receivables, and the rows behind each."""
+"""Subscription revenue: the month's figures, the bridge, receivables, and the rows behind each."""
 
 from dashboard.queries import Query
 
@@ -108,7 +108,8 @@ MRR_ROWS = Query(
 SELECT
   month.customer_id, customer.name, month.segment, plan.plan_name, month.closing_mrr AS mrr
 FROM warehouse.marts.fct_customer_months AS month
-LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id AND customer.is_current
+LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id
+  AND customer.is_current
 LEFT JOIN warehouse.marts.dim_plans AS plan ON plan.plan_id = month.plan_id
 WHERE month.month = $month AND month.currency = $currency AND month.closing_mrr <> 0
   AND ($segment = 'all' OR month.segment = $segment)
@@ -124,7 +125,8 @@ SELECT
   month.customer_id, customer.name, month.segment, month.opening_mrr, month.delta, month.closing_mrr,
   month.main_reason, month.cause
 FROM warehouse.marts.fct_customer_months AS month
-LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id AND customer.is_current
+LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id
+  AND customer.is_current
 WHERE month.month = $month AND month.currency = $currency AND month.category = $category
   AND ($segment = 'all' OR month.segment = $segment)
 ORDER BY abs(month.delta) DESC, month.customer_id
@@ -154,7 +156,8 @@ INVOICE_ROWS = Query(
     "open_invoices",
     """
 SELECT
-  invoice.invoice_no, invoice.customer_id, customer.name, invoice.issued_on, invoice.due_on, invoice.days_past_due,
+  invoice.invoice_no, invoice.customer_id, customer.name, invoice.issued_on, invoice.due_on,
+  invoice.days_past_due,
   invoice.total_minor, invoice.remaining_minor
 FROM warehouse.marts.fct_invoices AS invoice
 LEFT JOIN warehouse.marts.dim_customers AS customer

@@ -30,7 +30,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_page(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Opens `page` of `company` in `lang`; other names are parameters of the address. `home` is the workspace."""
+    """Opens `page` of `company` in `lang`; other names are parameters of the address.
+
+    `home` is the workspace.
+    """
 
     def opened(
         page: str = "revenue",

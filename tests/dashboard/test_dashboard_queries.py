@@ -1,4 +1,4 @@
-"""Every statement a user sees lies in dashboard/queries, reads the published tables, and names a known metric."""
+"""Every statement a user sees lies in dashboard/queries, reads published tables, names a known metric."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SHOWING = [
     *sorted((PACKAGE / "pages").glob("*.py")),
     *(PACKAGE / f"{name}.py" for name in ("app", "frame", "figures", "cohorts", "scope", "words")),
 ]
-# What looks like a word for a reader: a capital followed by small letters, or letters on both sides of a space.
+# What looks like words for a reader: a capital before small letters, or letters on both sides of a space.
 WORDS = re.compile(r"^[A-Z][a-z]{2,}|[A-Za-z]{2,}[,.;:]? [a-zA-Z]{2,}")
 WRAPPERS = {"_", "gettext", "ngettext"}
 INTERNAL = {"exception", "warning", "Query", "code"}  # words for the log, the warehouse or the command line

@@ -1,4 +1,4 @@
-"""The order side of the small world: eight orders, two credit notes, four customers, two pairs on a rhythm."""
+"""The order side of the small world: seven orders, two credit notes, four customers, two pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tiny_world import BUILT_AT, MARKUP_NAME, describe_build, insert, months_bet
 from churn_model.tables import create_tables as create_churn_tables
 
 AS_OF = date(2025, 3, 31)
-# id, customer, day, country, is credit note, goods, other (pence). March by hand: 90.00 + 60.00 + 33.33 − 3.33 = 180.00.
+# Id, customer, day, country, is credit note, goods, other (pence).
+# March by hand: 90.00 + 60.00 + 33.33 − 3.33 = 180.00.
 ORDERS = [
     ("O1", "K1", date(2025, 1, 5), "United Kingdom", False, 9500, 500),
     ("O2", "K2", date(2025, 1, 20), "United Kingdom", False, 5000, 0),
@@ -287,7 +288,7 @@ def opportunity_rows(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def churn_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Four scored customers; revenue at risk = probability × revenue: 33.60 + 38.50 + 32.40 + 16.50 = 121.00."""
+    """Four scored customers; at risk is probability × revenue: 33.60 + 38.50 + 32.40 + 16.50 = 121.00."""
     create_churn_tables(connection)
     for customer, probability, band, revenue in SCORES:
         insert(

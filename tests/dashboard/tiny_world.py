@@ -22,8 +22,8 @@ from pipelines.meta import write_metrics
 PROJECT = Path(__file__).resolve().parents[2]
 BUILT_AT = datetime(2025, 4, 1, 4, 30, tzinfo=UTC)
 # Customer → (name, segment, {month: MRR in minor units}). February and March 2025 by hand:
-# opening 450.00 = 100 + 200 + 50 + 100; new 80.333333, expansion 50, reactivation 60, contraction −30, churn −50;
-# closing 560.333333 = 100 + 250 + 80.333333 + 60 + 70.
+# opening 450.00 = 100 + 200 + 50 + 100; new 80.333333, expansion 50, reactivation 60, contraction −30, churn
+# −50; closing 560.333333 = 100 + 250 + 80.333333 + 60 + 70.
 FORMULA_NAME = "=SUM(A1:A9)"
 MARKUP_NAME = "<b>Bold</b> & [Sons](https://example.org) *Ltd*"
 ARABIC_NAME = "شركة النور للتوريدات"
@@ -265,7 +265,7 @@ def _month_cell(connection: duckdb.DuckDBPyConnection, index: int, month: date, 
 
 
 def _window(index: int, window: int, segment: str) -> dict[str, Any] | None:
-    """Start, end, kept and lost of a window that ends with the month at `index`; None when it begins before the data."""
+    """Parts of a window that ends with the month at `index`; None when it begins before the data."""
     if index < window:
         return None
     start = end = kept = Decimal(0)
@@ -367,7 +367,7 @@ def _cohorts(connection: duckdb.DuckDBPyConnection, segments: Sequence[str]) -> 
 
 
 def _receivables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Three open invoices: 10.00 not yet due, 20.05 at 40 days, 7.95 at 120 days; overdue beyond 30 days: 28.00."""
+    """Three open invoices: 10.00 not yet due, 20.05 at 40 days, 7.95 at 120; beyond 30 days: 28.00."""
     as_of = date(2025, 3, 31)
     for number, customer, days, minor in [
         ("A-1", "C1", 0, 1000),

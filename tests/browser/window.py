@@ -1,0 +1,58 @@
+"""A reader's window on the dashboard, with what it asked for and what its console said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from playwright.sync_api import ConsoleMessage, Page, Request, Response
+
+PATIENCE_MS = 60_000
+LOCAL = {"127.0.0.1", "localhost"}
+# Streamlit looks for its own server under the page's path first, and then finds it at the root.
+EXPECTED_MISSES = ("/_stcore/health", "/_stcore/host-config")
+
+
+@dataclass
+class Reader:
+    """One reader's window, with what it asked for and what its console said."""
+
+    page: Page
+    server: str
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def open(self, name: str = "", width: int = 1280, **address: str) -> Page:
+        """Open a page of the dashboard and wait until it has been drawn."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.goto(f"{self.server}/{name}?{urlencode(address)}")
+        self.page.wait_for_selector("h1", timeout=PATIENCE_MS)
+        self.settle()
+        return self.page
+
+    def settle(self) -> None:
+        """Wait until the script has ended and every chart has been drawn."""
+        self.page.wait_for_selector(
+            '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=PATIENCE_MS
+        )
+        self.page.wait_for_function(
+            """() => [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
+                .every(chart => chart.querySelector('svg.main-svg'))
+              && !document.querySelector('[data-testid="stSkeleton"]')""",
+            timeout=PATIENCE_MS,
+        )
+        self.page.evaluate("() => document.fonts.ready.then(() => true)")
+
+    def heard(self, message: ConsoleMessage) -> None:
+        address = message.location.get("url", "")
+        if message.type == "error" and not urlsplit(address).path.endswith(EXPECTED_MISSES):
+            self.errors.append(f"{message.text} {address}")
+
+    def asked(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and parts.hostname not in LOCAL:
+            self.outside.append(request.url)
+
+    def answered(self, response: Response) -> None:
+        if response.status >= 400 and not urlsplit(response.url).path.endswith(EXPECTED_MISSES):
+            self.errors.append(f"{response.status} {response.url}")
