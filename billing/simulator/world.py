@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Table, bindparam, func, select
 
+from billing.core.money import BillingError
 from billing.gateways.simulated import CAPTURED, SimulatedGateway
 from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
@@ -67,7 +68,8 @@ COLLECTS_AT = clock_time(11, tzinfo=UTC)
 class WorldSummary:
     """What a simulated world holds when its last day is over.
 
-    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows.
+    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows. `refused_acts`:
+    planned acts that the engine refused because the subscription had ended.
     """
 
     customers: int
@@ -78,6 +80,7 @@ class WorldSummary:
     payments: int
     usage_events: int
     acts: int
+    refused_acts: int
     invoiced_minor: int
     parked: int
     seconds: dict[str, float]
@@ -130,7 +133,7 @@ def simulate(
     with seconds.of("files"):
         crm.export(seed, people, lives, calendar, crm_folder)
         write_truth(truth(people, lives, calendar), truth_path)
-    return _summary(store, calendar, sum(len(life.acts) for life in lives), seconds)
+    return _summary(store, calendar, sum(len(life.acts) for life in lives), world.refused, seconds)
 
 
 def planned_gateway(people: Sequence[Customer], lives: Sequence[Life]) -> SimulatedGateway:
@@ -173,6 +176,7 @@ class _World:
         self.metered: dict[int, tuple[str, str]] = {}
         self.methods: dict[int, int] = defaultdict(int)  # how many each customer has given
         self.price_factor = Decimal(1)
+        self.refused = 0
 
     def run(self, progress: Progress) -> None:
         with self.store.transaction():
@@ -229,7 +233,13 @@ class _World:
         elif act.kind == "method":
             self._add_method(customer, at)
         else:
-            self._change(customer, self.subscription_ids[act.customer], act, at)
+            try:
+                self._change(customer, self.subscription_ids[act.customer], act, at)
+            except BillingError as refusal:
+                # What a customer had in mind comes too late when an unpaid invoice has ended the subscription.
+                if refusal.code != "illegal_transition":
+                    raise
+                self.refused += 1
 
     def _subscribe(self, customer: Customer, act: Act, at: datetime) -> None:
         customer_acts.create_customer(
@@ -324,7 +334,7 @@ _DEADLINE = (
 )
 
 
-def _summary(store: Store, calendar: Calendar, planned: int, seconds: _Seconds) -> WorldSummary:
+def _summary(store: Store, calendar: Calendar, planned: int, refused: int, seconds: _Seconds) -> WorldSummary:
     def count(table: Table, *conditions: ColumnElement[bool]) -> int:
         found = store.row(select(func.count().label("rows")).select_from(table).where(*conditions))
         return int(found["rows"]) if found else 0
@@ -342,6 +352,7 @@ def _summary(store: Store, calendar: Calendar, planned: int, seconds: _Seconds) 
         payments=count(payments),
         usage_events=count(usage_events),
         acts=planned,
+        refused_acts=refused,
         invoiced_minor=int(net["net"] or 0) if net else 0,
         parked=count(customers_table, customers_table.c.parked_at.is_not(None)),
         seconds={part: round(value, 1) for part, value in seconds.parts.items()},
