@@ -68,8 +68,8 @@ COLLECTS_AT = clock_time(11, tzinfo=UTC)
 class WorldSummary:
     """What a simulated world holds when its last day is over.
 
-    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows. `refused_acts`:
-    planned acts that the engine refused because the subscription had ended.
+    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows.
+    `refused_acts`: planned acts that the engine refused because the subscription had ended.
     """
 
     customers: int
@@ -236,7 +236,7 @@ class _World:
             try:
                 self._change(customer, self.subscription_ids[act.customer], act, at)
             except BillingError as refusal:
-                # What a customer had in mind comes too late when an unpaid invoice has ended the subscription.
+                # Too late: an unpaid invoice has ended the subscription.
                 if refusal.code != "illegal_transition":
                     raise
                 self.refused += 1
