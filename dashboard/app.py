@@ -10,7 +10,9 @@ import streamlit as st
 from dashboard import frame, theme
 from dashboard.view import open_view
 
-PAGES = Path(__file__).parent / "pages"
+# Not called `pages`: a folder of that name would make the server run a page without this entry when the first
+# request of a process names it.
+PAGES = Path(__file__).parent / "screens"
 
 
 @st.cache_resource(show_spinner=False)

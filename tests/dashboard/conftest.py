@@ -49,7 +49,7 @@ def open_page(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
             app.query_params[name] = value
         app.run()
         if page != "revenue":
-            app.switch_page(f"pages/{page}.py")
+            app.switch_page(f"screens/{page}.py")
             for name, value in address.items():
                 app.query_params[name] = value
             app.run()

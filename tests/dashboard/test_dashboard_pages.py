@@ -81,6 +81,8 @@ def test_choosing_a_company_changes_the_address(open_page: Open) -> None:
     app.sidebar.selectbox(key="choice-company").select("bazaar").run()
     assert app.metric[0].value == "£180.00"
     assert "company" not in app.query_params  # the first company needs no parameter
+    app.sidebar.selectbox(key="choice-company").select("lumen").run()
+    assert app.query_params["company"] == "lumen"
 
 
 def test_choosing_another_company_forgets_the_filters_of_the_last_one(open_page: Open) -> None:

@@ -16,7 +16,7 @@ from dashboard.i18n.extract import PACKAGE, messages
 
 TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
 SHOWING = [
-    *sorted((PACKAGE / "pages").glob("*.py")),
+    *sorted((PACKAGE / "screens").glob("*.py")),
     *(PACKAGE / f"{name}.py" for name in ("app", "frame", "figures", "cohorts", "scope", "words")),
 ]
 # What looks like words for a reader: a capital before small letters, or letters on both sides of a space.
@@ -103,6 +103,7 @@ def test_no_words_are_shown_that_did_not_go_through_gettext(path: Path) -> None:
 
 
 def test_the_search_for_unwrapped_words_finds_one() -> None:
+    assert {"revenue.py", "churn.py", "frame.py", "app.py"} <= {path.name for path in SHOWING}
     tree = ast.parse(
         '"""Doc."""\ndef f():\n    """More."""\n    st.info("Nothing here")\n    st.title(_("Fine words"))\n'
     )

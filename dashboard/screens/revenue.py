@@ -10,9 +10,9 @@ import streamlit as st
 
 from dashboard import charts, figures, frame, scope, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.pages import order_revenue, strips
 from dashboard.queries import retention, revenue
 from dashboard.scope import Scope
+from dashboard.screens import order_revenue, strips
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 

@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboard import address, charts, cohorts, figures, frame, scope
 from dashboard.frame import Check, Drill
-from dashboard.pages import order_retention
 from dashboard.queries import retention, revenue
 from dashboard.scope import Scope
+from dashboard.screens import order_retention
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 

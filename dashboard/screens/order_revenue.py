@@ -11,9 +11,9 @@ import streamlit as st
 from dashboard import charts, figures, frame, scope, theme, words
 from dashboard.figures import Value
 from dashboard.frame import Card, Check, Drill
-from dashboard.pages import strips
 from dashboard.queries import orders
 from dashboard.scope import ALL, OrderScope
+from dashboard.screens import strips
 from dashboard.tables import Column
 from dashboard.view import Published, View
 
