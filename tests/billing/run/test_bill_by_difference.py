@@ -14,14 +14,14 @@ from billing.service import catalog, customers, subscriptions
 from billing.service.policies import set_policy
 from billing.store.store import Store
 from billing.store.tables import (
-    customers as customers_table,
-)
-from billing.store.tables import (
     credit_note_lines,
     invoices,
     journal_lines,
     line_items,
     outbox,
+)
+from billing.store.tables import (
+    customers as customers_table,
 )
 
 PLANS = {
