@@ -17,33 +17,54 @@ SHOWN_AGES = 24
 
 @dataclass(frozen=True)
 class Grid:
-    """Shares by cohort (rows, by month of start) and age in months (columns); None: age not reached."""
+    """Shares by cohort (rows, by month of start) and age in months (columns); None: age not reached.
+
+    `small` holds the customers of cohorts too small for a share; their shares are None.
+    """
 
     months: list[date]
     ages: list[int]
     shares: list[list[float | None]]
+    small: dict[date, int]
+
+    def name(self, view: View, month: date) -> str:
+        """A cohort's label, which says when it is too small."""
+        shown = view.show.month(month)
+        if month not in self.small:
+            return shown
+        count = view.show.number(self.small[month])
+        return view.text.gettext("{month} · n too small: {count}").format(month=shown, count=count)
 
     @property
     def frame(self) -> pl.DataFrame:
         columns = {f"age_{age}": [row[index] for row in self.shares] for index, age in enumerate(self.ages)}
         types = dict.fromkeys(columns, pl.Float64)
-        return pl.DataFrame({"cohort": self.months, **columns}, schema={"cohort": pl.Date, **types})
+        names = {"cohort": self.months, "customers": [self.small.get(month) for month in self.months]}
+        return pl.DataFrame({**names, **columns}, schema={"cohort": pl.Date, "customers": pl.Int64, **types})
 
     def columns(self, view: View) -> list[Column]:
+        _ = view.text.gettext
         ages = [Column(f"age_{age}", view.show.number(age), "percent") for age in self.ages]
-        return [Column("cohort", view.text.gettext("Month of start"), "month"), *ages]
+        small = [Column("customers", _("Customers, where too few"), "count")] if self.small else []
+        return [Column("cohort", _("Month of start"), "month"), *small, *ages]
 
 
-def grid(cohorts: pl.DataFrame, part: str, whole: str) -> Grid:
-    """The share `part` / `whole` of each cohort at each age; None where the whole is not above zero."""
+def grid(cohorts: pl.DataFrame, part: str, whole: str, size: str, min_customers: int) -> Grid:
+    """The share `part` / `whole` of each cohort at each age; None where the whole is not above zero.
+
+    `size` is the column of a cohort's customers; below `min_customers` a share would mean nothing.
+    """
     months = sorted(set(cohorts["cohort_month"].to_list()))
     ages = sorted(age for age in set(cohorts["age_months"].to_list()) if age <= SHOWN_AGES)
-    cells = {
-        (row["cohort_month"], row["age_months"]): float(Decimal(row[part]) / Decimal(row[whole]))
-        for row in cohorts.iter_rows(named=True)
-        if row[whole] and row[whole] > 0
-    }
-    return Grid(months, ages, [[cells.get((month, age)) for age in ages] for month in months])
+    small: dict[date, int] = {}
+    cells: dict[tuple[date, int], float] = {}
+    for row in cohorts.iter_rows(named=True):
+        if row[size] < min_customers:
+            small[row["cohort_month"]] = row[size]
+        elif row[whole] and row[whole] > 0:
+            share = Decimal(row[part]) / Decimal(row[whole])
+            cells[row["cohort_month"], row["age_months"]] = float(share)
+    return Grid(months, ages, [[cells.get((month, age)) for age in ages] for month in months], small)
 
 
 def key(month: date) -> str:

@@ -76,8 +76,8 @@ def card(
     if (metric.unit in RATIOS and now.ratio is None) or now.numerator is None:
         shown, note = _("Not computable"), _("There is nothing to divide by: no customer paid at the start.")
     elif is_small:
-        note = _("n too small: {count}").format(count=show.number(now.customers))
-    change, difference = _change(view, metric, now, before, currency)
+        shown, note = _("n too small"), small_words(view, now.customers or 0)
+    change, difference = (None, None) if is_small else _change(view, metric, now, before, currency)
     is_good = None
     if difference and metric.good_direction in ("up", "down") and not is_small:
         is_good = (difference > 0) == (metric.good_direction == "up")
@@ -92,6 +92,12 @@ def card(
         note=note,
         rows=rows,
     )
+
+
+def small_words(view: View, customers: int) -> str:
+    """How many customers there are, where they are too few for a share."""
+    count = view.show.number(customers)
+    return view.text.ngettext("{count} customer", "{count} customers", customers).format(count=count)
 
 
 def _change(

@@ -66,7 +66,7 @@ class BuildAttempt:
 def _opened(folder: str, file_name: str) -> Snapshot:
     """The connection to one published file; `file_name` only tells builds apart.
 
-    A running query has a cursor of its own, so that closing this connection does not end it.
+    Nothing closes it by hand: it ends when the last page that reads it lets go.
     """
     return open_snapshot(Path(folder))
 

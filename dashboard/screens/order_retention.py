@@ -51,7 +51,12 @@ def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.Data
             "Net revenue, % of the first month's, by month of first order and age in months"
         ),
     }
-    cohorts.heat_map(view, published, cohorts.grid(rows, *MEASURES[measure]), titles[measure])
+    cohorts.heat_map(
+        view,
+        published,
+        cohorts.grid(rows, *MEASURES[measure], "cohort_customers", view.min_customers),
+        titles[measure],
+    )
     months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
     frame.rows_choice(
         view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}

@@ -112,7 +112,12 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame) -> None:
         "cohort_logo": _("Customers still paying, % of those who began, by month of start and age in months"),
         "cohort_net": _("MRR kept and added, % of the first month's, by month of start and age in months"),
     }
-    cohorts.heat_map(view, published, cohorts.grid(rows, *MEASURES[measure]), titles[measure])
+    cohorts.heat_map(
+        view,
+        published,
+        cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers),
+        titles[measure],
+    )
     months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
     frame.rows_choice(
         view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}
@@ -122,10 +127,11 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame) -> None:
 def retention_curves(view: View, published: Published, rows: pl.DataFrame) -> None:
     """One line a cohort: the newest that has reached three months strong, the others grey."""
     _, show = view.text.gettext, view.show
-    cells = cohorts.grid(rows, *MEASURES["cohort_logo"])
+    cells = cohorts.grid(rows, *MEASURES["cohort_logo"], "start_customers", view.min_customers)
     reached = [index for index, row in enumerate(cells.shares) if sum(share is not None for share in row) > 3]
     strong = reached[-1] if reached else len(cells.months) - 1
-    order = sorted(range(len(cells.months)), key=lambda index: index == strong)
+    drawn = [index for index, month in enumerate(cells.months) if month not in cells.small]
+    order = sorted(drawn, key=lambda index: index == strong)
     series = [
         charts.Series(
             show.month(cells.months[index]),

@@ -21,7 +21,9 @@ def top_risks(view: View, published: Published) -> None:
     st.subheader(_("Top risks"), anchor=False)
     values = {"segment": ALL, "band": "high", "ranking": "value"}
     rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
-    if rows.is_empty():
+    if not published.rows(churn.SUMMARY, segment=ALL)["customers"].item():
+        st.caption(_("No customer of this company has been scored, so there is no list to call."))
+    elif rows.is_empty():
         st.caption(_("No customer is scored as high risk."))
     else:
         currency = rows["currency"][0]
@@ -41,7 +43,7 @@ def newest_cohorts(view: View, published: Published, rows: pl.DataFrame, part: s
     newest = sorted(set(rows["cohort_month"].to_list()))[-SHOWN_COHORTS:]
     shown = rows.filter(pl.col("cohort_month").is_in(newest), pl.col("age_months") <= SHOWN_AGES)
     title = _("Newest cohorts: customers, % by age in months")
-    cohorts.heat_map(view, published, cohorts.grid(shown, part, whole), title)
+    cohorts.heat_map(view, published, cohorts.grid(shown, part, whole, whole, view.min_customers), title)
     st.page_link(
         "screens/retention.py", label=_("Open retention and cohorts"), query_params=address.carried()
     )

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import polars as pl
 import pytest
+import tiny_world
 from reader import Open, badges, html
+
+from dashboard import cohorts
 
 PAGES = ("revenue", "retention", "churn", "health", "opportunity")
 TITLES = {
@@ -140,3 +148,28 @@ def test_health_shows_builds_sources_and_the_record_of_the_model(open_page: Open
     assert "Negative quantity" in shown
     assert "Recency rule" in shown
     assert "0.780" in shown
+
+
+def test_a_share_of_too_few_customers_is_not_shown(open_page: Open, tmp_path: Path) -> None:
+    def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.fill_subscriptions(connection, build_id)
+        connection.execute("UPDATE raw_meta.policy SET min_customers = 30")
+
+    tiny_world.publish(tmp_path / "lumen", "b1", fill, title=("Lumen", "لومن"))
+    app = open_page("revenue", home=tmp_path)
+    assert [metric.value for metric in app.metric] == ["€560.33", "n too small", "n too small", "€28.00"]
+    assert any("5 customers" in caption.value for caption in app.caption)  # who paid in March 2024
+
+
+def test_a_cohort_of_too_few_customers_keeps_its_place_without_a_share() -> None:
+    rows = pl.DataFrame(
+        {
+            "cohort_month": [date(2025, 1, 1), date(2025, 1, 1), date(2025, 2, 1)],
+            "age_months": [0, 1, 0],
+            "customers": [40, 30, 3],
+            "start_customers": [40, 40, 3],
+        }
+    )
+    cells = cohorts.grid(rows, "customers", "start_customers", "start_customers", 30)
+    assert cells.shares == [[1.0, 0.75], [None, None]]
+    assert cells.small == {date(2025, 2, 1): 3}
