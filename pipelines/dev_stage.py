@@ -1,11 +1,13 @@
 """Stage the raw tables into a file of your own, so that dbt can be run on it by hand while working on models.
 
-    python -m pipelines.dev_stage --out /tmp/mine --orders data/online_retail_ii/lines.parquet --as-of 2011-12-09 \\
+    python -m pipelines.dev_stage --out /tmp/mine --orders data/online_retail_ii/lines.parquet --as-of
+    2011-12-09 \\
         --currency GBP --timezone Europe/London
     TAJDID_STAGE_FILE=/tmp/mine/warehouse.duckdb dbt build --profiles-dir . --target-path /tmp/mine/target
 
-The file is always called warehouse.duckdb, because views carry the catalog's name. It starts empty each time; a build
-of the product (`tajdid warehouse build`) is made of the same steps, but incremental, tested and published.
+The file is always called warehouse.duckdb, because views carry the catalog's name. It starts empty each
+time; a build of the product (`tajdid warehouse build`) is made of the same steps, but incremental, tested
+and published.
 """
 
 from __future__ import annotations

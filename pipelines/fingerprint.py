@@ -53,7 +53,7 @@ def of_inputs(project: Path, sources: tuple[SourceConfig, ...], settings: dict[s
 
 
 def _of_source(source: SourceConfig) -> str | None:
-    """A fingerprint of a source's content; None for a database server, which can't be told to be unchanged."""
+    """A fingerprint of a source's content; None for a database server, which would have to be read."""
     if source.kind == "billing":
         if not source.location.startswith("sqlite:///"):
             return None

@@ -34,7 +34,7 @@ def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def keep(folder: Path, snapshot: Path) -> list[Path]:
-    """Write the rows that a published snapshot adds to the kept truths; what is written already stays as it is."""
+    """Write the rows that a published snapshot adds to the kept truths. What is written stays as it is."""
     written = []
     with Snapshot(snapshot) as reader:
         connection = reader.cursor()

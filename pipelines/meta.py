@@ -1,4 +1,4 @@
-"""The tables of raw_meta that a build fills for the models: its own row, the policy in force, the metric registry."""
+"""What a build tells the models in raw_meta: its own row, the policy in force, the metric registry."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def write_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 def write_metrics(connection: duckdb.DuckDBPyConnection, registry: Path) -> int:
     """Fill raw_meta.metrics from the metric registry; returns how many there are.
 
-    The registry is a list of metrics, or a mapping with that list under `metrics`. Raises SourceError when it is
-    no YAML or an entry has no id, or one that is taken.
+    The registry is a list of metrics, or a mapping with that list under `metrics`. Raises SourceError when
+    it is no YAML or an entry has no id, or one that is taken.
     """
     connection.execute("DELETE FROM raw_meta.metrics")
     if not registry.is_file():

@@ -1,7 +1,7 @@
 """Running dbt on the stage file, and reading what it said.
 
-dbt runs as a process of its own, because in this one it would keep the file locked. What the models compute is
-written in models/; this module decides only how their results and errors are told.
+dbt runs as a process of its own, because in this one it would keep the file locked. What the models compute
+is written in models/; this module decides only how their results and errors are told.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def build_models(
         "DO_NOT_TRACK": "1",
     }
     place = ["--project-dir", str(project), "--profiles-dir", str(project)]
-    command = [str(Path(sys.executable).with_name("dbt")), "--log-format", "json", "build", *place]
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    command = [dbt, "--log-format", "json", "--log-level-file", "info", "build", *place]
     process = subprocess.Popen(
         command,
         cwd=project,

@@ -1,7 +1,7 @@
 """The metric policy of a company: every disputed rule is one named setting (docs/metrics.md, section 2).
 
-Decides which settings exist, their defaults and the values they may take. What a value means is for the models
-to decide, which read the policy as the one-row table raw_meta.policy.
+Decides which settings exist, their defaults and the values they may take. What a value means is for the
+models to decide, which read the policy as the one-row table raw_meta.policy.
 """
 
 from __future__ import annotations

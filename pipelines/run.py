@@ -1,7 +1,7 @@
 """A warehouse build: ingest, dbt build and tests, score, publish. The one place that holds this order.
 
-A build works on a private stage file that starts as a copy of the newest snapshot. Whatever fails before the last
-step leaves readers on that snapshot; only a finished build moves the pointer.
+A build works on a private stage file that starts as a copy of the newest snapshot. Whatever fails before
+the last step leaves readers on that snapshot; only a finished build moves the pointer.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
 
 
 def _after_publishing(run: _Run, published: Path) -> None:
-    """Write the build's new truths to history. Readers see the snapshot already; the next start retries this."""
+    """Write the build's new truths to history. Readers see the snapshot already; the next build retries."""
     try:
         with run.doing("history"):
             history.keep(run.request.folder, published)
@@ -201,7 +201,7 @@ def _prepare(run: _Run, connection: duckdb.DuckDBPyConnection, prints: dict[str,
 
 
 def _renew_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the raw tables as they are defined now and carry their rows over, column by column of the same name."""
+    """Make the raw tables as they are defined now and carry their rows over, by column name."""
     tables = connection.execute(
         "SELECT table_schema, table_name FROM information_schema.tables "
         "WHERE starts_with(table_schema, 'raw_') AND table_schema <> 'raw_history'"
@@ -240,7 +240,8 @@ def _check_policy(connection: duckdb.DuckDBPyConnection, request: BuildRequest) 
             raise BuildError(
                 f"The metric policy changed, but definition_version is still "
                 f"'{request.policy.definition_version}', under which figures with other definitions were "
-                f"published. Give {request.folder / 'policy.toml'} a new definition_version, or undo the change."
+                f"published. Give {request.folder / 'policy.toml'} a new definition_version, "
+                "or undo the change."
             )
 
 

@@ -1,9 +1,9 @@
 """Tajdid's own billing database, read as tables through DuckDB: SQLite or PostgreSQL, read-only.
 
-Renames, joins and types; it applies no rule of money. What each raw table is made of stands in TABLES, one query
-each. A query names `{after}`, the moment since which rows are asked for: the newest change seen by the last build
-less OVERLAP, so that a transaction that commits late is not missed. What the overlap brings twice is recognised by
-key and content and not added again.
+Renames, joins and types; it applies no rule of money. What each raw table is made of stands in TABLES, one
+query each. A query names `{after}`, the moment since which rows are asked for: the newest change seen by
+the last build less OVERLAP, so that a transaction that commits late is not missed. What the overlap brings
+twice is recognised by key and content and not added again.
 
 History is added: a row that changed comes again with the moment of the change as `recorded_at`.
 """
@@ -31,8 +31,8 @@ NEEDED = ("customers", "subscriptions", "items", "item_versions", "invoices", "l
 class Table:
     """A raw table: the columns that tell its rows apart, and the query that fills it.
 
-    The query's rows hold every column of the raw table but source_system and load_id. `is_new_by_moment` keeps
-    rows apart that differ in `recorded_at` alone, for rows that tell what was known first.
+    The query's rows hold every column of the raw table but source_system and load_id. `is_new_by_moment`
+    keeps rows apart that differ in `recorded_at` alone, for rows that tell what was known first.
     """
 
     name: str
@@ -94,7 +94,8 @@ JOIN engine_price_lists AS lists USING (list_id)
 WHERE prices.recorded_at > {after}
 """
 
-# An item's version as an engine row: its terms, and the subscription's end and cancellation as they stand now.
+# An item's version as an engine row: its terms, and the subscription's end and cancellation as they stand
+# now.
 VERSIONS = """
 WITH numbered AS (
   SELECT *, row_number() OVER (PARTITION BY item_id ORDER BY recorded_at, version_id) AS version_no
@@ -111,7 +112,7 @@ WITH numbered AS (
   JOIN engine_plan_versions AS plan_versions
     ON plan_versions.plan_id = numbered.plan_id AND plan_versions.version = numbered.plan_version
 ), with_terms AS (
-  SELECT facts.*, terms.term_start, terms.term_end, terms.term_recorded_at, terms.auto_renew, terms.notice_days
+  SELECT facts.*, terms.term_start, terms.term_end, terms.auto_renew, terms.notice_days
   FROM facts
   LEFT JOIN (
     SELECT
@@ -145,7 +146,8 @@ CANCELLATION = """cancel_requested_on, cancel_reason,
   END AS end_cause"""
 VERSION_KEY = ("subscription_item_id", "version_no")
 
-# A discount runs on an item while the item's live versions name it. One that counts its uses runs for that many
+# A discount runs on an item while the item's live versions name it. One that counts its uses runs for
+# that many
 # intervals. A document's fixed amount is shared over the items it covers by their recurring amounts.
 DISCOUNTS = """
 WITH named AS (
@@ -184,7 +186,8 @@ WITH named AS (
     CASE WHEN scope <> 'document' THEN amount_minor
       WHEN weight = 0 THEN CASE WHEN place = 1 THEN amount_minor ELSE 0 END
       ELSE (amount_minor::HUGEINT * recurring_minor // weight)::BIGINT END AS share,
-    CASE WHEN scope = 'document' AND weight > 0 THEN amount_minor::HUGEINT * recurring_minor % weight ELSE 0 END AS rest
+    CASE WHEN scope = 'document' AND weight > 0 THEN amount_minor::HUGEINT * recurring_minor % weight
+      ELSE 0 END AS rest
   FROM weighed
 ), shared AS (
   SELECT
@@ -263,13 +266,17 @@ FROM engine_credit_note_lines WHERE recorded_at > {after}
 PAYMENTS = """
 SELECT
   payments.payment_id, attempts.attempt AS attempt_no, payments.customer_id, payments.currency,
-  payments.amount_minor, CASE WHEN attempts.outcome = 'captured' THEN payments.fee_minor ELSE 0 END AS fee_minor,
-  methods.kind AS method, attempts.outcome AS status, attempts.decline_code AS failure_code, payments.invoice_id,
+  payments.amount_minor,
+  CASE WHEN attempts.outcome = 'captured' THEN payments.fee_minor ELSE 0 END AS fee_minor,
+  methods.kind AS method, attempts.outcome AS status, attempts.decline_code AS failure_code,
+  payments.invoice_id,
   attempts.attempted_at, CASE WHEN attempts.outcome = 'captured' THEN payments.received_on END AS received_on,
-  greatest(attempts.changed_at, CASE WHEN attempts.outcome = 'captured' THEN payments.changed_at END) AS recorded_at
+  greatest(attempts.changed_at, CASE WHEN attempts.outcome = 'captured' THEN payments.changed_at END)
+    AS recorded_at
 FROM engine_payment_attempts AS attempts
 JOIN engine_payments AS payments USING (payment_id)
-LEFT JOIN engine_payment_methods AS methods ON methods.method_id = coalesce(attempts.method_id, payments.method_id)
+LEFT JOIN engine_payment_methods AS methods
+  ON methods.method_id = coalesce(attempts.method_id, payments.method_id)
 WHERE greatest(attempts.changed_at, payments.changed_at) > {after}
 """
 
@@ -303,20 +310,21 @@ WITH attempts AS (
     payments.invoice_id, attempts.attempted_at, attempts.outcome,
     greatest(attempts.changed_at, cases.changed_at) AS changed_at, cases.closed_as,
     row_number() OVER by_time AS attempt_no,
-    row_number() OVER (PARTITION BY payments.invoice_id ORDER BY attempts.attempted_at DESC, attempts.payment_id DESC,
-      attempts.attempt DESC) AS from_last,
-    count(*) FILTER (WHERE attempts.outcome = 'declined') OVER (PARTITION BY payments.invoice_id) AS declines,
-    max(greatest(attempts.changed_at, cases.changed_at)) OVER (PARTITION BY payments.invoice_id) AS invoice_changed_at
+    count(*) OVER whole AS attempts,
+    count(*) FILTER (WHERE attempts.outcome = 'declined') OVER whole AS declines,
+    max(greatest(attempts.changed_at, cases.changed_at)) OVER whole AS invoice_changed_at
   FROM engine_payment_attempts AS attempts
   JOIN engine_payments AS payments USING (payment_id)
   LEFT JOIN engine_dunning_cases AS cases USING (case_id)
   WHERE payments.invoice_id IS NOT NULL AND attempts.outcome <> 'unknown'
-  WINDOW by_time AS (PARTITION BY payments.invoice_id ORDER BY attempts.attempted_at, attempts.payment_id, attempts.attempt)
+  WINDOW whole AS (PARTITION BY payments.invoice_id), by_time AS (
+    PARTITION BY payments.invoice_id
+    ORDER BY attempts.attempted_at, attempts.payment_id, attempts.attempt)
 )
 SELECT
   invoice_id, attempt_no::INTEGER AS attempt_no, attempted_at,
   CASE WHEN outcome = 'captured' THEN 'recovered'
-    WHEN from_last = 1 AND closed_as IN ('canceled_for_payment', 'written_off') THEN 'exhausted'
+    WHEN attempt_no = attempts AND closed_as IN ('canceled_for_payment', 'written_off') THEN 'exhausted'
     ELSE 'failed' END AS outcome,
   changed_at AS recorded_at
 FROM attempts WHERE declines > 0 AND invoice_changed_at > {after}
@@ -326,14 +334,16 @@ LEDGER_ENTRIES = """
 SELECT
   lines.entry_id || '-' || lines.position AS entry_id,
   CASE lines.account WHEN 'tax_payable' THEN 'tax' WHEN 'bank' THEN 'cash' WHEN 'gateway_clearing' THEN 'cash'
-    WHEN 'bad_debt' THEN 'write_off' WHEN 'bad_debt_recovered' THEN 'write_off' ELSE lines.account END AS account,
+    WHEN 'bad_debt' THEN 'write_off' WHEN 'bad_debt_recovered' THEN 'write_off'
+    ELSE lines.account END AS account,
   entries.posted_on, lines.debit_minor - lines.credit_minor AS amount_minor, lines.currency, lines.invoice_id,
   lines.recorded_at
 FROM engine_journal_lines AS lines JOIN engine_journal_entries AS entries USING (entry_id)
 WHERE lines.recorded_at > {after}
 """
 
-# Rated usage of a period is shared over its days by quantity, from running totals, so that the days add up to it.
+# Rated usage of a period is shared over its days by quantity, from running totals, so that the days add
+# up to it.
 # What was rated without any use (a flat fee) stands on the period's last day.
 USAGE_DAYS = """
 WITH days AS (
@@ -362,7 +372,8 @@ WITH days AS (
   SELECT
     coalesce(days.item_id, billed.item_id) AS item_id, coalesce(days.meter_id, billed.meter_id) AS meter_id,
     coalesce(days.occurred_on, billed.service_end - 1) AS occurred_on,
-    coalesce(days.quantity_mantissa, 0) AS quantity_mantissa, coalesce(days.quantity_scale, 0) AS quantity_scale,
+    coalesce(days.quantity_mantissa, 0) AS quantity_mantissa,
+    coalesce(days.quantity_scale, 0) AS quantity_scale,
     days.active_users, greatest(days.recorded_at, billed.billed_at) AS recorded_at,
     billed.net_minor, billed.service_start, billed.service_end
   FROM days FULL JOIN billed
@@ -384,8 +395,9 @@ WITH days AS (
   FROM running
 )
 SELECT
-  item_id AS subscription_item_id, meter_id AS meter, occurred_on AS used_on, any_value({quantity}) AS quantity,
-  sum(rated_minor)::BIGINT AS rated_minor, any_value(active_users) AS active_users, max(recorded_at) AS recorded_at
+  item_id AS subscription_item_id, meter_id AS meter, occurred_on AS used_on,
+  any_value({quantity}) AS quantity, sum(rated_minor)::BIGINT AS rated_minor,
+  any_value(active_users) AS active_users, max(recorded_at) AS recorded_at
 FROM (
   SELECT
     *,
@@ -570,7 +582,7 @@ def _create_views(
 
 
 def _typed(column: str, *, is_sqlite: bool) -> str:
-    """SQLite has no instants and no flags of its own; the engine keeps the one as UTC text, the other as 0 and 1."""
+    """SQLite has no instants and no flags: the engine keeps the one as UTC text, the other as 0 and 1."""
     if is_sqlite and column.endswith("_at"):
         return f'"{column}"::TIMESTAMP AT TIME ZONE \'UTC\' AS "{column}"'
     if is_sqlite and (column.startswith("is_") or column == "auto_renew"):

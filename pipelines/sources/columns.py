@@ -1,7 +1,7 @@
 """What the values of a user's file mean: text, exact decimals, days, instants, and amounts in minor units.
 
-Every function adds columns to a frame and never drops or repairs a row: a value that is not understood becomes null,
-and `split` sets the row aside with its reason. All of it works on whole columns.
+Every function adds columns to a frame and never drops or repairs a row: a value that is not understood
+becomes null, and `split` sets the row aside with its reason. All of it works on whole columns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIME_PATTERN = (
 
 @dataclass(frozen=True)
 class Check:
-    """A rule that a row may break: its reason code, the column at fault, and the expression that is true then."""
+    """A rule that a row may break: its reason code, the column at fault, and what is true then."""
 
     reason: str
     column: str
@@ -37,7 +37,8 @@ class Check:
 
 
 def text(frame: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
-    """Make a column text without changing what is written: whole numbers keep their digits, blanks become null.
+    """Make a column text without changing what is written: whole numbers keep their digits, blanks become
+    null.
 
     Raises SourceError for a type that has no one written form, such as a floating point number.
     """
@@ -54,10 +55,11 @@ def text(frame: pl.DataFrame, column: str, path: Path) -> pl.DataFrame:
 
 
 def number(frame: pl.DataFrame, column: str, file_format: FileFormat, path: Path) -> pl.DataFrame:
-    """Read a column of decimals exactly: adds `<column>_mantissa`, `<column>_scale` (0 to 12) and `<column>_text`.
+    """Read a column of decimals exactly: adds `<column>_mantissa`, `<column>_scale` (0 to 12) and
+    `<column>_text`.
 
-    All three are null where the value is missing or no decimal number; the mantissa alone is null where it has more
-    than 18 digits. Binary floats are first read as the nearest decimal with 6 places.
+    All three are null where the value is missing or no decimal number; the mantissa alone is null where it
+    has more than 18 digits. Binary floats are first read as the nearest decimal with 6 places.
     """
     kind = frame.schema[column]
     value = pl.col(column)
@@ -111,7 +113,7 @@ def exponent(currency: str, exponents: dict[str, int]) -> pl.Expr:
 
 
 def posted(numerator: pl.Expr, power: pl.Expr) -> pl.Expr:
-    """numerator / 10**power in whole numbers, rounded once, halves away from zero. Null beyond a line's bound."""
+    """numerator / 10**power as a whole number, halves away from zero. Null beyond a line's bound."""
     denominator = pl.lit(POWERS).gather(power)
     size = (2 * numerator.abs() + denominator) // (2 * denominator)
     whole = pl.when(size <= LINE_LIMIT).then(size).cast(pl.Int64)
@@ -119,7 +121,8 @@ def posted(numerator: pl.Expr, power: pl.Expr) -> pl.Expr:
 
 
 def minor_units(amount: str, exponents: pl.Expr, unit: str = "major", times: str | None = None) -> pl.Expr:
-    """The amount of a column read by `number` in minor units; with `times`, multiplied by another such column.
+    """The amount of a column read by `number` in minor units; with `times`, multiplied by another such
+    column.
 
     The product is formed in 128 bits and rounded once.
     """
@@ -134,7 +137,7 @@ def minor_units(amount: str, exponents: pl.Expr, unit: str = "major", times: str
 
 
 def day(frame: pl.DataFrame, column: str, file_format: FileFormat, path: Path) -> pl.DataFrame:
-    """Make a column DATE; null where it is no day. A time of midnight may follow the day, any other may not."""
+    """Make a column DATE; null where it is no day. Of times of day only midnight may follow."""
     kind = frame.schema[column]
     if kind == pl.Date:
         return frame
@@ -223,7 +226,8 @@ def split(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part a frame with ROW into accepted rows and rejects; each row bears the first rule it breaks.
 
-    `rows` are the file's rows as received, for the original in the reject. Broken rows of the file are not included.
+    `rows` are the file's rows as received, for the original in the reject. Broken rows of the file are not
+    included.
     """
     if not checks:
         return frame, pl.DataFrame(schema=REJECT_COLUMNS)

@@ -1,9 +1,9 @@
 """CRM: what a CRM exports, one file a table, the whole table each time.
 
 A CRM overwrites, so every export that differs from the one before is kept as it was received, under
-history/crm/<when received>/. A row enters raw_crm when its content is new, with the day its export was received as
-`recorded_at` (unless the file brings one); a rebuild from nothing reads the kept exports in their order and finds the
-same rows. What disappears from a later export stays known.
+history/crm/<when received>/. A row enters raw_crm when its content is new, with the day its export was
+received as `recorded_at` (unless the file brings one); a rebuild from nothing reads the kept exports in
+their order and finds the same rows. What disappears from a later export stays known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
-    ROW,
     FileMapping,
     content_hash,
     data_files,
@@ -36,7 +35,7 @@ STAMP = "%Y%m%dT%H%M%S%fZ"
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the export: its columns with their kinds (see `columns.parse`), its key, what must be filled."""
+    """A table of the export: its columns and kinds (see `columns.parse`), its key, what must be filled."""
 
     columns: Mapping[str, str]
     key: tuple[str, ...]
@@ -152,7 +151,7 @@ def kept_exports(folder: Path) -> list[Export]:
 
 
 def keep_received(stage: Stage) -> None:
-    """Move what this build received to history/crm/, once its rows are accepted. Nothing there is ever rewritten."""
+    """Move what this build received to history/crm/, once its rows are accepted. It is never rewritten."""
     received = _received_folder(stage)
     if received.is_dir():
         target = stage.folder / "history" / "crm" / received.name
@@ -198,7 +197,7 @@ def _fingerprint(path: Path) -> str:
 
 def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
     path, form = export.path, TABLES[export.table]
-    wanted: dict[str, tuple[str, ...]] = {name: () for name in (*form.columns, "recorded_at")}
+    wanted: dict[str, tuple[str, ...]] = dict.fromkeys((*form.columns, "recorded_at"), ())
     mapping: FileMapping = read_mapping(path.parent, table=export.table)
     rows = read_rows(path, mapping.format)
     ours = matched(rows, mapping, wanted)
@@ -297,7 +296,8 @@ def _append_changed(
         (appended,) = stage.connection.execute(
             f"INSERT INTO {target} BY NAME SELECT arriving.*, ? AS source_system, ? AS load_id FROM arriving "
             f"ANTI JOIN (SELECT * FROM {target} WHERE source_system = ? "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1) AS known ON {same}",
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1) AS known "
+            f"ON {same}",
             [config.name, load_id, config.name],
         ).fetchall()[0]
     finally:

@@ -1,7 +1,8 @@
 """Reading a user's files: CSV, Parquet and XLSX, with an optional mapping.toml beside them.
 
-Decides how a file becomes a frame of its own columns, row for row, and which rows are no rows at all (too many or
-too few fields, bytes that are no text). What the values mean is decided in columns.py and in each source.
+Decides how a file becomes a frame of its own columns, row for row, and which rows are no rows at all (too
+many or too few fields, bytes that are no text). What the values mean is decided in columns.py and in each
+source.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ WHOLE_ROW = "(whole row)"
 class FileFormat:
     """How a file writes its values. `date` is a strptime format for days and times; ISO 8601 when absent.
 
-    `decimal` is the decimal sign, `thousands` the separator of groups. `unit` tells whether amounts are written in
-    major units (12.34) or in minor ones (1234).
+    `decimal` is the decimal sign, `thousands` the separator of groups. `unit` tells whether amounts are
+    written in major units (12.34) or in minor ones (1234).
     """
 
     encoding: str | None = None
@@ -48,7 +49,7 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class FileMapping:
-    """What mapping.toml says. `columns` is ours to theirs, `constants` ours to a text, `rest` a source's own."""
+    """What mapping.toml says: `columns` ours to theirs, `constants` ours to a text, `rest` a source's own."""
 
     path: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -104,7 +105,8 @@ def content_hash(path: Path, *others: str) -> str:
 
 
 def read_mapping(folder: Path, own_keys: Iterable[str] = (), table: str | None = None) -> FileMapping:
-    """Read mapping.toml of a folder, where there is one; `table` reads its part [tables.<name>] over the rest.
+    """Read mapping.toml of a folder, where there is one; `table` reads its part [tables.<name>] over the
+    rest.
 
     `own_keys` are the further keys a source understands. Raises SourceError for any other key.
     """
@@ -140,7 +142,8 @@ def _format(path: Path, given: Mapping[str, Any]) -> FileFormat:
     unknown = sorted(set(given) - FORMAT_KEYS)
     if unknown:
         raise SourceError(
-            f"{path}: unknown key {', '.join(unknown)} in [format]; known are {', '.join(sorted(FORMAT_KEYS))}."
+            f"{path}: unknown key {', '.join(unknown)} in [format]; "
+            f"known are {', '.join(sorted(FORMAT_KEYS))}."
         )
     result = FileFormat(**{key: str(value) for key, value in given.items()})
     if len(result.delimiter) != 1 or len(result.decimal) != 1 or result.decimal == result.thousands:
@@ -197,7 +200,8 @@ def matched(rows: FileRows, mapping: FileMapping, columns: Mapping[str, Iterable
         hits = [headers[name.strip().casefold()] for name in wanted if name.strip().casefold() in headers]
         if ours in mapping.columns and not hits:
             raise SourceError(
-                f"{rows.path} has no column '{mapping.columns[ours]}', which {mapping.path} names for {ours}. "
+                f"{rows.path} has no column '{mapping.columns[ours]}', "
+                f"which {mapping.path} names for {ours}. "
                 f"Its columns are: {', '.join(headers.values())}."
             )
         if len(hits) > 1:
@@ -235,7 +239,7 @@ def require(rows: FileRows, matched_rows: FileRows, *needed: str) -> None:
         there = [name for name in rows.frame.columns if name != ROW]
         hint = ""
         if len(there) == 1 and re.search(r"[;\t|,]", there[0]):
-            hint = ' Perhaps the fields are not parted by the delimiter in mapping.toml ([format] delimiter = ";").'
+            hint = ' Perhaps mapping.toml should name the delimiter ([format] delimiter = ";").'
         raise SourceError(
             f"{rows.path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. It has: "
             f"{', '.join(there)}. Rename columns under [columns] in mapping.toml, "
@@ -298,7 +302,8 @@ def _read_csv(path: Path, file_format: FileFormat) -> FileRows:
         try:
             frame = connection.sql(
                 "SELECT * FROM read_csv($file, auto_detect = false, header = true, delim = $delimiter, "
-                "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, max_line_size = 8388608)",
+                "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, "
+                "max_line_size = 8388608)",
                 params={
                     "file": str(text_file),
                     "delimiter": file_format.delimiter,
@@ -317,14 +322,14 @@ def _read_csv(path: Path, file_format: FileFormat) -> FileRows:
     swallowed = broken.filter(pl.col("is_quote") & pl.col("line").str.contains("\n"))
     if swallowed.height:
         raise SourceError(
-            f"{path}, line {swallowed['row_number'][0] + 1}: a quotation mark opens and never closes, so the rows "
-            "after it can't be told apart. Correct the line and load the file again."
+            f"{path}, line {swallowed['row_number'][0] + 1}: a quotation mark opens and never closes, so the "
+            "rows after it can't be told apart. Correct the line and load the file again."
         )
     return _without_trouble(path, frame, broken)
 
 
 def _as_utf8(path: Path, file_format: FileFormat, scratch: Path) -> Path:
-    """The file itself when it is UTF-8, else a copy in UTF-8 where TROUBLE stands before bytes that are no text."""
+    """The file itself when it is UTF-8, else a copy where TROUBLE stands before bytes that are no text."""
     raw = path.read_bytes()
     if b"\x00" in raw[:4096] and not raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} is no text file, although its name says CSV.")
@@ -364,7 +369,7 @@ def _header(path: Path, text_file: Path, file_format: FileFormat) -> list[str]:
 
 
 def _without_trouble(path: Path, frame: pl.DataFrame, broken: pl.DataFrame) -> FileRows:
-    """Number the rows as they stand in the file, and set aside those that are broken or hold undecodable bytes."""
+    """Number the rows as in the file; set aside broken ones and those whose bytes are no text."""
     total = frame.height + broken.height
     places = pl.int_range(1, total + 1, eager=True, dtype=pl.Int64)
     kept = places.filter(~places.is_in(broken["row_number"].implode())).head(frame.height)

@@ -1,8 +1,8 @@
 """What all sources share: the stage they write to, the load each file or table is, and the rows set aside.
 
-A source reads its rows, splits them into accepted ones and rejects, and hands both to a `Stage`, which writes
-them and keeps the books: raw_meta.loads, raw_meta.rejects, raw_meta.files. In every load, accepted + rejected =
-read.
+A source reads its rows, splits them into accepted ones and rejects, and hands both to a `Stage`, which
+writes them and keeps the books: raw_meta.loads, raw_meta.rejects, raw_meta.files. In every load, accepted +
+rejected = read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Orders: one-off and repeat trade, one row a line, from files of the company's order system.
 
-Decides how a line becomes raw_orders.orders, raw_orders.order_lines and raw_orders.skus, and which lines are set
-aside. An order lies in one file. Where the file has no line numbers, the lines of an order are numbered as they
-stand. An order's time, currency and country are those of its first line (its earliest time).
+Decides how a line becomes raw_orders.orders, raw_orders.order_lines and raw_orders.skus, and which lines
+are set aside. An order lies in one file. Where the file has no line numbers, the lines of an order are
+numbered as they stand. An order's time, currency and country are those of its first line (its earliest
+time).
 
 mapping.toml understands, beside columns, constants and format:
 
@@ -29,7 +30,6 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
-    ROW,
     FileMapping,
     FileRows,
     content_hash,
@@ -79,7 +79,8 @@ def load(stage: Stage, config: SourceConfig) -> None:
         for path in files
     }
     _drop_gone(stage, config, set(known) - {path.name for path in files})
-    # An order that an earlier file has is a duplicate in a later one, so what follows a change is read again too.
+    # An order that an earlier file has is a duplicate in a later one, so what follows a change is
+    # read again too.
     is_after_change = False
     for path in files:
         is_after_change = is_after_change or known.get(path.name, ("", ""))[0] != hashes[path]
@@ -131,7 +132,7 @@ def _load_file(
 
 
 def _typed(ours: FileRows, mapping: FileMapping, stage: Stage, path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """The file's rows with our columns and types; what is not understood is null. And what to say about it."""
+    """The file's rows with our columns and types, null where not understood; and what to say about it."""
     frame, notes, layout = ours.frame, [], mapping.format
     if "currency" not in frame.columns:
         frame = frame.with_columns(currency=pl.lit(stage.reporting_currency))
@@ -213,8 +214,9 @@ def _one_header_per_order(
         pl.col("customer_id", "currency", "is_credit").first().name.prefix("first_"),
     )
     taken = stage.connection.execute(
-        "SELECT DISTINCT order_id FROM raw_orders.orders WHERE source_system = ? AND load_id IS DISTINCT FROM ?"
-        " AND load_id IN (SELECT load_id FROM raw_meta.files WHERE source_name = ? AND file_name < ?)",
+        "SELECT DISTINCT order_id FROM raw_orders.orders WHERE source_system = ? "
+        "AND load_id IS DISTINCT FROM ? AND load_id IN "
+        " (SELECT load_id FROM raw_meta.files WHERE source_name = ? AND file_name < ?)",
         [config.name, known[1] if known else None, config.name, rows.path.name],
     ).pl()
     lines = lines.join(header, on="order_id", how="left").with_columns(
@@ -243,7 +245,7 @@ def _replace(
     old_load_id: str | None,
     load_id: str,
 ) -> None:
-    """Put the accepted lines in place of the file's earlier ones; what did not change keeps its `recorded_at`."""
+    """Put the accepted lines in place of the file's earlier ones; unchanged ones keep their `recorded_at`."""
     stamp = {"source_system": pl.lit(config.name), "load_id": pl.lit(load_id)}
     orders = lines.group_by("order_id", maintain_order=True).agg(
         pl.col("customer_id").first(),

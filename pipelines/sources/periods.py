@@ -1,13 +1,14 @@
 """Subscription periods: one row a stretch of days at one price, from files, for a company without our engine.
 
-Decides how a row becomes a version of raw_billing.subscription_versions (and its customer, plan and discount), and
-which rows are set aside. Rows of one subscription are its versions in the order of their start; a gap is no service.
-The files of the folder are read as one table, whatever the order of rows. History is added: a row that changed or
-went comes again with a later `recorded_at`, so that what was known on an earlier day can still be told.
+Decides how a row becomes a version of raw_billing.subscription_versions (and its customer, plan and
+discount), and which rows are set aside. Rows of one subscription are its versions in the order of their
+start; a gap is no service. The files of the folder are read as one table, whatever the order of rows.
+History is added: a row that changed or went comes again with a later `recorded_at`, so that what was known
+on an earlier day can still be told.
 
 mapping.toml understands, beside columns, constants and format:
 
-    amount_is = "unit"      the amount is the price of one unit and is multiplied by quantity ("total" by default)
+    amount_is = "unit"      the amount is that of one unit and is multiplied by quantity (default: "total")
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def load(stage: Stage, config: SourceConfig) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """One file: its rows as received, those accepted so far, its rejects, what to say about it, and its load."""
+    """One file: its rows as received, those accepted so far, its rejects, its notes, and its load."""
 
     rows: FileRows
     accepted: pl.DataFrame
@@ -295,7 +296,8 @@ def _amount_minor(
 def _without_overlaps(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Part off the rows that overlap an earlier one of their subscription, by start; ties by what they say.
 
-    The second frame has FILE, ROW, the reason and the key. Only subscriptions with an overlap are walked row by row.
+    The second frame has FILE, ROW, the reason and the key. Only subscriptions with an overlap are walked
+    row by row.
     """
     content = ["subscription_id", "period_start", "period_end", "amount_minor", "customer_id", "recorded_at"]
     ordered = rows.sort([*content, FILE, ROW], nulls_last=True, maintain_order=True)

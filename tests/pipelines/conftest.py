@@ -10,11 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines import warehouse
 from pipelines.policy import read_policy
-from pipelines.run import BuildRequest, SourceConfig
+from pipelines.run import BuildRequest, SourceConfig, build
 from pipelines.sources.loading import Stage, create_raw_tables
 
 ROOT = Path(__file__).resolve().parents[2]
+ORDERS = "order_id,ordered_at,customer_id,sku,quantity,unit_price,currency\n"
+DAY_ONE = ORDERS + "1,2024-05-01 10:00,c1,10001,2,3.50,GBP\n"
 BUILT_AT = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 
 SOURCES_YML = """\
@@ -40,10 +43,8 @@ models:
 NOT_NEGATIVE = "select * from {{ ref('fct_order_days') }} where amount_minor < -100000"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def write_project(folder: Path) -> Path:
     """A dbt project of two models and three tests, with the profile and macros of the real one."""
-    folder = tmp_path / "project"
     for name in ("dbt_project.yml", "profiles.yml", ".dbtignore"):
         folder.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
@@ -63,22 +64,54 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The small dbt project, for one test to change."""
+    return write_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A company whose first build, of one order in a.csv, is published."""
+    place = tmp_path_factory.mktemp("first")
+    request = first_request(place / "company", write_project(place / "project"))
+    (request.folder / "orders" / "a.csv").write_text(DAY_ONE, encoding="utf-8")
+    result = build(request)
+    assert result.status == "published", result.message
+    return request.folder
+
+
+@pytest.fixture
+def published_before(first_build: Path, tmp_path: Path) -> Path:
+    """The company of `request_for` with a build behind it; returns the snapshot that readers see."""
+    company = tmp_path / "company"
+    shutil.copytree(first_build, company)
+    snapshot = warehouse.current(company)
+    assert snapshot is not None
+    return snapshot
+
+
+def first_request(folder: Path, project: Path) -> BuildRequest:
+    """The request of a build at BUILT_AT for a company with an orders folder."""
+    (folder / "orders").mkdir(parents=True, exist_ok=True)
+    return BuildRequest(
+        company="company",
+        folder=folder,
+        project=project,
+        as_of=date(2024, 5, 31),
+        built_at=BUILT_AT,
+        policy=read_policy(None, {"reporting_currency": "GBP", "reporting_timezone": "Europe/London"}),
+        sources=(SourceConfig("orders", "orders", str(folder / "orders")),),
+        is_sample=False,
+    )
+
+
+@pytest.fixture
 def request_for(tmp_path: Path, project: Path):
-    """A function that makes the request of a build for a company with an orders folder; `later` in minutes."""
+    """A function that makes a build request for a company with an orders folder; `later` in minutes."""
 
     def make(later: int = 0, **changes: object) -> BuildRequest:
-        folder = tmp_path / "company"
-        (folder / "orders").mkdir(parents=True, exist_ok=True)
-        request = BuildRequest(
-            company="company",
-            folder=folder,
-            project=project,
-            as_of=date(2024, 5, 31),
-            built_at=BUILT_AT + timedelta(minutes=later),
-            policy=read_policy(None, {"reporting_currency": "GBP", "reporting_timezone": "Europe/London"}),
-            sources=(SourceConfig("orders", "orders", str(folder / "orders")),),
-            is_sample=False,
-        )
+        request = first_request(tmp_path / "company", project)
+        request = replace(request, built_at=BUILT_AT + timedelta(minutes=later))
         return replace(request, **changes)
 
     return make

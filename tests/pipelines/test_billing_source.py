@@ -72,7 +72,7 @@ def subscribe(store: Store, **options: object) -> str:
 
 @pytest.fixture
 def load(stage_at, database_url):
-    """Load the database into the stage, as a build at the given moment; returns a function that asks the stage."""
+    """Load the database into the stage as a build at a moment; returns a function that asks the stage."""
 
     def run(moment: datetime = datetime(2026, 1, 1, tzinfo=UTC)):
         stage = stage_at(moment)
@@ -95,16 +95,17 @@ def test_a_version_has_its_terms_amount_and_interval(store, load):
     item = subscribe(store, contract=subscriptions.NewContract(term="P1Y", notice_days=60))
     ask = load()
     rows = ask(
-        "SELECT subscription_item_id, version_no, subscription_id, customer_id, plan_id, price_id, amount_minor,"
-        ' currency, "interval", interval_count, quantity, committed_minimum_minor, status, valid_from, valid_to,'
-        " term_start, term_end, notice_by_on, auto_renew, trial_end_on, cancel_requested_on, end_cause, is_deleted,"
-        " recorded_at FROM raw_billing.subscription_versions"
+        "SELECT subscription_item_id, version_no, subscription_id, customer_id, plan_id, price_id, "
+        'amount_minor, currency, "interval", interval_count, quantity, committed_minimum_minor, status, '
+        "valid_from, valid_to, term_start, term_end, notice_by_on, auto_renew, trial_end_on, "
+        "cancel_requested_on, end_cause, is_deleted, recorded_at FROM raw_billing.subscription_versions"
     )
     first_day = date(2024, 1, 1)
     assert rows == [
         (
-            item, 1, "s1", "c1", "team", "eur.team.1.seats", 12345, "EUR", "month", 3, Decimal(10), 0, "active",
-            first_day, None, first_day, date(2025, 1, 1), date(2024, 11, 2), True, None, None, None, False, START,
+            item, 1, "s1", "c1", "team", "eur.team.1.seats", 12345, "EUR", "month", 3, Decimal(10), 0,
+            "active", first_day, None, first_day, date(2025, 1, 1), date(2024, 11, 2), True, None, None, None,
+            False, START,
         )
     ]  # fmt: skip
 
@@ -193,7 +194,7 @@ def test_plans_and_prices_keep_exact_prices_and_tiers_have_none(store, load):
 
 
 def write_documents(store: Store, item: str) -> None:
-    """Facts as a bill run and a collection leave them: an invoice of three lines, a credit note, two attempts."""
+    """Facts as a bill run and a collection leave them: an invoice of three lines, paid at the second try."""
     moment = at("2024-04-01")
     base = {
         "invoice_id": "i1", "customer_id": "c1", "item_id": item, "currency": "EUR", "policy_name": "default",
@@ -205,9 +206,10 @@ def write_documents(store: Store, item: str) -> None:
         tables.invoices,
         [
             {
-                "invoice_id": "i1", "number": "2024-1", "entity_id": "de", "customer_id": "c1", "currency": "EUR",
-                "state": "paid", "issued_on": date(2024, 4, 1), "due_on": date(2024, 4, 15), "net_minor": 12000,
-                "tax_minor": 2280, "total_minor": 14280, "paid_on": date(2024, 4, 3),
+                "invoice_id": "i1", "number": "2024-1", "entity_id": "de", "customer_id": "c1",
+                "currency": "EUR", "state": "paid", "issued_on": date(2024, 4, 1),
+                "due_on": date(2024, 4, 15), "net_minor": 12000, "tax_minor": 2280,
+                "total_minor": 14280, "paid_on": date(2024, 4, 3),
             }
         ],
         moment,
@@ -240,8 +242,8 @@ def write_documents(store: Store, item: str) -> None:
         tables.discounts,
         [
             {
-                "discount_id": "d1", "name": "Start", "scope": "item", "amount_minor": 1345, "currency": "EUR",
-                "times": 1, "valid_start": date(2024, 1, 1),
+                "discount_id": "d1", "name": "Start", "scope": "item", "amount_minor": 1345,
+                "currency": "EUR", "times": 1, "valid_start": date(2024, 1, 1),
             }
         ],
         moment,
@@ -263,7 +265,8 @@ def write_documents(store: Store, item: str) -> None:
         [
             {
                 "payment_id": "p1", "attempt": 1, "outcome": "declined", "decline_class": "soft",
-                "decline_code": "no_funds", "attempted_at": at("2024-04-01"), "attempted_on": date(2024, 4, 1),
+                "decline_code": "no_funds", "attempted_at": at("2024-04-01"),
+                "attempted_on": date(2024, 4, 1),
             },
             {
                 "payment_id": "p1", "attempt": 2, "outcome": "captured", "decline_class": None,
@@ -384,10 +387,10 @@ def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document
     store.insert(
         tables.discounts,
         [
-            {"discount_id": "ten", "name": "10 %", "scope": "item", "discount_ppm": 100000, "amount_minor": None,
-             "currency": None, "times": None, "valid_start": date(2023, 1, 1)},
-            {"discount_id": "doc", "name": "1.00", "scope": "document", "discount_ppm": None, "amount_minor": 100,
-             "currency": "EUR", "times": 2, "valid_start": date(2023, 1, 1)},
+            {"discount_id": "ten", "name": "10 %", "scope": "item", "discount_ppm": 100000,
+             "amount_minor": None, "currency": None, "times": None, "valid_start": date(2023, 1, 1)},
+            {"discount_id": "doc", "name": "1.00", "scope": "document", "discount_ppm": None,
+             "amount_minor": 100, "currency": "EUR", "times": 2, "valid_start": date(2023, 1, 1)},
         ],
         moment,
     )  # fmt: skip
@@ -405,8 +408,8 @@ def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document
     )
     ask = load()
     rows = ask(
-        "SELECT discount_id, subscription_id, percent_ppm, discounts.amount_minor, duration, discounts.valid_from, "
-        "discounts.valid_to, order_no FROM raw_billing.discounts "
+        "SELECT discount_id, subscription_id, percent_ppm, discounts.amount_minor, duration, "
+        "discounts.valid_from, discounts.valid_to, order_no FROM raw_billing.discounts "
         "JOIN raw_billing.subscription_versions USING (subscription_item_id) ORDER BY 1, 2"
     )
     first_day = date(2024, 1, 1)

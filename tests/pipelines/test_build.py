@@ -137,10 +137,9 @@ def unreadable_project(request):
         (unreadable_project, "models", ["no_such_model"]),
     ],
 )
-def test_a_build_that_fails_leaves_readers_on_the_last_good_snapshot(request_for, damage, step, told):
-    first = request_for()
-    write(first, "a.csv", DAY_ONE)
-    before = published(first).warehouse
+def test_a_build_that_fails_leaves_readers_on_the_last_good_snapshot(
+    request_for, published_before, damage, step, told
+):
     second = request_for(later=1)
     damage(second)
     result = build(second)
@@ -148,9 +147,9 @@ def test_a_build_that_fails_leaves_readers_on_the_last_good_snapshot(request_for
     assert result.warehouse is None
     for words in told:
         assert words in result.message
-    assert warehouse.current(first.folder) == before
-    assert days(first.folder) == [("2024-05-01", 700)]
-    assert not warehouse.stage_path(first.folder).parent.exists()
+    assert warehouse.current(second.folder) == published_before
+    assert days(second.folder) == [("2024-05-01", 700)]
+    assert not warehouse.stage_path(second.folder).parent.exists()
     entry = log(second)[-1]
     assert (entry["status"], entry["step"], entry["message"]) == ("failed", step, result.message)
 
@@ -175,17 +174,14 @@ def test_a_company_may_allow_more_rejects_and_is_told_how_many_there_are(request
     assert published(later).rejected_rows == 1
 
 
-def test_a_score_step_that_crashes_leaves_the_last_good_snapshot(request_for):
-    first = request_for()
-    write(first, "a.csv", DAY_ONE)
-    before = published(first).warehouse
-
+def test_a_score_step_that_crashes_leaves_the_last_good_snapshot(request_for, published_before):
     def crash(stage_file: Path) -> None:
         raise RuntimeError("the model would not train")
 
-    result = build(request_for(later=1), score=crash)
+    second = request_for(later=1)
+    result = build(second, score=crash)
     assert "score failed: RuntimeError: the model would not train" in result.message
-    assert warehouse.current(first.folder) == before
+    assert warehouse.current(second.folder) == published_before
 
 
 def test_scores_are_published_and_kept_once_each(request_for):
@@ -210,11 +206,9 @@ def test_scores_are_published_and_kept_once_each(request_for):
     assert count == 2
 
 
-def test_history_that_a_crash_left_out_is_written_by_the_next_build(request_for):
-    first = request_for()
-    write(first, "a.csv", DAY_ONE)
-    one = published(first)
-    kept = first.folder / "history" / "builds" / f"{one.build_id}.parquet"
+def test_history_that_a_crash_left_out_is_written_by_the_next_build(request_for, published_before):
+    build_id = warehouse.build_id_of(published_before)
+    kept = request_for().folder / "history" / "builds" / f"{build_id}.parquet"
     kept.unlink()
     published(request_for(later=1))
     assert kept.exists()
@@ -229,10 +223,10 @@ def test_two_builds_of_one_company_cannot_meet(request_for):
     assert "Another build of company is running" in inner[0].message
 
 
-def test_a_build_that_is_killed_leaves_the_last_good_snapshot_and_the_next_one_works(request_for, tmp_path):
+def test_a_build_that_is_killed_leaves_the_last_good_snapshot_and_the_next_one_works(
+    request_for, published_before
+):
     first = request_for()
-    write(first, "a.csv", DAY_ONE)
-    before = published(first).warehouse
     write(first, "b.csv", DAY_TWO)
     script = textwrap.dedent(f"""
         import os, signal
@@ -254,15 +248,12 @@ def test_a_build_that_is_killed_leaves_the_last_good_snapshot_and_the_next_one_w
     died = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
     assert died.returncode == -signal.SIGKILL
     assert warehouse.stage_path(first.folder).exists()
-    assert warehouse.current(first.folder) == before
+    assert warehouse.current(first.folder) == published_before
     published(request_for(later=3000))
     assert days(first.folder) == [("2024-05-01", 700), ("2024-05-02", 350)]
 
 
-def test_a_changed_policy_needs_a_new_version_even_versions_later(request_for):
-    request = request_for()
-    write(request, "a.csv", DAY_ONE)
-    published(request)
+def test_a_changed_policy_needs_a_new_version_even_versions_later(request_for, published_before):
     place = {"reporting_currency": "GBP", "reporting_timezone": "Europe/London"}
     changed = read_policy(None, place | {"trials": "in"})
     result = build(request_for(later=1, policy=changed))
@@ -276,24 +267,46 @@ def test_a_changed_policy_needs_a_new_version_even_versions_later(request_for):
     published(request_for(later=4))
 
 
-def test_a_source_that_is_no_longer_configured_takes_its_rows_along(request_for):
-    request = request_for()
-    write(request, "a.csv", DAY_ONE)
+def test_a_source_that_is_no_longer_configured_takes_its_rows_along(request_for, published_before):
+    request = request_for(later=1, sources=())
     published(request)
-    published(request_for(later=1, sources=()))
     assert days(request.folder) == []
 
 
-def test_a_model_that_is_gone_leaves_no_table_behind(request_for):
-    request = request_for()
-    write(request, "a.csv", DAY_ONE)
+def test_a_model_that_is_gone_leaves_no_table_behind(request_for, published_before):
+    request = request_for(later=1)
     extra = request.project / "models" / "marts" / "fct_extra.sql"
     extra.write_text("select 1 as one", encoding="utf-8")
     published(request)
     extra.unlink()
-    published(request_for(later=1))
+    published(request_for(later=2))
     with warehouse.open_snapshot(request.folder) as snapshot:
         rows = snapshot.cursor().execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts'"
         )
         assert rows.fetchall() == [("fct_order_days",)]
+
+
+def test_rows_survive_when_a_raw_table_gets_a_new_form(request_for, published_before):
+    request = request_for(later=1)
+    before = tables_of(published_before)
+    with duckdb.connect(published_before) as connection:
+        connection.execute("UPDATE raw_meta.fingerprints SET value = 'older' WHERE name = 'raw_tables'")
+        connection.execute("ALTER TABLE raw_orders.orders DROP COLUMN credited_order_id")
+        connection.execute("ALTER TABLE raw_orders.orders ADD COLUMN forgotten INTEGER")
+    published(request)
+    newest = warehouse.current(request.folder)
+    assert tables_of(newest) == before
+    with warehouse.open_snapshot(request.folder) as snapshot:
+        columns = [row[0] for row in snapshot.cursor().execute("DESCRIBE raw_orders.orders").fetchall()]
+    assert "credited_order_id" in columns
+    assert "forgotten" not in columns
+
+
+def tables_of(snapshot: Path) -> list[tuple]:
+    with warehouse.Snapshot(snapshot) as reader:
+        return (
+            reader.cursor()
+            .execute("SELECT order_id, customer_id, recorded_at FROM raw_orders.orders ORDER BY ALL")
+            .fetchall()
+        )

@@ -83,7 +83,8 @@ def test_an_unchanged_export_is_not_read_again(load, folder):
 
 def test_all_tables_of_a_crm_are_read_with_their_types(load, folder):
     files = {
-        "accounts": "account_id,customer_id,name,owner,csm,stage,segment,acquisition_channel,valid_from,valid_to\n"
+        "accounts": "account_id,customer_id,name,owner,csm,stage,segment,acquisition_channel,"
+        "valid_from,valid_to\n"
         "a1,0042,Acme,Ann,Bob,customer,large,fair,2023-01-01,\n",
         "contacts": "contact_id,account_id,role,is_champion,left_on\nk1,a1,buyer,true,2024-02-29\n",
         "activities": "activity_id,account_id,kind,happened_at\nv1,a1,call,2024-05-01T10:00:00Z\n",

