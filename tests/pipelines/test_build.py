@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -15,7 +16,9 @@ import pytest
 
 from pipelines import warehouse
 from pipelines.policy import read_policy
-from pipelines.run import BuildResult, build, is_current
+from pipelines.run import BuildResult, SourceConfig, build, is_current
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ORDERS = "order_id,ordered_at,customer_id,sku,quantity,unit_price,currency\n"
 DAY_ONE = ORDERS + "1,2024-05-01 10:00,c1,10001,2,3.50,GBP\n"
@@ -243,8 +246,7 @@ def test_a_build_that_is_killed_leaves_the_last_good_snapshot_and_the_next_one_w
             score=lambda _: os.kill(os.getpid(), signal.SIGKILL),
         )
     """)
-    root = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     died = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
     assert died.returncode == -signal.SIGKILL
     assert warehouse.stage_path(first.folder).exists()
@@ -310,3 +312,42 @@ def tables_of(snapshot: Path) -> list[tuple]:
             .execute("SELECT order_id, customer_id, recorded_at FROM raw_orders.orders ORDER BY ALL")
             .fetchall()
         )
+
+
+def test_the_real_models_build_and_pass_on_orders_periods_and_a_crm_together(request_for):
+    """One company with every kind of file, through every model and test of the product."""
+    request = request_for(project=ROOT)
+    write(request, "a.csv", DAY_ONE + "2,2024-05-02 10:00,c1,10001,1,3.50,GBP\n")
+    periods, crm = request.folder / "periods", request.folder / "crm"
+    periods.mkdir()
+    (periods / "periods.csv").write_text(
+        "subscription_id,customer_id,start,end,amount,currency,interval\n"
+        "s1,c1,2024-01-01,2024-03-01,12.00,GBP,month\n"
+        "s1,c1,2024-03-01,,240.00,GBP,year\n"
+        "s2,c2,2024-02-29,2024-05-15,5.00,GBP,week\n",
+        encoding="utf-8",
+    )
+    crm.mkdir()
+    (crm / "accounts.csv").write_text(
+        "account_id,customer_id,segment,valid_from\na1,c1,large,2024-01-01\n", encoding="utf-8"
+    )
+    sources = (
+        *request.sources,
+        SourceConfig("periods", "periods", str(periods)),
+        SourceConfig("crm", "crm", str(crm)),
+    )
+    published(replace(request, sources=sources))
+    with warehouse.open_snapshot(request.folder) as snapshot:
+        cursor = snapshot.cursor()
+        # s1 is worth 240.00 a year, so 20.00 a month; s2 ended on 15 May.
+        rows = cursor.execute("SELECT sum(closing_mrr) FROM marts.fct_mrr_months WHERE month = '2024-05-01'")
+        assert rows.fetchone() == (2000,)
+        assert cursor.execute("SELECT count(*) FROM marts.fct_orders").fetchone() == (2,)
+        (metrics,) = cursor.execute(
+            "SELECT count(*) FROM raw_meta.metrics WHERE label_ar IS NOT NULL"
+        ).fetchone()
+        assert metrics > 20
+        (failed,) = cursor.execute(
+            "SELECT count(*) FROM raw_meta.test_results WHERE status <> 'pass'"
+        ).fetchone()
+        assert failed == 0
