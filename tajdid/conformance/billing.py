@@ -130,6 +130,8 @@ def _outcome(case: Mapping[str, Any]) -> tuple[Result, str]:
         return "unsupported", f"the engine refuses: {refusal}"
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as error:
         return "unsupported", f"cannot be read: {type(error).__name__}: {error}"
+    except Exception as error:  # whatever the engine did not foresee is its failure, and no end of the run
+        return "fail", f"the engine stopped: {type(error).__name__}: {error}"
     return "pass", ""
 
 

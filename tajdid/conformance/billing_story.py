@@ -1,0 +1,759 @@
+"""Stories: what is given becomes acts on a fresh store with a set clock, and the invoices are read back.
+
+The engine's own acts and jobs do the work: plans are published, the customer subscribes, changes, pauses and
+cancels on its days, usage is imported, and the bill run is made after each fact and at the end of each day.
+Only what a story's words say becomes an act; a word without an act is unsupported.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any, Literal
+
+import polars as pl
+from sqlalchemy import select
+
+from billing.core.calendar import add_months, local_date, midnight, parse_interval, period_containing
+from billing.core.invoicing import unsupported_setting
+from billing.core.money import parse_ppm
+from billing.core.policy import Policy, policy_of
+from billing.jobs.bill_run import bill
+from billing.jobs.import_usage import import_usage
+from billing.service.catalog import (
+    NewComponent,
+    NewPrice,
+    NewTier,
+    add_tax_rate,
+    create_legal_entity,
+    create_meter,
+    create_plan,
+    create_price_list,
+    create_product,
+    publish_plan_version,
+)
+from billing.service.customers import create_customer
+from billing.service.policies import set_policy
+from billing.service.subscriptions import cancel, change_plan, change_quantity, pause, resume, subscribe
+from billing.store.store import IdGenerator, Store, open_store
+from billing.store.tables import (
+    applications,
+    credit_note_lines,
+    credit_notes,
+    customers,
+    invoices,
+    items,
+    line_items,
+)
+from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, exact, instant_of
+from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
+
+RUN_SETTINGS = (
+    "day_count",
+    "change_day",
+    "cancel_day",
+    "part_rounding",
+    "credit_rounding",
+    "interval_anchor",
+    "trial_anchor",
+    "trial_usage",
+    "upgrade_when",
+    "downgrade_when",
+    "seat_decrease",
+    "backdated_start",
+    "usage_on_change",
+    "end_day_usage",
+    "late_usage",
+    "grace_days",
+    "credit_document",
+    "credit_target",
+    "zero_invoice",
+    "tax_scope",
+    "tax_base",
+    "on_cancel",
+    "suspension_billing",
+    "flat_fee_on_zero",
+)
+"""The settings a bill run obeys in a story; a case that asks for another is unsupported."""
+
+CUSTOMER, SUBSCRIPTION, METER_SCALE = "customer", "subscription", 6
+MAX_DAYS = 4000
+
+
+# What is sold.
+
+
+@dataclass
+class Plan:
+    """A plan of the story. `components`: name, kind (fee, seat, usage) and the price's model and terms."""
+
+    plan_id: str
+    interval: str | None
+    trial_days: int = 0
+    components: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def has_fee(self) -> bool:
+        return any(kind != "usage" for kind, _ in self.components.values())
+
+
+@dataclass(frozen=True)
+class Act:
+    """One fact on the clock. Usage of a day is known before the day's other facts (`is_usage`)."""
+
+    at: datetime
+    do: Callable[["Stage"], object]
+    is_usage: bool = False
+
+
+@dataclass
+class Stage:
+    """The store on which a story is played, and the clock."""
+
+    store: Store
+    at: datetime
+
+
+class Story:
+    """Reads what is given into plans, a calendar and acts."""
+
+    def __init__(self, frame: Frame, expect: Expect) -> None:
+        self.frame, self.given, self.expect = frame, frame.given, expect
+        self.zone = str(self.given.take("timezone", "UTC"))
+        self.acts: list[Act] = []
+        self.changed: tuple[date, date] | None = None
+        self.tax_ppm = parse_ppm(self.given.take("tax_percent", "0"))
+        period = self.given.take("period")
+        self.period = None if period is None else (self.day(period[0]), self.day(period[1]))
+        self.interval = self.given.take("interval") or self._interval_of_period()
+        self.billing = self.given.take("billing")
+        self.cancel_at = self.given.take("cancel")
+        self.timeline = self.given.each("timeline")
+        self.plans = self._plans()
+        self.days_named: list[date] = []
+        self._read_usage()
+        self._read_timeline()
+        self._read_change()
+        self._read_block()
+        self.start = self._start()
+        self._read_end()
+        self._read_cancel()
+        self.anchor = self._anchor()
+        self.created = self.day(self.given.take("created")) if "created" in self.given else None
+        applied = self.given.take("applied")
+        self.only_run = None if applied is None else self.instant(applied)
+        self.given.done()
+        self.last = self._last_day()
+
+    def day(self, text: Any) -> date:
+        return day_of(text, self.zone)
+
+    def instant(self, text: Any) -> datetime:
+        return instant_of(text, self.zone)
+
+    def add(self, at: datetime, do: Callable[[Stage], object]) -> None:
+        self.acts.append(Act(at, do))
+
+    # Reading.
+
+    def _interval_of_period(self) -> str:
+        """The length of the running period, else a month."""
+        if self.period is None:
+            return "P1M"
+        start, end = self.period
+        months = (end.year - start.year) * 12 + end.month - start.month
+        if months and add_months(start, months) == end:
+            return f"P{months}M"
+        return f"P{(end - start).days}D"
+
+    def _plans(self) -> dict[str, Plan]:
+        given = self.given
+        if "plans" in given:
+            plans = [self._plan(str(one.need("id")), one) for one in given.each("plans")]
+        elif "old" in given:
+            plans = [self._plan(name, given.inner(name)) for name in ("old", "new") if name in given]
+        else:
+            plans = [self._plan("plan", given)]
+        return {plan.plan_id: plan for plan in plans}
+
+    def _plan(self, plan_id: str, given: Given) -> Plan:
+        """`price` or `fee` is the fee; `unit_price` or a model prices units or usage, whichever is told."""
+        is_own = given is not self.given
+        plan = Plan(plan_id, given.take("interval", None) if is_own else None)
+        plan.trial_days = int(given.take("trial_days", 0))
+        for key in ("fee", "plan_fee", "price"):
+            if key in given:
+                price = given.take(key)
+                if isinstance(price, str):
+                    plan.components["fee"] = ("fee", {"model": "flat", "price": price})
+                else:
+                    self._metered(plan, _model(Given(price, f"{given.path}.{key}")))
+        if "unit_price" in given:
+            self._metered(plan, {"model": "per_unit", "price": given.take("unit_price")})
+        for key in sorted(given.keys()):
+            if not key.endswith("_price"):
+                continue
+            terms = {"model": "per_unit", "price": given.take(key)}
+            plan.components[key.removesuffix("_price")] = ("usage", terms)
+        if is_own:
+            given.done()
+        if not plan.components:
+            raise Unsupported(f"{given.path} without a price")
+        return plan
+
+    def _metered(self, plan: Plan, terms: dict[str, Any]) -> None:
+        """Units a customer holds are seats; units used are usage."""
+        told = self.given.keys()
+        has_units = any("units" in entry for entry in self.timeline) or "quantity" in told
+        has_usage = bool(told & {"events", "usage", "units_per_day"})
+        has_usage = has_usage or any("usage" in entry for entry in self.timeline)
+        if has_units == has_usage:
+            raise Unsupported("units and usage told apart")
+        plan.components["units"] = ("seat" if has_units else "usage", terms)
+
+    def _read_usage(self) -> None:
+        for event in self.given.each("events"):
+            key = "usage_at" if "usage_at" in event else "usage_date"
+            at, value = self.instant(event.need(key)), event.need("value")
+            recorded = self.instant(event.take("recorded_at")) if "recorded_at" in event else at
+            event.done()
+            self._use("units", at, value, max(recorded, at))
+        for one in self.given.each("usage"):
+            start, end = (self.day(day) for day in one.need("period"))
+            at = midnight(start, self.zone)
+            if not start < end:
+                raise Unsupported("usage of an empty period")
+            self._use(str(one.need("metric")), at, one.need("quantity"), at)
+            one.done()
+        if "units_per_day" in self.given:
+            value = self.given.take("units_per_day")
+            if self.period is None:
+                raise Unsupported("units_per_day without a period")
+            for offset in range((self.period[1] - self.period[0]).days):
+                at = midnight(self.period[0] + timedelta(days=offset), self.zone)
+                self._use("units", at, value, at)
+
+    def _use(self, metric: str, at: datetime, value: Any, recorded: datetime) -> None:
+        self.days_named.append(local_date(at, self.zone))
+        number = len(self.acts)
+        self.acts.append(
+            Act(recorded, lambda stage: _import(stage, number, metric, at, str(value)), is_usage=True)
+        )
+
+    def _read_timeline(self) -> None:
+        """Entries as acts; the first that starts a plan, or names units, is the start itself."""
+        self.told: list[datetime] = []
+        started = "start" in self.given or "quantity" in self.given
+        for entry in self.timeline:
+            at, words = self.instant(entry.need("at")), str(entry.take("do", "")).split()
+            when, units, usage = entry.take("when"), entry.take("units"), entry.take("usage")
+            entry.done()
+            self.told.append(at)
+            if not words and units is None and usage is None:
+                raise Unsupported("an entry of the timeline that does nothing")
+            if when not in (None, "period_end") or (when and words[:1] != ["change"]):
+                raise Unsupported(f"when {when!r}")
+            if usage is not None:
+                self._use("units", at, usage, at)
+            if not started and (words[:1] in (["start"], ["bill"]) or units is not None):
+                started = True
+                self._begin(at, words, units)
+                continue
+            self._act(at, words, when)
+            if units is not None:
+                self._set_units(at, str(units))
+
+    def _begin(self, at: datetime, words: list[str], units: Any) -> None:
+        if words and (words[0] not in ("start", "bill") or len(words) > 2):
+            raise Unsupported(f"do {' '.join(words)!r}")
+        self.begins_at, self.first_plan = at, self._named(words[1] if len(words) == 2 else None)
+        if units is not None:
+            self.units = str(units)
+
+    def _act(self, at: datetime, words: list[str], when: str | None) -> None:
+        """One entry's words. `change` acts now or at the period's end, `request` by the policy."""
+        if not words or words == ["bill"]:
+            return
+        if words[:2] == ["change", "to"] and len(words) == 3:
+            self._change(at, self._named(words[2]), "period_end" if when else "now")
+        elif words[0] == "request" and len(words) == 2:
+            self._change(at, self._named(words[1]), None)
+        elif words == ["pause"]:
+            self.add(at, lambda stage: pause(stage.store, stage.at, subscription_id=SUBSCRIPTION))
+        elif words == ["resume"]:
+            self.add(at, lambda stage: resume(stage.store, stage.at, subscription_id=SUBSCRIPTION))
+        else:
+            raise Unsupported(f"do {' '.join(words)!r}")
+
+    def _change(self, at: datetime, plan: Plan, when: Literal["now", "period_end"] | None) -> None:
+        self.add(
+            at,
+            lambda stage: change_plan(
+                stage.store,
+                stage.at,
+                subscription_id=SUBSCRIPTION,
+                plan_id=plan.plan_id,
+                when=when,
+                trial_days=plan.trial_days or None,
+            ),
+        )
+
+    def _set_units(self, at: datetime, units: str) -> None:
+        self.add(
+            at,
+            lambda stage: change_quantity(
+                stage.store, stage.at, subscription_id=SUBSCRIPTION, quantity=units, when="now"
+            ),
+        )
+
+    def _named(self, name: str | None) -> Plan:
+        if name is None and len(self.plans) == 1:
+            return next(iter(self.plans.values()))
+        if name not in self.plans:
+            raise Unsupported(f"a plan {name!r}")
+        return self.plans[str(name)]
+
+    def _read_change(self) -> None:
+        """`old` and `new`, changed at one moment."""
+        if "change_at" not in self.given:
+            return
+        at = self.instant(self.given.take("change_at"))
+        self.changed = (local_date(at, self.zone), local_date(at, self.zone))
+        self.first_plan = self._named("old")
+        self._change(at, self._named("new"), "now")
+
+    def _read_block(self) -> None:
+        """Suspended for overdue money from one day, cleared on another."""
+        if "blocked_from" not in self.given:
+            return
+        blocked, cleared = self.given.take("blocked_from"), self.given.need("cleared")
+        self.changed = (self.day(blocked), self.day(cleared))
+        self.given.drop("cleared")
+        self.add(
+            self.instant(blocked),
+            lambda stage: pause(stage.store, stage.at, subscription_id=SUBSCRIPTION, cause="overdue"),
+        )
+        self.add(
+            self.instant(cleared),
+            lambda stage: resume(stage.store, stage.at, subscription_id=SUBSCRIPTION),
+        )
+
+    def _start(self) -> datetime:
+        """As told, else with the first entry that starts a plan, else with the period, else on a boundary."""
+        if not hasattr(self, "first_plan"):
+            self.first_plan = self._named(None)
+        self.billing_day = self.given.take("billing_day")
+        self.anchor_told = self.given.take("anchor")
+        self.units = str(self.given.take("quantity", getattr(self, "units", "1")))
+        if "start" in self.given:
+            return self.instant(self.given.take("start"))
+        if hasattr(self, "begins_at"):
+            return self.begins_at
+        if self.period is not None:
+            return midnight(self.period[0], self.zone)
+        moments = [act.at for act in self.acts]
+        if self.cancel_at is not None:
+            moments.append(self.instant(self.cancel_at))
+        if not moments:
+            raise Unsupported("a story without a beginning")
+        first_day = local_date(min(moments), self.zone)
+        anchor = self._anchor_day(first_day)
+        if anchor is None:
+            raise Unsupported("a beginning on a boundary without an anchor")
+        interval = parse_interval(self._interval(self.first_plan))
+        return midnight(period_containing(anchor, interval, first_day).start, self.zone)
+
+    def _interval(self, plan: Plan) -> str:
+        return plan.interval or str(self.interval)
+
+    def _anchor(self) -> date | None:
+        """The day boundaries are counted from; None lets the start (or the trial's end) be it."""
+        if self.anchor_told is None and self.billing_day is None:
+            return None if self.period is None else self.period[0]
+        return self._anchor_day(local_date(self.start, self.zone))
+
+    def _anchor_day(self, on: date) -> date | None:
+        told = self.anchor_told
+        if told == "calendar":
+            return on.replace(day=1)
+        if told == "anniversary":
+            return None
+        if told is not None:
+            return self.day(told)
+        if self.billing_day is None:
+            return None
+        return _billing_day_on_or_before(on, int(self.billing_day))
+
+    def _read_end(self) -> None:
+        """A term that ends: known from the start."""
+        if "end" not in self.given:
+            return
+        ends_on = self.day(self.given.take("end"))
+        self.days_named.append(ends_on)
+        self.add(
+            self.start,
+            lambda stage: cancel(
+                stage.store, stage.at, subscription_id=SUBSCRIPTION, when=ends_on, reason="other"
+            ),
+        )
+
+    def _read_cancel(self) -> None:
+        if self.cancel_at is None:
+            return
+        at = max(self.instant(self.cancel_at), self.start)
+        self.add(
+            at,
+            lambda stage: cancel(
+                stage.store, stage.at, subscription_id=SUBSCRIPTION, when="now", reason="other"
+            ),
+        )
+
+    def _last_day(self) -> date:
+        """The latest day named in what is given, or as an `at` of what is expected."""
+        start = local_date(self.start, self.zone)
+        days = [start, *self.days_named, *(local_date(act.at, self.zone) for act in self.acts)]
+        days += [local_date(moment, self.zone) for moment in self.told]
+        days += [self.created] if self.created else []
+        days += list(self.period or ())
+        for key in ("invoices", "credit_notes", "states"):
+            days += [self.day(entry["at"]) for entry in self.expect.get(key, []) if "at" in entry]
+        if self.only_run is not None:
+            return local_date(self.only_run, self.zone)
+        last = max(days)
+        if (last - start).days > MAX_DAYS:
+            raise Unsupported(f"a story of more than {MAX_DAYS} days")
+        if last > start:
+            return last
+        interval = parse_interval(self._interval(self.first_plan))
+        anchor = self.anchor or start
+        return period_containing(anchor, interval, start).end
+
+    # Playing.
+
+    def play(self) -> Store:
+        """Act on a fresh store, day by day, with a run after each fact and at the end of each day."""
+        store = open_store("sqlite://", IdGenerator(1))
+        store.migrate()
+        started = max(self.start, midnight(self.created, self.zone)) if self.created else self.start
+        self._set_up(store, min([started, *(act.at for act in self.acts)]) - timedelta(days=1))
+        day = min(local_date(act.at, self.zone) for act in [Act(started, self._subscribe), *self.acts])
+        now = midnight(day, self.zone)
+        while day <= self.last:
+            ends = midnight(day + timedelta(days=1), self.zone)
+            todays = [act for act in self.acts if midnight(day, self.zone) <= act.at < ends]
+            if local_date(started, self.zone) == day:
+                todays.insert(0, Act(started, self._subscribe))
+            for act in sorted(todays, key=lambda act: (act.do != self._subscribe, not act.is_usage, act.at)):
+                now = now if act.is_usage else max(now, act.at)
+                act.do(Stage(store, now))
+                if self.only_run is None:
+                    bill(store, now, up_to=day)
+                # No two runs share an instant, so what one of them recorded can be told from the rest.
+                now += timedelta(seconds=1)
+            now = ends - timedelta(seconds=1)
+            if self.only_run is None:
+                bill(store, now, up_to=day)
+            day += timedelta(days=1)
+        if self.only_run is not None:
+            bill(store, max(now, self.only_run), up_to=local_date(self.only_run, self.zone))
+        return store
+
+    def _set_up(self, store: Store, at: datetime) -> None:
+        shop = Shop(list(self.plans.values()), self.frame, str(self.interval), self.tax_ppm, self.billing)
+        open_shop(store, at, shop)
+        create_customer(
+            store,
+            at,
+            customer_id=CUSTOMER,
+            name="Customer",
+            entity_id="seller",
+            currency=self.frame.money.code,
+            country="DE",
+            time_zone=self.zone,
+        )
+
+    def _subscribe(self, stage: Stage) -> None:
+        subscribe(
+            stage.store,
+            stage.at,
+            customer_id=CUSTOMER,
+            plan_id=self.first_plan.plan_id,
+            quantity=self.units,
+            subscription_id=SUBSCRIPTION,
+            starts_on=local_date(self.start, self.zone),
+            trial_days=self.first_plan.trial_days,
+            anchor_on=self.anchor,
+        )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What a seller offers in a story."""
+
+    plans: list[Plan]
+    frame: Frame
+    interval: str
+    tax_ppm: int = 0
+    billing: str | None = None
+
+
+def open_shop(store: Store, at: datetime, shop: Shop) -> None:
+    """Publish the policy, the tax and the plans, all known long before the story begins."""
+    first_day = local_date(at, "UTC") - timedelta(days=3650)
+    policy, default = asdict(shop.frame.convention.policy), asdict(Policy())
+    create_legal_entity(store, at, entity_id="seller", name="Seller", country="DE", tax_number="DE1")
+    add_tax_rate(store, at, country="DE", tax_rate_ppm=shop.tax_ppm, valid_from=first_day)
+    changed = {name: value for name, value in policy.items() if value != default[name]}
+    set_policy(store, at, name="default", valid_from=first_day, settings=changed)
+    create_product(store, at, product_id="product", name="Product")
+    parts = [part for plan in shop.plans for part in plan.components.items()]
+    for metric in sorted({name for name, (kind, _) in parts if kind == "usage"}):
+        create_meter(store, at, meter_id=metric, name=metric, scale=METER_SCALE)
+    prices = []
+    for plan in shop.plans:
+        create_plan(store, at, plan_id=plan.plan_id, name=plan.plan_id, product_id="product")
+        publish_plan_version(
+            store,
+            at,
+            plan_id=plan.plan_id,
+            interval=plan.interval or shop.interval,
+            components=[
+                NewComponent(name, kind, meter_id=name if kind == "usage" else None)
+                for name, (kind, _) in plan.components.items()
+            ],
+            in_advance=shop.billing != "in_arrears" and plan.has_fee,
+        )
+        prices += [
+            NewPrice(f"{plan.plan_id}.1.{name}", **terms) for name, (_, terms) in plan.components.items()
+        ]
+    create_price_list(
+        store,
+        at,
+        list_id="list",
+        name="List",
+        currency=shop.frame.money.code,
+        valid_start=first_day,
+        prices=prices,
+    )
+
+
+def _billing_day_on_or_before(on: date, billing_day: int) -> date:
+    """The last billing day on or before a date, in a month that has the day, so that it can be an anchor."""
+    if not 1 <= billing_day <= 31:
+        raise Unsupported(f"billing_day {billing_day}")
+    for months in range(0, -12, -1):
+        first = add_months(on.replace(day=1), months)
+        if add_months(first, 1) - first >= timedelta(days=billing_day):
+            candidate = first.replace(day=billing_day)
+            if candidate <= on:
+                return candidate
+    raise Unsupported(f"billing_day {billing_day}")
+
+
+def _model(given: Given) -> dict[str, Any]:
+    """A price model of the case as the terms of a catalogue price."""
+    model = given.need("model")
+    if model == "per_unit":
+        terms: dict[str, Any] = {"model": model, "price": given.need("unit_price")}
+    elif model == "package":
+        terms = {
+            "model": model,
+            "price": given.need("package_price"),
+            "package_size": _whole(given.need("package_size")),
+            "free_units": _whole(given.take("free_units") or "0"),
+            "partial_package": given.take("partial_package", "up"),
+        }
+    elif model in ("graduated", "volume"):
+        tiers = []
+        for tier in given.each("tiers"):
+            bound = tier.need("up_to")
+            unit, fee = tier.need("unit_price"), tier.take("flat_fee") or "0"
+            tier.done()
+            tiers.append(NewTier(None if bound is None else _whole(bound), unit, fee))
+        terms = {"model": model, "tiers": tiers}
+        if given.take("flat_fee_on_zero", "none") != "none":
+            raise Unsupported("flat_fee_on_zero of a plan's price")
+    else:
+        raise Unsupported(f"a plan with price model {model!r}")
+    given.done()
+    return terms
+
+
+def _whole(text: Any) -> int:
+    value = exact(text)
+    if value.denominator != 1:
+        raise Unsupported(f"{text!r} in a plan's price")
+    return int(value)
+
+
+def _import(stage: Stage, number: int, metric: str, at: datetime, value: str) -> None:
+    """One usage event of the customer's item, as a batch of one."""
+    item = stage.store.rows(select(items.c.item_id))
+    if not item:
+        raise Unsupported("usage before the start")
+    event = {
+        "source": "story",
+        "event_id": f"event-{number}",
+        "item_id": item[0]["item_id"],
+        "meter_id": metric,
+        "occurred_at": at,
+        "value": value,
+    }
+    answer = import_usage(stage.store, stage.at, pl.DataFrame([event]))
+    if answer.rejected.height:
+        raise Unsupported(f"usage refused: {answer.rejected.row(0, named=True)}")
+
+
+# Reading back.
+
+
+def answer_of_store(money: Money, store: Store) -> dict[str, Any]:
+    """Invoices and credit notes as a case writes them; unsupported where the run set a customer aside."""
+    parked = store.rows(select(customers).where(customers.c.parked_at.is_not(None)))
+    if parked and parked[0]["parked_code"] == "unexpected":
+        raise Mismatch("run", "no error", parked[0]["parked_detail"])
+    if parked:
+        raise Unsupported(f"set aside: {parked[0]['parked_code']} {parked[0]['parked_detail']}")
+    return {"invoices": _invoices(money, store), "credit_notes": _notes(money, store)}
+
+
+def _invoices(money: Money, store: Store) -> list[dict[str, Any]]:
+    documents = []
+    for invoice in store.rows(select(invoices).order_by(invoices.c.issued_on, invoices.c.number)):
+        lines = store.rows(select(line_items).where(line_items.c.invoice_id == invoice["invoice_id"]))
+        at_issue = store.rows(
+            select(applications).where(
+                applications.c.invoice_id == invoice["invoice_id"],
+                applications.c.source_kind == "credit_note",
+                applications.c.recorded_at == invoice["recorded_at"],
+            )
+        )
+        credit = sum(application["amount_minor"] for application in at_issue)
+        documents.append(
+            {
+                "at": invoice["issued_on"],
+                "account": invoice["customer_id"],
+                "lines": [
+                    {
+                        "period": [line["service_start"], line["service_end"]],
+                        "amount": money.major(line["net_minor"]),
+                        "tax": money.major(line["tax_minor"]),
+                    }
+                    for line in lines
+                ],
+                "subtotal": money.major(sum(line["net_minor"] for line in lines)),
+                "tax": money.major(invoice["tax_minor"]),
+                "credit_applied": money.major(credit),
+                "total": money.major(invoice["total_minor"] - credit),
+            }
+        )
+    return documents
+
+
+def _notes(money: Money, store: Store) -> list[dict[str, Any]]:
+    notes = []
+    for note in store.rows(select(credit_notes).order_by(credit_notes.c.issued_on, credit_notes.c.number)):
+        lines = store.rows(
+            select(credit_note_lines, line_items.c.component_id)
+            .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
+            .where(credit_note_lines.c.note_id == note["note_id"])
+        )
+        used = store.rows(select(applications).where(applications.c.source_id == note["note_id"]))
+        plans = {str(line["component_id"]).rsplit(".", 2)[0] for line in lines}
+        notes.append(
+            {
+                "at": note["issued_on"],
+                "lines": [
+                    {
+                        "period": [line["service_start"], line["service_end"]],
+                        "net": money.major(line["net_minor"]),
+                        "tax": money.major(line["tax_minor"]),
+                        "total": money.major(line["net_minor"] + line["tax_minor"]),
+                    }
+                    for line in lines
+                ],
+                **({"of": plans.pop()} if len(plans) == 1 else {}),
+                "net": money.major(note["net_minor"]),
+                "tax": money.major(note["tax_minor"]),
+                "total": money.major(note["total_minor"]),
+                "left": money.major(note["total_minor"] - sum(one["amount_minor"] for one in used)),
+            }
+        )
+    return notes
+
+
+def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
+    """Play the story and answer what it left behind."""
+    frame = frame_of(case, *RUN_SETTINGS)
+    if "on_cancel" in frame.given:
+        settings = asdict(frame.convention.policy) | {"on_cancel": frame.given.take("on_cancel")}
+        frame = replace(frame, convention=replace(frame.convention, policy=policy_of(settings)))
+    refused = unsupported_setting(frame.convention.policy)
+    if refused:
+        raise Unsupported(f"setting {refused} in a bill run")
+    story = Story(frame, expect)
+    with story.play() as store:
+        answer = answer_of_store(frame.money, store)
+        following = store.rows(select(customers.c.next_bill_on).where(customers.c.customer_id == CUSTOMER))
+    answer["next_invoice"] = following[0]["next_bill_on"]
+    answer["account_credit"] = sum((note["left"] for note in answer["credit_notes"]), Fraction(0))
+    if "states" in expect:
+        answer["states"] = [{"at": state["at"]} for state in expect["states"]]
+    if "lines" in expect or "net" in expect:
+        posted = _posted_lines(answer, story.changed)
+        answer |= {"lines": posted, "net": sum((line["amount"] for line in posted), Fraction(0))}
+    return answer
+
+
+def _posted_lines(answer: Mapping[str, Any], changed: tuple[date, date] | None) -> list[dict[str, Any]]:
+    """What a change (or a block up to its clearing) posts: lines of invoices, and of notes as negatives."""
+    if changed is None:
+        raise Unsupported("lines without a change")
+    first, last = changed
+    lines = [line for one in answer["invoices"] if first <= one["at"] <= last for line in one["lines"]]
+    for note in answer["credit_notes"]:
+        if first <= note["at"] <= last:
+            lines += [{"period": line["period"], "amount": -line["net"]} for line in note["lines"]]
+    return lines
+
+
+def consolidated(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
+    """Children billed to their parent: each subscribes on one day, and one run invoices them."""
+    frame = frame_of(case)
+    charges = []
+    for child in frame.given.each("children"):
+        charges.append((str(child.need("id")), child.need("charge")))
+        child.done()
+    frame.given.done()
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    with open_store("sqlite://", IdGenerator(1)) as store:
+        store.migrate()
+        plans = {
+            name: Plan(f"plan-{name}", "P1M", components={"fee": ("fee", {"model": "flat", "price": charge})})
+            for name, charge in charges
+        }
+        open_shop(store, at, Shop(list(plans.values()), frame, "P1M"))
+        create_customer(
+            store,
+            at,
+            customer_id="parent",
+            name="parent",
+            entity_id="seller",
+            currency=frame.money.code,
+            country="DE",
+        )
+        for name, plan in plans.items():
+            create_customer(
+                store,
+                at,
+                customer_id=name,
+                name=name,
+                entity_id="seller",
+                currency=frame.money.code,
+                country="DE",
+                parent_id="parent",
+                bill_to_id="parent",
+            )
+            subscribe(store, at, customer_id=name, plan_id=plan.plan_id)
+        bill(store, at, up_to=at.date())
+        return answer_of_store(frame.money, store)

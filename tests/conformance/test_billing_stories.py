@@ -1,0 +1,247 @@
+"""Stories told to the engine: acts on a set clock, and every number of the invoices compared."""
+
+from copy import deepcopy
+
+import pytest
+
+from tajdid.conformance.billing import run_case
+
+EUR = {"code": "EUR", "exponent": 2}
+
+
+def story(given, expect, currency=EUR, **convention):
+    return {
+        "id": "S-1",
+        "kind": "scenario",
+        "features": [],
+        "currency": currency,
+        "convention": convention,
+        "given": given,
+        "expect": expect,
+    }
+
+
+def invoice(at, *lines, **sums):
+    """Lines are (amount, period start, period end)."""
+    return {
+        "at": at,
+        "lines": [
+            {"label": "line", "period": [start, end], "amount": amount} for amount, start, end in lines
+        ],
+        **sums,
+    }
+
+
+UPGRADE = story(
+    {
+        "old": {"price": "28.00"},
+        "new": {"price": "56.00"},
+        "period": ["2025-02-01", "2025-03-01"],
+        "change_at": "2025-02-15",
+        "tax_percent": "20",
+    },
+    {
+        "invoices": [
+            invoice(
+                "2025-02-15",
+                ("28.00", "2025-02-15", "2025-03-01"),
+                ("-14.00", "2025-02-15", "2025-03-01"),
+                subtotal="14.00",
+                tax="2.80",
+                total="16.80",
+            )
+        ],
+        "lines": [{"label": "new", "amount": "28.00"}, {"label": "old", "amount": "-14.00"}],
+        "net": "14.00",
+        "next_invoice": "2025-04-01",
+    },
+)
+
+STORIES = {
+    "an upgrade credits the old rest and charges the new": UPGRADE,
+    "the 31st is not lost in February": story(
+        {
+            "price": "31",
+            "anchor": "anniversary",
+            "timeline": [{"at": "2024-01-31", "do": "start"}, {"at": "2024-03-31", "do": "bill"}],
+        },
+        {
+            "invoices": [
+                invoice("2024-01-31", ("31", "2024-01-31", "2024-02-29"), subtotal="31"),
+                invoice("2024-02-29", ("31", "2024-02-29", "2024-03-31"), subtotal="31"),
+                invoice("2024-03-31", ("31", "2024-03-31", "2024-04-30"), subtotal="31"),
+            ]
+        },
+        currency={"code": "JPY", "exponent": 0},
+    ),
+    "seats added in the middle pay for the days left": story(
+        {
+            "unit_price": "3.000",
+            "billing": "in_advance",
+            "billing_day": 1,
+            "timeline": [
+                {"at": "2024-06-01", "do": "start", "units": 2},
+                {"at": "2024-06-16", "units": 4},
+                {"at": "2024-07-01", "do": "bill"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2024-06-01", ("6.000", "2024-06-01", "2024-07-01")),
+                invoice(
+                    "2024-06-16",
+                    ("-3.000", "2024-06-16", "2024-07-01"),
+                    ("6.000", "2024-06-16", "2024-07-01"),
+                    subtotal="3.000",
+                ),
+                invoice("2024-07-01", ("12.000", "2024-07-01", "2024-08-01")),
+            ]
+        },
+        currency={"code": "KWD", "exponent": 3},
+    ),
+    "late usage is billed with the next regular invoice": story(
+        {
+            "unit_price": "0.01",
+            "anchor": "calendar",
+            "start": "2024-05-01",
+            "events": [
+                {"usage_date": "2024-05-10", "value": "100"},
+                {"usage_date": "2024-05-20", "value": "30", "recorded_at": "2024-06-03"},
+                {"usage_date": "2024-06-10", "value": "7"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2024-06-01", ("1.00", "2024-05-01", "2024-06-01")),
+                invoice(
+                    "2024-07-01", ("0.30", "2024-05-01", "2024-06-01"), ("0.07", "2024-06-01", "2024-07-01")
+                ),
+            ]
+        },
+    ),
+    "a cancellation becomes a credit note where notes are asked for": story(
+        {
+            "price": "30.00",
+            "tax_percent": "10",
+            "start": "2024-06-01",
+            "cancel": "2024-06-11",
+            "anchor": "calendar",
+        },
+        {
+            "invoices": [
+                invoice("2024-06-01", ("30.00", "2024-06-01", "2024-07-01"), tax="3.00", total="33.00")
+            ],
+            "credit_notes": [
+                {"at": "2024-06-11", "of": "plan", "net": "20.00", "tax": "2.00", "total": "22.00"}
+            ],
+        },
+        credit_document="credit_note",
+    ),
+    "a start and a cancellation on one day give an invoice and its credit": story(
+        {"price": "30.00", "start": "2024-06-01", "cancel": "2024-06-01", "anchor": "calendar"},
+        {
+            "invoices": [
+                invoice("2024-06-01", ("30.00", "2024-06-01", "2024-07-01"), subtotal="30.00", total="30.00")
+            ],
+            "credit_notes": [{"at": "2024-06-01", "total": "30.00", "left": "0.00"}],
+        },
+    ),
+    "a term that ends makes its last period a stub": story(
+        {"price": "31.00", "start": "2024-01-01", "end": "2024-02-11", "billing": "in_advance"},
+        {
+            "invoices": [
+                invoice("2024-01-01", ("31.00", "2024-01-01", "2024-02-01")),
+                invoice("2024-02-01", ("10.69", "2024-02-01", "2024-02-11")),
+            ]
+        },
+    ),
+    "children are invoiced to their parent": story(
+        {"children": [{"id": "a", "charge": "1.50"}, {"id": "b", "charge": "2.25"}]},
+        {
+            "invoices": [
+                {"account": "parent", "lines": [{"amount": "1.50"}, {"amount": "2.25"}], "subtotal": "3.75"}
+            ]
+        },
+    ),
+    "a paused month costs nothing": story(
+        {
+            "price": "29.00",
+            "anchor": "calendar",
+            "timeline": [
+                {"at": "2024-01-01", "do": "start"},
+                {"at": "2024-02-01", "do": "pause"},
+                {"at": "2024-03-01", "do": "resume"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2024-01-01", ("29.00", "2024-01-01", "2024-02-01")),
+                invoice("2024-03-01", ("29.00", "2024-03-01", "2024-04-01")),
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_is_billed_as_a_bookkeeper_would(name):
+    result = run_case(STORIES[name])
+    assert (result.result, result.reason) == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("invoices", 0, "lines", 0, "amount"),
+        ("invoices", 0, "lines", 1, "period", 0),
+        ("invoices", 0, "subtotal"),
+        ("invoices", 0, "tax"),
+        ("invoices", 0, "total"),
+        ("lines", 1, "amount"),
+        ("net",),
+        ("next_invoice",),
+    ],
+)
+def test_a_wrong_number_in_a_story_fails(path):
+    changed = deepcopy(UPGRADE)
+    target = changed["expect"]
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = {"-": "2025-02-16", ".": "99.99"}["-" if target[path[-1]].startswith("2025") else "."]
+    assert run_case(changed).result == "fail"
+
+
+def test_an_invoice_that_is_missing_or_not_expected_fails():
+    for invoices in ([], [invoice("2025-02-14", ("28.00", "2025-02-15", "2025-03-01"))]):
+        assert run_case({**UPGRADE, "expect": {"invoices": invoices}}).result == "fail"
+    one_line = deepcopy(UPGRADE["expect"]["invoices"])
+    one_line[0]["lines"] = one_line[0]["lines"][:1]
+    assert run_case({**UPGRADE, "expect": {"invoices": one_line}}).result == "fail"
+    assert run_case({**UPGRADE, "expect": {"invoices": [one_line[0] | {"partial": True}]}}).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"given": {"price": "1.00", "start": "2024-01-01", "moon": "full"}}, "moon"),
+        ({"given": {"price": "1.00", "timeline": [{"at": "2024-01-01", "do": "dance"}]}}, "dance"),
+        ({"given": {"price": "1.00", "timeline": [{"at": "2024-01-01", "do": "start X"}]}}, "X"),
+        ({"given": {"price": "1.00", "timeline": [{"at": "2024-01-01"}]}}, "nothing"),
+        ({"given": {"price": "1.00"}}, "beginning"),
+        ({"given": {"start": "2024-01-01"}}, "price"),
+        ({"given": {"price": {"model": "matrix"}, "start": "2024-01-01", "events": []}}, "matrix"),
+        (
+            {"given": {"price": "1.00", "start": "2024-01-01", "timezone": "Moon/Tranquility"}},
+            "unknown_time_zone",
+        ),
+        ({"given": {"price": "1.00", "start": "2024-01-01", "tax_percent": "101"}}, "bad_rate"),
+        ({"given": {"unit_price": "1.00", "start": "2024-01-01"}}, "units"),
+        ({"convention": {"tax_base": "exact_net"}}, "tax_base"),
+        ({"convention": {"pool_effect": "year_end"}}, "pool_effect"),
+        ({"expect": {"weather": "fine"}}, "weather"),
+    ],
+)
+def test_a_story_that_is_not_understood_is_unsupported_and_named(change, word):
+    result = run_case({**UPGRADE, **change})
+    assert result.result == "unsupported"
+    assert word in result.reason
