@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 import polars as pl
+import streamlit as st
 
 from dashboard import charts, frame
 from dashboard.tables import Column
@@ -26,10 +27,15 @@ class Grid:
     ages: list[int]
     shares: list[list[float | None]]
     small: dict[date, int]
+    grain: str = "month"
+
+    @property
+    def is_all_small(self) -> bool:
+        return len(self.small) == len(self.months)
 
     def name(self, view: View, month: date) -> str:
         """A cohort's label, which says when it is too small."""
-        shown = view.show.month(month)
+        shown = span(view, month, self.grain)
         if month not in self.small:
             return shown
         count = view.show.number(self.small[month])
@@ -46,10 +52,24 @@ class Grid:
         _ = view.text.gettext
         ages = [Column(f"age_{age}", view.show.number(age), "percent") for age in self.ages]
         small = [Column("customers", _("Customers, where too few"), "count")] if self.small else []
-        return [Column("cohort", _("Month of start"), "month"), *small, *ages]
+        start = Column("cohort", _("Start"), words=lambda start: span(view, start, self.grain))
+        return [start, *small, *ages]
 
 
-def grid(cohorts: pl.DataFrame, part: str, whole: str, size: str, min_customers: int) -> Grid:
+def span(view: View, start: date | None, grain: str) -> str:
+    """A cohort's month or quarter, by its first day."""
+    return view.show.quarter(start) if grain == "quarter" else view.show.month(start)
+
+
+def best_grain(monthly: pl.DataFrame, size: str, min_customers: int) -> str:
+    """Months, unless most of their cohorts are too small for a share; then quarters."""
+    sizes = monthly.filter(pl.col("age_months") == 0)[size]
+    return "month" if 2 * (sizes >= min_customers).sum() >= len(sizes) else "quarter"
+
+
+def grid(
+    cohorts: pl.DataFrame, part: str, whole: str, size: str, min_customers: int, grain: str = "month"
+) -> Grid:
     """The share `part` / `whole` of each cohort at each age; None where the whole is not above zero.
 
     `size` is the column of a cohort's customers; below `min_customers` a share would mean nothing.
@@ -64,7 +84,7 @@ def grid(cohorts: pl.DataFrame, part: str, whole: str, size: str, min_customers:
         elif row[whole] and row[whole] > 0:
             share = Decimal(row[part]) / Decimal(row[whole])
             cells[row["cohort_month"], row["age_months"]] = float(share)
-    return Grid(months, ages, [[cells.get((month, age)) for age in ages] for month in months], small)
+    return Grid(months, ages, [[cells.get((month, age)) for age in ages] for month in months], small, grain)
 
 
 def key(month: date) -> str:
@@ -76,6 +96,14 @@ def heat_map(view: View, published: Published, cells: Grid, title: str) -> None:
     """The grid as a heat map, or as a table."""
     _, show = view.text.gettext, view.show
     first, last = (cells.months[0], cells.months[-1]) if cells.months else (None, None)
+    if cells.months and cells.is_all_small:
+        st.subheader(title, anchor=False)
+        st.caption(
+            _(
+                "Each cohort has fewer than {count} customers, too few for a share. Its rows can be opened."
+            ).format(count=show.number(view.min_customers))
+        )
+        return
     frame.chart(
         view,
         published,
@@ -88,7 +116,10 @@ def heat_map(view: View, published: Published, cells: Grid, title: str) -> None:
             view.text.is_right_to_left,
         ),
         _("{title}. {count} cohorts, from {first} to {last}.").format(
-            title=title, count=show.number(len(cells.months)), first=show.month(first), last=show.month(last)
+            title=title,
+            count=show.number(len(cells.months)),
+            first=span(view, first, cells.grain),
+            last=span(view, last, cells.grain),
         ),
         cells.columns(view),
         cells.frame,

@@ -119,6 +119,9 @@ class Formatter:
     def month(self, value: date | None) -> str:
         return MISSING if value is None else str(format_skeleton("yMMM", value, locale=self.locale))
 
+    def quarter(self, value: date | None) -> str:
+        return MISSING if value is None else str(format_skeleton("yQQQ", value, locale=self.locale))
+
     def instant(self, value: datetime | None) -> str:
         """An instant in UTC, to the minute."""
         if value is None:

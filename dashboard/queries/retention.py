@@ -21,22 +21,29 @@ ORDER BY month
     metric="nrr_12m",
 )
 
+# A quarter's cohort has reached an age when the cohorts of all its months have.
 COHORTS = Query(
     "cohorts",
     """
-SELECT
-  cohort_month,
-  age_months,
-  sum(start_customers)::BIGINT AS start_customers,
-  sum(customers)::BIGINT AS customers,
-  sum(start_mrr) AS start_mrr,
-  sum(net_mrr) AS net_mrr,
-  sum(gross_mrr) AS gross_mrr
-FROM warehouse.marts.fct_cohorts
-WHERE currency = $currency AND ($segment = 'all' OR segment = $segment) AND NOT is_provisional
-  AND cohort_month BETWEEN $month - INTERVAL 23 MONTH AND $month
-  AND cohort_month + to_months(age_months) <= $month
-GROUP BY cohort_month, age_months
+WITH cells AS (
+  SELECT
+    if($grain = 'quarter', date_trunc('quarter', cohort_month)::DATE, cohort_month) AS cohort_month,
+    age_months,
+    count(DISTINCT cohort_month) AS months_reached,
+    sum(start_customers)::BIGINT AS start_customers,
+    sum(customers)::BIGINT AS customers,
+    sum(start_mrr) AS start_mrr,
+    sum(net_mrr) AS net_mrr,
+    sum(gross_mrr) AS gross_mrr
+  FROM warehouse.marts.fct_cohorts
+  WHERE currency = $currency AND ($segment = 'all' OR segment = $segment) AND NOT is_provisional
+    AND cohort_month >= date_trunc('quarter', $month - INTERVAL 23 MONTH)
+    AND cohort_month + to_months(age_months) <= $month
+  GROUP BY ALL
+)
+SELECT cohort_month, age_months, start_customers, customers, start_mrr, net_mrr, gross_mrr
+FROM cells
+QUALIFY months_reached = max(months_reached) OVER (PARTITION BY cohort_month)
 ORDER BY cohort_month, age_months
 """,
     metric="cohort_logo",
@@ -85,22 +92,25 @@ WITH cohort AS (
   GROUP BY customer_id
 ),
 at_start AS (
-  SELECT month.customer_id, month.segment, month.closing_mrr AS start_mrr
+  SELECT month.customer_id, month.segment, cohort.cohort_month, month.closing_mrr AS start_mrr
   FROM warehouse.marts.fct_customer_months AS month
   JOIN cohort ON cohort.customer_id = month.customer_id AND cohort.cohort_month = month.month
-  WHERE month.month = $cohort_month AND month.currency = $currency
-    AND ($segment = 'all' OR month.segment = $segment)
+  WHERE $cohort_month
+      = if($grain = 'quarter', date_trunc('quarter', cohort.cohort_month), cohort.cohort_month)
+    AND month.currency = $currency AND ($segment = 'all' OR month.segment = $segment)
 )
 SELECT
   at_start.customer_id,
   customer.name,
   at_start.segment,
+  at_start.cohort_month,
   at_start.start_mrr,
   coalesce(now.closing_mrr, 0) AS net_mrr,
   if(coalesce(now.closing_mrr, 0) > 0, 1, 0)::BIGINT AS is_paying
 FROM at_start
 LEFT JOIN warehouse.marts.fct_customer_months AS now
-  ON now.customer_id = at_start.customer_id AND now.month = $month AND now.currency = $currency
+  ON now.customer_id = at_start.customer_id
+  AND now.month = at_start.cohort_month + to_months($age_months) AND now.currency = $currency
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = at_start.customer_id AND customer.is_current
 ORDER BY net_mrr DESC, at_start.customer_id

@@ -41,7 +41,7 @@ def show(view: View, published: Published) -> None:
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
         by_age = published.rows(orders.COHORTS, **chosen.values)
-        strips.newest_cohorts(view, published, by_age, "active_customers", "cohort_customers")
+        strips.newest_cohorts(view, published, by_age, "active_customers", "cohort_customers", "month")
     with right, frame.panel(view):
         strips.top_risks(view, published)
 

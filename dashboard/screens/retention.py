@@ -56,15 +56,16 @@ def subscriptions(view: View, published: Published) -> None:
             ],
         )
     with frame.panel(view):
-        by_age = published.rows(retention.COHORTS, **chosen.values)
+        grain = cohort_grain(view, published, chosen)
+        by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
         drills = [figures.retention_drill(view, chosen, values, metric_id) for metric_id in CARDS]
-        frame.drill(view, published, [*drills, *cohort_drills(view, chosen, by_age)])
-        heat_map(view, published, by_age)
+        frame.drill(view, published, [*drills, *cohort_drills(view, chosen, by_age, grain)])
+        heat_map(view, published, by_age, grain)
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
         retention_trend(view, published, chosen)
     with right, frame.panel(view):
-        retention_curves(view, published, by_age)
+        retention_curves(view, published, by_age, grain)
 
 
 def retention_trend(view: View, published: Published, chosen: Scope) -> None:
@@ -101,9 +102,26 @@ def retention_trend(view: View, published: Published, chosen: Scope) -> None:
     )
 
 
-def heat_map(view: View, published: Published, rows: pl.DataFrame) -> None:
+def cohort_grain(view: View, published: Published, chosen: Scope) -> str:
+    """Whether cohorts are months or quarters; the reader may choose the other."""
+    _ = view.text.gettext
+    monthly = published.rows(retention.COHORTS, **chosen.values, grain="month")
+    best = cohorts.best_grain(monthly, "start_customers", view.min_customers)
+    names = {"month": _("Month"), "quarter": _("Quarter")}
+    return address.choice(
+        "grain",
+        _("Cohorts by"),
+        list(names),
+        best,
+        names.__getitem__,
+        resets=("rows", "page"),
+        as_buttons=True,
+    )
+
+
+def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -> None:
     """Cohorts by age, by customers or by revenue, and the way to each cohort's customers."""
-    _, show = view.text.gettext, view.show
+    _ = view.text.gettext
     names = {"cohort_logo": _("Customers"), "cohort_net": _("Revenue")}
     measure = address.choice(
         "measure", _("Share of"), list(MEASURES), "cohort_logo", names.__getitem__, as_buttons=True
@@ -115,26 +133,28 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame) -> None:
     cohorts.heat_map(
         view,
         published,
-        cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers),
+        cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers, grain),
         titles[measure],
     )
     months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
     frame.rows_choice(
-        view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}
+        view,
+        _("Customers of a cohort"),
+        {cohorts.key(month): cohorts.span(view, month, grain) for month in months},
     )
 
 
-def retention_curves(view: View, published: Published, rows: pl.DataFrame) -> None:
+def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain: str) -> None:
     """One line a cohort: the newest that has reached three months strong, the others grey."""
     _, show = view.text.gettext, view.show
-    cells = cohorts.grid(rows, *MEASURES["cohort_logo"], "start_customers", view.min_customers)
+    cells = cohorts.grid(rows, *MEASURES["cohort_logo"], "start_customers", view.min_customers, grain)
     reached = [index for index, row in enumerate(cells.shares) if sum(share is not None for share in row) > 3]
     strong = reached[-1] if reached else len(cells.months) - 1
     drawn = [index for index, month in enumerate(cells.months) if month not in cells.small]
     order = sorted(drawn, key=lambda index: index == strong)
     series = [
         charts.Series(
-            show.month(cells.months[index]),
+            cells.name(view, cells.months[index]),
             cells.shares[index],
             [show.percent(share) for share in cells.shares[index]],
             index == strong,
@@ -150,7 +170,7 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame) -> No
             [str(age) for age in cells.ages], series, view.text.is_right_to_left, is_percent=True
         ),
         _("One line a cohort; the strong one began in {month}.").format(
-            month=show.month(cells.months[strong] if cells.months else None)
+            month=cohorts.span(view, cells.months[strong] if cells.months else None, grain)
         ),
         cells.columns(view),
         cells.frame,
@@ -158,19 +178,26 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame) -> No
     )
 
 
-def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame) -> list[Drill]:
-    """The customers of each cohort, with what they pay in the chosen month."""
+def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame, grain: str) -> list[Drill]:
+    """The customers of each cohort, with what they pay at the greatest age it has reached."""
     _ = view.text.gettext
-    net = Column("net_mrr", _("MRR now"), "money", currency=chosen.currency)
+    net = Column("net_mrr", _("MRR at this age"), "money", currency=chosen.currency)
     start = Column("start_mrr", _("MRR in the first month"), "money", currency=chosen.currency)
-    paying = Column("is_paying", _("Paying now"), "count")
+    paying = Column("is_paying", _("Paying at this age"), "count")
     newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
     return [
         Drill(
             cohorts.key(row["cohort_month"]),
-            _("Customers who began in {month}").format(month=view.show.month(row["cohort_month"])),
+            _("Customers who began in {month}, at an age of {age} months").format(
+                month=cohorts.span(view, row["cohort_month"], grain), age=view.show.number(row["age_months"])
+            ),
             retention.COHORT_ROWS,
-            {**chosen.values, "cohort_month": row["cohort_month"]},
+            {
+                **chosen.values,
+                "cohort_month": row["cohort_month"],
+                "age_months": row["age_months"],
+                "grain": grain,
+            },
             [*figures.customer_columns(view), start, net, paying],
             [Check(start, row["start_mrr"]), Check(net, row["net_mrr"]), Check(paying, row["customers"])],
             expected_rows=row["start_customers"],

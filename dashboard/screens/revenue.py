@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, scope, words
+from dashboard import charts, cohorts, figures, frame, scope, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention, revenue
 from dashboard.scope import Scope
@@ -62,8 +62,10 @@ def subscriptions(view: View, published: Published) -> None:
             aging_chart(view, published, chosen, aging)
         left, right = st.columns(2, gap="large")
         with left, frame.panel(view):
-            by_age = published.rows(retention.COHORTS, **chosen.values)
-            strips.newest_cohorts(view, published, by_age, "customers", "start_customers")
+            monthly = published.rows(retention.COHORTS, **chosen.values, grain="month")
+            grain = cohorts.best_grain(monthly, "start_customers", view.min_customers)
+            by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
+            strips.newest_cohorts(view, published, by_age, "customers", "start_customers", grain)
         with right, frame.panel(view):
             strips.top_risks(view, published)
 

@@ -37,13 +37,17 @@ def top_risks(view: View, published: Published) -> None:
     st.page_link("screens/churn.py", label=_("Open churn risk"), query_params=address.carried())
 
 
-def newest_cohorts(view: View, published: Published, rows: pl.DataFrame, part: str, whole: str) -> None:
+def newest_cohorts(
+    view: View, published: Published, rows: pl.DataFrame, part: str, whole: str, grain: str
+) -> None:
     """The newest cohorts by age, and the way to all of them."""
     _ = view.text.gettext
     newest = sorted(set(rows["cohort_month"].to_list()))[-SHOWN_COHORTS:]
     shown = rows.filter(pl.col("cohort_month").is_in(newest), pl.col("age_months") <= SHOWN_AGES)
     title = _("Newest cohorts: customers, % by age in months")
-    cohorts.heat_map(view, published, cohorts.grid(shown, part, whole, whole, view.min_customers), title)
+    cohorts.heat_map(
+        view, published, cohorts.grid(shown, part, whole, whole, view.min_customers, grain), title
+    )
     st.page_link(
         "screens/retention.py", label=_("Open retention and cohorts"), query_params=address.carried()
     )

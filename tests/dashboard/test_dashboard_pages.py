@@ -11,7 +11,8 @@ import pytest
 import tiny_world
 from reader import Open, badges, html
 
-from dashboard import cohorts
+from dashboard import cohorts, snapshot
+from dashboard.queries import retention
 
 PAGES = ("revenue", "retention", "churn", "health", "opportunity")
 TITLES = {
@@ -173,3 +174,23 @@ def test_a_cohort_of_too_few_customers_keeps_its_place_without_a_share() -> None
     cells = cohorts.grid(rows, "customers", "start_customers", "start_customers", 30)
     assert cells.shares == [[1.0, 0.75], [None, None]]
     assert cells.small == {date(2025, 2, 1): 3}
+
+
+def test_cohorts_by_quarter_reach_an_age_when_all_their_months_have(open_page: Open, workspace: Path) -> None:
+    opened = snapshot.published(workspace / "lumen")
+    assert opened is not None
+    values = {"currency": "EUR", "segment": "all", "month": date(2025, 3, 1), "grain": "quarter"}
+    rows = snapshot.answer(opened, retention.COHORTS, values)
+    first = rows.filter(pl.col("cohort_month") == date(2024, 1, 1))
+    assert first["age_months"].max() == 13  # February's customer began a month after January's
+    assert first["start_customers"].unique().to_list() == [5]
+    assert first.filter(pl.col("age_months") == 13)["customers"].to_list() == [4]
+    app = open_page("retention", grain="quarter", rows="cohort-2024-01")
+    assert any("✓" in badge for badge in badges(app))
+    assert not any("✗" in badge for badge in badges(app))
+
+
+def test_cohorts_become_quarters_when_most_months_are_too_small() -> None:
+    rows = pl.DataFrame({"age_months": [0, 0, 0, 1], "start_customers": [40, 3, 2, 40]})
+    assert cohorts.best_grain(rows, "start_customers", 30) == "quarter"
+    assert cohorts.best_grain(rows, "start_customers", 3) == "month"

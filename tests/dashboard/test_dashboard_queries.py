@@ -31,6 +31,8 @@ VALUES = {
     "opening_month": date(2024, 3, 1),
     "cohort_month": date(2025, 1, 1),
     "segment": "all",
+    "grain": "month",
+    "age_months": 3,
     "country": "all",
     "currency": "EUR",
     "category": "new",

@@ -24,7 +24,7 @@ SUBSCRIPTION_ROWS = [
     ),
     *(("revenue", key) for key in ("new", "expansion", "reactivation", "contraction", "churn")),
     *(("retention", key) for key in ("nrr_12m", "grr_12m", "logo_churn")),
-    *(("retention", f"cohort-{month}") for month in ("2024-01", "2024-02", "2025-03")),
+    *(("retention", f"cohort-{month}") for month in ("2024-01", "2025-01")),
 ]
 ORDER_ROWS = [
     *(("revenue", key) for key in ("order_revenue", "orders", "order_customers", "repeat_rate")),
