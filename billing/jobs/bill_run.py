@@ -684,8 +684,12 @@ def _owed(
         refused = members.select(
             "customer_id", pl.lit("unsupported_setting").alias("code"), pl.lit(problem).alias("detail")
         )
-        empty = (_shaped(pl.DataFrame(), schema).clear() for schema in (_LINE_SCHEMA, _USAGE_SCHEMA))
-        return _Owed(*empty, refused, pl.DataFrame(schema=_DAY_SCHEMA))
+        return _Owed(
+            pl.DataFrame(schema=_LINE_SCHEMA),
+            pl.DataFrame(schema=_USAGE_SCHEMA),
+            refused,
+            pl.DataFrame(schema=_DAY_SCHEMA),
+        )
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
     terms = _frames(store, _TERMS, items.c.customer_id, ids).join(
