@@ -1,7 +1,7 @@
 """The production models in memory: compiled once by dbt, executed in dependency order on any rows.
 
-Compiled text is kept in a cache folder under a key of everything it is made from, so only the first run after a
-change pays dbt's start. No rule of a metric is written here.
+Compiled text is kept in a cache folder under a key of everything it is made from, so only the first run after
+a change pays dbt's start. No rule of a metric is written here.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class ModelsError(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """One model: its name, the relation it makes, whether that is a view, its SQL, and the models it reads."""
+    """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads."""
 
     name: str
     relation: str
@@ -57,7 +57,7 @@ class Model:
 
 
 def cache_folder() -> Path:
-    """Where compiled models are kept: beside the workspace's companies, else with the system's temporary files."""
+    """Where compiled models are kept: beside the companies, else with the system's temporary files."""
     home = Path(os.environ.get("TAJDID_HOME") or PROJECT / "workspace").resolve()
     folder = home / ".compiled"
     try:
@@ -68,7 +68,7 @@ def cache_folder() -> Path:
 
 
 def compiled_models(cache: Path, project: Path = PROJECT) -> tuple[Model, ...]:
-    """The models behind MARTS in an order in which they can be executed. Raises ModelsError where dbt refuses them."""
+    """The models behind MARTS in an order of execution. Raises ModelsError where dbt refuses them."""
     kept = cache / f"{_key(project)}.json"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def needed(models: Iterable[Model], *names: str) -> tuple[Model, ...]:
 def open_warehouse(
     policy: Policy, as_of: date, known_to: datetime | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """An empty warehouse in memory: all raw tables, this policy and one build that knows all rows up to `known_to`."""
+    """An empty warehouse in memory: all raw tables, this policy, one build that knows all up to `known_to`."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("ATTACH ':memory:' AS warehouse")
@@ -125,7 +125,8 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Map
         return
     connection.register("arriving", frame.to_arrow())
     connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT *, TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at FROM arriving"
+        f"INSERT INTO {table} BY NAME "
+        "SELECT *, TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at FROM arriving"
     )
     connection.unregister("arriving")
 

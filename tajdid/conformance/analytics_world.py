@@ -112,7 +112,13 @@ class World:
         )
 
     def discount(
-        self, item_id: str, percent: Fraction | None, amount: Fraction | None, duration: str, start: date, end: date | None
+        self,
+        item_id: str,
+        percent: Fraction | None,
+        amount: Fraction | None,
+        duration: str,
+        start: date,
+        end: date | None,
     ) -> None:
         """A discount of an item; a later one comes after an earlier one."""
         number = len(self.discounts) + 1
@@ -130,7 +136,13 @@ class World:
         )
 
     def invoice(
-        self, total: Fraction, due: date, *, item_id: str | None = None, customer: str = "debtor", issued: date | None = None
+        self,
+        total: Fraction,
+        due: date,
+        *,
+        item_id: str | None = None,
+        customer: str = "debtor",
+        issued: date | None = None,
     ) -> str:
         """An issued invoice of one line."""
         invoice_id = f"invoice-{len(self.invoices) + 1}"
@@ -204,7 +216,10 @@ class World:
             return [
                 {
                     **{name: value for name, value in row.items() if name != "amount"},
-                    **{name: None if row["amount"] is None else int(row["amount"] * 10**exponent) for name in names},
+                    **{
+                        name: None if row["amount"] is None else int(row["amount"] * 10**exponent)
+                        for name in names
+                    },
                     "currency": row.get("currency") or code,
                 }
                 for row in rows
@@ -219,7 +234,11 @@ class World:
         insert(connection, "raw_billing.discounts", money(self.discounts, "amount_minor"))
         insert(connection, "raw_billing.invoices", money(self.invoices, "net_minor", "total_minor"))
         insert(connection, "raw_billing.invoice_lines", _without(money(self.lines, "net_minor"), "currency"))
-        insert(connection, "raw_billing.applications", _without(money(self.applications, "amount_minor"), "currency"))
+        insert(
+            connection,
+            "raw_billing.applications",
+            _without(money(self.applications, "amount_minor"), "currency"),
+        )
         insert(connection, "raw_billing.fx_rates", self.rates)
 
 
@@ -275,10 +294,11 @@ class Answers:
             day,
             day,
         )
-        return self.major(rows[0][0])
+        ((amount,),) = rows
+        return self.major(amount)
 
     def major(self, amount: Decimal) -> Fraction:
-        return Fraction(amount) / 10**self.exponent
+        return Fraction(amount) * Fraction(1, 10**self.exponent)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, list(values)).fetchall()

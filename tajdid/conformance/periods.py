@@ -1,7 +1,7 @@
-"""`tajdid conformance periods FOLDER --as-of DAY`: any company's periods through the production source and models.
+"""`tajdid conformance periods FOLDER --as-of DAY`: any company's periods through production source and models.
 
-Decides only how the answer is printed: CSV, amounts in major units at four places, shares at four places, an empty
-field where a figure cannot be computed. What an MRR or a movement is, the models say.
+Decides only how the answer is printed: CSV, amounts in major units at four places, shares at four places, an
+empty field where a figure cannot be computed. What an MRR or a movement is, the models say.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from tajdid.conformance.analytics_models import (
     open_warehouse,
 )
 
-# Amounts have six places of a minor unit in one currency; shares are formed in whole numbers and rounded once.
+# Amounts have six places of a minor unit in one currency; shares are formed in whole numbers, rounded once.
 _PRINTING = """
 CREATE TEMP MACRO major(amount, currency_code) AS round(
   amount::DECIMAL(28, 6) * (
@@ -54,7 +54,7 @@ WITH bridge AS (
   SELECT month, amount_currency AS currency, bool_or(is_provisional) AS is_provisional,
     sum(opening_mrr) AS opening, sum(new_mrr) AS new, sum(expansion_mrr) AS expansion,
     sum(contraction_mrr) AS contraction, sum(churn_mrr) AS churn, sum(reactivation_mrr) AS reactivation,
-    sum(entered_mrr + left_mrr) AS transferred, sum(closing_mrr) AS closing, sum(closing_customers) AS customers
+    sum(closing_mrr) AS closing, sum(closing_customers) AS customers
   FROM marts.fct_mrr_months GROUP BY month, amount_currency
 ), metrics AS (
   PIVOT (
@@ -64,10 +64,11 @@ WITH bridge AS (
   ON metric_id IN ('nrr_1m', 'grr_1m', 'nrr_12m', 'grr_12m', 'logo_churn', 'quick_ratio')
   USING first(value)
 ), arpa AS (
-  SELECT month, currency, numerator / nullif(denominator, 0) AS arpa, numerator, denominator
+  SELECT month, currency, numerator, denominator
   FROM marts.fct_metric_values WHERE segment = 'all' AND metric_id = 'arpa'
 )
-SELECT strftime(month, '%Y-%m') AS month, currency, major(opening, currency) AS opening, major(new, currency) AS new,
+SELECT strftime(month, '%Y-%m') AS month, currency,
+  major(opening, currency) AS opening, major(new, currency) AS new,
   major(expansion, currency) AS expansion, major(contraction, currency) AS contraction,
   major(churn, currency) AS churn, major(reactivation, currency) AS reactivation,
   major(closing, currency) AS closing, customers, nrr_1m, grr_1m, nrr_12m, grr_12m, logo_churn, quick_ratio,
@@ -78,8 +79,8 @@ ORDER BY currency, month
 
 _COHORTS = """
 WITH cohorts AS (
-  SELECT cohort_month, age_months, currency, sum(start_customers) AS start_customers, sum(customers) AS customers,
-    sum(start_mrr) AS start_mrr, sum(net_mrr) AS net_mrr, sum(gross_mrr) AS gross_mrr,
+  SELECT cohort_month, age_months, currency,
+    sum(start_customers) AS start_customers, sum(customers) AS customers, sum(start_mrr) AS start_mrr, sum(net_mrr) AS net_mrr, sum(gross_mrr) AS gross_mrr,
     bool_or(is_provisional) AS is_provisional
   FROM marts.fct_cohorts GROUP BY cohort_month, age_months, currency
 )
