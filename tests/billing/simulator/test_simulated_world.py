@@ -1,0 +1,267 @@
+"""A world carried out by the engine: what must hold in its books, and what must have happened in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy import select
+
+from billing.jobs.bill_run import bill
+from billing.simulator import WorldSummary, simulate
+from billing.simulator.causes import Cause
+from billing.simulator.life import Life, is_served, live
+from billing.simulator.population import Calendar, Customer, populate
+from billing.store import tables
+from billing.store.store import Store, open_store
+
+SEED = 10
+FIRST_DAY, LAST_DAY = date(2023, 1, 1), date(2025, 12, 31)
+CUSTOMERS = 60
+
+
+@dataclass(frozen=True)
+class World:
+    """A finished world, with the plan it was made by."""
+
+    store: Store
+    summary: WorldSummary
+    folder: Path
+    people: list[Customer]
+    lives: list[Life]
+
+    def frame(self, table: str) -> pl.DataFrame:
+        return self.store.frame(select(tables.metadata.tables[table]))
+
+
+def make_world(folder: Path, seed: int, customers: int, last_day: date) -> World:
+    store = open_store("sqlite://")
+    store.migrate()
+    summary = simulate(
+        store,
+        seed=seed,
+        customers=customers,
+        first_day=FIRST_DAY,
+        last_day=last_day,
+        crm_folder=folder / "crm",
+        truth_path=folder / "truth.parquet",
+    )
+    calendar = Calendar(FIRST_DAY, last_day)
+    people = populate(seed, customers, calendar)
+    return World(store, summary, folder, people, [live(seed, one, calendar) for one in people])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = make_world(tmp_path_factory.mktemp("world"), SEED, CUSTOMERS, LAST_DAY)
+    yield made
+    made.store.close()
+
+
+def test_every_journal_entry_balances(world: World) -> None:
+    sums = (
+        world.frame("journal_lines")
+        .group_by("entry_id", "currency")
+        .agg(pl.sum("debit_minor", "credit_minor"))
+    )
+    assert sums.height > 1_000
+    assert sums.filter(pl.col("debit_minor") != pl.col("credit_minor")).is_empty()
+
+
+def test_receivable_per_customer_is_what_open_invoices_still_owe(world: World) -> None:
+    receivable = (
+        world.frame("journal_lines")
+        .filter(pl.col("account") == "receivable")
+        .group_by("customer_id")
+        .agg((pl.col("debit_minor") - pl.col("credit_minor")).sum().alias("receivable"))
+    )
+    applied = world.frame("applications").group_by("invoice_id").agg(pl.sum("amount_minor"))
+    owed = (
+        world.frame("invoices")
+        .filter(pl.col("state") == "open")
+        .join(applied, on="invoice_id", how="left")
+        .with_columns((pl.col("total_minor") - pl.col("amount_minor").fill_null(0)).alias("owed"))
+        .group_by("customer_id")
+        .agg(pl.sum("owed"))
+    )
+    both = receivable.join(owed, on="customer_id", how="full", coalesce=True).fill_null(0)
+    assert both.filter(pl.col("receivable") != pl.col("owed")).is_empty()
+    assert both.filter(pl.col("owed") > 0).height > 0, "some of those who failed to pay owe still"
+
+
+def test_lines_add_up_to_their_invoices(world: World) -> None:
+    lines = world.frame("line_items").group_by("invoice_id").agg(pl.sum("net_minor", "tax_minor"))
+    invoices = world.frame("invoices").join(lines, on="invoice_id", suffix="_of_lines")
+    assert invoices.height == world.summary.invoices
+    wrong = invoices.filter(
+        (pl.col("net_minor") != pl.col("net_minor_of_lines"))
+        | (pl.col("tax_minor") != pl.col("tax_minor_of_lines"))
+        | (pl.col("net_minor") + pl.col("tax_minor") != pl.col("total_minor"))
+    )
+    assert wrong.is_empty()
+
+
+def test_a_second_bill_run_to_the_last_day_posts_nothing(world: World) -> None:
+    before = {
+        name: world.frame(name).height for name in ("invoices", "line_items", "credit_notes", "journal_lines")
+    }
+    bill(world.store, datetime(2025, 12, 31, 23, tzinfo=UTC), up_to=LAST_DAY)
+    assert {name: world.frame(name).height for name in before} == before
+
+
+def test_nobody_is_parked_and_nothing_was_refused(world: World) -> None:
+    assert world.summary.parked == 0
+    assert world.frame("rejected_inputs").is_empty()
+
+
+def test_subscriptions_end_on_the_days_their_lives_say(world: World) -> None:
+    ends = dict(world.frame("subscriptions").select("sold_to", "ends_on").iter_rows())
+    for customer, life in zip(world.people, world.lives, strict=True):
+        last_end = life.served[-1][1] if life.served else None
+        if Cause.PAYMENT in life.ended.values():
+            assert last_end is not None
+            assert ends[customer.customer_id] == last_end
+        elif last_end is not None and last_end in life.left_on:
+            assert ends[customer.customer_id] == last_end
+        else:
+            assert ends[customer.customer_id] is None
+
+
+def test_new_expansion_contraction_churn_of_both_kinds_reactivation_and_pause_all_happen(
+    world: World,
+) -> None:
+    versions = world.frame("item_versions").filter(pl.col("superseded_at").is_null())
+    reasons = set(versions["reason"])
+    assert {
+        "subscribe",
+        "quantity",
+        "upgrade",
+        "add_on",
+        "pause",
+        "resume",
+        "renewal",
+        "reactivate",
+    } <= reasons
+    steps = versions.sort("item_id", "effective_start").with_columns(
+        (pl.col("recurring_minor") - pl.col("recurring_minor").shift(1).over("item_id")).alias("step")
+    )
+    assert steps.filter(pl.col("step") > 0).height > 10
+    assert steps.filter(pl.col("step") < 0).height > 5
+    ended = world.frame("subscriptions").filter(pl.col("status") == "canceled")
+    assert "payment" in set(ended["cancel_reason"])
+    assert set(ended["cancel_reason"]) - {"payment"}
+    assert world.frame("subscriptions")["trial_ends_on"].drop_nulls().len() > 0
+    assert ended.height > 5
+
+
+def test_some_declines_recover_and_some_end_in_cancellation(world: World) -> None:
+    cases = world.frame("dunning_cases")
+    assert {"recovered", "canceled_for_payment"} <= set(cases["closed_as"].drop_nulls())
+    assert cases.filter(pl.col("closed_as") == "recovered")["recovered_minor"].min() > 0  # type: ignore[operator]
+    attempts = world.frame("payment_attempts")
+    assert set(attempts["outcome"]) >= {"captured", "declined"}
+    assert attempts["attempt"].max() == 5
+
+
+def test_tax_follows_country_and_number(world: World) -> None:
+    rates = world.frame("line_items").join(world.frame("customers"), on="customer_id")
+    domestic = rates.filter(pl.col("country") == "DE")
+    assert set(domestic["tax_rate_ppm"]) == {190_000}
+    abroad = rates.filter(pl.col("country").is_in(["FR", "NL", "IT", "ES", "AT", "BE", "PL"]))
+    assert set(abroad.filter(pl.col("tax_number").is_not_null())["tax_rate_ppm"]) == {0}
+    outside = rates.filter(pl.col("country").is_in(["AE", "SA", "EG", "MA"]))
+    assert set(outside["tax_rate_ppm"]) == {0}
+
+
+def test_every_count_in_service_became_a_usage_event_and_was_billed(world: World) -> None:
+    events = world.frame("usage_events")
+    assert events.height == world.summary.usage_events > CUSTOMERS * 50
+    for customer, life in zip(world.people, world.lives, strict=True):
+        days = events.filter(pl.col("customer_id") == customer.customer_id)["occurred_on"]
+        assert all(is_served(life, day) for day in days)
+    counted = events.group_by("item_id").agg(pl.col("value_mantissa").sum().alias("counted"))
+    billed = (
+        world.frame("line_items")
+        .filter(pl.col("kind") == "usage")
+        .group_by("item_id")
+        .agg(pl.col("quantity_mantissa").sum().alias("billed"), pl.col("service_end").max())
+    )
+    ended = world.frame("subscriptions").filter(pl.col("status") == "canceled")["sold_to"].to_list()
+    reactivated = [
+        one.customer_id for one, life in zip(world.people, world.lives, strict=True) if len(life.left_on) > 1
+    ]
+    items = world.frame("items").filter(
+        pl.col("customer_id").is_in(ended), ~pl.col("customer_id").is_in(reactivated)
+    )
+    both = items.join(counted, on="item_id").join(billed, on="item_id")
+    assert both.height > 5
+    assert both.filter(pl.col("counted") != pl.col("billed")).is_empty()
+
+
+def test_the_truth_joins_to_the_engine_by_customer_id_alone(world: World) -> None:
+    truth = pl.read_parquet(world.folder / "truth.parquet")
+    ids = {
+        value
+        for table in tables.metadata.sorted_tables
+        for column in table.c
+        if column.name.endswith("_id") and column.name != "customer_id"
+        for value in world.frame(table.name)[column.name].drop_nulls().to_list()
+    }
+    customer_ids = set(world.frame("customers")["customer_id"])
+    assert set(truth["customer_id"]) <= customer_ids
+    for column in truth.columns:
+        if column != "customer_id":
+            assert column not in ("item_id", "subscription_id", "invoice_id")
+            if truth.schema[column] == pl.String:
+                assert not set(truth[column].drop_nulls()) & (ids | customer_ids)
+
+
+def test_the_engine_ends_whom_the_truth_ends_in_that_month(world: World) -> None:
+    truth = pl.read_parquet(world.folder / "truth.parquet").filter("is_ended")
+    ends = {
+        (row["sold_to"], row["ends_on"].replace(day=1), row["cancel_reason"])
+        for row in world.frame("subscriptions").filter(pl.col("ends_on").is_not_null()).iter_rows(named=True)
+    }
+    returned = {
+        one.customer_id for one, life in zip(world.people, world.lives, strict=True) if len(life.served) > 1
+    }
+    checked = 0
+    for row in truth.iter_rows(named=True):
+        if row["customer_id"] in returned:
+            continue
+        matches = {end[2] for end in ends if end[:2] == (row["customer_id"], row["month"])}
+        assert matches, row
+        assert (matches == {"payment"}) == (row["cause"] == "payment")
+        checked += 1
+    assert checked > 5
+
+
+def test_the_same_seed_makes_the_same_world_byte_for_byte(tmp_path: Path) -> None:
+    last_day = date(2023, 8, 31)
+    one, two = (make_world(tmp_path / name, 3, 14, last_day) for name in ("one", "two"))
+    other = make_world(tmp_path / "other", 4, 14, last_day)
+    for table in tables.metadata.sorted_tables:
+        assert one.frame(table.name).equals(two.frame(table.name)), table.name
+    assert not one.frame("line_items").equals(other.frame("line_items"))
+    for path in [*(one.folder / "crm").iterdir(), one.folder / "truth.parquet"]:
+        same = two.folder / path.relative_to(one.folder)
+        assert path.read_bytes() == same.read_bytes(), path.name
+    assert (one.folder / "crm/accounts.csv").read_bytes() != (other.folder / "crm/accounts.csv").read_bytes()
+    for made in (one, two, other):
+        made.store.close()
+
+
+def test_a_world_needs_an_empty_store_and_somebody_in_it(tmp_path: Path) -> None:
+    made = make_world(tmp_path, 3, 2, date(2023, 1, 31))
+    files = {"crm_folder": tmp_path / "crm", "truth_path": tmp_path / "truth.parquet"}
+    with pytest.raises(ValueError, match="holds customers already"):
+        simulate(made.store, seed=1, customers=2, **files)
+    with pytest.raises(ValueError, match="0 customers"):
+        simulate(made.store, seed=1, customers=0, **files)
+    with pytest.raises(ValueError, match="first of a month"):
+        Calendar(date(2023, 1, 2), date(2023, 3, 1))
+    with pytest.raises(ValueError, match="not after"):
+        Calendar(date(2023, 1, 1), date(2022, 12, 31))
+    made.store.close()
