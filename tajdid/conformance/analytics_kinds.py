@@ -511,7 +511,8 @@ def churn_split(given: Case, expect: Mapping[str, Any], world: World) -> dict[st
     answers = world.run(last_day(month), "fct_mrr_movements")
     rows = answers.rows(
         "SELECT CASE WHEN cause IN ('voluntary', 'involuntary') THEN cause ELSE 'other' END, "
-        "-sum(delta_constant) FROM marts.fct_mrr_movements WHERE measure = 'mrr' AND cause IS NOT NULL GROUP BY ALL"
+        "-sum(delta_constant) FROM marts.fct_mrr_movements "
+        "WHERE measure = 'mrr' AND cause IS NOT NULL GROUP BY ALL"
     )
     lost = {cause: answers.major(amount) for cause, amount in rows}
     found = {cause: lost.get(cause, Fraction(0)) for cause in ("voluntary", "involuntary", "other")}

@@ -99,7 +99,7 @@ def needed(models: Iterable[Model], *names: str) -> tuple[Model, ...]:
 def open_warehouse(
     policy: Policy, as_of: date, known_to: datetime | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """An empty warehouse in memory: all raw tables, this policy, one build that knows all up to `known_to`."""
+    """An empty warehouse in memory: all raw tables, this policy, a build that knows all up to `known_to`."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("ATTACH ':memory:' AS warehouse")

@@ -1,4 +1,4 @@
-"""A small company for one worked case: rows of the raw tables, executed by the production models, and read back.
+"""A small company for one worked case: raw rows, executed by the production models, and read back.
 
 Amounts come and go in major units as exact fractions; a world takes the first currency fine enough for them.
 """
@@ -46,7 +46,7 @@ def months_later(month: str, count: int) -> str:
 
 @dataclass
 class World:
-    """Rows of one case under one policy. `settings` are those the case names; the others have their default."""
+    """Rows of one case under one policy. `settings` are those the case names, the others the defaults."""
 
     models: tuple[Model, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -250,7 +250,7 @@ class Answers:
     exponent: int
 
     def metric(self, metric_id: str, month: str) -> Fraction | None:
-        """A metric of all segments: the quotient of its parts; money in major units; None where not computable."""
+        """A metric of all segments: the quotient of its parts, money in major units, or None."""
         rows = self.rows(
             "SELECT numerator, denominator FROM marts.fct_metric_values "
             "WHERE segment = 'all' AND metric_id = ? AND month = ?",

@@ -1,4 +1,4 @@
-"""`tajdid conformance periods FOLDER --as-of DAY`: any company's periods through production source and models.
+"""`tajdid conformance periods FOLDER --as-of DAY`: a company's periods through production source and models.
 
 Decides only how the answer is printed: CSV, amounts in major units at four places, shares at four places, an
 empty field where a figure cannot be computed. What an MRR or a movement is, the models say.
