@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.run import BuildRequest
-
 from tajdid.workspace import Company
 
 if TYPE_CHECKING:

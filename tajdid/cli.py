@@ -234,7 +234,6 @@ def build_warehouse(company: CompanyOption = None) -> None:
     Example: tajdid warehouse build --company retail
     """
     from pipelines.run import build
-
     from tajdid.churn import score_step
     from tajdid.workspace import build_request
 

@@ -80,7 +80,8 @@ ORDER BY currency, month
 _COHORTS = """
 WITH cohorts AS (
   SELECT cohort_month, age_months, currency,
-    sum(start_customers) AS start_customers, sum(customers) AS customers, sum(start_mrr) AS start_mrr, sum(net_mrr) AS net_mrr, sum(gross_mrr) AS gross_mrr,
+    sum(start_customers) AS start_customers, sum(customers) AS customers,
+    sum(start_mrr) AS start_mrr, sum(net_mrr) AS net_mrr, sum(gross_mrr) AS gross_mrr,
     bool_or(is_provisional) AS is_provisional
   FROM marts.fct_cohorts GROUP BY cohort_month, age_months, currency
 )
