@@ -364,12 +364,14 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
 
 
 def _renew_cards(customer: Customer, calendar: Calendar, life: Life) -> None:
-    """A card that runs out is replaced in its last month, by whoever is still served."""
+    """A card that runs out is replaced in its last month; by who pauses or has left then, on coming back."""
     if customer.card_expires_on is None:
         return
     on = customer.card_expires_on.replace(day=ACT_DAYS[-1])
     fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)
-    if on < fails_on and is_served(life, on):
+    if not is_served(life, on):
+        on = next((start for start, _ in life.served if start > on), date.max)
+    if on < fails_on:
         life.acts.append(Act(on, "method", customer.number))
 
 

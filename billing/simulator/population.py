@@ -16,7 +16,8 @@ import numpy as np
 
 from billing.simulator.names import ARABIC_COUNTRIES, company_name
 
-ANCHOR_DAYS = (5, 12, 19, 26)
+# Periods begin on two days of the month, which are also the days the seller bills; customers act on four.
+ANCHOR_DAYS = (5, 19)
 ACT_DAYS = (1, 8, 15, 22)
 
 # Together these let the number of customers grow by about 8 % a year.
@@ -34,7 +35,7 @@ PAYMENT_FAILURE_SHARE = 0.10
 USAGE_DECAY_SHARE = 0.15
 SUPPORT_PAIN_SHARE = 0.08
 
-BOXES_MEDIAN = 58.0
+BOXES_MEDIAN = 44.0
 SIZE_SPREAD = 0.95
 REFILLS_PER_BOX = 24.0
 
@@ -191,7 +192,7 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
     trial_days = 0
     if start_month > 0 and not has_term and u[5] < TRIAL_SHARE / (1 - TERM_SHARE):
         trial_days = TRIAL_DAYS
-        anchor_day = ANCHOR_DAYS[int(u[2] * 2) + 2]  # so that trial and its end lie in one month
+        anchor_day = ANCHOR_DAYS[-1]  # so that trial and its end lie in one month
     anchor_on = calendar.day(start_month, anchor_day)
     term_months = 12 if has_term else 0
     if has_term and start_month == 0 and not is_yearly:

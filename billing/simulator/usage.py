@@ -19,15 +19,27 @@ DAYS_A_MONTH = 30.4
 USERS_PER_BOXES = 12
 
 
+COUNT_DAYS = (5, 12, 19, 26)
+
+
 def bill_days(calendar: Calendar) -> list[date]:
-    """The days atlas bills: every anchor day, and the world's last day."""
-    days = {calendar.day(month, day) for month in range(calendar.months) for day in ANCHOR_DAYS}
+    """The days the seller bills: every anchor day, and the world's last day."""
+    return _days(calendar, ANCHOR_DAYS)
+
+
+def count_days(calendar: Calendar) -> list[date]:
+    """The days the counts of the days before come in: about weekly, and on the world's last day."""
+    return _days(calendar, COUNT_DAYS)
+
+
+def _days(calendar: Calendar, days_of_month: Sequence[int]) -> list[date]:
+    days = {calendar.day(month, day) for month in range(calendar.months) for day in days_of_month}
     return sorted({day for day in days if day < calendar.last_day} | {calendar.last_day})
 
 
 @dataclass(frozen=True)
 class Counts:
-    """All counts of a world, drawn at once: arrays of customers × stretches between bill days.
+    """All counts of a world, drawn at once: arrays of customers × stretches between count days.
 
     `values` is 0 where a customer has no service on the counting day.
     """
@@ -42,7 +54,7 @@ def draw_counts(
     seed: int, customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar
 ) -> Counts:
     """One count per customer and stretch, on a day in it, at the level of its month and season."""
-    days = bill_days(calendar)
+    days = count_days(calendar)
     starts = np.array(days, dtype="datetime64[D]")
     lengths = np.diff(starts).astype(np.int64)
     months = np.array([calendar.number(day) for day in days[:-1]])
@@ -65,7 +77,7 @@ def draw_counts(
 
 
 def events_before(counts: Counts, on: date, items: Mapping[int, tuple[str, str]]) -> pl.DataFrame:
-    """The counts of the stretch that ends on a bill day, as usage events in order of customer numbers.
+    """The counts of the stretch that ends on a count day, as usage events in order of customer numbers.
 
     items: the metered item of each customer number: (customer_id, item_id).
     """

@@ -40,7 +40,7 @@ from billing.simulator.catalogue import (
 from billing.simulator.causes import rise_percent, truth, write_truth
 from billing.simulator.life import Act, Life, live, method_expiry
 from billing.simulator.population import Calendar, Customer, populate
-from billing.simulator.usage import Counts, bill_days, draw_counts, events_before
+from billing.simulator.usage import Counts, bill_days, count_days, draw_counts, events_before
 from billing.store.store import Store
 from billing.store.tables import (
     customers as customers_table,
@@ -171,6 +171,7 @@ class _World:
         ):
             self.acts[act.on].append(act)
         self.bill_days = set(bill_days(calendar))
+        self.count_days = set(count_days(calendar))
         self.subscription_ids: dict[int, str] = {}
         self.contract_ids: dict[int, str] = {}
         self.metered: dict[int, tuple[str, str]] = {}
@@ -193,11 +194,11 @@ class _World:
             day = tomorrow
 
     def _day(self, day: date) -> None:
-        """One day's work in one transaction; most days have none."""
+        """One day's work in one transaction; many days have none."""
         rise = rise_percent(self.calendar, self.calendar.number(day)) if day.day == 1 else 0
         acts_today = self.acts.get(day, [])
-        is_bill_day = day in self.bill_days
-        if not (rise or acts_today or is_bill_day or self._has_money_due(day)):
+        is_bill_day, is_count_day = day in self.bill_days, day in self.count_days
+        if not (rise or acts_today or is_count_day or self._is_money_due(day)):
             return
         with self.store.transaction():
             with self.seconds.of("acts"):
@@ -207,16 +208,18 @@ class _World:
                     acts.renew_due(self.store, datetime.combine(day, ACTS_AT))
                 for act in acts_today:
                     self._act(act, datetime.combine(day, ACTS_AT))
-            if is_bill_day:
+            if is_count_day:
                 with self.seconds.of("usage"):
                     events = events_before(self.counts, day, self.metered)
                     import_usage(self.store, datetime.combine(day, USAGE_AT), events)
+            if is_bill_day:
                 with self.seconds.of("bill"):
                     bill(self.store, datetime.combine(day, BILLS_AT), up_to=day)
-            with self.seconds.of("collect"):
-                collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
+            if is_bill_day or self._is_money_due(day):
+                with self.seconds.of("collect"):
+                    collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
 
-    def _has_money_due(self, day: date) -> bool:
+    def _is_money_due(self, day: date) -> bool:
         """Whether a retry or the end of a dunning case falls due."""
         due = {"at": datetime.combine(day, COLLECTS_AT), "day": day}
         return any(self.store.row(ask, due) is not None for ask in (_RETRY, _DEADLINE))

@@ -112,7 +112,7 @@ def test_a_second_bill_run_to_the_last_day_posts_nothing(world: World) -> None:
 
 
 def test_nobody_is_parked_and_nothing_was_refused(world: World) -> None:
-    assert world.summary.parked == 0
+    assert (world.summary.parked, world.summary.refused_acts) == (0, 0)
     assert world.frame("rejected_inputs").is_empty()
 
 
