@@ -71,8 +71,8 @@ def create_customer(
     """A new customer; returns its id. `country` is ISO 3166 alpha-2, `parent_id` places it in a tree.
 
     `bill_to_id` (default: itself) is who owes. Raises `unknown_currency`, `unknown_entity`,
-    `unknown_time_zone`, `unknown_customer` for a parent or payer that is not there, `unknown_setting`, `immutable` when the id is
-    taken.
+    `unknown_time_zone`, `unknown_customer` for a parent or payer that is not there, `unknown_setting`,
+    `immutable` when the id is taken.
     """
     currency_exponent(currency)
     zone_of(time_zone)
