@@ -1,4 +1,4 @@
-"""The two sample companies, built once for all tests that look at what a user would see."""
+"""What all tests share: the two sample companies, built once, and how examples are drawn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SMALL_ATLAS = 80
+
+# No test fails by the clock. CI draws the same examples each time; elsewhere every run draws new ones.
+settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
