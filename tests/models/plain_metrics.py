@@ -1,0 +1,301 @@
+"""A second implementation of MRR, movements, retention and cohorts: plain Python, day by day.
+
+Written from the rules alone, in another way than the models: every item is valued on every day, nothing is summed
+from changes. Money is exact fractions of minor units, rounded once to six places where an item is valued.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Any
+
+ZERO = Fraction(0)
+FAR = date(9999, 12, 31)
+
+
+@dataclass
+class History:
+    """Raw rows of a company, as dictionaries with the columns of the raw tables."""
+
+    as_of: date
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    discounts: list[dict[str, Any]] = field(default_factory=list)
+    customers: list[dict[str, Any]] = field(default_factory=list)
+    parents: list[dict[str, Any]] = field(default_factory=list)
+    invoices: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    applications: list[dict[str, Any]] = field(default_factory=list)
+    rates: dict[str, Fraction] = field(default_factory=dict)
+    grace_days: int = 30
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item's MRR stands on a day."""
+
+    customer: str
+    billed: str
+    segment: str
+    plan: str
+    channel: str
+    currency: str
+
+
+class Books:
+    """Balances of a history on every day from the first to the as-of day."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.by_item: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for version in history.versions:
+            self.by_item[version["subscription_item_id"]].append(version)
+        first = min(version["valid_from"] for version in history.versions)
+        self.days = [first + timedelta(days=step) for step in range((history.as_of - first).days + 1)]
+        self.unpaid = self._unpaid()
+        # item → day → (place, value); a day without service has no entry
+        self.items: dict[str, dict[date, tuple[Place, Fraction]]] = {
+            item: self._days_of(versions) for item, versions in self.by_item.items()
+        }
+
+    def _days_of(self, versions: list[dict[str, Any]]) -> dict[date, tuple[Place, Fraction]]:
+        found = {}
+        for version in versions:
+            on = max(version["valid_from"], self.days[0])
+            while on < (version["valid_to"] or FAR) and on <= self.history.as_of:
+                found[on] = (self._place(version, on), self._value(version, on))
+                on += timedelta(days=1)
+        return found
+
+    def _place(self, version: dict[str, Any], on: date) -> Place:
+        billed = version["customer_id"]
+        unit = billed
+        for parent in self.history.parents:
+            if parent["customer_id"] == billed and parent["valid_from"] <= on < (parent["valid_to"] or FAR):
+                unit = parent["parent_customer_id"]
+        rows = sorted(
+            (row for row in self.history.customers if row["customer_id"] == unit),
+            key=lambda row: row["valid_from"],
+        )
+        known = [row for row in rows if row["valid_from"] <= on] or rows[:1]
+        row = known[-1] if known else {}
+        return Place(
+            unit,
+            billed,
+            row.get("segment") or "unknown",
+            version["plan_id"] or "unknown",
+            row.get("acquisition_channel") or "unknown",
+            version["currency"],
+        )
+
+    def _value(self, version: dict[str, Any], on: date) -> Fraction:
+        if version["status"] not in ("active", "past_due", "renewal_pending"):
+            return ZERO
+        if self._is_late(version["subscription_item_id"], on):
+            return ZERO
+        amount = Fraction(version["amount_minor"])
+        running = [
+            row
+            for row in self.history.discounts
+            if row["subscription_item_id"] == version["subscription_item_id"]
+            and row["duration"] != "once"
+            and row["valid_from"] <= on < (row["valid_to"] or FAR)
+        ]
+        for row in sorted(running, key=lambda row: (row["order_no"], row["discount_id"])):
+            amount -= amount * Fraction(row["percent_ppm"] or 0, 1_000_000) + (row["amount_minor"] or 0)
+            amount = max(amount, ZERO)
+        months = {
+            "day": Fraction(12, 365),
+            "week": Fraction(12, 52),
+            "month": Fraction(1),
+            "year": Fraction(12),
+        }
+        monthly = amount / (months[version["interval"]] * version["interval_count"])
+        rounded = Fraction((monthly * 1_000_000 * 2 + 1).__floor__() // 2, 1_000_000)
+        return rounded if rounded >= 1 else ZERO
+
+    def _unpaid(self) -> dict[str, list[tuple[date, date]]]:
+        """Item → stretches of days, from the due day on, on which an invoice for it was unpaid."""
+        found = defaultdict(list)
+        for invoice in self.history.invoices:
+            owed, paid_on = invoice["total_minor"], FAR
+            if owed <= 0:
+                continue
+            for row in sorted(self.history.applications, key=lambda row: row["applied_on"]):
+                if row["invoice_id"] == invoice["invoice_id"] and row["applied_on"] <= self.history.as_of:
+                    owed -= row["amount_minor"]
+                    if owed <= 0:
+                        paid_on = row["applied_on"]
+                        break
+            for line in self.history.lines:
+                if line["invoice_id"] == invoice["invoice_id"]:
+                    found[line["subscription_item_id"]].append((invoice["due_on"], paid_on))
+        return found
+
+    def _is_late(self, item: str, on: date) -> bool:
+        grace = self.history.grace_days
+        if any(line["subscription_item_id"] == item for line in self.history.lines):
+            return any(due + timedelta(days=grace) < on < paid for due, paid in self.unpaid[item])
+        late_since, until = None, FAR
+        for version in sorted(self.by_item[item], key=lambda row: row["valid_from"]):
+            if version["status"] != "past_due":
+                late_since = None
+                continue
+            if late_since is None or version["valid_from"] != until:
+                late_since = version["valid_from"]
+            until = version["valid_to"] or FAR
+            if version["valid_from"] <= on < until:
+                return on > late_since + timedelta(days=grace)
+        return False
+
+    # Balances at the constant rate.
+
+    def constant(self, place: Place, value: Fraction) -> Fraction:
+        return value * self.history.rates.get(place.currency, Fraction(1))
+
+    def balances(self, on: date) -> dict[str, Fraction]:
+        """Customer → MRR at the close of the day, customers without MRR left out."""
+        found: dict[str, Fraction] = defaultdict(Fraction)
+        for days in self.items.values():
+            if on in days and days[on][1]:
+                place, value = days[on]
+                found[place.customer] += self.constant(place, value)
+        return dict(found)
+
+    def transfers(self, on: date) -> dict[str, Fraction]:
+        """Customer → MRR that came from (positive) or went to another customer on this day."""
+        found: dict[str, Fraction] = defaultdict(Fraction)
+        for days in self.items.values():
+            before, after = days.get(on - timedelta(days=1)), days.get(on)
+            if not (before and after and before[1]):
+                continue
+            is_same_item = (before[0].billed, before[0].currency) == (after[0].billed, after[0].currency)
+            if is_same_item and before[0].customer != after[0].customer:
+                found[before[0].customer] -= self.constant(*before)
+                found[after[0].customer] += self.constant(*before)
+        return dict(found)
+
+    def cells(self, on: date) -> dict[tuple[str, str, str, str], Fraction]:
+        """(currency, segment, plan, channel) → native MRR at the close of the day."""
+        found: dict[tuple[str, str, str, str], Fraction] = defaultdict(Fraction)
+        for days in self.items.values():
+            if on in days and days[on][1]:
+                place, value = days[on]
+                found[place.currency, place.segment, place.plan, place.channel] += value
+        return dict(found)
+
+
+def category(opening: Fraction, closing: Fraction, had_before: bool) -> str:
+    if opening == closing:
+        return "none"
+    if opening == 0:
+        return "reactivation" if had_before else "new"
+    if closing == 0:
+        return "churn"
+    return "expansion" if closing > opening else "contraction"
+
+
+def month_ends(first: date, as_of: date) -> list[date]:
+    """The closing day of every month up to the as-of month; of the running one the as-of day."""
+    found, on = [], first.replace(day=1)
+    while on <= as_of:
+        following = (on + timedelta(days=32)).replace(day=1)
+        found.append(min(following - timedelta(days=1), as_of))
+        on = following
+    return found
+
+
+@dataclass
+class Reckoning:
+    """What the models should say, walked through day by day."""
+
+    days: dict[tuple[str, date], tuple[str, Fraction]]
+    months: dict[tuple[str, date], tuple[Fraction, Fraction, Fraction, str]]
+    closes: dict[date, dict[str, Fraction]]
+
+
+def reckon(books: Books) -> Reckoning:
+    """Days: category and movement. Months: opening, closing, transferred, category. Keys: customer and day or month."""
+    ends = set(month_ends(books.days[0], books.history.as_of))
+    paid: set[str] = set()
+    paid_before_month: set[str] = set()
+    before: dict[str, Fraction] = {}
+    opening: dict[str, Fraction] = {}
+    moved: dict[str, Fraction] = defaultdict(Fraction)
+    days, months, closes = {}, {}, {}
+    for on in books.days:
+        now, transfers = books.balances(on), books.transfers(on)
+        for customer in sorted({*before, *now, *transfers}):
+            start = before.get(customer, ZERO) + transfers.get(customer, ZERO)
+            end = now.get(customer, ZERO)
+            name = category(start, end, customer in paid)
+            if name != "none":
+                days[customer, on] = (name, end - start)
+        for customer, amount in transfers.items():
+            moved[customer] += amount
+        paid |= {customer for customer, amount in now.items() if amount}
+        before = now
+        if on in ends:
+            month = on.replace(day=1)
+            for customer in sorted({*opening, *now, *moved}):
+                start, end, shift = (
+                    opening.get(customer, ZERO),
+                    now.get(customer, ZERO),
+                    moved.get(customer, ZERO),
+                )
+                months[customer, month] = (
+                    start,
+                    end,
+                    shift,
+                    category(start + shift, end, customer in paid_before_month),
+                )
+            closes[month] = now
+            opening, paid_before_month, moved = now, set(paid), defaultdict(Fraction)
+    return Reckoning(days, months, closes)
+
+
+def earlier(month: date, count: int) -> date:
+    number = month.year * 12 + month.month - 1 - count
+    return date(number // 12, number % 12 + 1, 1)
+
+
+def retention(
+    closes: dict[date, dict[str, Fraction]], month: date, window: int
+) -> tuple[Fraction, Fraction, Fraction, int, int]:
+    """Σ S, Σ E, Σ least(S, E), customers at the opening, customers lost."""
+    starts, ends = closes.get(earlier(month, window), {}), closes[month]
+    return (
+        sum(starts.values(), ZERO),
+        sum((ends.get(customer, ZERO) for customer in starts), ZERO),
+        sum((min(amount, ends.get(customer, ZERO)) for customer, amount in starts.items()), ZERO),
+        len(starts),
+        sum(1 for customer in starts if not ends.get(customer)),
+    )
+
+
+def cohorts(
+    closes: dict[date, dict[str, Fraction]],
+) -> dict[tuple[date, int], tuple[int, int, Fraction, Fraction, Fraction]]:
+    """(first paying month, age) → customers, those paying, Σ MRR at 0, at the age, and least of both."""
+    months = sorted(closes)
+    first: dict[str, date] = {}
+    for month in months:
+        for customer in closes[month]:
+            first.setdefault(customer, month)
+    found = {}
+    for cohort in months:
+        members = [customer for customer, month in first.items() if month == cohort]
+        for age, month in enumerate(month for month in months if month >= cohort):
+            if members:
+                starts = [closes[cohort][customer] for customer in members]
+                nows = [closes[month].get(customer, ZERO) for customer in members]
+                found[cohort, age] = (
+                    len(members),
+                    sum(1 for amount in nows if amount),
+                    sum(starts, ZERO),
+                    sum(nows, ZERO),
+                    sum((min(pair) for pair in zip(starts, nows, strict=True)), ZERO),
+                )
+    return found

@@ -1,0 +1,59 @@
+"""The subscription models on rows of a test's own, executed in memory as the conformance runners do."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from plain_metrics import History
+
+from pipelines.policy import read_policy
+from tajdid.conformance.analytics_models import (
+    MARTS,
+    Model,
+    compiled_models,
+    execute,
+    insert,
+    needed,
+    open_warehouse,
+)
+
+
+@cache
+def models() -> tuple[Model, ...]:
+    return compiled_models(Path(tempfile.gettempdir()) / "tajdid-compiled")
+
+
+def warehouse(history: History, marts: tuple[str, ...] = MARTS, **settings: Any) -> duckdb.DuckDBPyConnection:
+    """A warehouse in memory, built from a history under the default policy but for `settings`."""
+    policy = read_policy(None, {"past_due_grace_days": history.grace_days, **settings})
+    connection = open_warehouse(policy, history.as_of)
+    rates = [
+        {
+            "rate_on": date(2000, 1, 1),
+            "from_currency": code,
+            "to_currency": "EUR",
+            "rate": str(float(rate)),
+            "rate_set": name,
+        }
+        for code, rate in history.rates.items()
+        if code != "EUR"
+        for name in ("budget", "daily")
+    ]
+    for table, rows in (
+        ("subscription_versions", history.versions),
+        ("discounts", history.discounts),
+        ("customers", history.customers),
+        ("customer_parents", history.parents),
+        ("invoices", history.invoices),
+        ("invoice_lines", history.lines),
+        ("applications", history.applications),
+        ("fx_rates", rates),
+    ):
+        insert(connection, f"raw_billing.{table}", rows)
+    execute(connection, needed(models(), *marts))
+    return connection
