@@ -62,9 +62,9 @@ def span(view: View, start: date | None, grain: str) -> str:
 
 
 def best_grain(monthly: pl.DataFrame, size: str, min_customers: int) -> str:
-    """Months, unless most of their cohorts are too small for a share; then quarters."""
+    """Months, unless more than a fifth of their cohorts are too small for a share; then quarters."""
     sizes = monthly.filter(pl.col("age_months") == 0)[size]
-    return "month" if 2 * (sizes >= min_customers).sum() >= len(sizes) else "quarter"
+    return "month" if 5 * (sizes < min_customers).sum() <= len(sizes) else "quarter"
 
 
 def grid(
@@ -110,7 +110,7 @@ def heat_map(view: View, published: Published, cells: Grid, title: str) -> None:
         "cohorts",
         title,
         lambda: charts.cohorts(
-            [show.month(month) for month in cells.months],
+            [cells.name(view, month) for month in cells.months],
             cells.ages,
             cells.shares,
             view.text.is_right_to_left,

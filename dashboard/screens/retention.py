@@ -148,6 +148,8 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain
     """One line a cohort: the newest that has reached three months strong, the others grey."""
     _, show = view.text.gettext, view.show
     cells = cohorts.grid(rows, *MEASURES["cohort_logo"], "start_customers", view.min_customers, grain)
+    if cells.is_all_small:
+        return
     reached = [index for index, row in enumerate(cells.shares) if sum(share is not None for share in row) > 3]
     strong = reached[-1] if reached else len(cells.months) - 1
     drawn = [index for index, month in enumerate(cells.months) if month not in cells.small]

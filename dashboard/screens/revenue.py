@@ -197,8 +197,14 @@ def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mappin
         "fx_impact": _("Exchange rates"),
         "closing": _("Closing"),
     }
-    optional = ("entered", "left", "fx_impact")
-    shown = {name: label for name, label in names.items() if name not in optional or bridge[name]}
+    # Changes of segment cancel out in the whole company and are no movement of it.
+    hidden = {"entered", "left"} if bridge["entered"] + bridge["left"] == 0 else set()
+    optional = {"entered", "left", "fx_impact"}
+    shown = {
+        name: label
+        for name, label in names.items()
+        if name not in hidden and (name not in optional or bridge[name])
+    }
     steps = [
         charts.Step(
             label,

@@ -176,6 +176,12 @@ def test_a_cohort_of_too_few_customers_keeps_its_place_without_a_share() -> None
     assert cells.small == {date(2025, 2, 1): 3}
 
 
+def test_a_cohort_of_too_few_customers_says_how_many(open_page: Open) -> None:
+    drawn = open_page("retention", grain="month").get("plotly_chart")[0].proto.spec
+    assert "Mar 2025 \\u00b7 n too small: 1" in drawn
+    assert "Jan 2024 \\u00b7" not in drawn
+
+
 def test_cohorts_by_quarter_reach_an_age_when_all_their_months_have(open_page: Open, workspace: Path) -> None:
     opened = snapshot.published(workspace / "lumen")
     assert opened is not None
@@ -190,7 +196,7 @@ def test_cohorts_by_quarter_reach_an_age_when_all_their_months_have(open_page: O
     assert not any("✗" in badge for badge in badges(app))
 
 
-def test_cohorts_become_quarters_when_most_months_are_too_small() -> None:
-    rows = pl.DataFrame({"age_months": [0, 0, 0, 1], "start_customers": [40, 3, 2, 40]})
+def test_cohorts_become_quarters_when_many_months_are_too_small() -> None:
+    rows = pl.DataFrame({"age_months": [0, 0, 0, 1], "start_customers": [40, 40, 2, 40]})
     assert cohorts.best_grain(rows, "start_customers", 30) == "quarter"
-    assert cohorts.best_grain(rows, "start_customers", 3) == "month"
+    assert cohorts.best_grain(rows, "start_customers", 2) == "month"
