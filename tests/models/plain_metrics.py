@@ -1,7 +1,7 @@
 """A second implementation of MRR, movements, retention and cohorts: plain Python, day by day.
 
-Written from the rules alone, in another way than the models: every item is valued on every day, nothing is summed
-from changes. Money is exact fractions of minor units, rounded once to six places where an item is valued.
+Written from the rules alone, in another way than the models: every item is valued on every day, nothing is
+summed from changes. Money is exact fractions of minor units, rounded once to six places where an item is valued.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Reckoning:
 
 
 def reckon(books: Books) -> Reckoning:
-    """Days: category and movement. Months: opening, closing, transferred, category. Keys: customer and day or month."""
+    """Walk through all days; a month closes on its last day, the running one on the as-of day."""
     ends = set(month_ends(books.days[0], books.history.as_of))
     paid: set[str] = set()
     paid_before_month: set[str] = set()

@@ -1,0 +1,21 @@
+-- Nothing is reported for a day the build cannot know.
+with build as (
+  select as_of, as_of_month from {{ ref('stg_meta__build') }}
+)
+select 'fct_mrr_months' as mart, month from {{ ref('fct_mrr_months') }}, build where month > as_of_month
+union all
+select 'fct_customer_month_changes' as mart, month from {{ ref('fct_customer_month_changes') }}, build where month > as_of_month
+union all
+select 'fct_retention' as mart, month from {{ ref('fct_retention') }}, build where month > as_of_month
+union all
+select 'fct_metric_values' as mart, month from {{ ref('fct_metric_values') }}, build where month > as_of_month
+union all
+select 'fct_cohorts' as mart, cohort_month as month
+from {{ ref('fct_cohorts') }}, build
+where cohort_month + to_months(age_months) > as_of_month
+union all
+select 'fct_mrr_days' as mart, day as month from {{ ref('fct_mrr_days') }}, build where day > as_of
+union all
+select 'fct_mrr_spells' as mart, valid_from as month from {{ ref('fct_mrr_spells') }}, build where valid_from > as_of
+union all
+select 'fct_invoices' as mart, issued_on as month from {{ ref('fct_invoices') }}, build where issued_on > as_of

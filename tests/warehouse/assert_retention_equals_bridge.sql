@@ -1,0 +1,22 @@
+-- Over one month retention and the bridge of the same customers tell the same story: end = start + expansion +
+-- contraction + churn + transfers between customers of the opening, at the constant rate.
+with by_customer as (
+  select
+    changes.month,
+    changes.currency,
+    sum(case when changes.opening_mrr > 0 then changes.closing_mrr - changes.opening_mrr else 0 end) as change,
+    count(*) filter (where changes.opening_mrr > 0 and changes.closing_mrr = 0) as lost
+  from {{ ref('fct_customer_month_changes') }} as changes
+  group by changes.month, changes.currency
+),
+retention as (
+  select month, currency, sum(end_mrr - start_mrr) as change, sum(lost_customers) as lost
+  from {{ ref('fct_retention') }}
+  where window_months = 1
+  group by month, currency
+)
+select *
+from retention
+left join by_customer using (month, currency)
+where retention.change <> coalesce(by_customer.change, 0)
+  or retention.lost <> coalesce(by_customer.lost, 0)
