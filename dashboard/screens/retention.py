@@ -127,8 +127,8 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -
         "measure", _("Share of"), list(MEASURES), "cohort_logo", names.__getitem__, as_buttons=True
     )
     titles = {
-        "cohort_logo": _("Customers still paying, % of those who began, by month of start and age in months"),
-        "cohort_net": _("MRR kept and added, % of the first month's, by month of start and age in months"),
+        "cohort_logo": _("Customers still paying, % of those who began, by start and age in months"),
+        "cohort_net": _("MRR kept and added, % of the first month's, by start and age in months"),
     }
     cohorts.heat_map(
         view,
