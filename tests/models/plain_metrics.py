@@ -1,7 +1,7 @@
 """A second implementation of MRR, movements, retention and cohorts: plain Python, day by day.
 
 Written from the rules alone, in another way than the models: every item is valued on every day, nothing is
-summed from changes. Money is exact fractions of minor units, rounded once to six places where an item is valued.
+summed from changes. Money is exact fractions of minor units, rounded once to six places as an item is valued.
 """
 
 from __future__ import annotations

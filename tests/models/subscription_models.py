@@ -57,3 +57,8 @@ def warehouse(history: History, marts: tuple[str, ...] = MARTS, **settings: Any)
         insert(connection, f"raw_billing.{table}", rows)
     execute(connection, needed(models(), *marts))
     return connection
+
+
+def rebuild(connection: duckdb.DuckDBPyConnection) -> None:
+    """Execute the models again on raw rows that a test has changed."""
+    execute(connection, needed(models(), *MARTS))
