@@ -124,9 +124,8 @@ def simulate_atlas(
 
     Shape: fills billing.db, crm/ and simulated_truth.parquet of the company's folder, then writes world.json.
     """
-    from billing.store.store import open_store
-
     from billing.simulator import simulate
+    from billing.store.store import open_store
 
     folder = company.folder
     receipt = folder / "world.json"
@@ -159,7 +158,6 @@ def build_sample(
 ) -> SampleResult:
     """Prepare, build and publish one sample company; nothing is done when its warehouse is current."""
     from pipelines.run import build, is_current
-
     from tajdid.churn import score_step
 
     started = time.monotonic()
