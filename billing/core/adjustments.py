@@ -95,27 +95,28 @@ def net_of_gross(gross_minor: Number, rate_ppm: Number, mode: RoundingMode = "ha
     return post(product(gross_minor, PPM), PPM + rate_ppm, mode)
 
 
-def tax_columns(
-    net_minor: pl.Expr,
-    rate_ppm: pl.Expr,
-    group: Sequence[str],
-    *,
-    scope: str = "group",
-    mode: RoundingMode = "half_up",
-) -> pl.Expr:
-    """The tax of each line of many documents.
+def with_tax(
+    lines: pl.DataFrame, group: Sequence[str], *, scope: str = "group", mode: RoundingMode = "half_up"
+) -> pl.DataFrame:
+    """Adds `tax_minor`, the tax of each line of many documents.
 
-    `group` names the columns of one tax group: document, category and rate. Scope `group` posts the tax of
-    the group's sum once and allocates it to its lines by their size; `line` posts each line on its own.
-    Within a group all lines have one sign; rows stand in the order that breaks ties. Raises
-    `unknown_setting`.
+    lines: with `net_minor` and `tax_rate_ppm`. `group` names the columns of one tax group: document, category
+    and rate. Scope `group` posts the tax of the group's sum once and allocates it to its lines by their size;
+    `line` posts each line on its own. Within a group all lines have one sign; rows stand in the order that
+    breaks ties. Raises `unknown_setting`.
     """
-    if scope == "line":
-        return post(product(net_minor, rate_ppm), PPM, mode)
-    if scope != "group":
+    if scope not in ("group", "line"):
         raise BillingError("unknown_setting", f"tax_scope {scope!r}")
-    total = wide(net_minor).sum().over(group)
-    return allocation(post(product(total, rate_ppm), PPM, mode), net_minor.abs(), group)
+    net = wide(pl.col("net_minor"))
+    taxed = (
+        lines.with_columns((net if scope == "line" else net.sum().over(group)).alias("_net"))
+        .with_columns(product(pl.col("_net"), pl.col("tax_rate_ppm")).alias("_tax"))
+        .with_columns(post(pl.col("_tax"), PPM, mode).alias("_tax"))
+    )
+    share = pl.col("_tax")
+    if scope == "group":
+        share = allocation(share, pl.col("net_minor").abs(), group)
+    return taxed.with_columns(share.cast(pl.Int64).alias("tax_minor")).drop("_net", "_tax")
 
 
 class TaxLine(NamedTuple):
@@ -127,19 +128,17 @@ class TaxLine(NamedTuple):
 
 
 def tax_lines(lines: Sequence[TaxLine], *, scope: str = "group", mode: RoundingMode = "half_up") -> list[int]:
-    """The tax of each line of one document: `tax_columns` on its lines."""
+    """The tax of each line of one document: `with_tax` on its lines."""
     frame = pl.DataFrame(
         {
             "net_minor": pl.Series([line.net_minor for line in lines], dtype=pl.Int64),
-            "rate_ppm": pl.Series([line.rate_ppm for line in lines], dtype=pl.Int64),
+            "tax_rate_ppm": pl.Series([line.rate_ppm for line in lines], dtype=pl.Int64),
             "category": pl.Series([line.category for line in lines], dtype=pl.String),
             "is_credit": pl.Series([line.net_minor < 0 for line in lines], dtype=pl.Boolean),
         }
     )
-    tax = tax_columns(
-        pl.col("net_minor"), pl.col("rate_ppm"), ["category", "rate_ppm", "is_credit"], scope=scope, mode=mode
-    )
-    return [int(value) for value in frame.select(tax).to_series().to_list()]
+    group = ["category", "tax_rate_ppm", "is_credit"]
+    return [int(value) for value in with_tax(frame, group, scope=scope, mode=mode)["tax_minor"]]
 
 
 # Commitments.

@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 
 import polars as pl
 
-from billing.core.adjustments import tax_columns
+from billing.core.adjustments import with_tax
 from billing.core.calendar import (
     DayCount,
     add_months,
@@ -35,8 +35,6 @@ from billing.core.money import (
     PPM,
     Number,
     RoundingMode,
-    greatest,
-    least,
     post,
     product,
     wide,
@@ -374,15 +372,14 @@ class Catalogue:
 def by_policy(
     rows: pl.DataFrame,
     policies: Mapping[PolicyKey, Policy],
-    columns: Callable[[Policy], Iterable[pl.Expr]],
+    work: Callable[[pl.DataFrame, Policy], pl.DataFrame],
 ) -> pl.DataFrame:
-    """Add columns that depend on the settings of a row's policy version; order is kept."""
+    """Rows after work that depends on the settings of their policy version; order is kept."""
     keys = rows.select("policy_name", "policy_version").unique().rows()
     if len(keys) <= 1:
-        settings = policies[cast(PolicyKey, keys[0])] if keys else Policy()
-        return rows.with_columns(*columns(settings))
+        return work(rows, policies[cast(PolicyKey, keys[0])] if keys else Policy())
     groups = rows.with_row_index("_place").partition_by("policy_name", "policy_version", as_dict=True)
-    parts = [group.with_columns(*columns(policies[cast(PolicyKey, key)])) for key, group in groups.items()]
+    parts = [work(group, policies[cast(PolicyKey, key)]) for key, group in groups.items()]
     return pl.concat(parts).sort("_place").drop("_place")
 
 
@@ -391,17 +388,17 @@ def with_factor(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy]) -> pl.
     is_by_second = any(settings.day_count == "second" for settings in policies.values())
     instants = _with_midnights(rows) if is_by_second else rows
 
-    def shares(settings: Policy) -> Iterable[pl.Expr]:
+    def with_shares(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         suffix = "_at" if settings.day_count == "second" else ""
         names = [f"{name}{suffix}" for name in (*SERVICE, *REFERENCE)]
         start, end, whole_start, whole_end = (pl.col(name) for name in names)
         share = factor(start, end, whole_start, whole_end, cast(DayCount, settings.day_count))
-        return (
+        return part.with_columns(
             _column(share.num).cast(pl.Int64).alias("factor_num"),
             _column(share.den).cast(pl.Int64).alias("factor_den"),
         )
 
-    return by_policy(instants, policies, shares).select(*rows.columns, "factor_num", "factor_den")
+    return by_policy(instants, policies, with_shares).select(*rows.columns, "factor_num", "factor_den")
 
 
 def _with_midnights(rows: pl.DataFrame) -> pl.DataFrame:
@@ -427,7 +424,9 @@ def rated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
         rows = by_policy(
             rows,
             catalogue.policies,
-            lambda settings: [pl.lit(settings.flat_fee_on_zero).alias("flat_fee_on_zero")],
+            lambda part, settings: part.with_columns(
+                pl.lit(settings.flat_fee_on_zero).alias("flat_fee_on_zero")
+            ),
         )
     priced = rate_frame(rows, catalogue.prices, catalogue.tiers)
     return _with_discount(priced, catalogue.discounts)
@@ -477,11 +476,36 @@ def _with_discount(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _posted_share(num: str, den: str, share_num: pl.Expr, share_den: pl.Expr, mode: str) -> pl.Expr:
-    """num / den x share, posted; null where it would leave the bounds."""
-    whole = product(pl.col(num), share_num)
-    parts = product(pl.col(den), share_den)
-    return within(post(whole, parts, cast(RoundingMode, mode)), LINE_LIMIT)
+def _with_posted(rows: pl.DataFrame, amounts: Mapping[str, tuple[Number, Number]], mode: str) -> pl.DataFrame:
+    """Adds amounts num / den as posted Int64 columns, null where one would leave the bounds.
+
+    Each step makes columns: nested in one another, the expressions of money.py double with every level.
+    """
+    parts = [
+        wide(_column(value)).alias(f"_{name}_{side}")
+        for name, fraction in amounts.items()
+        for side, value in zip(("num", "den"), fraction, strict=True)
+    ]
+    posted = [
+        post(pl.col(f"_{name}_num"), pl.col(f"_{name}_den"), cast(RoundingMode, mode)).alias(name)
+        for name in amounts
+    ]
+    bounded = [within(pl.col(name), LINE_LIMIT).cast(pl.Int64) for name in amounts]
+    spent = [f"_{name}_{side}" for name in amounts for side in ("num", "den")]
+    return rows.with_columns(parts).with_columns(posted).with_columns(bounded).drop(spent)
+
+
+def _share(of: str, time: str | None = None) -> tuple[pl.Expr, pl.Expr]:
+    """The exact amount or discount of a rated row, of the whole or of `time` parts of `factor_den`."""
+    num, den = pl.col(f"{of}_num"), pl.col(f"{of}_den")
+    return (num, den) if time is None else (product(num, pl.col(time)), product(den, pl.col("factor_den")))
+
+
+def _priced(rows: pl.DataFrame) -> tuple[tuple[str, str], ...]:
+    """The posted columns a frame needs and the fraction each comes from: without discounts only the gross."""
+    gross, discount = ("gross_minor", "amount"), ("discount_minor", "discount")
+    has_discounts = (rows["discount_ids"] != "").any()
+    return (gross, discount) if has_discounts else (gross,)
 
 
 def charges(to_charge: pl.DataFrame, kept: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
@@ -504,25 +528,36 @@ def charges(to_charge: pl.DataFrame, kept: pl.DataFrame, catalogue: Catalogue) -
         rows = rows.join(covered, on=period, how="left", maintain_order="left")
         billed = pl.col("_kept").fill_null(0)
     after = pl.col("factor_num").cum_sum().over(period, order_by="service_start") + billed
-    rows = rows.with_columns(least(after, pl.col("factor_den")).alias("_after")).with_columns(
-        greatest(pl.col("_after") - pl.col("factor_num"), 0).alias("_before")
+    rows = rows.with_columns(pl.min_horizontal(after, "factor_den").alias("_after")).with_columns(
+        pl.max_horizontal(pl.col("_after") - pl.col("factor_num"), 0).alias("_before")
     )
 
-    def posted(settings: Policy) -> Iterable[pl.Expr]:
-        mode, den = settings.rounding, pl.col("factor_den")
-        is_own = settings.part_rounding == "own"
-        for name, of in (("gross_minor", "amount"), ("discount_minor", "discount")):
-            ends = (
-                (pl.col("factor_num"), pl.lit(0, dtype=pl.Int64))
-                if is_own
-                else (pl.col("_after"), pl.col("_before"))
+    def with_parts(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+        if settings.part_rounding == "own":
+            part = part.with_columns(
+                pl.col("factor_num").alias("_after"), pl.lit(0, dtype=pl.Int64).alias("_before")
             )
-            upper, lower = (_posted_share(f"{of}_num", f"{of}_den", end, den, mode) for end in ends)
-            yield (upper - lower).cast(pl.Int64).alias(name)
+        begins_later = (part["_before"] != 0).any()
+        amounts = {}
+        for name, of in _priced(part):
+            amounts[name] = _share(of, "_after")
+            if begins_later:
+                amounts[f"{name}_before"] = _share(of, "_before")
+        part = _with_posted(part, amounts, settings.rounding)
+        if begins_later:
+            part = part.with_columns(
+                pl.col(name) - pl.col(f"{name}_before") for name, _ in _priced(part)
+            ).drop(f"{name}_before" for name, _ in _priced(part))
+        return _with_net(part)
 
-    return by_policy(rows, catalogue.policies, posted).with_columns(
-        (pl.col("gross_minor") - pl.col("discount_minor")).alias("net_minor")
-    )
+    return by_policy(rows, catalogue.policies, with_parts)
+
+
+def _with_net(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds `net_minor`, and `discount_minor` of 0 where nothing took a discount."""
+    if "discount_minor" not in rows.columns:
+        rows = rows.with_columns(pl.lit(0, dtype=pl.Int64).alias("discount_minor"))
+    return rows.with_columns((pl.col("gross_minor") - pl.col("discount_minor")).alias("net_minor"))
 
 
 def usage_lines(parts: pl.DataFrame, billed: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
@@ -534,25 +569,19 @@ def usage_lines(parts: pl.DataFrame, billed: pl.DataFrame, catalogue: Catalogue)
     failed.
     """
 
-    def posted(settings: Policy) -> Iterable[pl.Expr]:
-        one = pl.lit(1, dtype=pl.Int64)
-        for name, of in (("_gross", "amount"), ("_discount", "discount")):
-            yield (
-                _posted_share(f"{of}_num", f"{of}_den", one, one, settings.rounding)
-                .cast(pl.Int64)
-                .alias(name)
-            )
+    def with_amounts(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+        amounts = {name: _share(of) for name, of in _priced(part)}
+        return _with_net(_with_posted(part, amounts, settings.rounding))
 
-    owed = by_policy(parts, catalogue.policies, posted)
+    owed = by_policy(parts, catalogue.policies, with_amounts)
+    is_new = pl.col("net_minor").is_null() | (pl.col("net_minor") != 0) | pl.col("failure").is_not_null()
     return (
         owed.join(billed, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left", suffix="_billed")
         .with_columns(
-            (pl.col("_gross") - pl.col("gross_minor").fill_null(0)).alias("gross_minor"),
-            (pl.col("_gross") - pl.col("_discount") - pl.col("net_minor").fill_null(0)).alias("net_minor"),
+            pl.col(name) - pl.col(f"{name}_billed").fill_null(0) for name in ("gross_minor", "net_minor")
         )
         .with_columns((pl.col("gross_minor") - pl.col("net_minor")).alias("discount_minor"))
-        .filter((pl.col("net_minor") != 0) | pl.col("failure").is_not_null() | pl.col("net_minor").is_null())
-        .drop("_gross", "_discount")
+        .filter(is_new)
     )
 
 
@@ -599,7 +628,9 @@ def shared_over_lines(to_take: pl.DataFrame, charged: pl.DataFrame, credited: pl
     )
     before = pl.col("_left").cum_sum().over(key) - pl.col("_left")
     return (
-        rows.with_columns(least(greatest(pl.col("_take") - before, 0), pl.col("_left")).alias("take_minor"))
+        rows.with_columns(
+            pl.min_horizontal(pl.max_horizontal(pl.col("_take") - before, 0), "_left").alias("take_minor")
+        )
         .filter(pl.col("take_minor") > 0)
         .select("line_id", *SERVICE, "take_minor")
     )
@@ -649,32 +680,35 @@ def credits_of_time(
         removed_before, net_before, tax_before = (
             pl.col(name).fill_null(0) for name in ("_removed", "_net", "_tax")
         )
-    removed = pl.col("factor_num").cum_sum().over("line_id") + removed_before
     rows = rows.with_columns(
-        removed.alias("_after"),
-        (removed - pl.col("factor_num")).alias("_before"),
+        (pl.col("factor_num").cum_sum().over("line_id") + removed_before).alias("_after"),
         net_before.alias("_net_before"),
         tax_before.alias("_tax_before"),
-    )
+    ).with_columns(pl.max_horizontal(pl.col("_line_num") - pl.col("_after"), 0).alias("_stays"))
 
-    def targets(settings: Policy) -> Iterable[pl.Expr]:
-        mode, den, whole = settings.rounding, pl.col("factor_den"), pl.col("_line_num")
+    def with_targets(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         keeps = settings.credit_rounding == "kept_time"
-        for name, of, line in (("_gross", "amount", "gross_minor"), ("_off", "discount", "discount_minor")):
-            time = greatest(whole - pl.col("_after"), 0) if keeps else pl.col("_after")
-            share = _posted_share(f"{of}_num", f"{of}_den", time, den, mode)
-            target = pl.col(line) - share if keeps else share
-            is_all = pl.col("_after") >= whole
-            yield pl.when(is_all).then(pl.col(line)).otherwise(target).cast(pl.Int64).alias(name)
+        priced = _priced(part)
+        shares = {f"_{name}": _share(of, "_stays" if keeps else "_after") for name, of in priced}
+        part = _with_posted(part, shares, settings.rounding)
+        for name, _ in priced:
+            share, line = pl.col(f"_{name}"), pl.col(name)
+            target = line - share if keeps else share
+            part = part.with_columns(
+                pl.when(pl.col("_stays") == 0).then(line).otherwise(target).alias(f"_{name}")
+            )
+        if len(priced) == 1:
+            part = part.with_columns(pl.lit(0, dtype=pl.Int64).alias("_discount_minor"))
+        return part
 
-    rows = by_policy(rows, catalogue.policies, targets)
-    net = greatest(least(pl.col("_gross") - pl.col("_off"), pl.col("net_minor")), pl.col("_net_before"))
-    rows = rows.with_columns(net.alias("_target"))
-    return (
-        _taken_by_targets(rows, catalogue)
-        .with_columns(_less_before(pl.col("_off"), pl.lit(0, dtype=pl.Int64)).alias("discount_minor"))
-        .with_columns((pl.col("net_minor") + pl.col("discount_minor")).alias("gross_minor"))
-        .drop("_after", "_before", "_gross", "_off", "_line_num", "_line_den")
+    rows = by_policy(rows, catalogue.policies, with_targets)
+    net = pl.col("_gross_minor") - pl.col("_discount_minor")
+    rows = rows.with_columns(
+        pl.max_horizontal(pl.min_horizontal(net, "net_minor"), "_net_before").alias("_target"),
+        _less_before(pl.col("_discount_minor"), pl.lit(0, dtype=pl.Int64)).alias("discount_minor"),
+    )
+    return _taken_by_targets(rows, catalogue).with_columns(
+        (pl.col("net_minor") + pl.col("discount_minor")).alias("gross_minor")
     )
 
 
@@ -685,21 +719,17 @@ def _less_before(target: pl.Expr, first: pl.Expr) -> pl.Expr:
 
 def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """From the net taken of each line so far (`_target`) to the net and tax of each credit."""
+    rows = rows.with_columns(
+        pl.when(pl.col("net_minor") == 0).then(1).otherwise("net_minor").alias("_whole"),
+    )
 
-    def tax(settings: Policy) -> Iterable[pl.Expr]:
-        whole = pl.when(pl.col("net_minor") == 0).then(1).otherwise(pl.col("net_minor").abs())
-        share = post(
-            product(pl.col("tax_minor"), pl.col("_target")), whole, cast(RoundingMode, settings.rounding)
-        )
-        yield share.cast(pl.Int64).alias("_tax_target")
+    def with_tax(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+        share = (product(pl.col("tax_minor"), pl.col("_target")), pl.col("_whole"))
+        return _with_posted(part, {"_tax_target": share}, settings.rounding)
 
-    return (
-        by_policy(rows, catalogue.policies, tax)
-        .with_columns(
-            _less_before(pl.col("_target"), pl.col("_net_before")).alias("net_minor"),
-            _less_before(pl.col("_tax_target"), pl.col("_tax_before")).alias("tax_minor"),
-        )
-        .drop("_target", "_tax_target", "_net_before", "_tax_before")
+    return by_policy(rows, catalogue.policies, with_tax).with_columns(
+        _less_before(pl.col("_target"), pl.col("_net_before")).alias("net_minor"),
+        _less_before(pl.col("_tax_target"), pl.col("_tax_before")).alias("tax_minor"),
     )
 
 
@@ -794,10 +824,7 @@ def taxed(lines: pl.DataFrame, scope: str, mode: str = "half_up") -> pl.DataFram
     `tax_rate_ppm`; in the order that breaks ties.
     """
     group = ["document", "tax_category", "tax_country", "tax_rate_ppm"]
-    tax = tax_columns(
-        pl.col("net_minor"), pl.col("tax_rate_ppm"), group, scope=scope, mode=cast(RoundingMode, mode)
-    )
-    return lines.with_columns(tax.cast(pl.Int64).alias("tax_minor"))
+    return with_tax(lines, group, scope=scope, mode=cast(RoundingMode, mode))
 
 
 # 12: documents.
@@ -875,9 +902,9 @@ def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
         pl.col("open_minor").cum_sum().over(owner).alias("_until")
     )
     pairs = credit.join(debt, on=owner, how="inner", maintain_order="left_right")
-    start = greatest(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
+    start = pl.max_horizontal(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
     return (
-        pairs.with_columns((least(pl.col("_to"), pl.col("_until")) - start).alias("amount_minor"))
+        pairs.with_columns((pl.min_horizontal("_to", "_until") - start).alias("amount_minor"))
         .filter(pl.col("amount_minor") > 0)
         .select("source_kind", "source_id", "invoice_id", *owner, "amount_minor")
     )

@@ -710,34 +710,31 @@ def _owed(
     rated = _rated(store, {"charge": to_charge, "usage": usage.parts, "origin": origin}, settings)
     catalogue = rated.catalogue
 
-    charges = invoicing.charges(rated["charge"], recurring.kept, catalogue)
-    uses = invoicing.usage_lines(rated["usage"], usage.sums, catalogue)
-    to_take = invoicing.shared_over_lines(
-        pl.concat([uses.filter(pl.col("net_minor") < 0).select(usage.gone.columns), usage.gone]),
-        billed.charged.filter(pl.col("kind") == "usage"),
-        billed.credited,
-    )
-    origin = rated["origin"]
-    time_back = invoicing.credits_of_time(
-        _creditable(to_credit, origin, settings), origin, billed.credited, catalogue
-    )
-    usage_back = invoicing.credits_of_usage(
-        to_take,
-        _origin(store, to_take["line_id"]).with_columns(pl.lit(None, dtype=pl.String).alias("failure")),
-        billed.credited,
-        catalogue,
-    )
-    lines = pl.concat(
-        [
-            _charge_lines(charges, "recurring"),
-            _charge_lines(_usage_quantity(uses.filter(_is_charged), usage.snapshots), "usage"),
-            _credit_lines(time_back),
-            _credit_lines(usage_back),
-        ]
-    )
+    priced: list[pl.DataFrame] = []
+    lines: list[pl.DataFrame] = []
+    if to_charge.height:
+        priced.append(invoicing.charges(rated["charge"], recurring.kept, catalogue))
+        lines.append(_charge_lines(priced[-1], "recurring"))
+    if to_credit.height:
+        back = _creditable(to_credit, rated["origin"], settings)
+        priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
+        lines.append(_credit_lines(priced[-1]))
+    to_take = usage.gone
+    if usage.parts.height:
+        uses = invoicing.usage_lines(rated["usage"], usage.sums, catalogue)
+        owed = uses.filter(_is_charged)
+        priced.append(owed)
+        lines.append(_charge_lines(_usage_quantity(owed, usage.snapshots), "usage"))
+        to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
+    if to_take.height:
+        charged = billed.charged.filter(pl.col("kind") == "usage")
+        take = invoicing.shared_over_lines(to_take, charged, billed.credited)
+        of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
+        priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
+        lines.append(_credit_lines(priced[-1]))
+    all_lines = pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *lines])
     failures = pl.concat(
-        [invoicing.line_failures(one) for one in (charges, uses, time_back, usage_back)]
-        + [invoicing.crowded_items(lines)]
+        [*(invoicing.line_failures(one) for one in priced), invoicing.crowded_items(all_lines)]
     )
     waiting = recurring.to_credit.filter(pl.col("service_start") > up_to).join(
         billed.charged.select("line_id", "customer_id"), on="line_id"
@@ -749,7 +746,7 @@ def _owed(
         ]
     )
     return _Owed(
-        _with_revision(lines, billed.keys), _snapshots_of(rated["usage"], usage.snapshots), failures, days
+        _with_revision(all_lines, billed.keys), _snapshots_of(rated["usage"], usage.snapshots), failures, days
     )
 
 
@@ -901,12 +898,12 @@ def _creditable(
     is_after_end = pl.col("service_start") >= pl.col("ends_on")
     is_unpaid = (pl.col("cancel_reason") == "payment") & (pl.col("invoice_state") != "paid")
 
-    def given_back(one: Policy) -> list[pl.Expr]:
+    def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
         kept = is_after_end & (pl.lit(one.on_cancel == "none") | is_unpaid)
-        return [(~kept.fill_null(False) & pl.lit(one.day_count != "none")).alias("_given_back")]
+        return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none"))
 
     rows = to_credit.join(lines, on="line_id", maintain_order="left")
-    return invoicing.by_policy(rows, settings, given_back).filter("_given_back").select(to_credit.columns)
+    return invoicing.by_policy(rows, settings, given_back).select(to_credit.columns)
 
 
 # From amounts to lines.

@@ -18,9 +18,9 @@ from billing.core.adjustments import (
     draw_from_grants,
     net_of_gross,
     settle_cancellation,
-    tax_columns,
     tax_lines,
     tax_of,
+    with_tax,
 )
 from billing.core.money import BillingError, post
 
@@ -127,10 +127,9 @@ def test_a_group_is_taxed_once_and_shared_by_its_lines():
 
 def test_documents_of_a_frame_are_taxed_each_on_its_own():
     frame = pl.DataFrame(
-        {"invoice_id": ["a", "b", "a", "a"], "net_minor": [102, 102, 102, 102], "rate_ppm": [210_000] * 4}
+        {"invoice_id": ["a", "b", "a", "a"], "net_minor": [102] * 4, "tax_rate_ppm": [210_000] * 4}
     )
-    tax = tax_columns(pl.col("net_minor"), pl.col("rate_ppm"), ["invoice_id", "rate_ppm"])
-    assert frame.select(tax).to_series().to_list() == [22, 21, 21, 21]
+    assert with_tax(frame, ["invoice_id", "tax_rate_ppm"])["tax_minor"].to_list() == [22, 21, 21, 21]
 
 
 @given(
