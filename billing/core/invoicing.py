@@ -227,7 +227,7 @@ def next_bill_days(service: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> p
 
 
 def unbillable() -> pl.Expr:
-    """The code of a row whose price or meter a run cannot bill, else null."""
+    """The code of a row whose price, commitment or meter a run cannot bill, else null."""
     is_usage = pl.col("kind") == "usage"
     carried = pl.col("aggregation").is_in(["sum", "latest"])
     counted = pl.col("aggregation").is_in(PERIOD_AGGREGATIONS)
@@ -238,6 +238,8 @@ def unbillable() -> pl.Expr:
         .then(pl.lit("currency_mismatch"))
         .when(pl.col("minimum_spend_minor").is_not_null() | pl.col("maximum_spend_minor").is_not_null())
         .then(pl.lit("unsupported_price"))
+        .when(pl.col("committed_minimum_minor") > 0)
+        .then(pl.lit("unsupported_commitment"))
         .when(is_usage & pl.when("is_recurring").then(~carried).otherwise(~counted))
         .then(pl.lit("unsupported_meter"))
     )

@@ -1,0 +1,348 @@
+"""Writes what a bill run found: documents with their numbers, lines, tax, applications, journal, messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from billing.core import invoicing
+from billing.jobs.bill_draft import GROUP, Draft
+from billing.jobs.bill_facts import (
+    OPEN_CREDIT,
+    OPEN_DEBT,
+    read_by_ids,
+)
+from billing.jobs.journal import post_events
+from billing.store.messages import announce
+from billing.store.store import Store
+from billing.store.tables import (
+    applications,
+    credit_note_lines,
+    credit_notes,
+    customers,
+    invoices,
+    line_items,
+    outbox,
+    tax_lines,
+    usage_snapshots,
+)
+
+# Writing.
+
+
+def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
+    """Post a draft: documents with their numbers, lines, tax, journal, messages, and the next days."""
+    if found.failures.height:
+        park(store, at, found.failures)
+    store.update(customers, found.next_days, at)
+    _write_usage(store, at, found)
+    if found.lines.is_empty():
+        return
+    papers = _papers(store, at, found)
+    notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
+    paid, debts = _applications(store, found, papers)
+    _write_notes(store, at, run_id, notes)
+    _write_invoices(store, at, run_id, new_invoices, paid)
+    _write_lines(store, at, found, papers)
+    events = [_issued(papers)]
+    if paid.height:
+        events.append(_write_applications(store, at, papers, paid, debts))
+    post_events(store, at, pl.concat(events, how="diagonal"))
+    _announce(store, at, papers)
+
+
+def _write_usage(store: Store, at: datetime, found: Draft) -> None:
+    if found.usage.height:
+        store.insert(usage_snapshots, found.usage.drop("customer_id"), at)
+
+
+_PAPER = [
+    "document",
+    *GROUP,
+    "issued_on",
+    "collection",
+    "payment_terms_id",
+    "net_days",
+    "end_of_month",
+    "keeps_credit",
+]
+
+
+def _papers(store: Store, at: datetime, found: Draft) -> pl.DataFrame:
+    """The documents with their parties, days, ids and numbers. Notes come before invoices."""
+    heads = found.lines.select(_PAPER).unique("document", keep="first", maintain_order=True)
+    papers = found.documents.join(heads, on="document", how="left", maintain_order="left").with_columns(
+        invoicing.due_days(pl.col("issued_on"), pl.col("net_days"), pl.col("end_of_month")).alias("due_on")
+    )
+    for kind, flag, prefix, mark in (
+        ("credit_note", "has_note", "note", "CN"),
+        ("invoice", "has_invoice", "invoice", "INV"),
+    ):
+        wanted = papers.filter(flag)
+        ids = pl.Series(f"{prefix}_id", store.new_ids("note" if prefix == "note" else "inv", wanted.height))
+        numbered = wanted.select("document").with_columns(
+            ids.cast(pl.String), _numbers(store, at, kind, mark, wanted).alias(f"{prefix}_number")
+        )
+        papers = papers.join(numbered, on="document", how="left", maintain_order="left")
+    return papers
+
+
+def _numbers(store: Store, at: datetime, kind: str, mark: str, wanted: pl.DataFrame) -> pl.Series:
+    """Numbers without a gap, per seller and year of issue, in the order of the documents."""
+    year = pl.col("issued_on").dt.year()
+    series = wanted.select("entity_id", year.alias("year")).with_columns(
+        pl.int_range(pl.len(), dtype=pl.Int64).over("entity_id", "year").alias("place")
+    )
+    first = [
+        (entity_id, of_year, store.take_numbers(str(entity_id), kind, int(of_year), count, at))
+        for entity_id, of_year, count in series.group_by("entity_id", "year", maintain_order=True)
+        .len()
+        .iter_rows()
+    ]
+    table = pl.DataFrame(
+        first,
+        schema={"entity_id": pl.String, "year": series.schema["year"], "first": pl.Int64},
+        orient="row",
+    )
+    number = (pl.col("first") + pl.col("place")).cast(pl.String).str.zfill(6)
+    return (
+        series.join(table, on=["entity_id", "year"], how="left", maintain_order="left")
+        .select(pl.concat_str(pl.lit(f"{mark}-"), pl.col("year"), pl.lit("-"), number))
+        .to_series()
+    )
+
+
+def _write_notes(store: Store, at: datetime, run_id: str, notes: pl.DataFrame) -> None:
+    store.insert(
+        credit_notes,
+        notes.select(
+            "note_id",
+            pl.col("note_number").alias("number"),
+            "entity_id",
+            pl.col("payer_id").alias("customer_id"),
+            "currency",
+            pl.lit("change").alias("reason"),
+            "issued_on",
+            *(pl.col(f"note_{name}").alias(name) for name in _SUMS),
+            pl.lit(run_id).alias("run_id"),
+        ),
+        at,
+    )
+
+
+_SUMS = ("net_minor", "tax_minor", "total_minor")
+
+
+def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, paid: pl.DataFrame) -> None:
+    """Invoices are issued open, or paid where nothing is left to pay."""
+    applied = paid.group_by("invoice_id").agg(pl.col("amount_minor").sum().alias("_applied"))
+    is_paid = pl.col("total_minor") == pl.col("_applied").fill_null(0)
+    rows = new.join(applied, on="invoice_id", how="left", maintain_order="left")
+    store.insert(
+        invoices,
+        rows.select(
+            "invoice_id",
+            pl.col("invoice_number").alias("number"),
+            "entity_id",
+            pl.col("payer_id").alias("customer_id"),
+            "currency",
+            pl.col("payment_terms_id").alias("terms_id"),
+            "collection",
+            pl.when(is_paid).then(pl.lit("paid")).otherwise(pl.lit("open")).alias("state"),
+            "issued_on",
+            "due_on",
+            *_SUMS,
+            pl.when(is_paid).then("issued_on").alias("paid_on"),
+            pl.lit(run_id).alias("run_id"),
+        ),
+        at,
+    )
+
+
+def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame) -> None:
+    """Lines and their tax; credits of a note become lines of the note."""
+    heads = papers.select("document", "has_note", "invoice_id", "note_id")
+    rows = found.lines.join(heads, on="document", how="left", maintain_order="left")
+    on_note = pl.col("has_note") & (pl.col("entry") == "credit")
+    of_notes = rows.filter(on_note)
+    if of_notes.height:
+        place = pl.int_range(pl.len(), dtype=pl.Int64).over("note_id") + 1
+        store.insert(
+            credit_note_lines,
+            of_notes.select(
+                "note_id",
+                place.alias("position"),
+                pl.col("reverses_line_id").alias("line_id"),
+                *invoicing.SERVICE,
+                -pl.col("net_minor"),
+                -pl.col("tax_minor"),
+            ),
+            at,
+        )
+    rows = rows.filter(~on_note)
+    rows = rows.with_columns(pl.Series("line_id", store.new_ids("line", rows.height), dtype=pl.String))
+    columns = [name for name in line_items.c.keys() if name in rows.columns]  # noqa: SIM118
+    store.insert(line_items, rows.select(columns), at)
+    store.insert(
+        tax_lines,
+        rows.select(
+            "line_id",
+            pl.col("tax_code").fill_null("standard"),
+            pl.col("tax_category").alias("category"),
+            pl.col("tax_country").alias("country"),
+            "tax_rate_ppm",
+            pl.col("net_minor").alias("base_minor"),
+            "tax_minor",
+        ),
+        at,
+    )
+
+
+def _applications(store: Store, found: Draft, papers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What credit pays which invoice, and the older invoices among those.
+
+    Older notes pay first, then those of the run; they pay the run's own invoice, then the invoices they
+    correct, then others still open, the oldest first [`credit_target`: balance keeps the rest].
+    """
+    payers = papers["payer_id"].unique().to_list()
+    older = read_by_ids(store, OPEN_CREDIT, credit_notes.c.customer_id, payers).sort("source_id")
+    notes = papers.filter("has_note")
+    sources = pl.concat(
+        [
+            older,
+            notes.select(
+                *GROUP, pl.col("note_id").alias("source_id"), pl.col("note_total_minor").alias("left_minor")
+            ),
+        ]
+    ).with_columns(pl.lit("credit_note").alias("source_kind"))
+    new = papers.filter("has_invoice").select(*GROUP, "invoice_id", pl.col("total_minor").alias("open_minor"))
+    payers = notes.filter(~pl.col("keeps_credit"))["payer_id"].unique().to_list()
+    debts = new.clear()
+    if payers:
+        corrected = found.lines["origin_invoice_id"].drop_nulls().unique()
+        debts = (
+            read_by_ids(store, OPEN_DEBT, invoices.c.customer_id, payers)
+            .sort(pl.col("invoice_id").is_in(corrected.implode()).not_(), "due_on", "invoice_id")
+            .select(new.columns)
+        )
+    return invoicing.applied(sources, pl.concat([new, debts])), debts
+
+
+def _write_applications(
+    store: Store, at: datetime, papers: pl.DataFrame, paid: pl.DataFrame, debts: pl.DataFrame
+) -> pl.DataFrame:
+    """Write what credits pay, let older invoices they settle be paid; returns the events for the journal."""
+    days = papers.select(*GROUP, "issued_on").unique(GROUP, keep="first")
+    ids = pl.Series("application_id", store.new_ids("app", paid.height), dtype=pl.String)
+    rows = paid.with_columns(ids).join(days, on=GROUP, how="left", maintain_order="left")
+    store.insert(
+        applications,
+        rows.select(
+            "application_id",
+            "source_kind",
+            "source_id",
+            "invoice_id",
+            "amount_minor",
+            pl.col("issued_on").alias("applied_on"),
+        ),
+        at,
+    )
+    sums = rows.group_by("invoice_id").agg(pl.col("amount_minor").sum(), pl.col("issued_on").max())
+    settled = (
+        debts.join(sums, on="invoice_id")
+        .filter(pl.col("amount_minor") == pl.col("open_minor"))
+        .select("invoice_id", pl.lit("paid").alias("state"), pl.col("issued_on").alias("paid_on"))
+    )
+    store.update(invoices, settled, at)
+    return rows.select(
+        pl.lit("credit_applied").alias("event"),
+        pl.lit("application").alias("source_kind"),
+        pl.col("application_id").alias("source_id"),
+        "invoice_id",
+        *_EVENT,
+        pl.col("amount_minor").alias("net_minor"),
+        pl.lit(0, pl.Int64).alias("tax_minor"),
+    )
+
+
+_EVENT = (
+    "entity_id",
+    pl.col("payer_id").alias("customer_id"),
+    "currency",
+    pl.col("issued_on").alias("posted_on"),
+)
+
+
+def _issued(papers: pl.DataFrame) -> pl.DataFrame:
+    """The events of new documents: notes, then invoices."""
+    notes = papers.filter("has_note").select(
+        pl.lit("credit_note_issued").alias("event"),
+        pl.lit("credit_note").alias("source_kind"),
+        pl.col("note_id").alias("source_id"),
+        pl.lit(None, dtype=pl.String).alias("invoice_id"),
+        *_EVENT,
+        pl.col("note_net_minor").alias("net_minor"),
+        pl.col("note_tax_minor").alias("tax_minor"),
+    )
+    issued = papers.filter("has_invoice").select(
+        pl.lit("invoice_issued").alias("event"),
+        pl.lit("invoice").alias("source_kind"),
+        pl.col("invoice_id").alias("source_id"),
+        "invoice_id",
+        *_EVENT,
+        "net_minor",
+        "tax_minor",
+    )
+    return pl.concat([notes, issued])
+
+
+def _announce(store: Store, at: datetime, papers: pl.DataFrame) -> None:
+    """One message a new document."""
+    notes = papers.filter("has_note").select(
+        pl.lit("credit_note.issued").alias("topic"),
+        pl.col("note_id").alias("subject_id"),
+        pl.struct(
+            pl.col("payer_id").alias("customer_id"),
+            pl.col("note_number").alias("number"),
+            "currency",
+            pl.col("note_total_minor").alias("total_minor"),
+        ).alias("payload"),
+    )
+    issued = papers.filter("has_invoice").select(
+        pl.lit("invoice.issued").alias("topic"),
+        pl.col("invoice_id").alias("subject_id"),
+        pl.struct(
+            pl.col("payer_id").alias("customer_id"),
+            pl.col("invoice_number").alias("number"),
+            "currency",
+            "total_minor",
+        ).alias("payload"),
+    )
+    rows = pl.concat([notes, issued])
+    store.insert(
+        outbox,
+        rows.select(
+            pl.Series("message_id", store.new_ids("msg", rows.height), dtype=pl.String),
+            "topic",
+            "subject_id",
+            pl.col("payload").struct.json_encode(),
+        ),
+        at,
+    )
+
+
+def park(store: Store, at: datetime, failures: pl.DataFrame) -> None:
+    """Set customers aside with what is wrong; `unpark` by a fact that mends it is the service's."""
+    rows = failures.select(
+        "customer_id",
+        pl.lit(at).alias("parked_at"),
+        pl.col("code").alias("parked_code"),
+        pl.col("detail").alias("parked_detail"),
+    )
+    store.update(customers, rows, at)
+    messages = [
+        ("customer.parked", row["customer_id"], {"code": row["code"], "detail": row["detail"]})
+        for row in failures.iter_rows(named=True)
+    ]
+    announce(store, at, messages)

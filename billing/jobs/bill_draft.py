@@ -1,0 +1,560 @@
+"""Works out what customers owe: from facts to priced, taxed lines grouped into documents. Nothing is written.
+
+Reads through bill_facts, decides with core.invoicing. A preview is this and no more; a bill run writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+from sqlalchemy import (
+    select,
+)
+
+from billing.core import invoicing
+from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
+from billing.core.policy import Policy
+from billing.jobs.bill_facts import (
+    BILLED,
+    NOTED,
+    ORIGIN,
+    PARTIES,
+    SNAPSHOTS,
+    TERMS,
+    read_by_ids,
+    read_catalogue,
+    read_policies,
+    with_quantities,
+)
+from billing.store.store import Store
+from billing.store.tables import (
+    customers,
+    items,
+    line_items,
+    tax_rates,
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a run would post for some customers, before it has ids and numbers.
+
+    lines: one row a line item, `document` naming its group. documents: one row a group, with the sums of its
+    invoice and of its credit note. usage: the quantities billed. failures: customers to park, code and
+    detail. next_days: when each customer is due again.
+    """
+
+    members: pl.DataFrame
+    lines: pl.DataFrame
+    documents: pl.DataFrame
+    usage: pl.DataFrame
+    failures: pl.DataFrame
+    next_days: pl.DataFrame
+
+
+# Working out what to post.
+
+_LINE_SCHEMA = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "payer_id": pl.String(),
+        "ship_to": pl.String(),
+        "entity_id": pl.String(),
+        "item_id": pl.String(),
+        "component_id": pl.String(),
+        "position": pl.Int64(),
+        "kind": pl.String(),
+        "entry": pl.String(),
+        "service_start": pl.Date(),
+        "service_end": pl.Date(),
+        "revision": pl.Int64(),
+        "reference_start": pl.Date(),
+        "reference_end": pl.Date(),
+        "terms_id": pl.String(),
+        "price_id": pl.String(),
+        "quantity_mantissa": pl.Int64(),
+        "quantity_scale": pl.Int64(),
+        "factor_num": pl.Int64(),
+        "factor_den": pl.Int64(),
+        "currency": pl.String(),
+        "gross_minor": pl.Int64(),
+        "discount_minor": pl.Int64(),
+        "net_minor": pl.Int64(),
+        "tax_minor": pl.Int64(),
+        "tax_code": pl.String(),
+        "product_category": pl.String(),
+        "tax_category": pl.String(),
+        "tax_country": pl.String(),
+        "tax_rate_ppm": pl.Int64(),
+        "policy_name": pl.String(),
+        "policy_version": pl.Int64(),
+        "reverses_line_id": pl.String(),
+        "origin_invoice_id": pl.String(),
+        "description": pl.String(),
+        "explanation": pl.String(),
+    }
+)
+_USAGE_SCHEMA = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "item_id": pl.String(),
+        "component_id": pl.String(),
+        "service_start": pl.Date(),
+        "service_end": pl.Date(),
+        "revision": pl.Int64(),
+        "quantity_mantissa": pl.Int64(),
+        "quantity_scale": pl.Int64(),
+        "last_event_seq": pl.Int64(),
+    }
+)
+_DAY_SCHEMA = pl.Schema({"customer_id": pl.String(), "next_bill_on": pl.Date()})
+
+
+def _shaped(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The frame with exactly the columns of a schema; what it lacks is null."""
+    return frame.select(
+        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in schema.items()
+    )
+
+
+@dataclass(frozen=True)
+class _Owed:
+    """What the customers of one policy owe: priced lines, charges still without tax, and no documents."""
+
+    lines: pl.DataFrame
+    usage: pl.DataFrame
+    failures: pl.DataFrame
+    days: pl.DataFrame
+
+
+def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Draft:
+    """What the members owe up to a day: steps 2 to 13 of a run, nothing written.
+
+    members: `customer_id`, `root_id`, `policy_name`, `time_zone`.
+    """
+    known = read_policies(store)
+    parts = [
+        _owed(store, of_policy, known, str(name), up_to)
+        for (name,), of_policy in members.group_by("policy_name", maintain_order=True)
+    ]
+    owed = _Owed(
+        pl.concat([part.lines for part in parts]),
+        pl.concat([part.usage for part in parts]),
+        pl.concat([part.failures for part in parts]),
+        pl.concat([part.days for part in parts]),
+    )
+    return _documented(store, at, members, known, owed)
+
+
+def _owed(
+    store: Store, members: pl.DataFrame, known: Mapping[str, list[PolicyVersion]], name: str, up_to: date
+) -> _Owed:
+    versions = known[name]
+    held = invoicing.version_on(versions, up_to).settings
+    problem = next(filter(None, (invoicing.unsupported_setting(one.settings) for one in versions)), None)
+    if problem is not None:
+        refused = members.select(
+            "customer_id", pl.lit("unsupported_setting").alias("code"), pl.lit(problem).alias("detail")
+        )
+        return _Owed(
+            pl.DataFrame(schema=_LINE_SCHEMA),
+            pl.DataFrame(schema=_USAGE_SCHEMA),
+            refused,
+            pl.DataFrame(schema=_DAY_SCHEMA),
+        )
+    settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
+    ids = members["customer_id"].to_list()
+    terms = read_by_ids(store, TERMS, items.c.customer_id, ids).join(
+        members.select("customer_id", "time_zone"), on="customer_id"
+    )
+    service = invoicing.stretches(terms, held)
+    parts = invoicing.segments(service, versions, up_to)
+    billed = _billed(store, ids, up_to, invoicing.horizon(up_to, held), parts)
+    recurring = invoicing.coverage(
+        parts.filter(~pl.col("is_usage")),
+        billed.charged.filter(pl.col("kind") == "recurring"),
+        billed.credited,
+    )
+    to_charge = recurring.to_charge.filter(pl.col("due_on") <= up_to)
+    to_credit = recurring.to_credit.filter(pl.col("service_start") <= up_to)
+    usage = _compared_usage(store, ids, parts, billed, held, up_to)
+    origin = _origin(store, to_credit["line_id"])
+    rated = _rated(store, {"charge": to_charge, "usage": usage.parts, "origin": origin}, settings)
+    catalogue = rated.catalogue
+
+    priced: list[pl.DataFrame] = []
+    lines: list[pl.DataFrame] = []
+    if to_charge.height:
+        priced.append(invoicing.charges(rated["charge"], recurring.kept, catalogue))
+        lines.append(_charge_lines(priced[-1], "recurring"))
+    if to_credit.height:
+        back = _creditable(to_credit, rated["origin"], settings)
+        priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
+        lines.append(_credit_lines(priced[-1]))
+    to_take = usage.gone
+    if usage.parts.height:
+        uses = invoicing.usage_lines(rated["usage"], usage.sums, catalogue)
+        owed = uses.filter(_is_charged)
+        priced.append(owed)
+        lines.append(_charge_lines(_usage_quantity(owed, usage.snapshots), "usage"))
+        to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
+    if to_take.height:
+        charged = billed.charged.filter(pl.col("kind") == "usage")
+        take = invoicing.shared_over_lines(to_take, charged, billed.credited)
+        of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
+        priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
+        lines.append(_credit_lines(priced[-1]))
+    all_lines = pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *lines])
+    failures = pl.concat(
+        [*(invoicing.line_failures(one) for one in priced), invoicing.crowded_items(all_lines)]
+    )
+    waiting = recurring.to_credit.filter(pl.col("service_start") > up_to).join(
+        billed.charged.select("line_id", "customer_id"), on="line_id"
+    )
+    days = pl.concat(
+        [
+            invoicing.next_bill_days(service, parts, up_to),
+            waiting.select("customer_id", pl.col("service_start").alias("next_bill_on")),
+        ]
+    )
+    return _Owed(
+        _with_revision(all_lines, billed.keys), _snapshots_of(rated["usage"], usage.snapshots), failures, days
+    )
+
+
+_is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col("failure").is_not_null()
+
+
+@dataclass(frozen=True)
+class _Billed:
+    """Posted lines that may differ from what is owed: charges, and what was taken back of them (positive).
+
+    keys: the obligation keys in use, to count revisions.
+    """
+
+    charged: pl.DataFrame
+    credited: pl.DataFrame
+    keys: pl.DataFrame
+
+
+_OBLIGATION = ["item_id", "component_id", "kind", "entry", "service_start", "service_end"]
+
+
+def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date, parts: pl.DataFrame) -> _Billed:
+    """Lines of periods after the horizon that began by `up_to`: later ones are not judged yet."""
+    since = min([horizon, *parts.select(pl.col("reference_start").min()).drop_nulls().to_series()])
+    rows = read_by_ids(store, BILLED, items.c.customer_id, ids, {"since": since})
+    judged = rows.filter(pl.col("reference_end") > horizon, pl.col("reference_start") <= up_to)
+    is_charge = pl.col("entry") == "charge"
+    credited = judged.filter(~is_charge).select(
+        pl.col("reverses_line_id").alias("line_id"),
+        "service_start",
+        "service_end",
+        -pl.col("gross_minor"),
+        -pl.col("net_minor"),
+        -pl.col("tax_minor"),
+    )
+    noted = read_by_ids(store, NOTED, items.c.customer_id, ids, {"since": since}).select(credited.columns)
+    return _Billed(
+        judged.filter(is_charge),
+        pl.concat([credited, noted]) if noted.height else credited,
+        rows.select(_OBLIGATION),
+    )
+
+
+@dataclass(frozen=True)
+class _Usage:
+    """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
+    of segments that are no more (`gone`, with what to take back as `net_minor` below 0)."""
+
+    parts: pl.DataFrame
+    sums: pl.DataFrame
+    gone: pl.DataFrame
+    snapshots: pl.DataFrame
+
+
+def _compared_usage(
+    store: Store, ids: Sequence[str], parts: pl.DataFrame, billed: _Billed, settings: Policy, up_to: date
+) -> _Usage:
+    key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
+    all_parts = parts.filter("is_usage")
+    due = all_parts.filter(pl.col("due_on") <= up_to)
+    charged = billed.charged.filter(pl.col("kind") == "usage")
+    since = min([up_to, *due.select(pl.col("service_start").min()).drop_nulls().to_series()])
+    snapshots = _NO_SNAPSHOTS
+    if due.height:
+        snapshots = (
+            read_by_ids(store, SNAPSHOTS, items.c.customer_id, ids, {"since": since})
+            .sort("revision")
+            .group_by(key, maintain_order=True)
+            .last()
+        )
+    compared = invoicing.due_usage(due, snapshots, up_to)
+    waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select("item_id")
+    if compared.height:
+        compared = with_quantities(store, compared, settings)
+    else:
+        compared = compared.with_columns(
+            pl.lit(0, pl.Int64).alias("last_event_seq"), pl.col("quantity_scale").cast(pl.Int64)
+        )
+    usage_credits = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
+    sums = invoicing.billed_usage(charged, usage_credits)
+    gone = (
+        sums.join(all_parts, on=key, how="anti")
+        .join(waiting, on="item_id", how="anti")
+        .filter(pl.col("net_minor") > 0)
+        .select(*key, -pl.col("net_minor"))
+    )
+    return _Usage(compared, sums, gone, snapshots)
+
+
+_NO_SNAPSHOTS = pl.DataFrame(
+    schema={
+        "item_id": pl.String,
+        "component_id": pl.String,
+        "service_start": pl.Date,
+        "service_end": pl.Date,
+        "revision": pl.Int64,
+        "quantity_mantissa": pl.Int64,
+    }
+)
+
+
+class _Rated:
+    """Frames priced in one go, each under its name, and the catalogue that priced them."""
+
+    def __init__(self, frames: Mapping[str, pl.DataFrame], catalogue: Catalogue) -> None:
+        self._frames, self.catalogue = frames, catalogue
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        return self._frames[name]
+
+
+_ASKED = ["price_id", "quantity_mantissa", "quantity_scale", "discount_ids", "policy_name", "policy_version"]
+_ANSWERED = ["amount_num", "amount_den", "discount_num", "discount_den", "failure"]
+
+
+def _rated(store: Store, frames: Mapping[str, pl.DataFrame], settings: Mapping[PolicyKey, Policy]) -> _Rated:
+    """Each frame with its exact amounts; a row that cannot be priced has its failure."""
+    asked = pl.concat([frame.select(_ASKED) for frame in frames.values()])
+    catalogue = read_catalogue(store, asked, settings)
+    answer = invoicing.rated(asked, catalogue).select(_ANSWERED)
+    priced, first = {}, 0
+    for name, frame in frames.items():
+        part = answer.slice(first, frame.height)
+        first += frame.height
+        frame = frame.hstack(part)
+        if "kind" in frame.columns and "price_currency" in frame.columns:
+            frame = frame.with_columns(pl.coalesce(invoicing.unbillable(), "failure").alias("failure"))
+        priced[name] = frame
+    return _Rated(priced, catalogue)
+
+
+def _origin(store: Store, line_ids: pl.Series) -> pl.DataFrame:
+    """The posted lines that are taken back, with what their credit needs. Their discounts are part of their
+    terms."""
+    rows = read_by_ids(store, ORIGIN, line_items.c.line_id, line_ids.unique().to_list())
+    return rows.with_columns(
+        pl.col("terms_id").str.extract(r"\|\d+e-\d+\|([^|]*)\|[^|]*$").fill_null("").alias("discount_ids")
+    ).sort("line_id")
+
+
+def _creditable(
+    to_credit: pl.DataFrame, origin: pl.DataFrame, settings: Mapping[PolicyKey, Policy]
+) -> pl.DataFrame:
+    """Without time after a cancellation that is not given back: where `on_cancel` is none, and where the
+    customer never paid for it. Started periods are charged whole under day_count none."""
+    lines = origin.select(
+        "line_id", "ends_on", "cancel_reason", "invoice_state", "policy_name", "policy_version"
+    )
+    is_after_end = pl.col("service_start") >= pl.col("ends_on")
+    is_unpaid = (pl.col("cancel_reason") == "payment") & (pl.col("invoice_state") != "paid")
+
+    def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
+        kept = is_after_end & (pl.lit(one.on_cancel == "none") | is_unpaid)
+        return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none"))
+
+    rows = to_credit.join(lines, on="line_id", maintain_order="left")
+    return invoicing.by_policy(rows, settings, given_back).select(to_credit.columns)
+
+
+# From amounts to lines.
+
+
+def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    amount = [pl.col(name).cast(pl.String) for name in ("amount_num", "amount_den")]
+    whole = pl.concat_str(pl.lit('{"whole_minor": "'), amount[0], pl.lit("/"), amount[1], pl.lit('"'))
+    if kind == "usage":
+        rows = rows.with_columns(
+            pl.lit(1, pl.Int64).alias("factor_num"), pl.lit(1, pl.Int64).alias("factor_den")
+        )
+        quantity = pl.col("period_quantity").cast(pl.String)
+        whole = pl.concat_str(whole, pl.lit(', "period_quantity_mantissa": '), quantity)
+    return _shaped(
+        rows.with_columns(
+            pl.lit(kind).alias("kind"),
+            pl.lit("charge").alias("entry"),
+            pl.col("bill_to").alias("payer_id"),
+            pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
+            pl.concat_str(whole, pl.lit("}")).alias("explanation"),
+        ),
+        _LINE_SCHEMA,
+    )
+
+
+def _credit_lines(rows: pl.DataFrame) -> pl.DataFrame:
+    names = ("gross_minor", "discount_minor", "net_minor", "tax_minor")
+    return _shaped(
+        rows.with_columns(
+            *(-pl.col(name) for name in names),
+            pl.lit("credit").alias("entry"),
+            pl.col("line_id").alias("reverses_line_id"),
+            pl.col("invoice_id").alias("origin_invoice_id"),
+            pl.lit(None, dtype=pl.String).alias("explanation"),
+        ),
+        _LINE_SCHEMA,
+    )
+
+
+def _usage_quantity(rows: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """A usage line shows the quantity that came since its period was last billed."""
+    key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
+    before = snapshots.select(*key, pl.col("quantity_mantissa").alias("_before"))
+    return rows.join(before, on=key, how="left", maintain_order="left").with_columns(
+        pl.col("quantity_mantissa").alias("period_quantity"),
+        pl.col("quantity_mantissa") - pl.col("_before").fill_null(0),
+    )
+
+
+def _snapshots_of(parts: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The quantities billed now: of periods billed for the first time, or on another quantity."""
+    key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
+    before = snapshots.select(
+        *key,
+        (pl.col("revision") + 1).alias("revision"),
+        pl.col("quantity_mantissa").alias("_before"),
+    )
+    rows = parts.join(before, on=key, how="left", maintain_order="left").filter(
+        pl.col("_before").is_null() | (pl.col("_before") != pl.col("quantity_mantissa"))
+    )
+    return _shaped(rows.with_columns(pl.col("revision").fill_null(0)), _USAGE_SCHEMA)
+
+
+def _with_revision(lines: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """The number of earlier lines with the same obligation, in the database and in this run."""
+    place = pl.int_range(pl.len(), dtype=pl.Int64).over(_OBLIGATION)
+    lines = lines.with_columns(place.alias("revision"))
+    used = keys.join(lines.select(_OBLIGATION), on=_OBLIGATION, how="semi")
+    if used.is_empty():
+        return lines
+    counts = used.group_by(_OBLIGATION).agg(pl.len().cast(pl.Int64).alias("_used"))
+    return (
+        lines.join(counts, on=_OBLIGATION, how="left", maintain_order="left")
+        .with_columns(pl.col("revision") + pl.col("_used").fill_null(0))
+        .drop("_used")
+    )
+
+
+# Tax and documents.
+
+
+def _documented(
+    store: Store,
+    at: datetime,
+    members: pl.DataFrame,
+    known: Mapping[str, list[PolicyVersion]],
+    owed: _Owed,
+) -> Draft:
+    """Lines of sound customers with their tax, grouped into documents."""
+    failures = owed.failures
+    lines = _grouped(
+        store, at, owed.lines.join(failures, on="customer_id", how="anti", maintain_order="left")
+    )
+    lines = _with_tax_terms(lines, store.frame(select(tax_rates)) if lines.height else None)
+    failures = pl.concat([failures, invoicing.untaxed(lines)])
+    lines = _taxed(lines.join(failures, on="customer_id", how="anti", maintain_order="left"), known)
+    documents = invoicing.documents(lines, separate_credits=pl.col("separates_credits"))
+    beyond = invoicing.large_documents(documents, lines)
+    if beyond.height:
+        left = _Owed(owed.lines, owed.usage, pl.concat([failures, beyond]), owed.days)
+        return _documented(store, at, members, known, left)
+    failures = failures.unique("customer_id", keep="first", maintain_order=True)
+    next_days = (
+        members.select("customer_id")
+        .join(failures, on="customer_id", how="anti", maintain_order="left")
+        .join(
+            owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),
+            on="customer_id",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    usage = owed.usage.join(failures, on="customer_id", how="anti", maintain_order="left")
+    return Draft(members, lines, documents, usage, failures, next_days)
+
+
+GROUP = ["payer_id", "entity_id", "currency"]
+_ORDER = ["customer_id", "item_id", "position", "component_id", "service_start", "entry", "service_end"]
+
+
+def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
+    """The lines in the order they are printed, with what their payer and ship-to bring: the document they
+    belong to (a payer, a seller, a currency), its day, and the facts that decide tax."""
+    ids = pl.concat([lines["payer_id"], lines["ship_to"]]).drop_nulls().unique().to_list()
+    parties = read_by_ids(store, PARTIES, customers.c.customer_id, ids)
+    days = invoicing.issue_days(parties["time_zone"].to_list(), at)
+    payers = parties.select(
+        pl.col("customer_id").alias("payer_id"),
+        pl.col("entity_id").alias("payer_entity_id"),
+        "has_tax_number",
+        "seller_country",
+        "collection",
+        "net_days",
+        "end_of_month",
+        pl.col("terms_id").alias("payment_terms_id"),
+        pl.col("policy_name").alias("payer_policy_name"),
+        pl.col("time_zone").replace_strict(days, return_dtype=pl.Date).alias("issued_on"),
+    )
+    ship_to = parties.select(pl.col("customer_id").alias("ship_to"), pl.col("country").alias("ship_country"))
+    rows = (
+        lines.join(payers, on="payer_id", how="left", maintain_order="left")
+        .join(ship_to, on="ship_to", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"))
+        .sort(*GROUP, *_ORDER, maintain_order=True)
+    )
+    is_next = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in GROUP).fill_null(True)
+    return rows.with_columns(is_next.cum_sum().cast(pl.Int64).alias("document"))
+
+
+def _with_tax_terms(lines: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataFrame:
+    """Charges with the category, country and rate of their tax; a credit has those of its own line."""
+    if rates is None:
+        return lines
+    case_of = invoicing.TAX_CASE
+    terms = invoicing.tax_terms(lines.filter(pl.col("entry") == "charge"), rates)
+    is_credit = pl.col("entry") == "credit"
+    found = ["tax_category", "tax_country", "tax_rate_ppm"]
+    return lines.join(terms, on=case_of, how="left", maintain_order="left", suffix="_found").with_columns(
+        pl.when(is_credit).then(pl.col(name)).otherwise(pl.col(f"{name}_found")).alias(name) for name in found
+    )
+
+
+def _taxed(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]]) -> pl.DataFrame:
+    """Charges taxed by the payer's settings of the day; whether its credits go on notes of their own."""
+    if lines.is_empty():
+        return lines.with_columns(pl.lit(False).alias(name) for name in ("separates_credits", "keeps_credit"))
+    parts = []
+    for (name, on), part in lines.group_by("payer_policy_name", "issued_on", maintain_order=True):
+        assert isinstance(on, date)
+        settings = invoicing.version_on(known[str(name)], on).settings
+        is_charge = pl.col("entry") == "charge"
+        charged = invoicing.taxed(part.filter(is_charge), settings.tax_scope, settings.rounding)
+        separates = pl.lit(settings.credit_document == "credit_note").alias("separates_credits")
+        credit_balance = pl.lit(settings.credit_target == "balance").alias("keeps_credit")
+        both = pl.concat([charged, part.filter(~is_charge)])
+        parts.append(both.with_columns(separates, credit_balance))
+    return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)

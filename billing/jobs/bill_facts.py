@@ -1,0 +1,426 @@
+"""What a bill run reads: the statements of its facts, and usage summed by the database.
+
+One row set a statement, whatever the number of customers. What the rows mean is decided in core.invoicing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import polars as pl
+from sqlalchemy import (
+    JSON,
+    Date,
+    DateTime,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+)
+
+from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
+from billing.core.policy import Policy
+from billing.store.store import Store
+from billing.store.tables import (
+    applications,
+    components,
+    credit_note_lines,
+    credit_notes,
+    customers,
+    discounts,
+    invoices,
+    item_versions,
+    items,
+    legal_entities,
+    line_items,
+    meters,
+    payment_terms,
+    payments,
+    plan_versions,
+    plans,
+    policies,
+    price_tiers,
+    prices,
+    products,
+    subscriptions,
+    tax_lines,
+    usage_events,
+    usage_snapshots,
+)
+
+_IDS_A_QUERY = 10_000
+
+
+def read_by_ids(
+    store: Store,
+    statement: Select[Any],
+    column: Any,
+    ids: Sequence[str],
+    values: Mapping[str, Any] | None = None,
+) -> pl.DataFrame:
+    """The rows whose column is among some ids, however many."""
+    asked = statement.where(column.in_(bindparam("ids", expanding=True)))
+    parts = [ids[first : first + _IDS_A_QUERY] for first in range(0, len(ids), _IDS_A_QUERY)] or [[]]
+    frames = [store.frame(asked, {"ids": list(part), **(values or {})}) for part in parts]
+    return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+
+# Who is due.
+
+DUE_ROOTS = (
+    select(customers.c.root_id)
+    .where(customers.c.next_bill_on <= bindparam("up_to"), customers.c.parked_at.is_(None))
+    .distinct()
+)
+MEMBERS = select(
+    customers.c.customer_id,
+    customers.c.root_id,
+    customers.c.policy_name,
+    customers.c.time_zone,
+    customers.c.next_bill_on,
+)
+
+
+# Reading: the facts of a chunk.
+
+TERMS = (
+    select(
+        items.c.item_id,
+        items.c.customer_id,
+        items.c.subscription_id,
+        subscriptions.c.bill_to,
+        subscriptions.c.ship_to,
+        subscriptions.c.billing_starts_on,
+        subscriptions.c.ends_on,
+        item_versions.c.effective_start,
+        item_versions.c.effective_end,
+        item_versions.c.phase,
+        item_versions.c.pause,
+        item_versions.c.anchor_on,
+        item_versions.c.quantity_mantissa,
+        item_versions.c.quantity_scale,
+        item_versions.c.discount_ids,
+        item_versions.c.committed_minimum_minor,
+        plan_versions.c.interval,
+        plan_versions.c.in_advance,
+        plans.c.name.label("plan_name"),
+        products.c.tax_code,
+        products.c.category.label("product_category"),
+        components.c.component_id,
+        components.c.kind,
+        components.c.position,
+        components.c.name.label("component_name"),
+        components.c.meter_id,
+        meters.c.aggregation,
+        meters.c.scale.label("meter_scale"),
+        meters.c.is_recurring,
+        prices.c.price_id,
+        prices.c.currency.label("price_currency"),
+        prices.c.minimum_spend_minor,
+        prices.c.maximum_spend_minor,
+        customers.c.currency,
+    )
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+    .join(
+        item_versions,
+        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
+    )
+    .join(
+        plan_versions,
+        and_(
+            plan_versions.c.plan_id == item_versions.c.plan_id,
+            plan_versions.c.version == item_versions.c.plan_version,
+        ),
+    )
+    .join(plans, plans.c.plan_id == item_versions.c.plan_id)
+    .join(products, products.c.product_id == plans.c.product_id)
+    .join(
+        components,
+        and_(
+            components.c.plan_id == item_versions.c.plan_id,
+            components.c.plan_version == item_versions.c.plan_version,
+        ),
+    )
+    .outerjoin(
+        prices,
+        and_(prices.c.list_id == item_versions.c.list_id, prices.c.component_id == components.c.component_id),
+    )
+    .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
+)
+
+BILLED = (
+    select(
+        line_items.c.line_id,
+        items.c.customer_id,
+        line_items.c.item_id,
+        line_items.c.component_id,
+        line_items.c.kind,
+        line_items.c.entry,
+        line_items.c.service_start,
+        line_items.c.service_end,
+        line_items.c.revision,
+        line_items.c.reference_start,
+        line_items.c.reference_end,
+        line_items.c.terms_id,
+        line_items.c.reverses_line_id,
+        line_items.c.gross_minor,
+        line_items.c.net_minor,
+        line_items.c.tax_minor,
+    )
+    .join(items, items.c.item_id == line_items.c.item_id)
+    .where(line_items.c.service_end > bindparam("since"))
+)
+NOTED = (
+    select(
+        credit_note_lines.c.line_id,
+        credit_note_lines.c.service_start,
+        credit_note_lines.c.service_end,
+        # A note knows no discount: what it takes back counts as its gross too.
+        credit_note_lines.c.net_minor.label("gross_minor"),
+        credit_note_lines.c.net_minor,
+        credit_note_lines.c.tax_minor,
+    )
+    .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
+    .join(items, items.c.item_id == line_items.c.item_id)
+    .where(line_items.c.service_end > bindparam("since"))
+)
+ORIGIN = (
+    select(
+        *(
+            column
+            for column in line_items.c
+            if column.name not in ("run_id", "explanation", "recorded_at", "reverses_line_id", "revision")
+        ),
+        invoices.c.customer_id.label("payer_id"),
+        invoices.c.entity_id,
+        invoices.c.state.label("invoice_state"),
+        subscriptions.c.ends_on,
+        subscriptions.c.cancel_reason,
+        customers.c.time_zone,
+        tax_lines.c.country.label("tax_country"),
+    )
+    .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
+    .join(items, items.c.item_id == line_items.c.item_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .outerjoin(tax_lines, tax_lines.c.line_id == line_items.c.line_id)
+)
+SNAPSHOTS = (
+    select(
+        usage_snapshots.c.item_id,
+        usage_snapshots.c.component_id,
+        usage_snapshots.c.service_start,
+        usage_snapshots.c.service_end,
+        usage_snapshots.c.revision,
+        usage_snapshots.c.quantity_mantissa,
+    )
+    .join(items, items.c.item_id == usage_snapshots.c.item_id)
+    .where(usage_snapshots.c.service_end > bindparam("since"))
+)
+PARTIES = (
+    select(
+        customers.c.customer_id,
+        customers.c.entity_id,
+        customers.c.country,
+        customers.c.time_zone,
+        customers.c.policy_name,
+        customers.c.collection,
+        customers.c.terms_id,
+        customers.c.tax_number_confirmed_on.is_not(None).label("has_tax_number"),
+        payment_terms.c.net_days,
+        payment_terms.c.end_of_month,
+        legal_entities.c.country.label("seller_country"),
+    )
+    .join(legal_entities, legal_entities.c.entity_id == customers.c.entity_id)
+    .outerjoin(payment_terms, payment_terms.c.terms_id == customers.c.terms_id)
+)
+
+
+def read_policies(store: Store) -> dict[str, list[PolicyVersion]]:
+    """Every version of every policy, by name."""
+    found: dict[str, list[PolicyVersion]] = {}
+    for row in store.rows(select(policies).order_by(policies.c.name, policies.c.version)):
+        settings = Policy(**{one.name: row[one.name] for one in fields(Policy)})
+        version = PolicyVersion(row["name"], row["version"], row["valid_from"], settings)
+        found.setdefault(row["name"], []).append(version)
+    return found
+
+
+def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey, Policy]) -> Catalogue:
+    """The prices and tiers the rows name, and all policies. Prices never change: the store remembers them."""
+    wanted = rows["price_id"].drop_nulls().unique()
+    known: Catalogue | None = store.memory.get("bill_run.catalogue")
+    if known is not None:
+        wanted = wanted.filter(~wanted.is_in(known.prices["price_id"].implode()))
+    if known is None or len(wanted):
+        ids = wanted.sort().to_list()
+        new_prices = read_by_ids(store, select(prices), prices.c.price_id, ids)
+        new_tiers = read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids)
+        if known is not None:
+            new_prices = pl.concat([known.prices, new_prices])
+            new_tiers = pl.concat([known.tiers, new_tiers])
+        known = Catalogue(new_prices, new_tiers, pl.DataFrame(), {})
+        store.memory["bill_run.catalogue"] = known
+    used = rows.select("price_id").unique()
+    has_discounts = (rows["discount_ids"] != "").any() if "discount_ids" in rows.columns else False
+    return Catalogue(
+        known.prices.join(used, on="price_id", how="semi"),
+        known.tiers.join(used, on="price_id", how="semi"),
+        store.frame(select(discounts)) if has_discounts else known.discounts,
+        settings,
+    )
+
+
+# Credit and debt that documents meet.
+
+OPEN_CREDIT = (
+    select(
+        credit_notes.c.customer_id.label("payer_id"),
+        credit_notes.c.entity_id,
+        credit_notes.c.currency,
+        credit_notes.c.note_id.label("source_id"),
+        (credit_notes.c.total_minor - func.coalesce(func.sum(applications.c.amount_minor), 0)).label(
+            "left_minor"
+        ),
+    )
+    .outerjoin(
+        applications,
+        and_(applications.c.source_id == credit_notes.c.note_id, applications.c.source_kind == "credit_note"),
+    )
+    .group_by(
+        credit_notes.c.note_id,
+        credit_notes.c.customer_id,
+        credit_notes.c.entity_id,
+        credit_notes.c.currency,
+        credit_notes.c.total_minor,
+    )
+    .having(credit_notes.c.total_minor > func.coalesce(func.sum(applications.c.amount_minor), 0))
+)
+OPEN_DEBT = select(
+    invoices.c.customer_id.label("payer_id"),
+    invoices.c.currency,
+    invoices.c.invoice_id,
+    invoices.c.entity_id,
+    invoices.c.due_on,
+    (
+        invoices.c.total_minor
+        - select(func.coalesce(func.sum(applications.c.amount_minor), 0))
+        .where(applications.c.invoice_id == invoices.c.invoice_id)
+        .scalar_subquery()
+    ).label("open_minor"),
+).where(
+    invoices.c.state == "open",
+    ~exists().where(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "canceled"),
+)
+"""Open invoices nobody is being charged for: a payment under way settles its invoice by itself."""
+
+
+# Usage is summed by the database, per segment.
+
+
+def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+    """Adds to usage segments `quantity_mantissa`, `quantity_scale` and `last_event_seq`.
+
+    The day a service ends counts to its last period [`end_day_usage`]. A recurring meter carries its level
+    over, so its events are summed from the beginning.
+    """
+    last_day = pl.col("service_end")
+    if settings.end_day_usage == "include":
+        last_day = pl.when("ends_here").then(last_day.dt.offset_by("1d")).otherwise(last_day)
+    first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
+    ranges = parts.select(
+        pl.int_range(pl.len()).alias("segment"),
+        "item_id",
+        "meter_id",
+        first_day.cast(pl.String),
+        last_day.cast(pl.String).alias("last_day"),
+        first_day.dt.offset_by("-1d").cast(pl.String).alias("earliest"),
+        last_day.dt.offset_by("1d").cast(pl.String).alias("latest"),
+    )
+    has_latest = (parts["aggregation"] == "latest").any()
+    asked = _usage_query(store.is_sqlite, bool(has_latest))
+    sums = store.frame(asked, {"segments": json.dumps(ranges.rows())})
+    value = (
+        pl.when(pl.col("aggregation") == "count")
+        .then(pl.col("events") * pl.lit(10, pl.Int64).pow(pl.col("meter_scale").cast(pl.UInt32)))
+        .when(pl.col("aggregation") == "max")
+        .then("greatest")
+        .when(pl.col("aggregation") == "latest")
+        .then("latest")
+        .otherwise("total")
+    )
+    return (
+        parts.with_row_index("segment")
+        .with_columns(pl.col("segment").cast(pl.Int64))
+        .join(sums, on="segment", how="left", maintain_order="left")
+        .with_columns(
+            value.fill_null(0).alias("quantity_mantissa"),
+            pl.col("meter_scale").alias("quantity_scale"),
+            pl.col("last_seq").fill_null(0).alias("last_event_seq"),
+        )
+        .drop("segment", "total", "events", "greatest", "latest", "last_seq")
+    )
+
+
+def _usage_query(is_sqlite: bool, has_latest: bool) -> Select[Any]:
+    """Sums of events per range of days. The ranges come as one JSON text, so the statement never changes."""
+    document = bindparam("segments", type_=Text)
+    ranges: Any
+    if is_sqlite:
+        ranges = func.json_each(document).table_valued("value", name="ranges")
+    else:
+        ranges = func.json_array_elements(cast(document, JSON)).table_valued("value").render_derived("ranges")
+
+    def part(place: int) -> Any:
+        return ranges.c.value.op("->>", return_type=Text())(literal_column(str(place)))
+
+    def on(place: int) -> Any:
+        return part(place) if is_sqlite else cast(part(place), Date)
+
+    def instant(place: int) -> Any:
+        return part(place) if is_sqlite else cast(part(place), DateTime(timezone=True))
+
+    events = usage_events.c
+    places = (
+        func.row_number().over(partition_by=part(0), order_by=(events.occurred_at.desc(), events.seq.desc()))
+        if has_latest
+        else literal_column("0", Integer)
+    )
+    inner = (
+        select(
+            cast(part(0), Integer).label("segment"), events.value_mantissa, events.seq, places.label("place")
+        )
+        .select_from(ranges)
+        .join(
+            usage_events,
+            and_(
+                events.item_id == part(1),
+                events.meter_id == part(2),
+                events.occurred_at >= instant(5),
+                events.occurred_at < instant(6),
+                events.occurred_on >= on(3),
+                events.occurred_on < on(4),
+            ),
+        )
+        .where(events.unbilled_reason.is_(None))
+        .subquery()
+    )
+    return select(
+        inner.c.segment,
+        func.sum(inner.c.value_mantissa, type_=line_items.c.net_minor.type).label("total"),
+        func.count(type_=line_items.c.net_minor.type).label("events"),
+        func.max(inner.c.value_mantissa).label("greatest"),
+        func.max(case((inner.c.place == 1, inner.c.value_mantissa))).label("latest"),
+        func.max(inner.c.seq).label("last_seq"),
+    ).group_by(inner.c.segment)
