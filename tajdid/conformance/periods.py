@@ -123,7 +123,7 @@ def run(
         settings = read_policy(policy)
         models = compiled_models(cache or cache_folder())
         with open_warehouse(settings, as_of, datetime.now(UTC)) as connection:
-            stage = _staged(connection, folder, settings.reporting_currency, settings.reporting_timezone)
+            _load(connection, folder, settings.reporting_currency, settings.reporting_timezone)
             execute(connection, needed(models, "dim_policy", *marts))
             unsupported = connection.sql("FROM marts.dim_policy WHERE NOT is_supported").fetchall()
             if unsupported:
@@ -133,7 +133,6 @@ def run(
             rejected = _tell_rejects(connection)
     except (PolicyError, SourceError, ModelsError, OSError) as error:
         return _refuse(str(error))
-    del stage
     return 3 if rejected else 0
 
 
@@ -142,20 +141,11 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _staged(connection: duckdb.DuckDBPyConnection, folder: Path, currency: str, zone: str) -> Stage:
+def _load(connection: duckdb.DuckDBPyConnection, folder: Path, currency: str, zone: str) -> None:
     file = folder / "periods.csv"
     (built_at,) = connection.sql("SELECT built_at FROM raw_meta.build").fetchall()[0]
-    stage = Stage(
-        connection,
-        "memory",
-        built_at,
-        folder,
-        currency,
-        zone,
-        progress=lambda message: None,
-    )
+    stage = Stage(connection, "memory", built_at, folder, currency, zone, progress=lambda message: None)
     periods.load(stage, SourceConfig("periods", "periods", str(file if file.is_file() else folder)))
-    return stage
 
 
 def _print(connection: duckdb.DuckDBPyConnection, query: str, out: Path | None) -> None:
