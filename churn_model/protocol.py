@@ -192,7 +192,7 @@ def evaluate(
     champion, log_loss = choose_champion(panel, rolled)
     by_candidate = {name: {day: tested[day][name] for day in tests} for name in CANDIDATES}
     figures = tuple(figure for name in CANDIDATES for figure in figures_of(panel, name, by_candidate[name]))
-    temporal = _value(figures, champion, "auc")
+    temporal = mean_figure(figures, champion, "auc")
     y = np.concatenate([panel.on(day).y for day in tests])
     p = np.concatenate([by_candidate[champion][day].p for day in tests])
     return Evaluation(
@@ -276,7 +276,7 @@ def figures_of(panel: Panel, candidate: str, by_day: Mapping[date, Prediction]) 
     return figures
 
 
-def _value(figures: Sequence[Figure], candidate: str, metric: str) -> float:
+def mean_figure(figures: Sequence[Figure], candidate: str, metric: str) -> float:
     """The mean over test dates."""
     return next(
         f.value for f in figures if f.candidate == candidate and f.metric == metric and f.test_date is None

@@ -197,10 +197,10 @@ def _kept(evaluation: protocol.Evaluation, panel: Panel, as_of: date) -> dict[st
         .sort("as_of")
     )
     rule = max(
-        (protocol._value(evaluation.figures, name, "auc") for name in ("recency_rule", "points_score")),
+        (protocol.mean_figure(evaluation.figures, name, "auc") for name in ("recency_rule", "points_score")),
         default=0.0,
     )
-    champion = protocol._value(evaluation.figures, evaluation.champion, "auc")
+    champion = protocol.mean_figure(evaluation.figures, evaluation.champion, "auc")
     last = evaluation.test_dates[-1]
     y, p = panel.on(last).y, evaluation.predictions[evaluation.champion][last].p
     listed = np.argsort(-p, kind="stable")[:WEEKLY_CAPACITY]
