@@ -170,16 +170,21 @@ def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: da
     service: as `stretches` gives it, of customers of one policy. Returns one row an item, component and
     `service_start`, with `service_end`, its reference period, `due_on`, `goes_on_after` (service continues
     past the period), `ends_here` (the item's service does not), the policy version of the period and
-    `terms_id`. Periods reach from the one that holds the horizon to the one that holds `up_to`.
+    `terms_id`. Periods reach from the one that holds a row's `floor` to the one that holds `up_to`.
     """
     settings = version_on(versions, up_to).settings
     anchors = service.select("anchor_on", "interval").unique()
-    calendar = calendar_table(anchors.iter_rows(), horizon(up_to, settings), up_to)
+    first_day = min([up_to, *service.select(pl.col("floor").min()).drop_nulls().to_series()])
+    calendar = calendar_table(anchors.iter_rows(), first_day, up_to)
     rows = (
         service.join(
             calendar.drop("n"), on=["anchor_on", "interval"], how="inner", maintain_order="left_right"
         )
-        .filter(pl.col("start") < pl.col("period_end"), pl.col("end") > pl.col("period_start"))
+        .filter(
+            pl.col("start") < pl.col("period_end"),
+            pl.col("end") > pl.col("period_start"),
+            pl.col("period_end") > pl.col("floor"),
+        )
         .rename({"period_start": "reference_start", "period_end": "reference_end"})
         .with_columns(
             pl.max_horizontal("start", "reference_start").alias("service_start"),

@@ -254,6 +254,27 @@ def after_change(versions: Sequence[ItemVersion], change: Change) -> tuple[ItemV
     return tuple(live)
 
 
+def first_difference(change: Change) -> date | None:
+    """The first day on which a change makes an item other than it was; None where it changes nothing."""
+    before = {_terms_from_start(version): version.effective_end for version in change.superseded}
+    days = []
+    for version in change.written:
+        terms = _terms_from_start(version)
+        if terms not in before:
+            days.append(version.effective_start)
+            continue
+        ends = {before.pop(terms), version.effective_end}
+        if len(ends) > 1:
+            days.append(min(end for end in ends if end is not None))
+    days += [start.effective_start for start in before]
+    return min(days, default=None)
+
+
+def _terms_from_start(version: ItemVersion) -> ItemVersion:
+    """What a version says but for its end, its cause and its name."""
+    return replace(version, version_id="", effective_end=None, reason="")
+
+
 # Amounts and days that decide between kinds of change.
 
 

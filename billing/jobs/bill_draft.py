@@ -6,7 +6,7 @@ Reads through bill_facts, decides with core.invoicing. A preview is this and no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import polars as pl
@@ -44,7 +44,7 @@ class Draft:
 
     lines: one row a line item, `document` naming its group. documents: one row a group, with the sums of its
     invoice and of its credit note. usage: the quantities billed. failures: customers to park, code and
-    detail. next_days: when each customer is due again.
+    detail. next_days: when each customer is due again, and from which day on it is unsettled.
     """
 
     members: pl.DataFrame
@@ -129,6 +129,8 @@ class _Owed:
     usage: pl.DataFrame
     failures: pl.DataFrame
     days: pl.DataFrame
+    waiting: pl.DataFrame
+    """Customers with usage to be looked at again, when its item's next regular invoice is due."""
 
 
 def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Draft:
@@ -146,8 +148,9 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
         pl.concat([part.usage for part in parts]),
         pl.concat([part.failures for part in parts]),
         pl.concat([part.days for part in parts]),
+        pl.concat([part.waiting for part in parts]),
     )
-    return _documented(store, at, members, known, owed)
+    return _documented(store, at, members, up_to, known, owed)
 
 
 def _owed(
@@ -165,15 +168,17 @@ def _owed(
             pl.DataFrame(schema=_USAGE_SCHEMA),
             refused,
             pl.DataFrame(schema=_DAY_SCHEMA),
+            members.select("customer_id").clear(),
         )
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
+    horizon = invoicing.horizon(up_to, held)
     terms = read_by_ids(store, TERMS, items.c.customer_id, ids).join(
-        members.select("customer_id", "time_zone"), on="customer_id"
+        members.select("customer_id", "time_zone", _floor(horizon)), on="customer_id"
     )
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
-    billed = _billed(store, ids, up_to, invoicing.horizon(up_to, held), parts)
+    billed = _billed(store, ids, up_to, horizon)
     recurring = invoicing.coverage(
         parts.filter(~pl.col("is_usage")),
         billed.charged.filter(pl.col("kind") == "recurring"),
@@ -222,7 +227,11 @@ def _owed(
         ]
     )
     return _Owed(
-        _with_revision(all_lines, billed.keys), _snapshots_of(rated["usage"], usage.snapshots), failures, days
+        _with_revision(all_lines, billed.keys),
+        _snapshots_of(rated["usage"], usage.snapshots),
+        failures,
+        days,
+        usage.waiting,
     )
 
 
@@ -244,11 +253,15 @@ class _Billed:
 _OBLIGATION = ["item_id", "component_id", "kind", "entry", "service_start", "service_end"]
 
 
-def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date, parts: pl.DataFrame) -> _Billed:
-    """Lines of periods after the horizon that began by `up_to`: later ones are not judged yet."""
-    since = min([horizon, *parts.select(pl.col("reference_start").min()).drop_nulls().to_series()])
-    rows = read_by_ids(store, BILLED, items.c.customer_id, ids, {"since": since})
-    judged = rows.filter(pl.col("reference_end") > horizon, pl.col("reference_start") <= up_to)
+def _floor(horizon: date) -> pl.Expr:
+    """The day by which a customer's periods have ended that are settled."""
+    return pl.max_horizontal(pl.lit(horizon), "unsettled_from").alias("floor")
+
+
+def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date) -> _Billed:
+    """Lines of unsettled periods that began by `up_to`: later ones are not judged yet."""
+    rows = read_by_ids(store, BILLED, items.c.customer_id, ids, {"horizon": horizon})
+    judged = rows.filter(pl.col("reference_start") <= up_to)
     is_charge = pl.col("entry") == "charge"
     credited = judged.filter(~is_charge).select(
         pl.col("reverses_line_id").alias("line_id"),
@@ -258,7 +271,7 @@ def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date, parts:
         -pl.col("net_minor"),
         -pl.col("tax_minor"),
     )
-    noted = read_by_ids(store, NOTED, items.c.customer_id, ids, {"since": since}).select(credited.columns)
+    noted = read_by_ids(store, NOTED, items.c.customer_id, ids, {"horizon": horizon}).select(credited.columns)
     return _Billed(
         judged.filter(is_charge),
         pl.concat([credited, noted]) if noted.height else credited,
@@ -275,6 +288,7 @@ class _Usage:
     sums: pl.DataFrame
     gone: pl.DataFrame
     snapshots: pl.DataFrame
+    waiting: pl.DataFrame
 
 
 def _compared_usage(
@@ -294,7 +308,7 @@ def _compared_usage(
             .last()
         )
     compared = invoicing.due_usage(due, snapshots, up_to)
-    waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select("item_id")
+    waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select("item_id", "customer_id")
     if compared.height:
         compared = with_quantities(store, compared, settings)
     else:
@@ -309,7 +323,7 @@ def _compared_usage(
         .filter(pl.col("net_minor") > 0)
         .select(*key, -pl.col("net_minor"))
     )
-    return _Usage(compared, sums, gone, snapshots)
+    return _Usage(compared, sums, gone, snapshots, waiting.select("customer_id"))
 
 
 _NO_SNAPSHOTS = pl.DataFrame(
@@ -466,6 +480,7 @@ def _documented(
     store: Store,
     at: datetime,
     members: pl.DataFrame,
+    up_to: date,
     known: Mapping[str, list[PolicyVersion]],
     owed: _Owed,
 ) -> Draft:
@@ -480,11 +495,17 @@ def _documented(
     documents = invoicing.documents(lines, separate_credits=pl.col("separates_credits"))
     beyond = invoicing.large_documents(documents, lines)
     if beyond.height:
-        left = _Owed(owed.lines, owed.usage, pl.concat([failures, beyond]), owed.days)
-        return _documented(store, at, members, known, left)
+        left = replace(owed, failures=pl.concat([failures, beyond]))
+        return _documented(store, at, members, up_to, known, left)
     failures = failures.unique("customer_id", keep="first", maintain_order=True)
     next_days = (
-        members.select("customer_id")
+        members.select(
+            "customer_id",
+            pl.when(pl.col("customer_id").is_in(owed.waiting["customer_id"].implode()))
+            .then("unsettled_from")
+            .otherwise(pl.lit(up_to))
+            .alias("unsettled_from"),
+        )
         .join(failures, on="customer_id", how="anti", maintain_order="left")
         .join(
             owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),

@@ -88,6 +88,7 @@ MEMBERS = select(
     customers.c.policy_name,
     customers.c.time_zone,
     customers.c.next_bill_on,
+    customers.c.unsettled_from,
 )
 
 
@@ -159,6 +160,12 @@ TERMS = (
     .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
 )
 
+_FLOOR = case(
+    (customers.c.unsettled_from > bindparam("horizon"), customers.c.unsettled_from),
+    else_=bindparam("horizon", type_=Date),
+)
+"""Periods that end by this day are settled: a run looks at what reaches beyond it."""
+
 BILLED = (
     select(
         line_items.c.line_id,
@@ -179,7 +186,8 @@ BILLED = (
         line_items.c.tax_minor,
     )
     .join(items, items.c.item_id == line_items.c.item_id)
-    .where(line_items.c.service_end > bindparam("since"))
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .where(line_items.c.reference_end > _FLOOR)
 )
 NOTED = (
     select(
@@ -193,7 +201,8 @@ NOTED = (
     )
     .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
     .join(items, items.c.item_id == line_items.c.item_id)
-    .where(line_items.c.service_end > bindparam("since"))
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .where(line_items.c.reference_end > _FLOOR)
 )
 ORIGIN = (
     select(

@@ -284,7 +284,7 @@ def _cancel_subscriptions(store: Store, at: datetime, of: Row, today: date) -> l
     ]
     store.update(subscriptions, rows, at)
     for row in found:
-        mark_to_bill(store, at, row["sold_to"], today)
+        mark_to_bill(store, at, row["sold_to"], today, since=today)
     return [
         (
             "subscription.canceled",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.money import QUANTITY_LIMIT, BillingError
@@ -327,14 +327,14 @@ _DETAILS = {
     "duplicate_conflict": "this event id came before with other content",
 }
 
-_WAKE = (
-    update(customers)
-    .where(
-        customers.c.customer_id.in_(bindparam("ids", expanding=True)),
-        customers.c.next_bill_on.is_(None),
-    )
-    .values(next_bill_on=bindparam("today"), changed_at=bindparam("at"))
+_SETTLED = (
+    select(customers.c.customer_id, customers.c.next_bill_on, customers.c.unsettled_from)
+    .where(customers.c.customer_id.in_(bindparam("ids", expanding=True)))
+    .order_by(customers.c.customer_id)
+    .with_for_update(key_share=True)
 )
+"""Locked, so that no bill run settles the days of events it cannot see yet (PostgreSQL; SQLite has one writer
+anyway)."""
 
 
 def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
@@ -363,10 +363,7 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
             ),
             at,
         )
-        for (zone,), part in accepted.group_by("time_zone", maintain_order=True):
-            today = local_date(at, _zone(zone))
-            for ids in _parts(part["item_customer_id"].unique(maintain_order=True).to_list()):
-                store.execute(_WAKE, {"ids": ids, "today": today, "at": at})
+        _wake(store, at, accepted)
         counts = {"accepted": accepted.height, "duplicate": duplicates, "rejected": rejected.height}
         announce(store, at, [("usage.imported", str(accepted["source"][0]), counts)])
     sent = events[rejected["row"].to_list()].to_dicts()
@@ -381,3 +378,32 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
         pl.col("code").replace_strict(_DETAILS, default=None, return_dtype=pl.String).alias("detail"),
     )
     return UsageAnswer(accepted.height, duplicates, answer)
+
+
+def _wake(store: Store, at: datetime, accepted: pl.DataFrame) -> None:
+    """Let bill runs see the events: customers with nothing left to bill are due today, and settled days that
+    an event falls on are unsettled again (from the day before: the day a service ends counts to its last
+    period)."""
+    first = (
+        accepted.filter(pl.col("unbilled_reason").is_null())
+        .group_by(pl.col("item_customer_id").alias("customer_id"), "time_zone")
+        .agg(pl.col("occurred_on").min().dt.offset_by("-1d").alias("since"))
+        .sort("customer_id")
+    )
+    zones = first["time_zone"].unique().to_list()
+    days = pl.col("time_zone").replace_strict(
+        {zone: local_date(at, zone) for zone in zones}, return_dtype=pl.Date
+    )
+    for part in first.with_columns(days.alias("today")).iter_slices(_IDS_A_QUERY):
+        is_late = pl.col("unsettled_from") > pl.col("since")
+        rows = (
+            store.frame(_SETTLED, {"ids": part["customer_id"].to_list()})
+            .join(part, on="customer_id")
+            .filter(pl.col("next_bill_on").is_null() | is_late.fill_null(False))
+            .select(
+                "customer_id",
+                pl.coalesce("next_bill_on", "today"),
+                pl.when(is_late).then("since").otherwise("unsettled_from").alias("unsettled_from"),
+            )
+        )
+        store.update(customers, rows, at)

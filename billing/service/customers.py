@@ -135,7 +135,7 @@ def change_customer(store: Store, at: datetime, /, *, customer_id: str, **change
         _move_tree(store, at, customer_id, changes["parent_id"])
     if set(changes) & set(_VERSIONED):
         _write_version(store, at, row | changes, today, _next_revision(store, customer_id, today))
-    mark_to_bill(store, at, customer_id, today)
+    mark_to_bill(store, at, customer_id, today, since=today)
     announce(store, at, "customer.changed", customer_id, changes)
 
 

@@ -32,6 +32,7 @@ from billing.core.subscription import (
     change_day,
     change_versions,
     end_versions,
+    first_difference,
     is_downgrade,
     recurring_minor,
     trial_end,
@@ -174,7 +175,7 @@ def subscribe(
     standing = Standing(new, customer, _is_in_dunning(store, new), today)
     new = replace(new, status=standing.status)
     write_subscription(store, at, new, today)
-    mark_to_bill(store, at, customer_id, today)
+    mark_to_bill(store, at, customer_id, today, since=start)
     _announce(store, at, "subscription.created", new, {"plan_id": plan_id, "starts_on": start})
     return new
 
@@ -465,7 +466,7 @@ def add_item(
         raise BillingError("illegal_transition", f"{subscription_id} is paused on {start}")
     write_items(store, at, subscription, [item])
     facts = {"item_id": item.item_id, "plan_id": plan_id, "on": start}
-    _save(store, at, standing, [], "subscription.item_added", facts)
+    _save(store, at, standing, [], "subscription.item_added", facts, added=(item,))
     return item
 
 
@@ -961,7 +962,12 @@ def _save(
     new = replace(standing, subscription=subscription)
     subscription = replace(subscription, status=new.status)
     write_standing(store, at, standing.subscription, new)
-    mark_to_bill(store, at, subscription.sold_to, standing.today)
+    days = [first_difference(change) for change in changes.values()]
+    days += [item.versions[0].effective_start for item in added if item.versions]
+    if standing.subscription.ends_on != subscription.ends_on:
+        days += [standing.subscription.ends_on, subscription.ends_on]
+    since = min((day for day in days if day is not None), default=standing.today)
+    mark_to_bill(store, at, subscription.sold_to, standing.today, since=since)
     _announce(store, at, topic, subscription, facts)
     return subscription
 

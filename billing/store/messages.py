@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import bindparam, or_, update
+from sqlalchemy import bindparam, case, or_, update
 
 from billing.store.store import Store
 from billing.store.tables import customers, outbox, rejected_inputs
@@ -55,12 +55,29 @@ _MARK = (
     update(customers)
     .where(
         customers.c.customer_id == bindparam("id"),
-        or_(customers.c.next_bill_on.is_(None), customers.c.next_bill_on > bindparam("today")),
+        or_(
+            customers.c.next_bill_on.is_(None),
+            customers.c.next_bill_on > bindparam("today"),
+            customers.c.unsettled_from > bindparam("since"),
+        ),
     )
-    .values(next_bill_on=bindparam("today"), changed_at=bindparam("at"))
+    .values(
+        next_bill_on=case(
+            (customers.c.next_bill_on < bindparam("today"), customers.c.next_bill_on),
+            else_=bindparam("today"),
+        ),
+        unsettled_from=case(
+            (customers.c.unsettled_from > bindparam("since"), bindparam("since")),
+            else_=customers.c.unsettled_from,
+        ),
+        changed_at=bindparam("at"),
+    )
 )
 
 
-def mark_to_bill(store: Store, at: datetime, customer_id: str, today: date) -> None:
-    """Let the next bill run look at a customer: next_bill_on = least(next_bill_on, today)."""
-    store.execute(_MARK, {"id": customer_id, "today": today, "at": at})
+def mark_to_bill(store: Store, at: datetime, customer_id: str, today: date, *, since: date) -> None:
+    """Let the next bill run look at a customer, from the first day that a new fact speaks of:
+    next_bill_on = least(next_bill_on, today), unsettled_from = least(unsettled_from, the day before since):
+    what ends that day may turn out to be the last of its kind."""
+    before = since - timedelta(days=1)
+    store.execute(_MARK, {"id": customer_id, "today": today, "since": before, "at": at})

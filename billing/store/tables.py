@@ -162,7 +162,9 @@ payment_terms = Table(
 # `root_id` is the root of the customer's tree, `bill_to_id` who owes. `collection`: automatic (charged
 # when due) or terms (the customer pays by transfer). `tax_number_confirmed_on` null: the number is not
 # (yet) known to be valid. `next_bill_on` null: nothing to bill until a fact changes. `parked_at` set:
-# left aside by bill runs, with its error.
+# left aside by bill runs, with its error. `unsettled_from`: what was billed of periods that end by this day
+# is settled and no run looks at it again; each fact moves it back to the first day it speaks of. Null: no
+# run has billed the customer yet.
 customers = Table(
     "customers",
     metadata,
@@ -187,6 +189,7 @@ customers = Table(
     _long("credit_limit_minor", optional=True),
     _flag("hold"),
     _day("next_bill_on", optional=True),
+    _day("unsettled_from", optional=True),
     _at("parked_at", optional=True),
     _text("parked_code", optional=True),
     _text("parked_detail", optional=True),
@@ -633,7 +636,7 @@ line_items = Table(
     ),
     CheckConstraint("net_minor = gross_minor - discount_minor", name="net"),
 )
-Index("ix_line_items_item_id_service_end", line_items.c.item_id, line_items.c.service_end)
+Index("ix_line_items_item_id_reference_end", line_items.c.item_id, line_items.c.reference_end)
 Index("ix_line_items_invoice_id", line_items.c.invoice_id)
 
 credit_notes = Table(

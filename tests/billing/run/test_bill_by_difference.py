@@ -23,6 +23,9 @@ from billing.store.tables import (
 from billing.store.tables import (
     customers as customers_table,
 )
+from billing.store.tables import (
+    items as items_table,
+)
 
 PLANS = {
     "p10": ("P1M", "10.00"),
@@ -378,3 +381,42 @@ def test_both_databases_hold_equal_lines(both_stores: tuple[Store, Store]) -> No
     first, second = both_stores
     assert posted(first) == posted(second)
     assert posted(first)
+
+
+def settled(store: Store) -> str:
+    row = store.row(select(customers_table.c.unsettled_from))
+    return str(row["unsettled_from"] if row else None)
+
+
+def test_a_fact_about_past_days_lets_the_next_run_look_at_them_again(store: Store) -> None:
+    company(store)
+    subscription_id = subscribe(store, at("2025-01-01"), "seats", quantity=2)
+    for month in range(1, 7):
+        bill(store, at(f"2025-0{month}-01", 20), up_to=date(2025, month, 1))
+    assert settled(store) == "2025-06-01"
+    subscriptions.change_quantity(
+        store, at("2025-06-10"), subscription_id=subscription_id, quantity=3, when=date(2025, 3, 1)
+    )
+    assert settled(store) == "2025-02-28"
+    bill(store, at("2025-06-10", 20), up_to=date(2025, 6, 10))
+    assert nets(store)[-6:] == [5990, 5990, 8985, 8985, 8985, 8985]
+    assert sum(nets(store)) == 2 * 5990 + 4 * 8985
+
+
+def test_late_usage_waits_unsettled_for_its_items_next_invoice(store: Store) -> None:
+    company(store)
+    subscribe(store, at("2025-01-01"), "usage")
+    subscribe(store, at("2025-01-15"), "p10")
+    item_id = store.rows(select(items_table.c.item_id).order_by(items_table.c.item_id))[0]["item_id"]
+    for on in ("2025-02-01", "2025-02-15"):
+        bill(store, at(on, 20), up_to=date.fromisoformat(on))
+    assert settled(store) == "2025-02-15"
+    late = {"source": ["m"], "event_id": ["1"], "item_id": [item_id], "meter_id": ["calls"], "value": [700]}
+    import_usage(store, at("2025-02-20"), pl.DataFrame(late | {"occurred_on": [date(2025, 1, 20)]}))
+    assert settled(store) == "2025-01-19"
+    subscribe(store, at("2025-02-25"), "p20")
+    bill(store, at("2025-02-25", 20), up_to=date(2025, 2, 25))
+    assert settled(store) == "2025-01-19"
+    bill(store, at("2025-03-01", 20), up_to=date(2025, 3, 1))
+    assert ("2025-01-01", "2025-02-01", 700) in posted(store, "2025-03-01")
+    assert settled(store) == "2025-03-01"

@@ -83,7 +83,8 @@ def net_by_period(store: Store) -> dict[tuple[Any, ...], int]:
 
 
 def mark_all_due(store: Store, on: date) -> None:
-    store.execute(update(tables.customers).values(next_bill_on=on))
+    """Let the next run look at everybody, and at all time up to the horizon."""
+    store.execute(update(tables.customers).values(next_bill_on=on, unsettled_from=None))
 
 
 # 1, 2, 9: how often is billed does not matter.
@@ -97,6 +98,18 @@ def test_a_second_run_to_the_same_day_posts_nothing(seed: int) -> None:
     mark_all_due(store, acts[0].on)
     again = run(store, last_day(acts), 21)
     assert (again.customers, again.lines, again.invoices, again.credit_notes) == (1, 0, 0, 0)
+    store.close()
+
+
+@few
+@given(seeds, st.sampled_from(["each", "daily"]))
+def test_what_is_settled_holds_nothing_that_a_look_at_all_time_would_post(seed: int, runs: str) -> None:
+    acts = life(seed)
+    store = live(acts, runs)
+    assert frame(store, tables.customers)["unsettled_from"].null_count() == 0
+    mark_all_due(store, acts[0].on)
+    again = run(store, last_day(acts), 21)
+    assert (again.lines, again.invoices, again.credit_notes) == (0, 0, 0)
     store.close()
 
 
