@@ -27,9 +27,16 @@ TEMPLATE = go.layout.Template(
             "automargin": True,
             "gridcolor": theme.LINE,
             "linecolor": theme.LINE,
-            "tickcolor": theme.GREY,
+            "ticks": "",
+            "ticklabelstandoff": 6,
         },
-        "yaxis": {"automargin": True, "gridcolor": theme.LINE, "zerolinecolor": theme.GREY},
+        "yaxis": {
+            "automargin": True,
+            "gridcolor": theme.LINE,
+            "zerolinecolor": theme.GREY,
+            "ticks": "",
+            "ticklabelstandoff": 6,
+        },
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
         "hoverlabel": {"font": {"family": theme.FONT}},
         "separators": ".,",
@@ -68,6 +75,32 @@ def _named(words: str, is_right_to_left: bool) -> str:
     return f"\u2067{escape(words)}\u2069" if is_right_to_left else escape(words)
 
 
+def _legend_from_the_right(figure: go.Figure) -> None:
+    """Plotly puts the sample to the left of its name; here it stands where reading begins."""
+    named = [
+        (trace.name, trace.marker.color if trace.type == "bar" else trace.line.color)
+        for trace in figure.data
+        if trace.type in ("scatter", "bar") and trace.name and trace.showlegend is not False
+    ]
+    figure.update_layout(showlegend=False)
+    if not named:
+        return
+    entries = [f'\u2067<span style="color:{colour}">■</span> {name}\u2069' for name, colour in named]
+    is_long = sum(len(name) for name, _colour in named) > 36
+    figure.add_annotation(
+        text=("<br>" if is_long else "\u2003").join(entries if is_long else entries[::-1]),
+        xref="paper",
+        yref="paper",
+        x=1,
+        y=1.02,
+        xanchor="right",
+        yanchor="bottom",
+        align="right",
+        showarrow=False,
+    )
+    figure.update_layout(margin={"t": 16 + 22 * (len(named) if is_long else 1)})
+
+
 def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     """A waterfall with direct labels. The axis begins at zero unless `axis_start` says where."""
     figure = go.Figure(
@@ -77,6 +110,7 @@ def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
             measure=["absolute" if step.is_total else "relative" for step in steps],
             text=[step.shown for step in steps],
             textposition="outside",
+            constraintext="none",
             cliponaxis=False,
             increasing={"marker": {"color": theme.GREEN}},
             decreasing={"marker": {"color": theme.RED}},
@@ -88,7 +122,7 @@ def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     start = axis_start(steps)
     top = max(_levels(steps))
     figure.update_yaxes(range=[start, top + (top - start) * 0.12], showticklabels=False, title=None)
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", tickangle=0)
     return finished(figure, is_right_to_left)
 
 
@@ -167,8 +201,9 @@ def bars(
             y=[_named(name, is_right_to_left) for name in names],
             text=list(shown),
             orientation="h",
-            textposition="auto",
-            marker={"color": colour},
+            # A bar of nothing would lose its label inside, and itself without a line.
+            textposition=["auto" if size else "outside" for size in sizes],
+            marker={"color": colour, "line": {"color": colour, "width": 1}},
             cliponaxis=False,
             hovertemplate="%{y}<br>%{text}<extra></extra>",
         )
@@ -246,4 +281,5 @@ def finished(figure: go.Figure, is_right_to_left: bool) -> go.Figure:
             figure.update_xaxes(range=start_to_end[::-1])
         figure.update_yaxes(side="right")
         figure.update_layout(legend={"xanchor": "right", "x": 1}, title={"x": 1, "xanchor": "right"})
+        _legend_from_the_right(figure)
     return figure

@@ -68,6 +68,30 @@ def test_a_chart_reads_from_the_left_otherwise() -> None:
     assert charts.bridge(STEPS, False).layout.yaxis.side is None
 
 
+def test_a_legend_reads_from_the_right_in_arabic() -> None:
+    series = [Series("الأول", [1], ["1"]), Series("الثاني", [2], ["2"])]
+    plain, turned = (charts.lines(["a"], series, is_right_to_left) for is_right_to_left in (False, True))
+    assert plain.layout.showlegend is None
+    assert not plain.layout.annotations
+    assert turned.layout.showlegend is False
+    (legend,) = turned.layout.annotations
+    assert legend.xanchor == "right"
+    for name, colour in (("الأول", theme.BLUE), ("الثاني", theme.GREEN)):
+        assert re.search(f'\u2067<span style="color:{colour}">■</span> \u2067?{name}', legend.text)
+    columns = charts.stacked_columns(["a"], [Series("عائدون", [1], ["1"], colour=theme.RED)], True)
+    assert theme.RED in columns.layout.annotations[0].text
+
+
+def test_a_line_alone_has_no_legend() -> None:
+    assert not charts.lines(["a"], [Series("الأول", [1], ["1"])], True).layout.annotations
+
+
+def test_a_bar_of_nothing_keeps_its_label() -> None:
+    (bar,) = charts.bars(["none", "some"], [0, 5], ["€0", "€5"], False).data
+    assert list(bar.textposition) == ["outside", "auto"]
+    assert bar.marker.line.width > 0
+
+
 def test_labels_of_charts_cannot_smuggle_markup() -> None:
     assert "New &lt;b&gt;" in charts.bridge(STEPS, False).data[0].x
     lines = charts.lines(["a"], [Series('<a href="x">', [1], ["1"])], False)
