@@ -92,8 +92,8 @@ def key(month: date) -> str:
     return f"cohort-{month:%Y-%m}"
 
 
-def heat_map(view: View, published: Published, cells: Grid, title: str) -> None:
-    """The grid as a heat map, or as a table."""
+def heat_map(view: View, published: Published, cells: Grid, title: str, name: str = "cohorts") -> None:
+    """The grid as a heat map, or as a table; the style sheet knows by `name` how wide it has to be."""
     _, show = view.text.gettext, view.show
     first, last = (cells.months[0], cells.months[-1]) if cells.months else (None, None)
     if cells.months and cells.is_all_small:
@@ -107,7 +107,7 @@ def heat_map(view: View, published: Published, cells: Grid, title: str) -> None:
     frame.chart(
         view,
         published,
-        "cohorts",
+        name,
         title,
         lambda: charts.cohorts(
             [cells.name(view, month) for month in cells.months],

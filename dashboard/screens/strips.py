@@ -45,9 +45,8 @@ def newest_cohorts(
     newest = sorted(set(rows["cohort_month"].to_list()))[-SHOWN_COHORTS:]
     shown = rows.filter(pl.col("cohort_month").is_in(newest), pl.col("age_months") <= SHOWN_AGES)
     title = _("Newest cohorts: customers, % by age in months")
-    cohorts.heat_map(
-        view, published, cohorts.grid(shown, part, whole, whole, view.min_customers, grain), title
-    )
+    cells = cohorts.grid(shown, part, whole, whole, view.min_customers, grain)
+    cohorts.heat_map(view, published, cells, title, "newest-cohorts")
     st.page_link(
         "screens/retention.py", label=_("Open retention and cohorts"), query_params=address.carried()
     )

@@ -40,6 +40,62 @@ WIDER_THAN_THE_WINDOW = """() => {
   return main.scrollWidth - main.clientWidth;
 }"""
 
+# Words of one chart that lie on each other, and words too small to read.
+OVERLAPS = """() => {
+  const found = [];
+  for (const chart of document.querySelectorAll('.js-plotly-plot')) {
+    const words = [...chart.querySelectorAll('svg text')]
+      .map(text => [text.textContent, text.getBoundingClientRect()])
+      .filter(([said, box]) => said.trim() && box.width > 0);
+    words.forEach(([said, box], place) => {
+      if (box.height < 10) found.push('too small: ' + said);
+      for (const [other, next] of words.slice(place + 1)) {
+        const wide = Math.min(box.right, next.right) - Math.max(box.left, next.left);
+        const high = Math.min(box.bottom, next.bottom) - Math.max(box.top, next.top);
+        if (wide > 1 && high > 3) found.push(said + ' on ' + other);
+      }
+    });
+  }
+  return found;
+}"""
+WIDER_THAN_THEIR_PLACE = """() => [...document.querySelectorAll('.tj-table')]
+  .filter(table => table.scrollWidth > table.clientWidth + 1)
+  .map(table => table.getAttribute('aria-label'))"""
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("company", ["retail", "atlas"])
+@pytest.mark.parametrize("name", PAGES)
+def test_the_words_of_a_chart_can_be_read_apart(reader: Reader, name: str, company: str, lang: str) -> None:
+    for width in (1440, 390):
+        page = reader.open(name, width, company=company, lang=lang)
+        assert page.evaluate(OVERLAPS) == []
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_overlapping_words_of_a_chart_are_found(reader: Reader, lang: str) -> None:
+    page = reader.open("retention", 390, company="retail", lang=lang)
+    page.add_style_tag(content=".st-key-chart-cohorts > div { min-width: 0 !important; }")
+    page.wait_for_function(f"() => ({OVERLAPS})().length > 0")
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("company", ["retail", "atlas"])
+def test_a_wide_window_shows_every_column_of_a_table(reader: Reader, company: str, lang: str) -> None:
+    for name in PAGES:
+        assert reader.open(name, 1440, company=company, lang=lang).evaluate(WIDER_THAN_THEIR_PLACE) == []
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_last_digits_of_a_column_stand_below_each_other(reader: Reader, lang: str) -> None:
+    page = reader.open("churn", company="retail", lang=lang)
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll('.tj-table tbody tr > .tj-number:nth-child(3) bdi')]
+            .map(number => Math.round(number.getBoundingClientRect().right))"""
+    )
+    assert len(ends) > 20
+    assert len(set(ends)) == 1
+
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
 @pytest.mark.parametrize("company", ["retail", "atlas"])
