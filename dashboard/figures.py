@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -111,7 +112,7 @@ def _change(
         if now.ratio is None or before.ratio is None:
             return None, None
         points = now.ratio - before.ratio
-        return _("{points} points").format(points=show.points(points)), points
+        return view.text.whole(_("{points} points").format(points=show.points(points))), points
     if now.numerator is None or before.numerator is None:
         return None, None
     difference = Decimal(now.numerator) - Decimal(before.numerator)
@@ -124,6 +125,11 @@ def _change(
         share = difference / Decimal(before.numerator)
         shown = f"{shown} ({show.percent(share, signed=True)})"
     return shown, difference
+
+
+def of_month(view: View, title: str, month: date) -> str:
+    """A title with the month it speaks of."""
+    return view.text.gettext("{title}, {month}").format(title=title, month=view.show.month(month))
 
 
 def customer_columns(view: View) -> list[Column]:
@@ -159,7 +165,7 @@ def retention_drill(view: View, chosen: Scope, values: pl.DataFrame, metric_id: 
     opening = month_before(chosen.month, 12 if metric_id.endswith("_12m") else 1)
     return Drill(
         metric_id,
-        f"{metric.label}, {view.show.month(chosen.month)}",
+        of_month(view, metric.label, chosen.month),
         retention.START_SET_ROWS,
         {**chosen.values, "opening_month": opening},
         columns,

@@ -36,6 +36,10 @@ class Text:
     def ngettext(self, one: str, many: str, number: int) -> str:
         return self.translations.ngettext(one, many, number)
 
+    def whole(self, phrase: str) -> str:
+        """A phrase that keeps its reader's direction wherever it stands, as beside the arrow of a change."""
+        return f"\u2067{phrase}\u2069" if self.is_right_to_left else phrase
+
     @property
     def is_right_to_left(self) -> bool:
         return self.language in RIGHT_TO_LEFT

@@ -85,7 +85,6 @@ def cards(
 def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mapping[str, Any]) -> list[Drill]:
     """The rows behind each card."""
     _ = view.text.gettext
-    month = view.show.month(chosen.month)
     amount = Column("net_minor", _("Net amount"), "money", currency=chosen.currency)
     is_order = Column("is_order", _("Orders"), "count")
     order_columns = [
@@ -106,7 +105,7 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
     return [
         Drill(
             "order_revenue",
-            f"{view.metric('order_revenue').label}, {month}",
+            figures.of_month(view, view.metric("order_revenue").label, chosen.month),
             orders.ORDER_ROWS,
             chosen.values,
             order_columns,
@@ -114,7 +113,7 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
         ),
         Drill(
             "orders",
-            f"{view.metric('orders').label}, {month}",
+            figures.of_month(view, view.metric("orders").label, chosen.month),
             orders.ORDER_ROWS,
             chosen.values,
             [*order_columns, is_order],
@@ -124,7 +123,7 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
         ),
         Drill(
             "order_customers",
-            f"{view.metric('order_customers').label}, {month}",
+            figures.of_month(view, view.metric("order_customers").label, chosen.month),
             orders.CUSTOMER_ROWS,
             chosen.values,
             [who, Column("country", _("Country")), Column("orders", _("Orders"), "count"), new],
@@ -133,7 +132,7 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
         ),
         Drill(
             "repeat_rate",
-            f"{view.metric('repeat_rate').label}, {month}",
+            figures.of_month(view, view.metric("repeat_rate").label, chosen.month),
             orders.WINDOW_ROWS,
             chosen.values,
             [

@@ -111,10 +111,9 @@ def subscription_drills(
     _ = view.text.gettext
     who = figures.customer_columns(view)
     amount = Column("mrr", view.metric("mrr").label, "money", currency=chosen.currency)
-    month = view.show.month(chosen.month)
     mrr = Drill(
         "mrr",
-        f"{view.metric('mrr').label}, {month}",
+        figures.of_month(view, view.metric("mrr").label, chosen.month),
         revenue.MRR_ROWS,
         chosen.values,
         [*who, Column("plan_name", _("Plan")), amount],
@@ -125,7 +124,7 @@ def subscription_drills(
     movements = [
         Drill(
             name,
-            f"{category(name)}, {month}",
+            figures.of_month(view, category(name), chosen.month),
             revenue.MOVEMENT_ROWS,
             {**chosen.values, "category": name},
             [

@@ -137,6 +137,11 @@ def unwrapped(tree: ast.AST) -> list[str]:
     return found
 
 
+def test_a_phrase_keeps_its_readers_direction_beside_a_sign() -> None:
+    assert text("ar").whole("نقطة") == "\u2067نقطة\u2069"
+    assert text("en").whole("points") == "points"
+
+
 def test_an_unknown_language_speaks_the_source_language() -> None:
     assert text("xx").language == SOURCE_LANGUAGE
     assert text("xx").gettext("Revenue overview") == "Revenue overview"
