@@ -407,12 +407,14 @@ def chart(
     if frame.is_empty():
         st.caption(_("There is nothing to draw for this choice."))
         return
-    as_table = st.toggle(_("Show as table"), key=f"table-{name}")
-    if as_table:
-        table(view, title, columns, frame)
-        download(view, name, columns, lambda: frame, published)
-    else:
-        st.plotly_chart(draw(), theme=None, config=charts.CONFIG, key=f"chart-{name}", alt=description)
+    # The switch lies in what a narrow window scrolls, so that the keyboard gets there.
+    with st.container(key=f"scroll-{name}"):
+        as_table = st.toggle(_("Show as table"), key=f"table-{name}")
+        if as_table:
+            table(view, title, columns, frame)
+            download(view, name, columns, lambda: frame, published)
+        else:
+            st.plotly_chart(draw(), theme=None, config=charts.CONFIG, key=f"chart-{name}", alt=description)
 
 
 def empty(view: View, why: str, resets: Sequence[str] = ()) -> None:
