@@ -6,7 +6,8 @@ come from data are escaped, because Plotly reads a little HTML.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -28,7 +29,7 @@ TEMPLATE = go.layout.Template(
             "gridcolor": theme.LINE,
             "linecolor": theme.LINE,
             "ticks": "",
-            "ticklabelstandoff": 6,
+            "ticklabelstandoff": 10,
         },
         "yaxis": {
             "automargin": True,
@@ -150,6 +151,25 @@ def _few_ticks(figure: go.Figure, x: Sequence[str], wanted: int = 4) -> None:
     figure.update_xaxes(type="category", showgrid=False, tickangle=0, tickvals=list(x)[::-1][::step][::-1])
 
 
+def round_steps(low: float, high: float, wanted: int = 4) -> list[float]:
+    """Round places on an axis from `low` to `high`, about as many as wanted."""
+    rough = (high - low) / wanted
+    if rough <= 0:
+        return [low]
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
+    return [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _label_sizes(
+    figure: go.Figure, low: float, high: float, size: Callable[[float], str], is_right_to_left: bool
+) -> None:
+    """Label the axis of sizes in the reader's own words for thousands and millions."""
+    places = round_steps(low, high)
+    words = [_named(size(place), is_right_to_left) for place in places]
+    figure.update_yaxes(tickvals=places, ticktext=words)
+
+
 def lines(
     x: Sequence[str],
     series: Sequence[Series],
@@ -157,8 +177,12 @@ def lines(
     *,
     is_percent: bool = False,
     from_zero: bool = True,
+    size: Callable[[float], str] = str,
 ) -> go.Figure:
-    """Lines over months or ages. Weak ones are grey, so that the strong one is read first."""
+    """Lines over months or ages. Weak ones are grey, so that the strong one is read first.
+
+    `size` writes a place on the axis, unless it is a percentage.
+    """
     figure = go.Figure()
     strong = iter((theme.BLUE, theme.GREEN, theme.AMBER, theme.RED))
     for one in series:
@@ -183,7 +207,9 @@ def lines(
     if is_percent:
         figure.update_yaxes(tickformat=".0%")
     else:
-        figure.update_yaxes(tickformat="~s")
+        values = [value for one in series for value in one.values if value is not None] or [0.0]
+        low = min(0.0, *values) if from_zero else min(values)
+        _label_sizes(figure, low, max(values), size, is_right_to_left)
     return finished(figure, is_right_to_left)
 
 
@@ -214,8 +240,13 @@ def bars(
     return finished(figure, is_right_to_left)
 
 
-def stacked_columns(x: Sequence[str], series: Sequence[Series], is_right_to_left: bool) -> go.Figure:
-    """Columns whose parts add up, one colour a part."""
+def stacked_columns(
+    x: Sequence[str],
+    series: Sequence[Series],
+    is_right_to_left: bool,
+    size: Callable[[float], str] = str,
+) -> go.Figure:
+    """Columns whose parts add up, one colour a part; `size` writes a place on the axis."""
     figure = go.Figure()
     for one in series:
         figure.add_bar(
@@ -229,7 +260,10 @@ def stacked_columns(x: Sequence[str], series: Sequence[Series], is_right_to_left
         )
     figure.update_layout(barmode="relative", bargap=0.25)
     _few_ticks(figure, x)
-    figure.update_yaxes(tickformat="~s", nticks=5)
+    columns = list(zip(*(one.values for one in series), strict=True))
+    low = min((sum(part for part in column if part and part < 0) for column in columns), default=0)
+    high = max((sum(part for part in column if part and part > 0) for column in columns), default=0)
+    _label_sizes(figure, low, high, size, is_right_to_left)
     return finished(figure, is_right_to_left)
 
 

@@ -13,7 +13,13 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_skeleton
-from babel.numbers import format_currency, format_decimal, format_percent, get_currency_symbol
+from babel.numbers import (
+    format_compact_decimal,
+    format_currency,
+    format_decimal,
+    format_percent,
+    get_currency_symbol,
+)
 
 # Isolates keep a number's own left-to-right order inside right-to-left text; the marks Babel adds would not.
 ISOLATE, END_ISOLATE = "\u2066", "\u2069"
@@ -86,6 +92,10 @@ class Formatter:
         exact = _rounded(value, decimals)
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
         return self._isolated(_sign(exact, signed) + format_decimal(abs(exact), pattern, locale=self.locale))
+
+    def size_short(self, value: float) -> str:
+        """A place on an axis in few signs, thousands and millions in words: 1.5M, or the same in Arabic."""
+        return str(format_compact_decimal(value, locale=self.locale, fraction_digits=1)).translate(MARKS)
 
     def percent(
         self,

@@ -174,6 +174,7 @@ def revenue_chart(
                 for name, colour in (("sales_minor", theme.BLUE), ("credits_minor", theme.RED))
             ],
             view.text.is_right_to_left,
+            show.size_short,
         ),
         figures.trend_words(
             view,
@@ -233,6 +234,7 @@ def customers_chart(view: View, published: Published, repeat: pl.DataFrame) -> N
                 for name, label, colour in parts
             ],
             view.text.is_right_to_left,
+            show.size_short,
         ),
         figures.trend_words(view, _("Customers who ordered"), repeat, "customers", show.number),
         [

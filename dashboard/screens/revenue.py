@@ -264,6 +264,7 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
                 )
             ],
             view.text.is_right_to_left,
+            size=show.size_short,
         ),
         figures.trend_words(view, label, trend, "mrr", lambda mrr: show.money(mrr, chosen.currency)),
         [Column("month", _("Month"), "month"), Column("mrr", label, "money", currency=chosen.currency)],

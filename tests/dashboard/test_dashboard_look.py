@@ -9,6 +9,7 @@ import pytest
 
 from dashboard import charts, theme
 from dashboard.charts import Series, Step
+from dashboard.format import Formatter
 from dashboard.i18n.extract import PACKAGE
 
 SETTINGS = tomllib.loads((PACKAGE / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
@@ -80,6 +81,32 @@ def test_a_legend_reads_from_the_right_in_arabic() -> None:
         assert re.search(f'\u2067<span style="color:{colour}">■</span> \u2067?{name}', legend.text)
     columns = charts.stacked_columns(["a"], [Series("عائدون", [1], ["1"], colour=theme.RED)], True)
     assert theme.RED in columns.layout.annotations[0].text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "places"),
+    [
+        (0, 4.6e6, [0, 2e6, 4e6]),
+        (-60e3, 1.2e6, [0, 5e5, 1e6]),
+        (0, 3, [0, 1, 2, 3]),
+        (0, 0, [0]),
+        (-5, 5, [-5, 0, 5]),
+    ],
+)
+def test_an_axis_has_round_places(low: float, high: float, places: list[float]) -> None:
+    assert charts.round_steps(low, high) == places
+
+
+def test_an_axis_speaks_the_readers_language() -> None:
+    series = [Series("x", [0, 4_600_000], ["", ""])]
+    english = charts.lines(["a", "b"], series, False, size=Formatter("en").size_short)
+    arabic = charts.stacked_columns(["a", "b"], series, True, Formatter("ar").size_short)
+    assert list(english.layout.yaxis.ticktext) == ["0", "2M", "4M"]
+    assert [words.strip("\u2067\u2069") for words in arabic.layout.yaxis.ticktext] == [
+        "0",
+        "2\xa0مليون",
+        "4\xa0مليون",
+    ]
 
 
 def test_a_line_alone_has_no_legend() -> None:
