@@ -1,4 +1,4 @@
-"""Acts on subscriptions: subscribe, change, pause, resume, cancel, reactivate, renew.
+"""Acts on subscriptions: subscribe, change, pause, resume, cancel, reactivate.
 
 Each act decides with core.subscription what a wish means in dated facts, writes them, lets the next bill run
 look at the customer, and puts a message in the outbox. The money follows from the facts, in the bill run.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlalchemy import bindparam, select
 
@@ -80,14 +80,6 @@ class AddOn:
 
     plan_id: str
     quantity: Quantity = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Renewals:
-    """What `renew_due` did: contracts that run on, and those that ended."""
-
-    renewed: tuple[str, ...]
-    ended: tuple[str, ...]
 
 
 # Beginning.
@@ -344,11 +336,11 @@ def change_plan(
         )
 
     reason = "interval" if has_new_interval else ("downgrade" if falls else "upgrade")
-    changed, after = _changed(store, item, on, None, edit, reason), None
+    changed, after = change_item(store, item, on, None, edit, reason), None
     if trial_days is not None and standing.status == "trialing":
         changed, after = _move_trial_end(store, standing, changed, trial_days)
     facts = {"plan_id": plan_id, "from_plan_id": current.plan_id, "on": on, "kind": reason}
-    return _save(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
+    return save_changes(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
 
 
 def _move_trial_end(
@@ -426,9 +418,9 @@ def change_quantity(
             recurring_minor=recurring_minor(terms.components, amount, str(standing.customer["currency"])),
         )
 
-    changed = _changed(store, item, on, None, edit, "quantity")
+    changed = change_item(store, item, on, None, edit, "quantity")
     facts = {"item_id": item.item_id, "quantity": str(quantity), "on": on}
-    return _save(store, at, standing, [changed], "subscription.quantity_changed", facts)
+    return save_changes(store, at, standing, [changed], "subscription.quantity_changed", facts)
 
 
 def _is_less(left: Scaled, right: Scaled) -> bool:
@@ -466,7 +458,7 @@ def add_item(
         raise BillingError("illegal_transition", f"{subscription_id} is paused on {start}")
     write_items(store, at, subscription, [item])
     facts = {"item_id": item.item_id, "plan_id": plan_id, "on": start}
-    _save(store, at, standing, [], "subscription.item_added", facts, added=(item,))
+    save_changes(store, at, standing, [], "subscription.item_added", facts, added=(item,))
     return item
 
 
@@ -482,7 +474,7 @@ def remove_item(store: Store, at: datetime, *, item_id: str, when: When = "perio
     on = _day_of(standing, current, interval, when, _policy(store, standing))
     change = end_versions(item.versions, on, new_id=_version_ids(store))
     facts = {"item_id": item_id, "on": on}
-    return _save(store, at, standing, [(item, change)], "subscription.item_removed", facts)
+    return save_changes(store, at, standing, [(item, change)], "subscription.item_removed", facts)
 
 
 # Pausing.
@@ -515,11 +507,11 @@ def pause(
         raise BillingError("illegal_transition", f"{subscription_id} is paused on {start} already")
     reason = "pause" if cause == "customer" else "overdue"
     changes = [
-        _changed(store, item, start, until, _as_pause(cause), reason, "resume")
+        change_item(store, item, start, until, _as_pause(cause), reason, "resume")
         for item in standing.subscription.open_items(start)
     ]
     facts = {"from_on": start, "until": until, "cause": cause}
-    return _save(store, at, standing, changes, "subscription.paused", facts)
+    return save_changes(store, at, standing, changes, "subscription.paused", facts)
 
 
 @act
@@ -533,10 +525,10 @@ def resume(store: Store, at: datetime, *, subscription_id: str, on: date | None 
         raise BillingError("illegal_transition", f"{subscription_id} is not paused on {day}")
     end = _end_of_pause(standing.subscription.main_item, day)
     changes = [
-        _changed(store, item, day, end, _as_pause(None), "resume")
+        change_item(store, item, day, end, _as_pause(None), "resume")
         for item in standing.subscription.open_items(day)
     ]
-    return _save(store, at, standing, changes, "subscription.resumed", {"on": day})
+    return save_changes(store, at, standing, changes, "subscription.resumed", {"on": day})
 
 
 def _as_pause(cause: str | None) -> Edit:
@@ -587,7 +579,7 @@ def cancel(
         was_in_dunning=standing.is_in_dunning,
     )
     facts = {"ends_on": subscription.ends_on, "reason": reason}
-    return _save(store, at, standing, [], "subscription.canceled", facts, after=subscription)
+    return save_changes(store, at, standing, [], "subscription.canceled", facts, after=subscription)
 
 
 def _end_day(store: Store, standing: Standing, when: When | str) -> date:
@@ -596,7 +588,7 @@ def _end_day(store: Store, standing: Standing, when: When | str) -> date:
         row = store.row(select(contracts).where(contracts.c.contract_id == subscription.contract_id))
         if row is None:
             raise BillingError("illegal_transition", f"{subscription.subscription_id} has no contract")
-        return _as_date(row["term_end"])
+        return as_date(row["term_end"])
     if when == "period_end":
         if subscription.trial_ends_on is not None and today < subscription.trial_ends_on:
             return subscription.trial_ends_on
@@ -627,7 +619,7 @@ def undo_cancel(store: Store, at: datetime, *, subscription_id: str) -> Subscrip
         cancel_reason=None,
         was_in_dunning=False,
     )
-    return _save(store, at, standing, [], "subscription.cancel_undone", {}, after=kept)
+    return save_changes(store, at, standing, [], "subscription.cancel_undone", {}, after=kept)
 
 
 @act
@@ -675,7 +667,7 @@ def reactivate(
     write_items(store, at, back, [item])
     facts = {"item_id": item.item_id, "plan_id": plan_id or last.plan_id, "on": today}
     topic = "subscription.reactivated"
-    return _save(store, at, standing, ended, topic, facts, after=back, added=(item,))
+    return save_changes(store, at, standing, ended, topic, facts, after=back, added=(item,))
 
 
 def _last_version(subscription: Subscription) -> ItemVersion:
@@ -685,153 +677,6 @@ def _last_version(subscription: Subscription) -> ItemVersion:
     if not versions:
         raise BillingError("illegal_transition", f"{subscription.subscription_id} never began")
     return before[-1] if before else versions[0]
-
-
-# Contracts.
-
-
-@act
-def give_notice(store: Store, at: datetime, *, contract_id: str, reason: str = "other") -> list[Subscription]:
-    """The customer will not renew: the contract's subscriptions end with the running term.
-
-    Raises `unknown_contract`, `illegal_transition` when notice is late (`notice_days` before the term ends).
-    """
-    row = store.row(select(contracts).where(contracts.c.contract_id == contract_id))
-    if row is None:
-        raise BillingError("unknown_contract", contract_id)
-    found = _subscriptions_of(store, contract_id)
-    standings = [read_standing(store, at, subscription_id) for subscription_id in found]
-    live = [one for one in standings if not one.subscription.is_canceled(one.today)]
-    if not live:
-        raise BillingError("illegal_transition", f"{contract_id} has no running subscription")
-    deadline = _as_date(row["term_end"]) - timedelta(days=row["notice_days"])
-    if live[0].today > deadline:
-        raise BillingError("illegal_transition", f"notice of {contract_id} was due by {deadline}")
-    store.update(contracts, [{"contract_id": contract_id, "notice_given_on": live[0].today}], at)
-    announce(store, at, "contract.notice_given", contract_id, {"on": live[0].today})
-    return [
-        cancel(
-            store,
-            at,
-            subscription_id=one.subscription.subscription_id,
-            when=_as_date(row["term_end"]),
-            reason=reason,
-        )
-        for one in live
-    ]
-
-
-_DUE_CONTRACTS = (
-    select(contracts)
-    .where(contracts.c.ended_on.is_(None), contracts.c.term_end <= bindparam("on"))
-    .order_by(contracts.c.contract_id)
-)
-
-
-@act
-def renew_due(store: Store, at: datetime) -> Renewals:
-    """Renew or end every contract whose term is over. Call it daily; a second call does nothing.
-
-    With auto_renew and without notice the term is added again and each item gets a version at the price list
-    of that day (reason `renewal`); otherwise its subscriptions end with the term, reason `term_ended` unless
-    the customer gave one.
-    """
-    renewed, ended = [], []
-    last_zone = at.date() + timedelta(days=1)
-    for row in store.rows(_DUE_CONTRACTS, {"on": last_zone}):
-        ids = _subscriptions_of(store, row["contract_id"])
-        standings = [read_standing(store, at, subscription_id) for subscription_id in ids]
-        today = standings[0].today if standings else at.date()
-        if today < row["term_end"]:
-            continue
-        live = [one for one in standings if _runs_past(one.subscription, _as_date(row["term_end"]))]
-        if row["auto_renew"] and row["notice_given_on"] is None and live:
-            _renew(store, at, row, live)
-            renewed.append(str(row["contract_id"]))
-        else:
-            _end_contract(store, at, row, live)
-            ended.append(str(row["contract_id"]))
-    return Renewals(tuple(renewed), tuple(ended))
-
-
-def _runs_past(subscription: Subscription, on: date) -> bool:
-    return subscription.ends_on is None or subscription.ends_on > on
-
-
-def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> None:
-    start, today = _as_date(row["term_end"]), live[0].today
-    length = parse_interval(row["term"])
-    terms = [(start, boundary(start, length, 1))]
-    while terms[-1][1] <= today:
-        terms.append((terms[-1][1], boundary(start, length, len(terms) + 1)))
-    store.insert(
-        contract_terms,
-        [{"contract_id": row["contract_id"], "term_start": a, "term_end": b} for a, b in terms],
-        at,
-    )
-    store.update(
-        contracts,
-        [{"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}],
-        at,
-    )
-    for standing in live:
-        changes = [
-            _changed(store, item, start, None, _repriced(store, standing, start), "renewal", is_new=True)
-            for item in standing.subscription.open_items(start)
-        ]
-        facts = {"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}
-        _save(store, at, standing, changes, "subscription.renewed", facts)
-
-
-def _repriced(store: Store, standing: Standing, on: date) -> Edit:
-    """The version at the price list that holds on a day; its plan version stays."""
-    subscription, customer = standing.subscription, standing.customer
-    currency = str(customer["currency"])
-
-    def edit(version: ItemVersion) -> ItemVersion:
-        offer = price_plan(
-            store,
-            plan_version(store, version.plan_id, version.plan_version),
-            currency=currency,
-            on=on,
-            customer_id=subscription.sold_to,
-            group_id=customer["group_id"],
-            contract_id=subscription.contract_id,
-        )
-        return replace(
-            version,
-            list_id=offer.list_id,
-            price_id=offer.price_id,
-            recurring_minor=recurring_minor(offer.components, version.quantity, currency),
-        )
-
-    return edit
-
-
-def _end_contract(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> None:
-    store.update(contracts, [{"contract_id": row["contract_id"], "ended_on": row["term_end"]}], at)
-    announce(store, at, "contract.ended", row["contract_id"], {"on": row["term_end"]})
-    for standing in live:
-        ended = replace(
-            standing.subscription,
-            ends_on=row["term_end"],
-            cancel_requested_on=row["notice_given_on"] or row["term_end"],
-            cancel_reason=standing.subscription.cancel_reason or "term_ended",
-            was_in_dunning=standing.is_in_dunning,
-        )
-        facts = {"ends_on": ended.ends_on, "reason": ended.cancel_reason}
-        _save(store, at, standing, [], "subscription.canceled", facts, after=ended)
-
-
-_OF_CONTRACT = (
-    select(subscriptions.c.subscription_id)
-    .where(subscriptions.c.contract_id == bindparam("id"))
-    .order_by(subscriptions.c.subscription_id)
-)
-
-
-def _subscriptions_of(store: Store, contract_id: str) -> list[str]:
-    return [row["subscription_id"] for row in store.rows(_OF_CONTRACT, {"id": contract_id})]
 
 
 # What the acts share.
@@ -906,7 +751,7 @@ def _version_ids(store: Store) -> Callable[[], str]:
     return lambda: store.new_id("ver")
 
 
-def _changed(
+def change_item(
     store: Store,
     item: Item,
     start: date,
@@ -932,7 +777,7 @@ def _changed(
     return item, change
 
 
-def _save(
+def save_changes(
     store: Store,
     at: datetime,
     standing: Standing,
@@ -979,6 +824,6 @@ def _announce(
     announce(store, at, topic, subscription.subscription_id, about | dict(facts))
 
 
-def _as_date(value: object) -> date:
+def as_date(value: object) -> date:
     assert isinstance(value, date)
     return value

@@ -24,6 +24,7 @@ from billing.gateways.simulated import CAPTURED, SimulatedGateway
 from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
 from billing.jobs.import_usage import import_usage
+from billing.service import contracts as contract_acts
 from billing.service import customers as customer_acts
 from billing.service import subscriptions as acts
 from billing.service.policies import set_policy
@@ -205,7 +206,7 @@ class _World:
                 if rise:
                     self._raise_prices(day, Decimal(str(rise)))
                 if is_bill_day:
-                    acts.renew_due(self.store, datetime.combine(day, ACTS_AT))
+                    contract_acts.renew_due(self.store, datetime.combine(day, ACTS_AT))
                 for act in acts_today:
                     self._act(act, datetime.combine(day, ACTS_AT))
             if is_count_day:
@@ -316,7 +317,9 @@ class _World:
             case "resume":
                 acts.resume(store, at, subscription_id=subscription_id)
             case "notice":
-                acts.give_notice(store, at, contract_id=self.contract_ids[customer.number], reason=act.reason)
+                contract_acts.give_notice(
+                    store, at, contract_id=self.contract_ids[customer.number], reason=act.reason
+                )
             case "cancel":
                 when = act.effective_on or "period_end"
                 acts.cancel(store, at, subscription_id=subscription_id, when=when, reason=act.reason)
