@@ -10,18 +10,26 @@ Decides names, the atomic pointer and the read-only connection. What goes into a
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 CATALOG = "warehouse"
 KEPT_SNAPSHOTS = 7
 ROW_LIMIT = 10_000
-READ_ONLY_KINDS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+ACTING_FUNCTIONS = {
+    *("checkpoint", "force_checkpoint", "enable_logging", "disable_logging", "truncate_duckdb_logs"),
+    *("enable_profiling", "disable_profiling", "enable_profile", "disable_profile"),
+    *("query", "json_execute_serialized_sql"),
+}
+"""What a SELECT can call that does more than answer, or that runs a text as a statement."""
 
 
 class WarehouseError(Exception):
@@ -109,32 +117,95 @@ def run_sql(folder: Path, statement: str, limit: int = ROW_LIMIT) -> pl.DataFram
     Only SELECT, EXPLAIN and DESCRIBE; no file, address or setting outside the snapshot can be reached.
     Raises WarehouseError for anything else, and for SQL that the engine refuses.
     """
-    try:
-        statements = duckdb.extract_statements(statement)
-    except duckdb.Error as error:
-        raise WarehouseError(f"This is no SQL: {error}") from error
-    if len(statements) != 1:
-        raise WarehouseError(f"Exactly one statement is answered at a time; there are {len(statements)}.")
-    if statements[0].type not in READ_ONLY_KINDS:
-        raise WarehouseError(
-            f"Only SELECT, EXPLAIN and DESCRIBE are answered, not {statements[0].type.name}: "
-            "the warehouse is read-only."
-        )
+    asked = _one_statement(statement)
+    _refuse_unless_reading(asked)
     with open_snapshot(folder) as snapshot:
         cursor = snapshot.cursor()
         cursor.execute("SET enable_external_access = false")
         cursor.execute("SET lock_configuration = true")
         try:
-            reader = cursor.execute(statements[0].query).to_arrow_reader(limit)
-            parts, rows = [pl.DataFrame(pl.from_arrow(reader.schema.empty_table()))], 0
+            reader = cursor.execute(asked.query).to_arrow_reader(limit)
+            parts, rows = [_frame(pa.Table.from_batches([], reader.schema))], 0
             for batch in reader:
-                parts.append(pl.DataFrame(pl.from_arrow(batch.slice(0, limit - rows))))
+                parts.append(_frame(pa.Table.from_batches([batch.slice(0, limit - rows)])))
                 rows += parts[-1].height
                 if rows >= limit:
                     break
         except duckdb.Error as error:
             raise WarehouseError(str(error)) from error
     return pl.concat(parts)
+
+
+def _one_statement(text: str) -> duckdb.Statement:
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise WarehouseError(f"This is no SQL: {error}") from error
+    if len(statements) != 1:
+        raise WarehouseError(f"Exactly one statement is answered at a time; there are {len(statements)}.")
+    return statements[0]
+
+
+def _refuse_unless_reading(asked: duckdb.Statement) -> None:
+    """Look behind EXPLAIN, which can run what it explains: a snapshot's own file stays in reach of COPY."""
+    words = _words(asked.query)
+    kind = asked.type
+    if kind == duckdb.StatementType.EXPLAIN:
+        kind = _explained(words)
+    if kind != duckdb.StatementType.SELECT:
+        raise WarehouseError(
+            f"Only SELECT, EXPLAIN of a SELECT and DESCRIBE are answered, not {kind.name}: "
+            "the warehouse is read-only."
+        )
+    for word, following in pairwise(words):
+        name = re.match(r'"?(\w+)', word)
+        if name and name[1].lower() in ACTING_FUNCTIONS and following.startswith("("):
+            raise WarehouseError(f"{name[1].lower()}() is not answered: it does more than read.")
+
+
+def _words(query: str) -> list[str]:
+    """The tokens of a statement as they are written; a comment goes with the token before it."""
+    raw = query.encode()
+    starts = [start for start, _ in duckdb.tokenize(query)]
+    return [raw[start:end].decode() for start, end in zip(starts, [*starts[1:], len(raw)], strict=True)]
+
+
+def _explained(words: list[str]) -> duckdb.StatementType:
+    """The kind of the statement behind EXPLAIN and its options: the first rest that is a statement."""
+    for first in range(1, len(words)):
+        try:
+            return duckdb.extract_statements("".join(words[first:]))[0].type
+        except duckdb.Error:
+            continue
+    return duckdb.StatementType.INVALID
+
+
+def _frame(answer: pa.Table) -> pl.DataFrame:
+    """An answer as a frame: a name that comes again gets a number, types that Polars has not become text."""
+    columns: dict[str, Any] = {}
+    for position, name in enumerate(answer.column_names):
+        kind, values = answer.schema.field(position).type, answer.column(position)
+        if _needs_text(kind):
+            values = _texts(values)
+        unique, number = name, 1
+        while unique in columns:
+            number += 1
+            unique = f"{name}_{number}"
+        columns[unique] = values
+    return pl.DataFrame(pl.from_arrow(pa.table(columns)))
+
+
+def _needs_text(kind: pa.DataType) -> bool:
+    parts = (kind.field(number).type for number in range(kind.num_fields))
+    return pa.types.is_interval(kind) or pa.types.is_union(kind) or any(_needs_text(part) for part in parts)
+
+
+def _texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    with duckdb.connect(":memory:") as connection:
+        connection.register("answer", pa.table({"value": values}))
+        return (
+            connection.execute("SELECT value::VARCHAR AS value FROM answer").to_arrow_table().column("value")
+        )
 
 
 def start_stage(folder: Path, origin: Path | None) -> Path:

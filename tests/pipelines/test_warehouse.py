@@ -96,6 +96,15 @@ def test_sql_returns_at_most_the_row_limit(tmp_path):
         "no sql at all",
         "select no_such_column from marts.figures",
         "explain analyze delete from marts.figures",
+        "explain analyze copy (select 1) to '{snapshot}' (use_tmp_file false)",
+        "explain analyze copy (select 1) to '{snapshot}.wal'",
+        "EXPLAIN /* why */ (ANALYZE, FORMAT json) COPY (select 1) TO '{snapshot}' (use_tmp_file false)",
+        "explain copy (select 1) to '{snapshot}'",
+        "select * from enable_logging(storage = 'file', storage_path = '{snapshot}')",
+        'select * from "ENABLE_profiling" /* a */ ()',
+        "select * from query('select * from enab' || 'le_logging()')",
+        "select * from json_execute_serialized_sql(json_serialize_sql('select 1'))",
+        "select * from force_checkpoint()",
         "select * from read_csv('/etc/passwd')",
         "select * from '/etc/passwd'",
         "select * from read_text('/etc/hostname')",
@@ -107,8 +116,36 @@ def test_sql_refuses_everything_else(tmp_path, statement):
     path = publish(tmp_path, "one", 5)
     before = path.read_bytes()
     with pytest.raises(WarehouseError):
-        warehouse.run_sql(tmp_path, statement)
+        warehouse.run_sql(tmp_path, statement.replace("{snapshot}", str(path)))
     assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.glob("warehouse-*")) == [path.name]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "explain analyze (select 1)",
+        "explain (analyze, format json) select n from marts.figures",
+        "explain analyze from marts.figures",
+        "select 1 as query, 'enable_logging()' as checkpoint",
+        "select sum(query) from (select 1 as query)",
+    ],
+)
+def test_sql_answers_what_only_looks_like_more(tmp_path, statement):
+    publish(tmp_path, "one", 5)
+    assert warehouse.run_sql(tmp_path, statement).height >= 1
+
+
+def test_sql_answers_columns_of_one_name_and_types_of_every_kind(tmp_path):
+    publish(tmp_path, "one", 5)
+    twice = warehouse.run_sql(tmp_path, "select 1 as a, 2 as a, 3 as a_2, 4 as a")
+    assert twice.rows() == [(1, 2, 3, 4)]
+    assert twice.columns[0] == "a"
+    odd = warehouse.run_sql(
+        tmp_path, "select interval 36 hours as span, union_value(num := 2) as either, null::interval as none"
+    )
+    assert odd.rows() == [("36:00:00", "2", None)]
+    assert warehouse.run_sql(tmp_path, "select * from test_all_types()").height == 3
 
 
 def test_a_snapshot_file_can_not_be_written_through_a_reader(tmp_path):
