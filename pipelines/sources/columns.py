@@ -65,14 +65,14 @@ def number(frame: pl.DataFrame, column: str, file_format: FileFormat, path: Path
     value = pl.col(column)
     if kind.is_float():
         written = pl.when(value.is_finite()).then(value).cast(pl.Decimal(38, 6), strict=False).cast(pl.String)
-        pattern = r"^[+-]?\d+(?:\.\d+)?$"
+        pattern = r"^[+-]?[0-9]+(?:\.[0-9]+)?$"
     elif kind.is_integer() or kind.is_decimal():
         written = value.cast(pl.String)
-        pattern = r"^[+-]?\d+(?:\.\d+)?$"
+        pattern = r"^[+-]?[0-9]+(?:\.[0-9]+)?$"
     elif kind in (pl.String, pl.Null):
         decimal, groups = _escaped(file_format.decimal), _escaped(file_format.thousands)
-        whole = rf"(?:\d{{1,3}}(?:{groups}\d{{3}})+|\d+)" if groups else r"\d+"
-        pattern = rf"^[+-]?{whole}(?:{decimal}\d+)?$"
+        whole = rf"(?:[0-9]{{1,3}}(?:{groups}[0-9]{{3}})+|[0-9]+)" if groups else r"[0-9]+"
+        pattern = rf"^[+-]?{whole}(?:{decimal}[0-9]+)?$"
         written = value.cast(pl.String).str.strip_chars()
     else:
         raise SourceError(f"{path}: column '{column}' holds {kind}, but must hold numbers.")

@@ -137,7 +137,13 @@ def load(stage: Stage, config: SourceConfig) -> None:
             _note_unchanged(stage, config, before)
             continue
         stage.progress(f"crm: reading {path.name}")
-        _load_export(stage, config, _receive(stage, path))
+        export = _receive(stage, path)
+        try:
+            _load_export(stage, config, export)
+        except SourceError as error:
+            # The copy goes with a failed build: name the file that can be corrected.
+            told = str(error).replace(str(export.path.parent), str(folder))
+            raise SourceError(told) from error
 
 
 def kept_exports(folder: Path) -> list[Export]:

@@ -173,7 +173,7 @@ def read_rows(path: Path, file_format: FileFormat) -> FileRows:
         case ".parquet":
             return _whole(path, _read_parquet(path))
         case ".xlsx":
-            return _whole(path, _read_xlsx(path, file_format))
+            return _without_blank_rows(_whole(path, _read_xlsx(path, file_format)))
         case other:
             raise SourceError(f"{path}: files ending in {other} are not read; use {', '.join(SUFFIXES)}.")
 
@@ -251,14 +251,32 @@ def original_rows(rows: FileRows, row_numbers: pl.Series) -> pl.DataFrame:
     """The rows with these numbers as received: ROW and `original_row`, a JSON object of texts."""
     names = [name for name in rows.frame.columns if name != ROW]
     picked = rows.frame.filter(pl.col(ROW).is_in(row_numbers.implode()))
-    return picked.select(
-        ROW, original_row=pl.struct(pl.col(name).cast(pl.String) for name in names).struct.json_encode()
-    )
+    texts = (_written(picked[name]) for name in names)
+    return picked.select(ROW).with_columns(original_row=pl.struct(*texts).struct.json_encode())
+
+
+def _written(values: pl.Series) -> pl.Series:
+    """A column of any type as texts."""
+    kind = values.dtype
+    if kind == pl.Binary:
+        return values.bin.encode("hex")
+    if kind.is_nested() or kind in (pl.Duration, pl.Object):
+        texts = [None if value is None else str(value) for value in values.to_list()]
+        return pl.Series(values.name, texts, dtype=pl.String)
+    return values.cast(pl.String)
 
 
 def _whole(path: Path, frame: pl.DataFrame) -> FileRows:
+    if ROW in frame.columns:
+        raise SourceError(f"{path}: a column can't be named {ROW}; rename it.")
     numbered = frame.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))
     return FileRows(path, numbered, pl.DataFrame(schema=REJECT_COLUMNS))
+
+
+def _without_blank_rows(rows: FileRows) -> FileRows:
+    """A sheet's rows without a single filled cell are no rows, as a CSV file's blank lines are none."""
+    is_blank = pl.all_horizontal(pl.exclude(ROW).is_null())
+    return FileRows(rows.path, rows.frame.filter(~is_blank), rows.broken)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
@@ -282,6 +300,8 @@ def _read_xlsx(path: Path, file_format: FileFormat) -> pl.DataFrame:
         if sheet not in sheets:
             raise SourceError(f"{path} has no sheet '{sheet}'; it has {', '.join(sheets)}.")
         frame: pl.DataFrame = book.load_sheet(sheet, dtypes="string").to_polars()
+        # load_sheet gives a name that comes again a number, so that it can't be told from another column
+        top = book.load_sheet(sheet, header_row=None, n_rows=1, dtypes="string").to_polars()
     except SourceError:
         raise
     except Exception as error:
@@ -291,6 +311,9 @@ def _read_xlsx(path: Path, file_format: FileFormat) -> pl.DataFrame:
         ) from error
     if not frame.columns:
         raise SourceError(f"{path}: sheet '{sheet}' is empty, without even a header.")
+    names = [str(name).strip() for name in top.row(0) if name is not None]
+    if len({name.casefold() for name in names}) != len(names):
+        raise SourceError(f"{path}: every column needs a name of its own; the header is: {', '.join(names)}.")
     return frame
 
 
@@ -298,27 +321,16 @@ def _read_csv(path: Path, file_format: FileFormat) -> FileRows:
     with tempfile.TemporaryDirectory() as scratch:
         text_file = _as_utf8(path, file_format, Path(scratch))
         header = _header(path, text_file, file_format)
-        connection = duckdb.connect(":memory:")
         try:
-            frame = connection.sql(
-                "SELECT * FROM read_csv($file, auto_detect = false, header = true, delim = $delimiter, "
-                "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, "
-                "max_line_size = 8388608)",
-                params={
-                    "file": str(text_file),
-                    "delimiter": file_format.delimiter,
-                    "columns": dict.fromkeys(header, "VARCHAR"),
-                },
-            ).pl()
-            broken = connection.sql(
-                "SELECT min(line)::BIGINT - 1 AS row_number, any_value(csv_line) AS line, "
-                "bool_or(error_type = 'UNQUOTED VALUE') AS is_quote, min(error_message) AS message "
-                "FROM reject_errors GROUP BY line ORDER BY 1"
-            ).pl()
-        except duckdb.Error as error:
-            raise SourceError(f"{path} can't be read as CSV: {error}") from error
-        finally:
-            connection.close()
+            frame, broken = _split(text_file, header, file_format.delimiter)
+        except duckdb.Error:
+            # Mostly line ends of both kinds in one file, which DuckDB refuses: once more with one kind.
+            even = Path(scratch) / "even.csv"
+            even.write_text(text_file.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+            try:
+                frame, broken = _split(even, header, file_format.delimiter)
+            except duckdb.Error as error:
+                raise SourceError(f"{path} can't be read as CSV: {error}") from error
     swallowed = broken.filter(pl.col("is_quote") & pl.col("line").str.contains("\n"))
     if swallowed.height:
         raise SourceError(
@@ -326,6 +338,30 @@ def _read_csv(path: Path, file_format: FileFormat) -> FileRows:
             "rows after it can't be told apart. Correct the line and load the file again."
         )
     return _without_trouble(path, frame, broken)
+
+
+def _split(text_file: Path, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that have the header's columns, as texts, and those that have not."""
+    connection = duckdb.connect(":memory:")
+    try:
+        frame = connection.sql(
+            "SELECT * FROM read_csv($file, auto_detect = false, header = true, delim = $delimiter, "
+            "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, "
+            "max_line_size = 8388608)",
+            params={
+                "file": str(text_file),
+                "delimiter": delimiter,
+                "columns": dict.fromkeys(header, "VARCHAR"),
+            },
+        ).pl()
+        broken = connection.sql(
+            "SELECT min(line)::BIGINT - 1 AS row_number, any_value(csv_line) AS line, "
+            "bool_or(error_type = 'UNQUOTED VALUE') AS is_quote, min(error_message) AS message "
+            "FROM reject_errors GROUP BY line ORDER BY 1"
+        ).pl()
+    finally:
+        connection.close()
+    return frame, broken
 
 
 def _as_utf8(path: Path, file_format: FileFormat, scratch: Path) -> Path:
@@ -361,6 +397,13 @@ def _header(path: Path, text_file: Path, file_format: FileFormat) -> list[str]:
     with text_file.open(encoding="utf-8", newline="") as file:
         header = next(csv.reader(file, delimiter=file_format.delimiter), [])
     names = [name.strip() for name in header]
+    if any(TROUBLE in name for name in names):
+        raise SourceError(
+            f"{path}: the names of the columns are not all UTF-8: {', '.join(names)}. "
+            'Save the file as UTF-8, or name its encoding in mapping.toml ([format] encoding = "cp1252").'
+        )
+    if ROW in names:
+        raise SourceError(f"{path}: a column can't be named {ROW}; rename it.")
     if not any(names):
         raise SourceError(f"{path}: the first line must hold the names of the columns.")
     if len({name.casefold() for name in names}) != len(names) or not all(names):
@@ -375,7 +418,7 @@ def _without_trouble(path: Path, frame: pl.DataFrame, broken: pl.DataFrame) -> F
     kept = places.filter(~places.is_in(broken["row_number"].implode())).head(frame.height)
     numbered = frame.with_columns(kept.alias(ROW))
     names = frame.columns
-    garbled = pl.any_horizontal(pl.col(name).str.contains(TROUBLE, literal=True) for name in names)
+    garbled = pl.any_horizontal(pl.col(name).str.contains(f"[{TROUBLE}\x00]") for name in names)
     bad_text = numbered.filter(garbled.fill_null(False))
     rejects = pl.concat(
         [

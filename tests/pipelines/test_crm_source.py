@@ -178,3 +178,11 @@ def test_a_missing_column_is_a_clear_error_and_nothing_is_kept_of_it(load, folde
     with pytest.raises(SourceError, match="lacks the columns answered_on, score"):
         load()
     assert not (tmp_path / "history" / "crm").exists()
+
+
+def test_an_error_names_the_file_that_can_be_corrected(load, folder):
+    (folder / "nps.csv").write_text("response_id,customer_id\nr1,c1\n")
+    with pytest.raises(SourceError) as error:
+        load()
+    assert str(folder / "nps.csv") in str(error.value)
+    assert "stage" not in str(error.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -82,6 +82,7 @@ def test_online_retail_ii_comes_in_whole_and_to_the_penny(load, folder):
         ("2,2024-05-01,c1,10001,two,3.50,GBP", "bad_amount", "quantity"),
         ("2,2024-05-01,c1,10001,1e3,3.50,GBP", "bad_amount", "quantity"),
         ("2,2024-05-01,c1,10001,,3.50,GBP", "bad_amount", "quantity"),
+        ("2,2024-05-01,c1,10001,١٢,3.50,GBP", "bad_amount", "quantity"),
         ("2,2024-05-01,c1,10001,-2,3.50,GBP", "negative_quantity", "quantity"),
         ("2,2024-05-01,c1,10001,99999999999999999999,3.50,GBP", "too_large", "quantity"),
         ("2,2024-05-01,c1,10001,1000000000000,999999,GBP", "too_large", "unit_price"),
@@ -271,6 +272,24 @@ def test_rows_whose_bytes_are_no_text_are_set_aside_with_the_bytes_shown(load, f
     assert ask("SELECT customer_id FROM raw_orders.orders ORDER BY order_id") == [("c1",), ("Zoë",)]
 
 
+def test_a_row_with_a_zero_byte_is_set_aside_wherever_it_stands(load, folder):
+    many = "".join(f"{number},2024-05-01,c1,10001,1,1.00,GBP\n" for number in range(500))
+    (folder / "a.csv").write_text(HEADER + many + "900,2024-05-01,c\x001,10001,1,1.00,GBP\n")
+    ask = load()
+    assert rejects(ask) == [(501, "bad_encoding", "(whole row)")]
+    assert ask("SELECT rows_read, rows_accepted FROM raw_meta.loads") == [(501, 500)]
+
+
+@pytest.mark.parametrize("ends", [("\n", "\r\n", "\n"), ("\r\n", "\n", "\r\n"), ("\n", "\r", "\n")])
+def test_line_ends_of_two_kinds_are_understood(load, folder, ends):
+    lines = [HEADER.strip(), GOOD.strip(), GOOD.strip().replace("1,", "2,", 1)]
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True)) + "3,2024-05-01\r\n"
+    (folder / "a.csv").write_bytes(text.encode())
+    ask = load()
+    assert ask("SELECT order_id, currency FROM raw_orders.orders ORDER BY 1") == [("1", "GBP"), ("2", "GBP")]
+    assert rejects(ask) == [(3, "bad_row", "(whole row)")]
+
+
 def test_utf_16_and_a_byte_order_mark_are_understood(load, folder):
     (folder / "a.csv").write_bytes((HEADER + GOOD).encode("utf-16"))
     (folder / "b.csv").write_bytes((HEADER + GOOD.replace("1,", "2,", 1)).encode("utf-8-sig"))
@@ -294,6 +313,28 @@ def test_xlsx_cells_are_read_as_they_stand(load, folder):
     assert ask("SELECT amount_minor FROM raw_orders.order_lines") == [(765,)]
 
 
+def workbook(path: Path, *rows: list[object]) -> None:
+    book = xlsxwriter.Workbook(path)
+    sheet = book.add_worksheet()
+    for number, row in enumerate(rows):
+        sheet.write_row(number, 0, row)
+    book.close()
+
+
+def test_blank_rows_of_a_sheet_are_no_rows_and_the_others_keep_their_numbers(load, folder):
+    good = GOOD.strip().split(",")
+    workbook(folder / "a.xlsx", HEADER.strip().split(","), good, [], ["2", *good[1:4], -1, *good[5:]], [])
+    ask = load()
+    assert rejects(ask) == [(3, "negative_quantity", "quantity")]
+    assert ask("SELECT rows_read, rows_accepted, rows_rejected FROM raw_meta.loads") == [(2, 1, 1)]
+
+
+def test_a_sheet_with_two_columns_of_one_name_is_a_clear_error(load, folder):
+    workbook(folder / "a.xlsx", [*HEADER.strip().split(","), "SKU"], [*GOOD.strip().split(","), "x"])
+    with pytest.raises(SourceError, match="every column needs a name of its own"):
+        load()
+
+
 def frame(**columns: object) -> pl.DataFrame:
     base = {
         "order_id": ["1"],
@@ -313,8 +354,25 @@ def test_binary_floats_are_read_as_the_nearest_decimal_with_six_places(load, fol
 
 
 @pytest.mark.parametrize(
+    ("extra", "shown"),
+    [
+        (pl.Series([b"\xff\xfe"]), "fffe"),
+        (pl.Series([[1, 2]]), "[1, 2]"),
+        (pl.Series([{"a": 1}]), "{'a': 1}"),
+        (pl.Series([timedelta(hours=36)]), "1 day, 12:00:00"),
+    ],
+)
+def test_a_row_is_set_aside_whole_whatever_its_other_columns_hold(load, folder, extra, shown):
+    frame(quantity=[-3], extra=extra).write_parquet(folder / "a.parquet")
+    ask = load()
+    assert rejects(ask) == [(1, "negative_quantity", "quantity")]
+    assert json.loads(ask("SELECT original_row FROM raw_meta.rejects")[0][0])["extra"] == shown
+
+
+@pytest.mark.parametrize(
     ("columns", "told"),
     [
+        ({"__row_number": [1]}, "can't be named __row_number"),
         ({"customer_id": [13085.0]}, "'customer_id' holds Float64"),
         ({"quantity": [True]}, "'quantity' holds Boolean"),
         ({"ordered_at": [20240501]}, "'ordered_at' holds Int64"),
@@ -347,6 +405,8 @@ def test_a_column_of_the_wrong_type_is_a_clear_error(load, folder, columns, told
             "line 2: a quotation mark",
         ),
         ("a.csv", b"PK\x03\x04\x00\x00\x00", "no text file"),
+        ("a.csv", HEADER.replace("currency", "w\xe4hrung").encode("latin-1"), "are not all UTF-8"),
+        ("a.csv", HEADER.replace("currency", "__row_number").encode(), "can't be named __row_number"),
         ("a.parquet", b"not parquet", "can't be read as Parquet"),
         ("a.xlsx", b"not xlsx", "can't be read as XLSX"),
         ("a.txt", b"order_id\n", "No data file"),
