@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +42,7 @@ app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
 app.add_typer(conformance_app, name="conformance")
 
+SHOWN_ROWS = 1000
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 CompanyOption = Annotated[
     str | None,
@@ -109,7 +111,11 @@ def demo(
         state = "current" if result.was_current else ("published" if result.is_published else "FAILED")
         peak = "" if result.was_current else str(result.peak_memory_mb)
         table.add_row(
-            result.name, state, f"{result.seconds:.1f}", peak, "" if result.was_current else result.message
+            result.name,
+            state,
+            f"{result.seconds:.1f}",
+            peak,
+            Text("" if result.was_current else result.message),
         )
     console.print(table)
     if not all(result.is_published for result in results):
@@ -276,16 +282,20 @@ def sql(
 
     Example: tajdid warehouse sql --company atlas "select * from marts.fct_mrr_months limit 5"
     """
-    from pipelines.warehouse import WarehouseError, run_sql
+    from pipelines.warehouse import ROW_LIMIT, WarehouseError, run_sql
 
+    limit = ROW_LIMIT if as_csv else SHOWN_ROWS
     try:
-        frame = run_sql(chosen(company).folder, statement)
+        frame = run_sql(chosen(company).folder, statement, limit + 1)
     except WarehouseError as error:
         stop(str(error), 2)
     if as_csv:
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(_csv(frame.head(limit)))
     else:
-        _print_frame(frame)
+        _print_frame(frame.head(limit))
+    if frame.height > limit:
+        more = "narrow the statement" if as_csv else f"--csv prints up to {ROW_LIMIT:,}"
+        print(f"The first {limit:,} rows; there are more: {more}.", file=sys.stderr)
 
 
 # --- churn ---
@@ -374,7 +384,23 @@ def _print_fields(fields: dict[str, Any]) -> None:
 
 
 def _print_frame(frame: pl.DataFrame) -> None:
-    table = Table(*frame.columns)
-    for row in frame.head(1000).iter_rows():
-        table.add_row(*("" if value is None else str(value) for value in row))
+    table = Table()
+    for name in frame.columns:
+        table.add_column(Text(name))
+    for row in frame.iter_rows():
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
     console.print(table)
+
+
+def _csv(frame: pl.DataFrame) -> str:
+    """A frame as CSV; what CSV has no form for, such as lists, is written as it is shown."""
+    import polars as pl
+
+    odd = [
+        name for name, kind in frame.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Duration)
+    ]
+    texts = (
+        pl.Series(name, [None if value is None else str(value) for value in frame[name].to_list()], pl.String)
+        for name in odd
+    )
+    return frame.with_columns(*texts).write_csv()
