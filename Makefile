@@ -58,5 +58,7 @@ bench: bench-billing ## run every benchmark
 bench-billing: .venv/.ready ## a bill run beside a bare copy of its rows
 	$(BIN)/python benchmarks/bill_run_beside_copy.py
 
-clean: ## remove the environment, caches and the sample companies
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis workspace target logs
+clean: ## remove the environment, caches and the sample companies (not your own)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs
+	rm -rf workspace/retail workspace/atlas
+	@rmdir workspace 2>/dev/null || true
