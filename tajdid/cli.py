@@ -244,6 +244,8 @@ def build_warehouse(company: CompanyOption = None) -> None:
     from tajdid.workspace import build_request
 
     one = chosen(company)
+    if not one.sources:
+        stop(f"{one.folder / 'company.toml'} names no source; nothing was built.", 2)
     request = build_request(one, now())
     result = build(request, score=score_step(one, request, say), progress=say)
     if result.status != "published":

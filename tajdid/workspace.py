@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.policy import read_policy
+from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -68,15 +68,22 @@ def load_company(home: Path, name: str | None) -> Company:
 
 
 def build_request(company: Company, at: datetime) -> BuildRequest:
-    """What a warehouse build of this company takes; the as-of day defaults to the day before `at`."""
+    """What a warehouse build of this company takes; the as-of day defaults to the day before `at`.
+
+    Raises WorkspaceError when policy.toml is wrong.
+    """
     as_of = company.as_of or (at.date() - timedelta(days=1))
+    try:
+        policy = read_policy(company.folder / "policy.toml")
+    except PolicyError as error:
+        raise WorkspaceError(str(error)) from error
     return BuildRequest(
         company=company.name,
         folder=company.folder,
         project=PROJECT,
         as_of=as_of,
         built_at=at,
-        policy=read_policy(company.folder / "policy.toml"),
+        policy=policy,
         sources=company.sources,
         is_sample=company.is_sample,
         max_reject_share_bp=company.max_reject_share_bp,
@@ -90,6 +97,15 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
     as_of = content.get("as_of")
     if as_of is not None and (not isinstance(as_of, date) or isinstance(as_of, datetime)):
         raise ValueError("as_of must be a date such as 2025-12-31, without quotes")
+    for key in ("name", "title_en", "title_ar", "database_url"):
+        if not isinstance(content.get(key, ""), str):
+            raise ValueError(f"{key} must be a text")
+    share = content.get("max_reject_share_bp", 10)
+    if type(share) is not int or not 0 <= share <= 10_000:
+        raise ValueError("max_reject_share_bp must be a whole number from 0 to 10000")
+    sources = content.get("sources", {})
+    if not isinstance(sources, dict):
+        raise ValueError("sources must be a table, with one part [sources.NAME] for each")
     name = content.get("name", folder.name)
     database_url = _database_url(folder, content.get("database_url", "sqlite:///billing.db"))
     return Company(
@@ -99,23 +115,23 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         title_ar=content.get("title_ar", name),
         is_sample=bool(content.get("sample", False)),
         as_of=as_of,
-        max_reject_share_bp=int(content.get("max_reject_share_bp", 10)),
+        max_reject_share_bp=share,
         database_url=database_url,
-        sources=tuple(
-            _source(folder, source, options, database_url)
-            for source, options in content.get("sources", {}).items()
-        ),
+        sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
     )
 
 
-def _source(folder: Path, name: str, options: dict[str, Any], database_url: str) -> SourceConfig:
+def _source(folder: Path, name: str, options: Any, database_url: str) -> SourceConfig:
+    if not isinstance(options, dict):
+        raise ValueError(f"source '{name}' must be a table: [sources.{name}]")
     kind = options.get("kind", name)
     if kind not in SOURCE_KINDS:
         raise ValueError(f"source '{name}' has unknown kind '{kind}'; known are {', '.join(SOURCE_KINDS)}")
-    if kind == "billing":
-        location = _database_url(folder, options.get("location", database_url))
-    else:
-        location = str(folder / options.get("location", kind))
+    default = database_url if kind == "billing" else kind
+    given = options.get("location", default)
+    if not isinstance(given, str):
+        raise ValueError(f"source '{name}': location must be a text")
+    location = _database_url(folder, given) if kind == "billing" else str(folder / given)
     rest = {key: value for key, value in options.items() if key not in ("kind", "location")}
     return SourceConfig(name=name, kind=kind, location=location, options=rest)
 

@@ -1,5 +1,8 @@
 """A company is what its company.toml says, and a wrong file is told in plain words."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -64,6 +67,13 @@ def test_a_postgres_url_is_kept_as_it_is(tmp_path: Path) -> None:
         ("as_of = 2025-12-31T00:00:00\n", "as_of"),
         ('[sources.shop]\nkind = "shopify"\n', "shopify"),
         ("name = \n", "TOML"),
+        ("name = 5\n", "name must be a text"),
+        ("sources = 5\n", "sources must be a table"),
+        ('[sources]\norders = "x"\n', "source 'orders' must be a table"),
+        ('[sources.orders]\nlocation = ["a"]\n', "location must be a text"),
+        ('max_reject_share_bp = "many"\n', "max_reject_share_bp must be a whole number"),
+        ("max_reject_share_bp = -5\n", "max_reject_share_bp must be a whole number"),
+        ("max_reject_share_bp = 10001\n", "max_reject_share_bp must be a whole number"),
     ],
 )
 def test_a_wrong_company_file_is_refused_by_the_word_that_is_wrong(
@@ -82,3 +92,25 @@ def test_without_an_as_of_day_figures_speak_of_yesterday(tmp_path: Path) -> None
 def test_a_fixed_as_of_day_stays(tmp_path: Path) -> None:
     write(tmp_path, "one", "as_of = 2011-12-09\n")
     assert build_request(load_company(tmp_path, "one"), AT).as_of == date(2011, 12, 9)
+
+
+def test_a_wrong_policy_file_is_refused_by_its_path(tmp_path: Path) -> None:
+    folder = write(tmp_path, "one", 'name = "one"\n', policy="reporting_currency = 5\n")
+    with pytest.raises(WorkspaceError, match="reporting_currency must be a text") as error:
+        build_request(load_company(tmp_path, "one"), AT)
+    assert str(folder / "policy.toml") in str(error.value)
+
+
+def test_a_company_without_a_source_is_not_built_over_what_it_has(tmp_path: Path) -> None:
+    write(tmp_path, "one", 'name = "one"\n')
+    answer = subprocess.run(
+        [sys.executable, "-m", "tajdid", "warehouse", "build"],
+        env=os.environ | {"TAJDID_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 2
+    assert "names no source" in answer.stderr
+    assert not (tmp_path / "one" / "warehouse" / "current").exists()
