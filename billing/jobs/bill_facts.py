@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 from sqlalchemy import (
+    ARRAY,
     JSON,
     Date,
     DateTime,
@@ -58,8 +60,6 @@ from billing.store.tables import (
     usage_snapshots,
 )
 
-_IDS_A_QUERY = 10_000
-
 
 def read_by_ids(
     store: Store,
@@ -68,11 +68,18 @@ def read_by_ids(
     ids: Sequence[str],
     values: Mapping[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """The rows whose column is among some ids, however many."""
-    asked = statement.where(column.in_(bindparam("ids", expanding=True)))
-    parts = [ids[first : first + _IDS_A_QUERY] for first in range(0, len(ids), _IDS_A_QUERY)] or [[]]
-    frames = [store.frame(asked, {"ids": list(part), **(values or {})}) for part in parts]
-    return frames[0] if len(frames) == 1 else pl.concat(frames)
+    """The rows whose column is among some ids, however many. They come as one value, so a statement never
+    changes and is compiled once."""
+    given = json.dumps(list(ids)) if store.is_sqlite else list(ids)
+    return store.frame(_by_ids(statement, column, store.is_sqlite), {"ids": given, **(values or {})})
+
+
+@lru_cache(maxsize=256)
+def _by_ids(statement: Select[Any], column: Any, is_sqlite: bool) -> Select[Any]:
+    if is_sqlite:
+        document = func.json_each(bindparam("ids", type_=Text)).table_valued("value", name="given")
+        return statement.where(column.in_(select(document.c.value)))
+    return statement.where(column == func.any(bindparam("ids", type_=ARRAY(Text))))
 
 
 # Who is due.

@@ -18,8 +18,9 @@ from typing import Any, cast
 
 import polars as pl
 from sqlalchemy import Boolean, Date, Executable, Integer, Select, Table, create_engine, event, make_url
-from sqlalchemy.engine import URL, Connection, CursorResult, Engine
+from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, Engine
 from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from billing.core.money import CURRENCY_EXPONENTS, BillingError
@@ -48,8 +49,13 @@ class IdGenerator:
 
     def new_id(self, prefix: str) -> str:
         """The next id, such as `inv_0000000000012ab3f`."""
-        self._count += 1
-        return f"{prefix}_{self._epoch:04x}{self._count:09x}{self._random.getrandbits(16):04x}"
+        return self.new_ids(prefix, 1)[0]
+
+    def new_ids(self, prefix: str, count: int) -> list[str]:
+        """The next `count` ids, in order."""
+        first, self._count = self._count + 1, self._count + count
+        start, bits = f"{prefix}_{self._epoch:04x}", self._random.getrandbits
+        return [f"{start}{number:09x}{bits(16):04x}" for number in range(first, first + count)]
 
 
 def open_store(url: str, ids: IdGenerator | None = None) -> Store:
@@ -104,6 +110,8 @@ class Store:
         self.memory: dict[Any, Any] = {}
         """Facts that never change once written (plan versions, used prices). A rollback empties it."""
         self.is_sqlite = engine.dialect.name == "sqlite"
+        if not self.is_sqlite:
+            self._run("SET TIME ZONE 'UTC'")
 
     def close(self) -> None:
         """Give the connection back; an open transaction is rolled back."""
@@ -189,7 +197,14 @@ class Store:
     # --- reading ---
 
     def frame(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> pl.DataFrame:
-        """The rows of a select as a frame, typed by the selected columns, also when empty."""
+        """The rows of a select as a frame, typed by the selected columns, also when empty.
+
+        PostgreSQL gives frames by COPY.
+        """
+        if not self.is_sqlite:
+            compiled = _compiled(statement, self._engine.dialect)
+            if not compiled.post_compile_params:
+                return self._copied(statement, compiled, values)
         result = self._connection.execute(statement, values)
         cursor = cast("CursorResult[Any]", result).cursor
         assert cursor is not None
@@ -204,6 +219,20 @@ class Store:
                 )
             ]
         )
+
+    def _copied(
+        self, statement: Select[Any], compiled: SQLCompiler, values: Mapping[str, Any] | None
+    ) -> pl.DataFrame:
+        adapters = cast("Mapping[str, Callable[[Any], Any]]", compiled._bind_processors)
+        bound = {
+            name: adapters[name](value) if name in adapters else value
+            for name, value in compiled.construct_params(dict(values or {})).items()
+        }
+        cursor = self._cursor()
+        with cursor.copy(f"COPY ({compiled}) TO STDOUT (FORMAT csv)", bound) as copy:
+            data = b"".join(bytes(part) for part in copy)
+        cursor.close()
+        return _from_csv(data, {str(column.key): column.type for column in statement.selected_columns})
 
     def _series(self, name: str, kind: TypeEngine[Any], values: Sequence[Any]) -> pl.Series:
         """Driver values as a typed column. SQLite gives dates and instants as text, booleans as numbers."""
@@ -261,12 +290,7 @@ class Store:
                 for part in frame.iter_slices(50_000):
                     self._execute_many(sql, _sqlite_rows(part))
                 return
-            names = ", ".join(f'"{name}"' for name in frame.columns)
-            cursor = self._cursor()
-            with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT csv)") as copy:
-                for part in frame.iter_slices(50_000):
-                    copy.write(_csv(part))
-            cursor.close()
+            self._copy_in(table.name, frame)
 
     def update(
         self, table: Table, rows: Rows, at: datetime | None = None, *, key: Sequence[str] | None = None
@@ -278,6 +302,9 @@ class Store:
         if len(rows) == 0:
             return
         by = tuple(key) if key else tuple(column.name for column in table.primary_key)
+        if isinstance(rows, pl.DataFrame) and not self.is_sqlite:
+            self._update_from_frame(table, _stamped_frame(table, rows, at, ("changed_at",)), by)
+            return
         dictionaries = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
         given = tuple(name for name in dictionaries[0] if name not in by)
         stamp = at is not None and "changed_at" in table.c and "changed_at" not in given
@@ -285,6 +312,25 @@ class Store:
         values = _values(table, (*changed, *by), dictionaries, at, self.is_sqlite)
         with self.transaction():
             self._execute_many(_update_sql(table, changed, by, self.is_sqlite), values)
+
+    def _update_from_frame(self, table: Table, frame: pl.DataFrame, by: Sequence[str]) -> None:
+        """Through a table of the transaction's own, filled by COPY."""
+        names = ", ".join(f'"{name}"' for name in frame.columns)
+        values = ", ".join(f'"{name}" = given."{name}"' for name in frame.columns if name not in by)
+        condition = " AND ".join(f'{table.name}."{name}" = given."{name}"' for name in by)
+        with self.transaction():
+            self._run(f"CREATE TEMP TABLE given ON COMMIT DROP AS SELECT {names} FROM {table.name} LIMIT 0")
+            self._copy_in("given", frame)
+            self._run(f"UPDATE {table.name} SET {values} FROM given WHERE {condition}")
+            self._run("DROP TABLE given")
+
+    def _copy_in(self, name: str, frame: pl.DataFrame) -> None:
+        columns = ", ".join(f'"{column}"' for column in frame.columns)
+        cursor = self._cursor()
+        with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)") as copy:
+            for part in frame.iter_slices(50_000):
+                copy.write(_csv(part))
+        cursor.close()
 
     def _execute_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
         cursor = self._cursor()
@@ -300,15 +346,15 @@ class Store:
 
     def new_id(self, prefix: str) -> str:
         """An id that sorts after those made before it."""
+        return self.new_ids(prefix, 1)[0]
+
+    def new_ids(self, prefix: str, count: int) -> list[str]:
+        """`count` ids, in order."""
         if self._ids is None:
             epoch = self.take_numbers("", "id_epoch", 0, 1, _KNOWN_SINCE_EVER)
             self._ids = IdGenerator(epoch, epoch)
             self._is_epoch_open = self.is_in_transaction
-        return self._ids.new_id(prefix)
-
-    def new_ids(self, prefix: str, count: int) -> list[str]:
-        """`count` ids, in order."""
-        return [self.new_id(prefix) for _ in range(count)]
+        return self._ids.new_ids(prefix, count)
 
     def take_numbers(self, entity_id: str, kind: str, year: int, count: int, at: datetime) -> int:
         """Take `count` numbers of a sequence and return the first. They return with a rollback: no gaps."""
@@ -413,11 +459,14 @@ def _polars_type(kind: TypeEngine[Any]) -> pl.DataType:
     return pl.Int64() if isinstance(kind, Integer) else pl.String()
 
 
-def _stamped_frame(table: Table, frame: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
+def _stamped_frame(
+    table: Table,
+    frame: pl.DataFrame,
+    at: datetime | None,
+    stamps: Sequence[str] = ("recorded_at", "changed_at"),
+) -> pl.DataFrame:
     """The frame with `recorded_at` and `changed_at` where the table has them and the frame does not."""
-    missing = [
-        name for name in ("recorded_at", "changed_at") if name in table.c and name not in frame.columns
-    ]
+    missing = [name for name in stamps if name in table.c and name not in frame.columns]
     if at is None or not missing:
         return frame
     stamp = pl.lit(at.astimezone(UTC)).cast(pl.Datetime("us", "UTC"))
@@ -446,6 +495,30 @@ def _csv(frame: pl.DataFrame) -> bytes:
     ]
     text = frame.with_columns(casts).write_csv(include_header=False, quote_style="non_numeric", null_value="")
     return text.encode()
+
+
+@lru_cache(maxsize=512)
+def _compiled(statement: Select[Any], dialect: Dialect) -> SQLCompiler:
+    return statement.compile(dialect=dialect)
+
+
+def _from_csv(data: bytes, columns: Mapping[str, TypeEngine[Any]]) -> pl.DataFrame:
+    """Rows as COPY writes them: an empty text in quotes, nothing for null, t and f, instants in UTC."""
+    wanted = {name: _polars_type(kind) for name, kind in columns.items()}
+    if not data:
+        return pl.DataFrame(schema=wanted)
+    plain = (pl.Int64(), pl.Date())
+    read = {name: kind if kind in plain else pl.String() for name, kind in wanted.items()}
+    frame = pl.read_csv(data, has_header=False, schema=pl.Schema(read))
+    return frame.with_columns(
+        pl.col(name) == "t"
+        if kind == pl.Boolean
+        else pl.col(name)
+        .str.to_datetime("%Y-%m-%d %H:%M:%S%.f+00", time_unit="us")
+        .dt.replace_time_zone("UTC")
+        for name, kind in wanted.items()
+        if kind == pl.Boolean or isinstance(kind, pl.Datetime)
+    )
 
 
 def _utc(name: str, dtype: pl.Datetime) -> pl.Expr:

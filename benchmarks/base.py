@@ -1,0 +1,101 @@
+"""A base of subscriptions to bill, of any size: one is made by the engine's acts, the others are its copies.
+
+A million acts would take hours and measure something else, so the rows that one `subscribe` writes are
+multiplied as frames, with ids, quantities and discounts of their own. What a bill run finds is what that
+many acts would have left.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+from sqlalchemy import Table
+
+from billing.service import catalog, customers, subscriptions
+from billing.store import tables
+from billing.store.store import Store
+
+AT = datetime(2025, 1, 1, 6, tzinfo=UTC)
+FIRST = date(2025, 1, 1)
+_CHUNK = 100_000
+
+
+def open_shop(store: Store) -> None:
+    """A seller with tax, a plan of a fee and graduated seats, a metered plan, and a discount of 10 %."""
+    catalog.create_legal_entity(store, AT, entity_id="seller", name="Seller", country="DE")
+    catalog.add_tax_rate(store, AT, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+    catalog.create_product(store, AT, product_id="goods", name="Goods")
+    catalog.create_meter(store, AT, meter_id="calls", name="Calls")
+    tenth = {"discount_id": "tenth", "name": "Tenth", "scope": "item", "discount_ppm": 100_000}
+    store.insert(tables.discounts, [tenth | {"valid_start": date(2020, 1, 1)}], AT)
+    fee_and_seats = [
+        catalog.NewComponent("Fee", "fee", component_id="fee"),
+        catalog.NewComponent("Seats", "seat", component_id="seats"),
+    ]
+    calls = [catalog.NewComponent("Calls", "usage", "calls", component_id="calls")]
+    for plan_id, components in (("plan", fee_and_seats), ("metered", calls)):
+        catalog.create_plan(store, AT, plan_id=plan_id, name=plan_id.title(), product_id="goods")
+        catalog.publish_plan_version(store, AT, plan_id=plan_id, interval="P1M", components=components)
+    tiers = [catalog.NewTier(10, "12.50"), catalog.NewTier(50, "10.00"), catalog.NewTier(None, "7.99")]
+    catalog.create_price_list(
+        store,
+        AT,
+        list_id="list",
+        name="List",
+        currency="EUR",
+        valid_start=date(2020, 1, 1),
+        prices=[
+            catalog.NewPrice("fee", "flat", price="49.00"),
+            catalog.NewPrice("seats", "graduated", tiers=tiers),
+            catalog.NewPrice("calls", "per_unit", price="0.0125"),
+        ],
+    )
+
+
+def subscribe_one(store: Store, plan_id: str) -> None:
+    """The first customer, by acts: what the others are copied from."""
+    customers.create_customer(
+        store, AT, customer_id="c0", name="Customer", entity_id="seller", currency="EUR", country="DE"
+    )
+    subscriptions.subscribe(
+        store, AT, customer_id="c0", plan_id=plan_id, quantity=1, subscription_id="s0", starts_on=FIRST
+    )
+
+
+def multiply(store: Store, count: int) -> None:
+    """`count` further customers with the subscription of the first; every tenth has the discount."""
+    number = pl.col("number")
+    named = {
+        "customer_id": pl.format("c{}", number),
+        "subscription_id": pl.format("s{}", number),
+        "item_id": pl.format("i{}", number),
+        "version_id": pl.format("v{}", number),
+        "quantity_mantissa": 1 + number % 80,
+        "discount_ids": pl.when(number % 10 == 0).then(pl.lit("tenth")).otherwise(pl.lit("")),
+    }
+    same_customer = ("root_id", "bill_to_id", "sold_to", "bill_to", "ship_to")
+    of_table: tuple[Table, ...] = (
+        tables.customers,
+        tables.customer_versions,
+        tables.subscriptions,
+        tables.items,
+        tables.item_versions,
+    )
+    with store.transaction():
+        for table in of_table:
+            row = store.frame(table.select())
+            assert row.height == 1, f"{table.name} holds {row.height} rows, not the one of the first customer"
+            for first in range(1, count + 1, _CHUNK):
+                numbers = pl.DataFrame({"number": range(first, min(first + _CHUNK, count + 1))})
+                columns = [
+                    (
+                        named[name]
+                        if name in named
+                        else named["customer_id"]
+                        if name in same_customer
+                        else pl.lit(row[name][0], dtype=row.schema[name])
+                    ).alias(name)
+                    for name in row.columns
+                ]
+                store.insert(table, numbers.select(columns))

@@ -1,0 +1,50 @@
+"""What a piece of work costs: wall seconds, and CPU seconds of this process and of its database backend."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from billing.store.store import Store
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Cost(NamedTuple):
+    wall: float
+    cpu: float
+    server_cpu: float
+
+    @property
+    def all_cpu(self) -> float:
+        return self.cpu + self.server_cpu
+
+
+def cost_of(work: Callable[[], object], store: Store | None = None) -> Cost:
+    """Do the work once. With a store on PostgreSQL the CPU of its backend process counts too (the server runs
+    on this machine)."""
+    backend = None
+    if store is not None and not store.is_sqlite:
+        row = store.row(select(func.pg_backend_pid().label("pid")))
+        backend = int(row["pid"]) if row else None
+    server, wall, cpu = _backend_cpu(backend), time.perf_counter(), time.process_time()
+    work()
+    return Cost(time.perf_counter() - wall, time.process_time() - cpu, _backend_cpu(backend) - server)
+
+
+def _backend_cpu(pid: int | None) -> float:
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_mb() -> float:
+    """The most memory this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
