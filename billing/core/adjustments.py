@@ -16,12 +16,12 @@ from billing.core.money import (
     Number,
     RoundingMode,
     allocate,
-    allocation,
     greatest,
     least,
     post,
     product,
     wide,
+    with_shares,
 )
 
 # Discounts.
@@ -108,15 +108,34 @@ def with_tax(
     if scope not in ("group", "line"):
         raise BillingError("unknown_setting", f"tax_scope {scope!r}")
     net = wide(pl.col("net_minor"))
-    taxed = (
-        lines.with_columns((net if scope == "line" else net.sum().over(group)).alias("_net"))
-        .with_columns(product(pl.col("_net"), pl.col("tax_rate_ppm")).alias("_tax"))
-        .with_columns(post(pl.col("_tax"), PPM, mode).alias("_tax"))
+    tax = post(pl.col("_tax"), PPM, mode)
+    if scope == "line":
+        return (
+            lines.with_columns(product(net, pl.col("tax_rate_ppm")).alias("_tax"))
+            .with_columns(tax.cast(pl.Int64).alias("tax_minor"))
+            .drop("_tax")
+        )
+    groups = (
+        lines.group_by(group)
+        .agg(net.sum().alias("_net"), pl.col("tax_rate_ppm").first().alias("_rate"))
+        .with_columns(product(pl.col("_net"), pl.col("_rate")).alias("_tax"))
+        .with_columns(tax.alias("_tax"))
+        .with_row_index("_group")
+        .select(*group, "_group", "_tax")
     )
-    share = pl.col("_tax")
-    if scope == "group":
-        share = allocation(share, pl.col("net_minor").abs(), group)
-    return taxed.with_columns(share.cast(pl.Int64).alias("tax_minor")).drop("_net", "_tax")
+    return (
+        with_shares(
+            lines.join(
+                groups, on=list(group), how="left", maintain_order="left", nulls_equal=True
+            ).with_columns(pl.col("net_minor").abs().alias("_size")),
+            "tax_minor",
+            total="_tax",
+            weight="_size",
+            group="_group",
+        )
+        .with_columns(pl.col("tax_minor").cast(pl.Int64))
+        .drop("_group", "_tax", "_size")
+    )
 
 
 class TaxLine(NamedTuple):

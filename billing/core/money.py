@@ -381,34 +381,53 @@ def allocate(total_minor: int, weights: Sequence[int]) -> list[int]:
     product(abs(total_minor), sum(weights))
     frame = pl.DataFrame(
         {
+            "group": pl.Series([0] * len(weights), dtype=pl.Int64),
             "total_minor": pl.Series([total_minor] * len(weights), dtype=pl.Int128),
             "weight": pl.Series(weights, dtype=pl.Int128),
         }
     )
-    shares = frame.select(allocation(pl.col("total_minor"), pl.col("weight")))
-    return [int(value) for value in shares.to_series().to_list()]
+    shares = with_shares(frame, "share", total="total_minor", weight="weight", group="group")
+    return [int(value) for value in shares["share"].to_list()]
 
 
-def allocation(total: pl.Expr, weight: pl.Expr, over: str | Sequence[str] | None = None) -> pl.Expr:
-    """`allocate` as a column: each row's share of `total`, which is the same on all rows of a group.
+def with_shares(rows: pl.DataFrame, name: str, *, total: str, weight: str, group: str) -> pl.DataFrame:
+    """`allocate` for many groups: adds `name` (Int128), each row's share of its group's total.
 
-    `over` names the columns of a group (none: the whole frame is one); rows stand in the order that breaks
-    ties. Weights are not negative. Null for a whole group where a product would leave the bounds.
+    `group` names one column, `total` one whose value is the same on all rows of a group; rows stand in the
+    order that breaks ties. Weights are not negative. Null for a whole group where a product would leave the
+    bounds.
     """
-
-    def grouped(column: pl.Expr) -> pl.Expr:
-        return column.over(over) if over is not None else column
-
-    total, weight = wide(total), wide(weight)
-    is_first = grouped(pl.int_range(pl.len())) == 0
-    sum_of_weights = grouped(weight.sum())
-    weight = pl.when(sum_of_weights == 0).then(is_first.cast(pl.Int128)).otherwise(weight)
-    whole = greatest(sum_of_weights, 1)
-    weighted = product(abs(total), weight)
-    floor, remainder = weighted // whole, weighted % whole
-    missing = abs(total) - grouped(floor.sum())
-    # Rank by size of remainder, the earlier row first: an ascending stable rank of its complement.
-    place = grouped((whole - remainder).rank("ordinal"))
-    has_all = grouped(weighted.is_not_null().all())
-    shares = floor + (place.cast(pl.Int128) <= missing).cast(pl.Int128)
-    return pl.when(has_all).then(sign(total) * shares)
+    numbered = rows.with_row_index("_row")
+    sums = numbered.group_by(group).agg(
+        wide(pl.col(weight)).sum().alias("_sum"), pl.col("_row").min().alias("_first")
+    )
+    is_first = (pl.col("_row") == pl.col("_first")).cast(pl.Int128)
+    part = pl.when(pl.col("_sum") == 0).then(is_first).otherwise(wide(pl.col(weight)))
+    floored = (
+        numbered.select("_row", group, total, weight)
+        .join(sums, on=group, how="left", maintain_order="left")
+        .with_columns(part.alias("_part"), greatest(pl.col("_sum"), 1).alias("_whole"))
+        .with_columns(product(abs(wide(pl.col(total))), pl.col("_part")).alias("_weighted"))
+        .with_columns(
+            (pl.col("_weighted") // pl.col("_whole")).alias("_share"),
+            (pl.col("_weighted") % pl.col("_whole")).alias("_rest"),
+        )
+    )
+    # The missing units are the remainders' sum; they go to the largest of these, the earlier row first.
+    rests = (
+        floored.filter(pl.col("_rest") > 0)
+        .select("_row", group, "_rest", "_whole")
+        .sort(group, "_rest", "_row", descending=[False, True, False])
+        .with_columns(pl.int_range(pl.len()).alias("_place"))
+    )
+    if rests.height:
+        missing = pl.col("_rest").sum().over(group) // pl.col("_whole")
+        place = pl.col("_place") - pl.col("_place").min().over(group)
+        up = rests.filter(place < missing).select("_row", pl.lit(1, dtype=pl.Int128).alias("_up"))
+        floored = floored.join(up, on="_row", how="left", maintain_order="left").with_columns(
+            pl.col("_share") + pl.col("_up").fill_null(0)
+        )
+    share = sign(wide(pl.col(total))) * pl.col("_share")
+    if floored["_weighted"].null_count():
+        share = pl.when(pl.col("_weighted").is_not_null().all().over(group)).then(share)
+    return rows.hstack(floored.select(share.alias(name)))

@@ -16,7 +16,6 @@ from billing.core.money import (
     BillingError,
     Scaled,
     allocate,
-    allocation,
     currency_exponent,
     format_minor,
     greatest,
@@ -33,6 +32,7 @@ from billing.core.money import (
     running_parts,
     share,
     sign,
+    with_shares,
 )
 
 TIES = [
@@ -160,7 +160,7 @@ def test_groups_of_a_frame_are_shared_each_on_its_own():
     frame = pl.DataFrame(
         {"invoice": ["a", "b", "a", "b", "a"], "total": [5, 100, 5, 100, 5], "weight": [1, 3, 1, 1, 1]}
     )
-    shares = frame.select(allocation(pl.col("total"), pl.col("weight"), "invoice")).to_series().to_list()
+    shares = with_shares(frame, "share", total="total", weight="weight", group="invoice")["share"].to_list()
     assert shares == [2, 75, 2, 25, 1]
 
 
@@ -169,7 +169,7 @@ def test_a_group_beyond_the_bounds_has_no_shares_and_spares_the_others():
         {"invoice": ["a", "a", "b"], "total": [2**100, 2**100, 9], "weight": [2**100, 1, 1]},
         schema={"invoice": pl.String, "total": pl.Int128, "weight": pl.Int128},
     )
-    shares = frame.select(allocation(pl.col("total"), pl.col("weight"), "invoice")).to_series().to_list()
+    shares = with_shares(frame, "share", total="total", weight="weight", group="invoice")["share"].to_list()
     assert shares == [None, None, 9]
 
 
