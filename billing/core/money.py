@@ -167,6 +167,17 @@ def parse_ppm(percent: object) -> int:
     return rate
 
 
+def parse_share(percent: object) -> Scaled:
+    """The rate of a price in percent ("2.99") as an exact share (0.0299); it may be above 1.
+
+    Raises `bad_rate` for less than 0, `too_many_decimals` for more than ten.
+    """
+    rate = parse_decimal(percent, scale=MAX_SCALE - 2, limit=PRICE_LIMIT)
+    if rate.mantissa < 0:
+        raise BillingError("bad_rate", f"{percent!r} % is below 0")
+    return Scaled(rate.mantissa, rate.scale + 2) if rate.mantissa else Scaled(0, 0)
+
+
 def format_scaled(value: Scaled) -> str:
     """Decimal text with exactly `scale` decimals."""
     digits = str(abs(value.mantissa)).rjust(value.scale + 1, "0")

@@ -223,6 +223,10 @@ MODELS = (
     "tiered_block",
     "dynamic",
 )
+TIERED = ("graduated", "graduated_percentage", "volume")
+"""Models whose tiers have bounds; those of `tiered_block` have blocks instead."""
+EVENT_MODELS = ("percentage", "dynamic")
+"""Models that price single events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,16 @@ def check_tiers(bounds: Sequence[Scaled | None]) -> None:
     rising = [0, *(bound.at_scale(scale) for bound in bounds if bound)]
     if any(after <= before for before, after in pairwise(rising)):
         raise BillingError("bad_tiers", "the bounds of tiers rise")
+
+
+def check_blocks(sizes: Sequence[Scaled | None], max_blocks: Sequence[int | None]) -> None:
+    """Raises `bad_tiers` unless every tier has blocks of a size above 0, and only the last holds any number
+    of them."""
+    if not sizes or any(size is None or size.mantissa <= 0 for size in sizes):
+        raise BillingError("bad_tiers", "a block has a size above 0")
+    *bounded, last = max_blocks
+    if last is not None or any(most is None or most <= 0 for most in bounded):
+        raise BillingError("bad_tiers", "the last tier of blocks, and only it, is without bound")
 
 
 class Rated(NamedTuple):
@@ -339,15 +353,13 @@ def _tiers(price: Price, den: int) -> list[Tier]:
 
 
 def _block_tiers(price: Price, den: int) -> list[BlockTier]:
+    most = [tier.max_blocks for tier in price.tiers]
+    check_blocks([tier.size for tier in price.tiers], [*most[:-1], None])
     tiers = []
-    for position, tier in enumerate(price.tiers):
-        if tier.size is None or tier.size.mantissa <= 0:
-            raise BillingError("bad_tiers", "a block has a size above 0")
-        is_last = position == len(price.tiers) - 1
-        if not is_last and not tier.max_blocks:
-            raise BillingError("bad_tiers", "only the last tier of blocks is without bound")
-        size = _in_parts(tier.size, den)
-        tiers.append(BlockTier(size, UNBOUNDED if is_last else size * (tier.max_blocks or 0), tier.unit))
+    for position, tier in enumerate(price.tiers, start=1):
+        size = _in_parts(tier.size or Scaled(1, 0), den)
+        is_open = position == len(price.tiers)
+        tiers.append(BlockTier(size, UNBOUNDED if is_open else size * (tier.max_blocks or 0), tier.unit))
     return tiers
 
 
@@ -447,7 +459,7 @@ def _percentage_terms(price: Price, scale: int) -> PercentageTerms:
 
 # Many prices at once.
 
-FRAME_MODELS = ("flat", "per_unit", "graduated", "volume", "package")
+FRAME_MODELS = ("flat", "per_unit", *TIERED, "package", "tiered_block")
 
 
 def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -> pl.DataFrame:
@@ -471,8 +483,8 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
         zero_fee.cast(pl.Int128).fill_null(0).alias("_zero_fee"),
     )
     amounts = [
-        group.select("_row", _amount_of_model(str(model), positions).alias("_amount"))
-        for (model,), group in rows.group_by("_model", maintain_order=True)
+        group.select("_row", _amount_of_rule(str(rule), positions).alias("_amount"))
+        for (rule,), group in rows.group_by("_rule", maintain_order=True)
     ]
     empty = pl.DataFrame(schema={"_row": pl.UInt32, "_amount": pl.Int128})
     return (
@@ -493,7 +505,7 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
 def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """One row a price with its terms as wide columns, and how many tiers the longest has.
 
-    A price with fewer tiers has its last bound repeated as tiers that nothing can enter.
+    A price with fewer tiers goes on with tiers that nothing can enter.
     """
     exponents = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
     terms = prices.select(
@@ -504,6 +516,7 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
         wide(pl.col("package_size")).alias("_size"),
         wide(pl.col("free_units")).fill_null(0).alias("_free"),
         (pl.col("partial_package") == "up").cast(pl.Int128).fill_null(1).alias("_rounds_up"),
+        pl.when(pl.col("model") == "tiered_block").then("block_policy").otherwise("model").alias("_rule"),
         pl.col("currency")
         .replace_strict(exponents, default=None, return_dtype=pl.Int64)
         .cast(pl.Int128)
@@ -519,6 +532,7 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
         pl.when(pl.col("_is_last")).then(pl.col("up_to").is_null()).otherwise(rises).all().alias("_is_sound")
     )
     terms = terms.join(sound, on="price_id", how="left")
+    terms = terms.join(_sound_blocks(ranked), on="price_id", how="left")
     positions = ranked.select((pl.col("_place").max() + 1).fill_null(0)).item() if ranked.height else 0
     for place in range(positions):
         tier = ranked.filter(pl.col("_place") == place).select(
@@ -526,14 +540,36 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
             wide(pl.col("up_to")).alias(f"_up_to_{place}"),
             wide(pl.col("unit_mantissa")).alias(f"_unit_{place}"),
             wide(pl.col("flat_mantissa")).fill_null(0).alias(f"_flat_{place}"),
+            wide(pl.col("block_size")).fill_null(1).alias(f"_size_{place}"),
+            _capacity().alias(f"_capacity_{place}"),
         )
         terms = terms.join(tier, on="price_id", how="left")
     return terms, positions
 
 
-def _amount_of_model(model: str, positions: int) -> pl.Expr:
-    """The amount at the scale of quantity and price, of rows that share a model; null where it cannot be
-    told."""
+_OPEN_UNITS = 10 * QUANTITY_LIMIT
+"""The capacity of an open tier of blocks: more whole units than any quantity has."""
+
+
+def _capacity() -> pl.Expr:
+    """Whole units a tier of blocks holds."""
+    units = product(wide(pl.col("block_size")), wide(pl.col("max_blocks"))).fill_null(_OPEN_UNITS)
+    return least(units, _OPEN_UNITS)
+
+
+def _sound_blocks(ranked: pl.DataFrame) -> pl.DataFrame:
+    """Whether the tiers of each price can be filled with blocks: `price_id`, `_has_blocks`."""
+    is_open = pl.col("max_blocks").is_null()
+    fits = pl.when(pl.col("_is_last")).then(is_open).otherwise(pl.col("max_blocks") > 0)
+    is_sound = (fits & (pl.col("block_size") > 0)).fill_null(False)
+    return ranked.group_by("price_id").agg(is_sound.all().alias("_has_blocks"))
+
+
+def _amount_of_rule(rule: str, positions: int) -> pl.Expr:
+    """The amount at the scale of quantity and price, of rows that share a model (of blocks: a policy).
+
+    Null where it cannot be told.
+    """
     quantity, den, price = pl.col("_quantity"), pl.col("_den"), within(pl.col("_price"), PRICE_LIMIT)
     zero_fee = pl.col("_zero_fee")
     tiers = [
@@ -545,15 +581,16 @@ def _amount_of_model(model: str, positions: int) -> pl.Expr:
         for place in range(positions)
     ]
     amount: Number
-    if model == "flat":
+    if rule == "flat":
         amount = flat(price, den)
-    elif model == "per_unit":
+    elif rule == "per_unit":
         amount = per_unit(quantity, price)
-    elif model in ("graduated", "volume") and tiers:
-        parts = (graduated_parts if model == "graduated" else volume_parts)(quantity, tiers, zero_fee)
-        amount = pl.sum_horizontal([part.amount for part in parts], ignore_nulls=False)
-        amount = pl.when(pl.col("_is_sound")).then(amount)
-    elif model == "package":
+    elif rule in TIERED and tiers:
+        parts = (volume_parts if rule == "volume" else graduated_parts)(quantity, tiers, zero_fee)
+        amount = pl.when(pl.col("_is_sound")).then(_sum_of(parts))
+    elif rule in ("all_tiers", "top_tier") and tiers:
+        amount = _amount_of_blocks(rule, positions)
+    elif rule == "package":
         size = pl.when(pl.col("_size") > 0).then(pl.col("_size") * den)
         amount = package(quantity, size, price, pl.col("_free") * den, den, pl.col("_rounds_up"))
     else:
@@ -562,8 +599,28 @@ def _amount_of_model(model: str, positions: int) -> pl.Expr:
     return amount.cast(pl.Int128)
 
 
+def _sum_of(parts: Sequence[TierPart]) -> pl.Expr:
+    return pl.sum_horizontal([part.amount for part in parts], ignore_nulls=False)
+
+
+def _amount_of_blocks(rule: str, positions: int) -> pl.Expr:
+    """As `_amount_of_rule`, for blocks."""
+    den = pl.col("_den")
+    tiers = [
+        BlockTier(
+            pl.col(f"_size_{place}").fill_null(1) * den,
+            pl.col(f"_capacity_{place}").fill_null(_OPEN_UNITS) * den,
+            within(pl.col(f"_unit_{place}").fill_null(0), PRICE_LIMIT),
+        )
+        for place in range(positions)
+    ]
+    blocks = blocks_of_top_tier if rule == "top_tier" else blocks_of_all_tiers
+    return pl.when(pl.col("_has_blocks")).then(_sum_of(blocks(pl.col("_quantity"), tiers, den)))
+
+
 def _failure() -> pl.Expr:
-    is_tiered = pl.col("_model").is_in(["graduated", "volume"])
+    is_bad = pl.col("_model").is_in(TIERED) & ~pl.col("_is_sound").fill_null(False)
+    is_bad |= (pl.col("_model") == "tiered_block") & ~pl.col("_has_blocks").fill_null(False)
     return (
         pl.when(pl.col("_model").is_null())
         .then(pl.lit("no_price"))
@@ -571,13 +628,14 @@ def _failure() -> pl.Expr:
         .then(pl.lit("unknown_model"))
         .when(pl.col("_minor_per_major").is_null())
         .then(pl.lit("unknown_currency"))
-        .when(is_tiered & ~pl.col("_is_sound").fill_null(False))
+        .when(is_bad)
         .then(pl.lit("bad_tiers"))
         .when(pl.col("quantity_mantissa") < 0)
         .then(pl.lit("negative_quantity"))
         .when(
             pl.col("_num").is_null()
-            | (pl.col("_num") > LINE_LIMIT * pl.col("_den"))
+            | pl.col("_quantity").is_null()
+            | (pl.col("_num") > product(pl.col("_den"), LINE_LIMIT)).fill_null(False)
             | (pl.col("_num") > EXACT_LIMIT)
         )
         .then(pl.lit("amount_out_of_range"))

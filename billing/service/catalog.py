@@ -7,17 +7,18 @@ as decimal text in major units ("12.50"), quantities of tiers and packages as wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from billing.core.calendar import parse_interval
-from billing.core.money import PPM, BillingError, Scaled, currency_exponent, parse_price
-from billing.core.pricing import Price, PriceTier, check_tiers
+from billing.core.money import PPM, BillingError, currency_exponent
 from billing.core.subscription import PricedComponent
 from billing.service.acts import act, announce
+from billing.service.published_prices import NewPrice as NewPrice
+from billing.service.published_prices import NewTier as NewTier
+from billing.service.published_prices import check_events, price_rows, price_terms
 from billing.store.store import Row, Store
 from billing.store.tables import (
     components,
@@ -33,8 +34,6 @@ from billing.store.tables import (
     tax_rates,
 )
 
-MODELS = ("flat", "per_unit", "graduated", "volume", "package")
-TIERED = ("graduated", "volume")
 LEVELS = ("contract", "customer", "group", "list")
 """Whose price list it is; the first that has a price wins."""
 KINDS = ("fee", "seat", "usage")
@@ -50,29 +49,6 @@ class NewComponent:
     meter_id: str | None = None
     component_id: str | None = None
     """Default: plan, version and name joined, such as `pro.1.fee`."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewTier:
-    """`up_to` whole units, inclusive, None for the open last; `unit` and `flat` in major units."""
-
-    up_to: int | None
-    unit: str
-    flat: str = "0"
-
-
-@dataclass(frozen=True, slots=True)
-class NewPrice:
-    """The price of one component in one list. `price` for flat, per_unit, package; `tiers` for the others."""
-
-    component_id: str
-    model: str
-    price: str | None = None
-    tiers: Sequence[NewTier] = field(default=())
-    package_size: int | None = None
-    free_units: int = 0
-    partial_package: str = "up"
-    price_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +295,8 @@ def create_price_list(
 def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[NewPrice]) -> list[str]:
     """Prices of a list, one per component; returns their ids, by default list and component joined.
 
-    Raises `immutable` where the list has a price for the component, `bad_tiers`, `negative_price`,
-    `float_money`, `too_many_decimals`, `unknown_model`, `unknown_component`.
+    Raises `immutable` where the list has a price for the component, `unknown_component`, and as
+    `price_rows`.
     """
     listed = store.row(select(price_lists).where(price_lists.c.list_id == list_id))
     if listed is None:
@@ -328,19 +304,10 @@ def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[New
     rows, tiers = [], []
     for new in prices:
         price_id = new.price_id or f"{list_id}.{new.component_id}"
-        scale, mantissas = _at_one_scale(new)
-        rows.append(_price_row(new, price_id, listed, scale, mantissas))
-        tiers += [
-            {
-                "price_id": price_id,
-                "position": position,
-                "up_to": tier.up_to,
-                "unit_mantissa": mantissas[2 * position - 2],
-                "flat_mantissa": mantissas[2 * position - 1],
-            }
-            for position, tier in enumerate(new.tiers, start=1)
-        ]
-        _check_component(store, list_id, new.component_id)
+        row, of_tiers = price_rows(new, price_id, list_id, listed["currency"])
+        rows.append(row)
+        tiers += of_tiers
+        _check_component(store, list_id, new)
     store.insert(_prices, rows, at)
     store.insert(price_tiers, tiers, at)
     ids = [str(row["price_id"]) for row in rows]
@@ -351,46 +318,19 @@ def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[New
 _prices = prices
 
 
-def _at_one_scale(new: NewPrice) -> tuple[int, list[int]]:
-    """The amounts of a price at their common scale: its tiers' units and flats, or its one price."""
-    if new.model not in MODELS:
-        raise BillingError("unknown_model", f"{new.model!r}: {', '.join(MODELS)}")
-    if new.model in TIERED:
-        check_tiers([None if tier.up_to is None else Scaled(tier.up_to, 0) for tier in new.tiers])
-        texts = [text for tier in new.tiers for text in (tier.unit, tier.flat)]
-    elif new.tiers:
-        raise BillingError("bad_tiers", f"{new.model} has no tiers")
-    else:
-        texts = [new.price if new.price is not None else ""]
-    if new.model == "package" and (new.package_size or 0) < 1:
-        raise BillingError("unknown_model", "package needs a package_size of at least 1")
-    amounts = [parse_price(text) for text in texts]
-    scale = max(amount.scale for amount in amounts)
-    return scale, [amount.at_scale(scale) for amount in amounts]
+_COMPONENT = (
+    select(components.c.kind, meters.c.aggregation, meters.c.is_recurring)
+    .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
+    .where(components.c.component_id == bindparam("component_id"))
+)
 
 
-def _price_row(new: NewPrice, price_id: str, listed: Row, scale: int, mantissas: list[int]) -> Row:
-    if new.free_units < 0:
-        raise BillingError("negative_quantity", f"free_units = {new.free_units}")
-    if new.partial_package not in ("up", "down"):
-        raise BillingError("unknown_setting", f"partial_package = {new.partial_package!r}")
-    return {
-        "price_id": price_id,
-        "list_id": listed["list_id"],
-        "component_id": new.component_id,
-        "model": new.model,
-        "currency": listed["currency"],
-        "price_mantissa": None if new.model in TIERED else mantissas[0],
-        "price_scale": scale,
-        "package_size": new.package_size,
-        "free_units": new.free_units,
-        "partial_package": new.partial_package,
-    }
-
-
-def _check_component(store: Store, list_id: str, component_id: str) -> None:
-    if store.row(select(components.c.component_id).where(components.c.component_id == component_id)) is None:
+def _check_component(store: Store, list_id: str, new: NewPrice) -> None:
+    component_id = new.component_id
+    found = store.row(_COMPONENT, {"component_id": component_id})
+    if found is None:
         raise BillingError("unknown_component", component_id)
+    check_events(new, found["kind"], found["aggregation"], found["is_recurring"])
     priced = select(prices.c.price_id).where(
         prices.c.list_id == list_id, prices.c.component_id == component_id
     )
@@ -541,30 +481,3 @@ def _read_plan_price(store: Store, plan: PlanVersion, list_id: str) -> PlanPrice
     )
     leading = next((part for part in priced if part.kind != "usage"), priced[0])
     return PlanPrice(plan, list_id, leading.price_id, priced)
-
-
-def price_terms(store: Store, row: Row) -> Price:
-    """A row of `prices`, with its tiers, as the terms the price models take."""
-    tiers: list[dict[str, Any]] = []
-    if row["model"] in TIERED:
-        tiers = store.rows(
-            select(price_tiers)
-            .where(price_tiers.c.price_id == row["price_id"])
-            .order_by(price_tiers.c.position)
-        )
-    return Price(
-        model=row["model"],
-        scale=row["price_scale"],
-        unit=row["price_mantissa"] or 0,
-        tiers=tuple(
-            PriceTier(
-                up_to=None if tier["up_to"] is None else Scaled(tier["up_to"], 0),
-                unit=tier["unit_mantissa"],
-                flat=tier["flat_mantissa"],
-            )
-            for tier in tiers
-        ),
-        package_size=Scaled(row["package_size"] or 1, 0),
-        free_units=Scaled(row["free_units"], 0),
-        partial_package=row["partial_package"],
-    )

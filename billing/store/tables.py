@@ -262,7 +262,8 @@ plan_versions = Table(
 )
 
 # `kind`: fee (once per item), seat (per unit of the item's quantity), usage (per unit of its meter, in
-# arrears).
+# arrears). `bundle_id`: the component whose price covers this one; a bundle's own component names itself
+# and is billed as its members, each by its `bundle_share_ppm`.
 components = Table(
     "components",
     metadata,
@@ -273,6 +274,7 @@ components = Table(
     _text("name"),
     _text("kind"),
     _id("meter_id", "meters.meter_id", optional=True),
+    _text("bundle_id", optional=True),
     _long("bundle_share_ppm", optional=True),
     _recorded(),
     ForeignKeyConstraint(["plan_id", "plan_version"], ["plan_versions.plan_id", "plan_versions.version"]),
@@ -296,9 +298,10 @@ price_lists = Table(
 )
 Index("ix_price_lists_owner_id", price_lists.c.owner_id)
 
-# `model`: flat, per_unit, graduated, volume, package. `price_mantissa` (at `price_scale`, major units of
-# the list's currency) is null for tiered models. `package_size` and `free_units` are whole units;
-# `partial_package`: up, down.
+# `model`: one of core.pricing.MODELS. Mantissas are at `price_scale`, in major units of the list's currency;
+# `price_mantissa` is null for models of tiers, and for percentage the rate as a share (2.99 % is 0.0299), as
+# the units of graduated_percentage are. `package_size` and `free_units` are whole units; `partial_package`:
+# up, down; `block_policy`: all_tiers, top_tier. A minimum or maximum of null is none.
 prices = Table(
     "prices",
     metadata,
@@ -312,6 +315,12 @@ prices = Table(
     _long("package_size", optional=True),
     _long("free_units", default=0),
     _text("partial_package", default="up"),
+    _text("block_policy", default="all_tiers"),
+    _long("fee_mantissa", optional=True),
+    _long("free_events", optional=True),
+    _long("free_amount_mantissa", optional=True),
+    _long("min_per_event_mantissa", optional=True),
+    _long("max_per_event_mantissa", optional=True),
     _long("minimum_spend_minor", optional=True),
     _long("maximum_spend_minor", optional=True),
     _recorded(),
@@ -321,7 +330,8 @@ prices = Table(
 )
 Index("ix_prices_component_id", prices.c.component_id)
 
-# `up_to` in whole units, inclusive, rising; only the last is null. Mantissas are at the price's scale.
+# `up_to` in whole units, inclusive, rising; only the last is null. Mantissas are at the price's scale. Blocks
+# have `block_size` whole units and `max_blocks` (null for the last) instead of a bound.
 price_tiers = Table(
     "price_tiers",
     metadata,
@@ -330,6 +340,8 @@ price_tiers = Table(
     _long("up_to", optional=True),
     _long("unit_mantissa"),
     _long("flat_mantissa", default=0),
+    _long("block_size", optional=True),
+    _long("max_blocks", optional=True),
     _recorded(),
 )
 

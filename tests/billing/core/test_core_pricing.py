@@ -272,6 +272,7 @@ def tables(prices):
                 "package_size": price.get("size"),
                 "free_units": price.get("free", 0),
                 "partial_package": price.get("partial", "up"),
+                "block_policy": "all_tiers",
             }
         )
         for position, (up_to, unit, fee) in enumerate(price.get("tiers", []), start=1):
@@ -282,11 +283,13 @@ def tables(prices):
                     "up_to": None if up_to is None else int(up_to),
                     "unit_mantissa": int(unit * 10**6),
                     "flat_mantissa": int(fee * 10**6),
+                    "block_size": None,
+                    "max_blocks": None,
                 }
             )
     price_frame = pl.DataFrame(rows, schema_overrides={"package_size": pl.Int64}, infer_schema_length=None)
-    names = ["price_id", "position", "up_to", "unit_mantissa", "flat_mantissa"]
-    schema = dict(zip(names, [pl.String, *[pl.Int64] * 4], strict=True))
+    names = ["position", "up_to", "unit_mantissa", "flat_mantissa", "block_size", "max_blocks"]
+    schema = {"price_id": pl.String, **dict.fromkeys(names, pl.Int64)}
     return price_frame, pl.DataFrame(tiers, schema=schema)
 
 

@@ -64,6 +64,44 @@ def test_prices_are_kept_as_exact_mantissas_of_one_scale(company: Store) -> None
             NewPrice("late.1.fee", "volume", tiers=(NewTier(5, "1"), NewTier(5, "1"), NewTier(None, "1"))),
             "bad_tiers",
         ),
+        (NewPrice("late.1.fee", "volume", tiers=(NewTier(None, "1", size=5),)), "bad_tiers"),
+        (NewPrice("late.1.fee", "tiered_block", tiers=(NewTier(None, "1"),)), "bad_tiers"),
+        (NewPrice("late.1.fee", "tiered_block", tiers=(NewTier(unit="1", size=0),)), "bad_tiers"),
+        (
+            NewPrice("late.1.fee", "tiered_block", tiers=(NewTier(unit="1", size=5, max_blocks=1),)),
+            "bad_tiers",
+        ),
+        (
+            NewPrice(
+                "late.1.fee", "tiered_block", tiers=(NewTier(unit="1", size=5), NewTier(unit="1", size=9))
+            ),
+            "bad_tiers",
+        ),
+        (NewPrice("late.1.fee", "tiered_block", tiers=(NewTier(9, "1", size=5),)), "bad_tiers"),
+        (
+            NewPrice("late.1.fee", "tiered_block", tiers=(NewTier(unit="1", size=5),), block_policy="middle"),
+            "unknown_setting",
+        ),
+        (NewPrice("late.1.fee", "graduated_percentage", tiers=(NewTier(None, "1"),)), "bad_tiers"),
+        (NewPrice("late.1.fee", "graduated", tiers=(NewTier(None, rate_percent="1"),)), "bad_tiers"),
+        (
+            NewPrice("late.1.fee", "graduated_percentage", tiers=(NewTier(None, rate_percent="-1"),)),
+            "bad_rate",
+        ),
+        (NewPrice("late.1.fee", "percentage", rate_percent="2"), "unknown_model"),
+        (NewPrice("late.1.fee", "dynamic"), "unknown_model"),
+        (NewPrice("late.1.fee", "percentage"), "bad_decimal"),
+        (NewPrice("late.1.fee", "percentage", rate_percent="-2"), "bad_rate"),
+        (NewPrice("late.1.fee", "percentage", rate_percent="2", fee_per_event="-1"), "negative_price"),
+        (NewPrice("late.1.fee", "percentage", rate_percent="2", free_events=-1), "negative_quantity"),
+        (
+            NewPrice("late.1.fee", "percentage", rate_percent="2", min_per_event="2", max_per_event="1.99"),
+            "bad_bounds",
+        ),
+        (NewPrice("late.1.fee", "flat", "1", rate_percent="2"), "unknown_setting"),
+        (NewPrice("late.1.fee", "flat", "1", minimum_spend="-1"), "negative_price"),
+        (NewPrice("late.1.fee", "flat", "1", minimum_spend="0.001"), "too_many_decimals"),
+        (NewPrice("late.1.fee", "flat", "1", minimum_spend="2", maximum_spend="1"), "bad_bounds"),
         (NewPrice("nothing", "flat", "1"), "unknown_component"),
     ],
 )
