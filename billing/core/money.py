@@ -441,4 +441,4 @@ def with_shares(rows: pl.DataFrame, name: str, *, total: str, weight: str, group
     share = sign(wide(pl.col(total))) * pl.col("_share")
     if floored["_weighted"].null_count():
         share = pl.when(pl.col("_weighted").is_not_null().all().over(group)).then(share)
-    return rows.hstack(floored.select(share.alias(name)))
+    return rows.with_columns(floored.select(share.alias(name)).to_series())
