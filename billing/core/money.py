@@ -402,7 +402,7 @@ def allocate(total_minor: int, weights: Sequence[int]) -> list[int]:
 
 
 def with_shares(rows: pl.DataFrame, name: str, *, total: str, weight: str, group: str) -> pl.DataFrame:
-    """`allocate` for many groups: adds `name` (Int128), each row's share of its group's total.
+    """`allocate` for many groups: sets `name` (Int128), each row's share of its group's total.
 
     `group` names one column, `total` one whose value is the same on all rows of a group; rows stand in the
     order that breaks ties. Weights are not negative. Null for a whole group where a product would leave the

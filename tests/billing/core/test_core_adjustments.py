@@ -203,3 +203,9 @@ def test_grants_are_drawn_in_their_order():
     assert draw_from_grants([], 5) == ((), 5)
     with pytest.raises(BillingError, match="negative_quantity"):
         draw_from_grants([5], -1)
+
+
+def test_tax_that_lines_bring_is_replaced():
+    lines = pl.DataFrame({"document": [1, 1, 2], "net_minor": [102, 102, 102], "tax_rate_ppm": [210_000] * 3})
+    known = lines.with_columns(pl.lit(None, dtype=pl.Int64).alias("tax_minor"))
+    assert with_tax(known, ["document", "tax_rate_ppm"])["tax_minor"].to_list() == [22, 21, 21]
