@@ -6,7 +6,7 @@ every sharing `allocate`. Which lines there are, and on which document, is decid
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import polars as pl
 
@@ -163,14 +163,27 @@ def tax_lines(lines: Sequence[TaxLine], *, scope: str = "group", mode: RoundingM
 # Commitments.
 
 
+@overload
 def commitment_true_up(
-    commitment_num: int,
-    covered_num: int,
-    den: int,
+    commitment_num: int, covered_num: int, den: int, *, rounding: str = ..., mode: RoundingMode = ...
+) -> int: ...
+@overload
+def commitment_true_up(
+    commitment_num: pl.Expr,
+    covered_num: pl.Expr,
+    den: pl.Expr,
+    *,
+    rounding: str = ...,
+    mode: RoundingMode = ...,
+) -> pl.Expr: ...
+def commitment_true_up(
+    commitment_num: Number,
+    covered_num: Number,
+    den: Number,
     *,
     rounding: str = "difference_of_posted",
     mode: RoundingMode = "half_up",
-) -> int:
+) -> Number:
     """What is due on top of the fees and usage a commitment covers, both of one period and over one `den`.
 
     `difference_of_posted` posts both and takes the difference, `posted_difference` posts the exact

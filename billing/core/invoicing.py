@@ -232,7 +232,7 @@ def next_bill_days(service: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> p
 
 
 def unbillable() -> pl.Expr:
-    """The code of a row whose price, commitment or meter a run cannot bill, else null."""
+    """The code of a row whose price or meter a run cannot bill, else null."""
     is_usage = pl.col("kind") == "usage"
     carried = pl.col("aggregation").is_in(["sum", "latest"])
     counted = pl.col("aggregation").is_in(PERIOD_AGGREGATIONS)
@@ -243,8 +243,6 @@ def unbillable() -> pl.Expr:
         .then(pl.lit("currency_mismatch"))
         .when(pl.col("minimum_spend_minor").is_not_null() | pl.col("maximum_spend_minor").is_not_null())
         .then(pl.lit("unsupported_price"))
-        .when(pl.col("committed_minimum_minor") > 0)
-        .then(pl.lit("unsupported_commitment"))
         .when(is_usage & pl.when("is_recurring").then(~carried).otherwise(~counted))
         .then(pl.lit("unsupported_meter"))
     )
@@ -567,20 +565,24 @@ def _with_net(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns((pl.col("gross_minor") - pl.col("discount_minor")).alias("net_minor"))
 
 
-def usage_lines(parts: pl.DataFrame, billed: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """What usage is owed beyond what was billed, as rows with a positive or negative difference.
-
-    parts: due usage segments with their quantity, rated. billed: sums of posted usage per LINE_KEY and
-    SERVICE (`gross_minor`, `net_minor`), as `billed_usage` gives them; sums of no segment count as owed 0.
-    Adds `gross_minor`, `discount_minor`, `net_minor`; rows without a difference are dropped unless they
-    failed.
-    """
+def usage_amounts(parts: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Adds to usage segments with their quantity, rated, what they cost: `gross_minor`, `discount_minor`,
+    `net_minor`."""
 
     def with_amounts(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         amounts = {name: _share(of) for name, of in _priced(part)}
         return _with_net(_with_posted(part, amounts, settings.rounding))
 
-    owed = by_policy(parts, catalogue.policies, with_amounts)
+    return by_policy(parts, catalogue.policies, with_amounts)
+
+
+def beyond_billed(owed: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
+    """What is owed beyond what was billed, as rows with a positive or negative difference.
+
+    owed: rows compared by amount, with `gross_minor`, `discount_minor`, `net_minor`, `failure`. billed: sums
+    of what was posted of them per LINE_KEY and SERVICE (`gross_minor`, `net_minor`), as `billed_amounts`
+    gives them. Rows without a difference are dropped unless they failed.
+    """
     is_new = pl.col("net_minor").is_null() | (pl.col("net_minor") != 0) | pl.col("failure").is_not_null()
     return (
         owed.join(billed, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left", suffix="_billed")
@@ -592,10 +594,10 @@ def usage_lines(parts: pl.DataFrame, billed: pl.DataFrame, catalogue: Catalogue)
     )
 
 
-def billed_usage(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
-    """Posted usage less its credits, summed per LINE_KEY and SERVICE.
+def billed_amounts(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
+    """What was posted of lines compared by amount, less its credits, summed per LINE_KEY and SERVICE.
 
-    charged: usage charges (`line_id`, LINE_KEY, SERVICE, `gross_minor`, `net_minor`). credited: positive
+    charged: their charges (`line_id`, LINE_KEY, SERVICE, `gross_minor`, `net_minor`). credited: positive
     sizes (`line_id`, `gross_minor`, `net_minor`).
     """
     sums = charged.select("line_id", *LINE_KEY, *SERVICE, "gross_minor", "net_minor")

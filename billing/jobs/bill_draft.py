@@ -14,7 +14,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import invoicing
+from billing.core import commitments, invoicing
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import (
@@ -188,7 +188,10 @@ def _owed(
     to_credit = recurring.to_credit.filter(pl.col("service_start") <= up_to)
     usage = _compared_usage(store, ids, parts, billed, held, up_to)
     origin = _origin(store, to_credit["line_id"])
-    rated = _rated(store, {"charge": to_charge, "usage": usage.parts, "origin": origin}, settings)
+    promised = commitments.promises(terms, versions, up_to)
+    promised_fees = _promised_fees(promised, parts, up_to)
+    asked = {"charge": to_charge, "usage": usage.parts, "origin": origin, "promised": promised_fees}
+    rated = _rated(store, asked, settings)
     catalogue = rated.catalogue
 
     priced: list[pl.DataFrame] = []
@@ -201,14 +204,27 @@ def _owed(
         priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
         lines.append(_credit_lines(priced[-1]))
     to_take = usage.gone
-    if usage.parts.height:
-        uses = invoicing.usage_lines(rated["usage"], usage.sums, catalogue)
+    amounts = invoicing.usage_amounts(rated["usage"], catalogue)
+    if amounts.height:
+        uses = invoicing.beyond_billed(amounts, usage.sums)
         owed = uses.filter(_is_charged)
         priced.append(owed)
         lines.append(_charge_lines(_usage_quantity(owed, usage.snapshots), "usage"))
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
+    charged = billed.charged.filter(_is_compared_by_amount)
+    if promised.height or (charged["component_id"] == commitments.COMPONENT).any():
+        covered = [
+            commitments.covered_fees(invoicing.charges(rated["promised"], recurring.kept.clear(), catalogue)),
+            commitments.covered_usage(amounts),
+            commitments.covered_as_billed(usage.waiting_sums, parts),
+        ]
+        missing = _missing(promised, pl.concat(covered), billed, catalogue, up_to)
+        owed = missing.filter(_is_charged)
+        if owed.height:
+            priced.append(owed)
+            lines.append(_true_up_lines(owed))
+        to_take = pl.concat([to_take, missing.filter(pl.col("net_minor") < 0).select(to_take.columns)])
     if to_take.height:
-        charged = billed.charged.filter(pl.col("kind") == "usage")
         take = invoicing.shared_over_lines(to_take, charged, billed.credited)
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
@@ -224,6 +240,9 @@ def _owed(
         [
             invoicing.next_bill_days(service, parts, up_to),
             waiting.select("customer_id", pl.col("service_start").alias("next_bill_on")),
+            promised.filter(pl.col("due_on") > up_to).select(
+                "customer_id", pl.col("due_on").alias("next_bill_on")
+            ),
         ]
     )
     return _Owed(
@@ -235,6 +254,7 @@ def _owed(
     )
 
 
+_is_compared_by_amount = (pl.col("kind") == "usage") | (pl.col("component_id") == commitments.COMPONENT)
 _is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col("failure").is_not_null()
 
 
@@ -282,13 +302,16 @@ def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date) -> _Bi
 @dataclass(frozen=True)
 class _Usage:
     """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
-    of segments that are no more (`gone`, with what to take back as `net_minor` below 0)."""
+    of segments that are no more (`gone`, with what to take back as `net_minor` below 0).
+
+    waiting: customers with items whose late usage waits. waiting_sums: what was billed of these items."""
 
     parts: pl.DataFrame
     sums: pl.DataFrame
     gone: pl.DataFrame
     snapshots: pl.DataFrame
     waiting: pl.DataFrame
+    waiting_sums: pl.DataFrame
 
 
 def _compared_usage(
@@ -316,14 +339,40 @@ def _compared_usage(
             pl.lit(0, pl.Int64).alias("last_event_seq"), pl.col("quantity_scale").cast(pl.Int64)
         )
     usage_credits = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
-    sums = invoicing.billed_usage(charged, usage_credits)
+    sums = invoicing.billed_amounts(charged, usage_credits)
     gone = (
         sums.join(all_parts, on=key, how="anti")
         .join(waiting, on="item_id", how="anti")
         .filter(pl.col("net_minor") > 0)
         .select(*key, -pl.col("net_minor"))
     )
-    return _Usage(compared, sums, gone, snapshots, waiting.select("customer_id"))
+    waiting_sums = sums.join(waiting, on="item_id", how="semi")
+    return _Usage(compared, sums, gone, snapshots, waiting.select("customer_id"), waiting_sums)
+
+
+def _promised_fees(promised: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """The fees and seats of all periods whose commitment is due."""
+    period = commitments.PERIOD
+    due = promised.filter(pl.col("due_on") <= up_to).select(period)
+    return parts.filter(~pl.col("is_usage")).join(due, on=period, how="semi", maintain_order="left")
+
+
+def _missing(
+    promised: pl.DataFrame, covered: pl.DataFrame, billed: _Billed, catalogue: Catalogue, up_to: date
+) -> pl.DataFrame:
+    """True-ups of commitments that are due, beyond those billed; below 0 where too much was billed, also for
+    periods that are no more."""
+    charged = billed.charged.filter(pl.col("component_id") == commitments.COMPONENT)
+    credited = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
+    sums = invoicing.billed_amounts(charged, credited)
+    key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
+    gone = sums.join(promised, on=key, how="anti").filter(pl.col("net_minor") > 0)
+    gone = gone.select(*key, -pl.col("net_minor"), pl.lit(None, dtype=pl.String).alias("failure"))
+    due = promised.filter(pl.col("due_on") <= up_to)
+    if due.is_empty():
+        return gone
+    owed = commitments.true_ups(due, covered, catalogue.policies)
+    return pl.concat([invoicing.beyond_billed(owed, sums), gone], how="diagonal")
 
 
 _NO_SNAPSHOTS = pl.DataFrame(
@@ -415,6 +464,27 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
             pl.col("bill_to").alias("payer_id"),
             pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
             pl.concat_str(whole, pl.lit("}")).alias("explanation"),
+        ),
+        _LINE_SCHEMA,
+    )
+
+
+def _true_up_lines(rows: pl.DataFrame) -> pl.DataFrame:
+    num, den, covered = (
+        pl.col(name).cast(pl.String) for name in ("promised_num", "promised_den", "covered_minor")
+    )
+    promised = (pl.lit('{"promised_minor": "'), num, pl.lit("/"), den, pl.lit('", "covered_minor": '))
+    explanation = pl.concat_str(*promised, covered, pl.lit("}"))
+    return _shaped(
+        rows.with_columns(
+            pl.lit("true_up").alias("kind"),
+            pl.lit("charge").alias("entry"),
+            pl.col("bill_to").alias("payer_id"),
+            pl.lit(None, dtype=pl.String).alias("price_id"),
+            pl.lit(1, pl.Int64).alias("factor_num"),
+            pl.lit(1, pl.Int64).alias("factor_den"),
+            pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
+            explanation.alias("explanation"),
         ),
         _LINE_SCHEMA,
     )

@@ -118,6 +118,7 @@ TERMS = (
         item_versions.c.quantity_mantissa,
         item_versions.c.quantity_scale,
         item_versions.c.discount_ids,
+        item_versions.c.recurring_minor,
         item_versions.c.committed_minimum_minor,
         plan_versions.c.interval,
         plan_versions.c.in_advance,

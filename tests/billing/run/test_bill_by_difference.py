@@ -313,15 +313,6 @@ def test_a_customer_that_fails_is_parked_and_the_others_are_billed(store: Store)
     assert nets(store) == [3100]
 
 
-def test_a_commitment_the_run_cannot_true_up_parks_its_customer_instead_of_going_unbilled(
-    store: Store,
-) -> None:
-    subscribe(company(store), at("2025-01-01"), "p31", committed_minimum_minor=5000)
-    bill(store, at("2025-01-01", 9), up_to=date(2025, 1, 1))
-    assert parked(store) == {"anna": "unsupported_commitment"}
-    assert nets(store) == []
-
-
 def test_chunks_of_one_and_of_many_post_the_same(both_stores: tuple[Store, Store]) -> None:
     for chunk_size, one in zip((1, 1000), both_stores, strict=True):
         company(one)
