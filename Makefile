@@ -55,8 +55,9 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 
 bench: bench-billing ## run every benchmark
 
-bench-billing: .venv/.ready ## a bill run beside a bare copy of its rows
+bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows
 	$(BIN)/python benchmarks/bill_run_beside_copy.py
+	$(BIN)/python benchmarks/usage_import_beside_copy.py
 
 clean: ## remove the environment, caches and the sample companies (not your own)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs

@@ -209,6 +209,48 @@ def run_billing(
     raise SystemExit(3 if summary.parked else 0)
 
 
+@billing_app.command(name="import-usage")
+def import_usage_command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="CSV or Parquet files, or folders of them.")
+    ] = None,
+    company: CompanyOption = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Send events of unknown items and meters again.")
+    ] = False,
+) -> None:
+    """Take in usage events; those known already change nothing, bad rows are kept and counted by their code.
+
+    Columns: source, event_id, item_id, meter_id, value, occurred_at (with zone) or occurred_on; if any
+    customer_id, operation, dimension. An import that broke off is simply started again.
+
+    Example: tajdid billing import-usage --company atlas usage/2026-01.parquet
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.import_usage import UsageTotals, retry_rejected
+    from billing.jobs.usage_files import import_usage_files
+
+    if not paths and not retry:
+        stop("Name a file or a folder, or --retry.", 2)
+
+    def progress(file: Path, totals: UsageTotals) -> None:
+        say(f"  {file.name}: {totals.rows:,} rows read, {totals.accepted:,} accepted")
+
+    store, totals = _store(chosen(company)), []
+    try:
+        if retry:
+            totals.append(retry_rejected(store, now()))
+        if paths:
+            totals.append(import_usage_files(store, now(), paths, progress=progress))
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    for one in totals:
+        _print_fields(asdict(one))
+    raise SystemExit(3 if any(one.rejected for one in totals) else 0)
+
+
 @billing_app.command()
 def migrate(company: CompanyOption = None) -> None:
     """Bring the company's billing database to the newest schema.

@@ -2,29 +2,48 @@
 
 An event is known by (source, event_id). The same content again is a duplicate and changes nothing; other
 content under the same key is refused. One bad row never refuses the others: accepted, duplicate and rejected
-rows add up to the rows sent.
+rows add up to the rows sent. A correction is an event of its own, with a new id; for a sum it may be
+negative.
+
+Content is compared by `payload_hash`: BLAKE2b of 16 bytes, in hex, of the UTF-8 text of item_id, meter_id,
+occurred_at (`2025-01-31 08:00:00.000000+00:00`), value_mantissa, operation and dimension, joined by \\x1f and
+a full stop; a \\x1f inside is doubled, what is absent is \\x1e. It is kept with each event, so it must never
+change.
+
+Imports take turns: each holds the sequence of events until it commits, so it sees all that came before it. It
+locks the customers it brings events for, so that no bill run settles days whose events it cannot see.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 
 from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.money import QUANTITY_LIMIT, BillingError
-from billing.store.messages import announce, keep_rejected
+from billing.store.messages import announce
 from billing.store.store import Store
-from billing.store.tables import customers, items, meters, policies, usage_events
+from billing.store.tables import (
+    customers,
+    items,
+    meters,
+    policies,
+    rejected_inputs,
+    resolved_inputs,
+    usage_events,
+)
 
 REQUIRED = ("source", "event_id", "item_id", "meter_id", "value")
 OPTIONAL = ("customer_id", "occurred_at", "occurred_on", "operation", "dimension")
 _TEXTS = ("source", "event_id", "customer_id", "item_id", "meter_id", "operation", "dimension")
-_IDS_A_QUERY = 10_000
+QUARANTINE = ("unknown_item", "unknown_meter")
+"""Codes of events that may come right by themselves, once the item or the meter exists."""
 _ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)$"
 _NAIVE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
 _DECIMAL = r"^([+-]?)(\d*)(?:\.(\d*))?$"
@@ -39,6 +58,29 @@ class UsageAnswer:
     rejected: pl.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class UsageTotals:
+    """What became of many rows: the three counts add up to the rows sent. `codes`: refused rows by code."""
+
+    rows: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    codes: Mapping[str, int] = field(default_factory=dict)
+
+    def plus(self, answer: UsageAnswer) -> UsageTotals:
+        refused = answer.rejected.height
+        codes = Counter(self.codes)
+        codes.update(dict(answer.rejected.group_by("code").len().sort("code").iter_rows()))
+        return UsageTotals(
+            self.rows + answer.accepted + answer.duplicate + refused,
+            self.accepted + answer.accepted,
+            self.duplicate + answer.duplicate,
+            self.rejected + refused,
+            dict(sorted(codes.items())),
+        )
+
+
 def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswer:
     """Add usage events.
 
@@ -50,7 +92,7 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
     Codes of refused rows: missing_value, float_money, bad_decimal, too_many_decimals, amount_out_of_range,
     negative_quantity, unknown_meter, unknown_item, unknown_setting, naive_time, bad_time, future_event,
     duplicate_conflict. An event before the horizon is kept, with `unbilled_reason` before_horizon.
-    Raises `missing_column` and `naive_time` for a frame none of whose rows could be right.
+    Raises `missing_column`, `naive_time` and `bad_time` for a frame none of whose rows could be right.
 
     Billing finds usage by the item's next due day; only a customer with nothing left to bill is marked.
     """
@@ -58,11 +100,15 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
     if rows.is_empty():
         return UsageAnswer(0, 0, _REJECTED_FRAME)
     with store.transaction():
-        rows = _known_things(store, rows)
-        rows = _valued(_timed(rows, at))
-        rows = _first_code(rows, at)
-        rows = _repeats(store, rows)
-        return _write(store, at, rows, events)
+        return _take_in(store, at, rows, events)
+
+
+def _take_in(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
+    rows = _known_things(store, rows)
+    rows = _valued(_timed(rows, at))
+    rows = _first_code(rows, at)
+    rows = _repeats(store, at, rows)
+    return _write(store, at, rows, events)
 
 
 _REJECTED_FRAME = pl.DataFrame(
@@ -76,18 +122,25 @@ _REJECTED_FRAME = pl.DataFrame(
 )
 
 
+def check_columns(schema: Mapping[str, pl.DataType]) -> None:
+    """Raises `missing_column`, `naive_time`, `bad_time` for a frame none of whose rows could be right."""
+    missing = [name for name in REQUIRED if name not in schema]
+    if "occurred_at" not in schema and "occurred_on" not in schema:
+        missing.append("occurred_at")
+    if missing:
+        raise BillingError("missing_column", ", ".join(missing))
+    instant, day = schema.get("occurred_at", pl.Null()), schema.get("occurred_on", pl.Null())
+    if instant == pl.Date or (isinstance(instant, pl.Datetime) and instant.time_zone is None):
+        raise BillingError("naive_time", "column occurred_at has no time zone")
+    if instant not in (pl.String, pl.Datetime, pl.Null) or day not in (pl.String, pl.Date, pl.Null):
+        raise BillingError("bad_time", f"column occurred_at is {instant}, occurred_on {day}: not times")
+
+
 def _with_columns(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
     """The rows with all columns, numbered, texts as text. Raises `missing_column`, `naive_time`."""
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
-    missing = [name for name in REQUIRED if name not in events.columns]
-    if "occurred_at" not in events.columns and "occurred_on" not in events.columns:
-        missing.append("occurred_at")
-    if missing:
-        raise BillingError("missing_column", ", ".join(missing))
-    kind = events.schema.get("occurred_at")
-    if isinstance(kind, pl.Datetime) and kind.time_zone is None:
-        raise BillingError("naive_time", "column occurred_at has no time zone")
+    check_columns(events.schema)
     given = [name for name in (*REQUIRED, *OPTIONAL) if name in events.columns]
     absent = [name for name in _TEXTS if name not in events.columns]
     return events.select(
@@ -111,9 +164,8 @@ _HORIZONS = select(policies.c.name.label("policy_name"), policies.c.valid_from, 
 
 def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
     """Beside each row its item's customer, zone and horizon, and its meter's scale; null where unknown."""
-    ids = rows["item_id"].drop_nulls().unique(maintain_order=True).to_list()
-    parts = [store.frame(_ITEMS.where(items.c.item_id.in_(part))) for part in _parts(ids)]
-    known = pl.concat([store.frame(_ITEMS.limit(0)), *parts])
+    with store.temporary(rows.select("item_id").drop_nulls().unique().sort("item_id")) as given:
+        known = store.frame(_ITEMS.join(given, given.c.item_id == items.c.item_id))
     horizons = (
         store.frame(_HORIZONS.order_by(policies.c.valid_from, policies.c.version))
         .group_by("policy_name")
@@ -126,57 +178,64 @@ def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _IDS_A_QUERY] for start in range(0, len(ids), _IDS_A_QUERY)]
-
-
 # When and how much.
 
 
 def _timed(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
     """`occurred_at` as an instant (null where it cannot be), `occurred_on` in the customer's zone, and the
     code of what is wrong with the time."""
-    code = pl.lit(None, dtype=pl.String)
-    if "occurred_at" not in rows.columns:
-        rows = rows.with_columns(pl.col("occurred_on").cast(pl.Date, strict=False))
-        code = pl.when(pl.col("occurred_on").is_null()).then(pl.lit("bad_time"))
-        zoned = [
+    instant, code = _instant(rows)
+    day = pl.lit(None, dtype=pl.Date)
+    if "occurred_on" in rows.columns:
+        is_text = rows.schema["occurred_on"] == pl.String
+        on = pl.col("occurred_on")
+        day = on.str.to_date("%Y-%m-%d", strict=False) if is_text else on.cast(pl.Date, strict=False)
+    rows = rows.with_columns(instant.alias("_instant"), day.alias("_day"), code.alias("_time_code"))
+    rows = rows.drop("occurred_at", "occurred_on", strict=False)
+    parts = []
+    for (zone,), part in rows.group_by("time_zone", maintain_order=True):
+        midnight = (
+            pl.col("_day")
+            .cast(pl.Datetime("us"))
+            .dt.replace_time_zone(_zone(zone), non_existent="null", ambiguous="earliest")
+            .dt.convert_time_zone("UTC")
+        )
+        counts_from_midnight = pl.col("_instant").is_null() & pl.col("_time_code").is_null()
+        parts.append(
             part.with_columns(
-                pl.col("occurred_on")
-                .cast(pl.Datetime("us"))
-                .dt.replace_time_zone(_zone(zone), non_existent="null", ambiguous="earliest")
-                .dt.convert_time_zone("UTC")
-                .alias("occurred_at")
+                pl.when(counts_from_midnight).then(midnight).otherwise("_instant").alias("occurred_at"),
+                pl.when(counts_from_midnight)
+                .then("_day")
+                .otherwise(local_dates(pl.col("_instant"), _zone(zone)))
+                .alias("occurred_on"),
             )
-            for (zone,), part in rows.group_by("time_zone", maintain_order=True)
-        ]
-        return pl.concat(zoned).sort("row").with_columns(code.alias("_time_code"))
-    if rows.schema["occurred_at"] == pl.String:
-        text = pl.col("occurred_at")
-        code = (
-            pl.when(text.str.contains(_ZONED))
-            .then(None)
-            .when(text.str.contains(_NAIVE))
-            .then(pl.lit("naive_time"))
-            .otherwise(pl.lit("bad_time"))
         )
-        moment = text.str.replace(" ", "T").str.replace(r"Z$", "+00:00")
-        parsed = pl.coalesce(
-            moment.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False)
-            for pattern in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%:z")
-        )
-        rows = rows.with_columns(
-            code.alias("_time_code"),
-            pl.when(text.str.contains(_ZONED)).then(parsed).alias("occurred_at"),
-        )
-    else:
-        instant = pl.col("occurred_at").dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
-        rows = rows.with_columns(code.alias("_time_code"), instant.alias("occurred_at"))
-    zoned = [
-        part.with_columns(local_dates(pl.col("occurred_at"), _zone(zone)).alias("occurred_on"))
-        for (zone,), part in rows.drop("occurred_on", strict=False).group_by("time_zone", maintain_order=True)
-    ]
-    return pl.concat(zoned).sort("row")
+    return (parts[0] if len(parts) == 1 else pl.concat(parts).sort("row")).drop("_instant", "_day")
+
+
+def _instant(rows: pl.DataFrame) -> tuple[pl.Expr, pl.Expr]:
+    """The instant that `occurred_at` says, and the code of what is wrong with it; both null where it is
+    absent."""
+    nothing = pl.lit(None, dtype=pl.String)
+    if "occurred_at" not in rows.columns:
+        return pl.lit(None, dtype=pl.Datetime("us", "UTC")), nothing
+    if rows.schema["occurred_at"] != pl.String:
+        return pl.col("occurred_at").cast(pl.Datetime("us", "UTC")), nothing
+    text = pl.col("occurred_at")
+    moment = text.str.replace(" ", "T", literal=True).str.replace(r"Z$", "+00:00")
+    parsed = pl.coalesce(
+        moment.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False)
+        for pattern in ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%:z")
+    )
+    is_zoned = text.str.contains(_ZONED)
+    code = (
+        pl.when(text.is_null() | (is_zoned & parsed.is_not_null()))
+        .then(None)
+        .when(text.str.contains(_NAIVE) & ~is_zoned)
+        .then(pl.lit("naive_time"))
+        .otherwise(pl.lit("bad_time"))
+    )
+    return pl.when(is_zoned).then(parsed), code
 
 
 def _zone(zone: object) -> str:
@@ -191,6 +250,8 @@ def _valued(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.with_columns(
             pl.lit("float_money").alias("_value_code"), pl.lit(None, dtype=pl.Int64).alias("value_mantissa")
         )
+    if kind.is_integer():
+        return _whole_valued(rows)
     text = pl.col("value").cast(pl.String).str.strip_chars()
     whole = text.str.extract(_DECIMAL, 2).fill_null("")
     decimals = text.str.extract(_DECIMAL, 3).fill_null("").str.strip_chars_end("0")
@@ -213,6 +274,23 @@ def _valued(rows: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_number)
         .then(pl.when(text.str.starts_with("-")).then(-mantissa).otherwise(mantissa))
         .alias("value_mantissa"),
+    )
+
+
+def _whole_valued(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same for a column of whole numbers."""
+    factor = pl.lit(10, pl.Int64).pow(pl.col("scale").fill_null(0).cast(pl.UInt32))
+    value = pl.col("value").cast(pl.Int64, strict=False)
+    is_within = value.is_between(-(QUANTITY_LIMIT // factor), QUANTITY_LIMIT // factor).fill_null(False)
+    return rows.with_columns(
+        pl.when(pl.col("value").is_null())
+        .then(pl.lit("missing_value"))
+        .when(~is_within)
+        .then(pl.lit("amount_out_of_range"))
+        .when((value < 0) & (pl.col("aggregation") != "sum"))
+        .then(pl.lit("negative_quantity"))
+        .alias("_value_code"),
+        pl.when(is_within).then(value * factor).alias("value_mantissa"),
     )
 
 
@@ -255,24 +333,32 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
 _CONTENT = ("item_id", "meter_id", "occurred_at", "value_mantissa", "operation", "dimension")
 
 
-def _repeats(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
+def _repeats(store: Store, at: datetime, rows: pl.DataFrame) -> pl.DataFrame:
     """`payload_hash`, and `is_duplicate` or the code of a conflict for keys that came before."""
     sound = pl.col("code").is_null()
     rows = rows.with_columns(
         pl.when(sound).then(pl.Series("payload_hash", _hashes(rows))).alias("payload_hash")
     )
-    known = _known_hashes(store, rows.filter(sound))
-    rows = rows.join(known, on=["source", "event_id"], how="left", maintain_order="left")
-    first = pl.col("payload_hash").filter(sound).first().over("source", "event_id")
-    before = pl.coalesce("_known_hash", first)
-    is_first = (
-        sound
-        & pl.col("_known_hash").is_null()
-        & (pl.col("row") == pl.col("row").filter(sound).min().over("source", "event_id"))
+    rows = rows.join(
+        _known_hashes(store, at, rows.filter(sound)),
+        on=["source", "event_id"],
+        how="left",
+        maintain_order="left",
     )
+    firsts = (
+        rows.lazy()
+        .filter(sound)
+        .unique(["source", "event_id"], keep="first", maintain_order=True)
+        .select("source", "event_id", pl.col("row").alias("_first"), pl.col("payload_hash").alias("_hash"))
+        .collect()
+    )
+    rows = rows.join(firsts, on=["source", "event_id"], how="left", maintain_order="left")
+    is_first = pl.col("_known_hash").is_null() & (pl.col("row") == pl.col("_first"))
+    is_repeat = (sound & ~is_first).fill_null(False)
+    is_same = pl.coalesce("_known_hash", "_hash") == pl.col("payload_hash")
     return rows.with_columns(
-        (sound & ~is_first & (before == pl.col("payload_hash"))).fill_null(False).alias("is_duplicate"),
-        pl.when(sound & ~is_first & (before != pl.col("payload_hash")))
+        (is_repeat & is_same).fill_null(False).alias("is_duplicate"),
+        pl.when(is_repeat & ~is_same)
         .then(pl.lit("duplicate_conflict"))
         .otherwise(pl.col("code"))
         .alias("code"),
@@ -280,33 +366,36 @@ def _repeats(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hashes(rows: pl.DataFrame) -> list[str]:
-    """A hash of each row's content, the same in every run and for every way the content was written."""
-    content = rows.select(
+    """The hash of each row's content, the same in every run and for every way the content was written."""
+    instant = pl.col("occurred_at").dt.strftime("%Y-%m-%d %H:%M:%S.%6f+00:00")
+    content = rows.with_columns(instant).select(
         pl.concat_str(
             (
-                pl.col(name).cast(pl.String).str.replace_all("\x1f", "\x1f\x1f").fill_null("\x1e")
+                pl.col(name)
+                .cast(pl.String)
+                .str.replace_all("\x1f", "\x1f\x1f", literal=True)
+                .fill_null("\x1e")
                 for name in _CONTENT
             ),
             separator="\x1f.",
         )
-    ).to_series()
-    return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in content]
+    )
+    return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in content.to_series()]
 
 
-_KNOWN = select(
-    usage_events.c.source, usage_events.c.event_id, usage_events.c.payload_hash.label("_known_hash")
-)
-
-
-def _known_hashes(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
-    found = [store.frame(_KNOWN.limit(0))]
-    for (source,), part in rows.group_by("source", maintain_order=True):
-        asked = _KNOWN.where(usage_events.c.source == source)
-        found += [
-            store.frame(asked.where(usage_events.c.event_id.in_(ids)))
-            for ids in _parts(part["event_id"].unique(maintain_order=True).to_list())
-        ]
-    return pl.concat(found)
+def _known_hashes(store: Store, at: datetime, rows: pl.DataFrame) -> pl.DataFrame:
+    """The hashes of those keys that the database has, once every import before this one is over."""
+    store.take_numbers("", "usage_event", 0, 0, at)
+    keys = rows.select("source", "event_id").unique().sort("source", "event_id")
+    with store.temporary(keys) as given:
+        # One look into the index a key: a join might read the whole table, which is far longer than a batch.
+        known = (
+            select(usage_events.c.payload_hash)
+            .where(usage_events.c.source == given.c.source, usage_events.c.event_id == given.c.event_id)
+            .scalar_subquery()
+        )
+        asked = select(given.c.source, given.c.event_id, known.label("_known_hash")).subquery()
+        return store.frame(select(asked).where(asked.c["_known_hash"].is_not(None)))
 
 
 # What is written.
@@ -326,15 +415,6 @@ _DETAILS = {
     "negative_quantity": "only a sum may fall",
     "duplicate_conflict": "this event id came before with other content",
 }
-
-_SETTLED = (
-    select(customers.c.customer_id, customers.c.next_bill_on, customers.c.unsettled_from)
-    .where(customers.c.customer_id.in_(bindparam("ids", expanding=True)))
-    .order_by(customers.c.customer_id)
-    .with_for_update(key_share=True)
-)
-"""Locked, so that no bill run settles the days of events it cannot see yet (PostgreSQL; SQLite has one writer
-anyway)."""
 
 
 def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
@@ -366,10 +446,6 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
         _wake(store, at, accepted)
         counts = {"accepted": accepted.height, "duplicate": duplicates, "rejected": rejected.height}
         announce(store, at, [("usage.imported", str(accepted["source"][0]), counts)])
-    sent = events[rejected["row"].to_list()].to_dicts()
-    codes = rejected["code"].to_list()
-    refused = [(code, _DETAILS[code], row) for code, row in zip(codes, sent, strict=True)]
-    keep_rejected(store, at, "import_usage", refused)
     answer = rejected.select(
         "row",
         "source",
@@ -377,13 +453,16 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
         "code",
         pl.col("code").replace_strict(_DETAILS, default=None, return_dtype=pl.String).alias("detail"),
     )
+    if answer.height:
+        _keep(store, at, answer, events)
     return UsageAnswer(accepted.height, duplicates, answer)
 
 
 def _wake(store: Store, at: datetime, accepted: pl.DataFrame) -> None:
     """Let bill runs see the events: customers with nothing left to bill are due today, and settled days that
     an event falls on are unsettled again (from the day before: the day a service ends counts to its last
-    period)."""
+    period). Their rows are locked first, so that a bill run of the same moment has either seen the events or
+    is over before its settled days are moved back (PostgreSQL; SQLite has one writer anyway)."""
     first = (
         accepted.filter(pl.col("unbilled_reason").is_null())
         .group_by(pl.col("item_customer_id").alias("customer_id"), "time_zone")
@@ -394,16 +473,91 @@ def _wake(store: Store, at: datetime, accepted: pl.DataFrame) -> None:
     days = pl.col("time_zone").replace_strict(
         {zone: local_date(at, zone) for zone in zones}, return_dtype=pl.Date
     )
-    for part in first.with_columns(days.alias("today")).iter_slices(_IDS_A_QUERY):
-        is_late = pl.col("unsettled_from") > pl.col("since")
-        rows = (
-            store.frame(_SETTLED, {"ids": part["customer_id"].to_list()})
-            .join(part, on="customer_id")
-            .filter(pl.col("next_bill_on").is_null() | is_late.fill_null(False))
-            .select(
-                "customer_id",
-                pl.coalesce("next_bill_on", "today"),
-                pl.when(is_late).then("since").otherwise("unsettled_from").alias("unsettled_from"),
-            )
+    with store.temporary(first.select("customer_id")) as given:
+        standing = store.frame(
+            select(customers.c.customer_id, customers.c.next_bill_on, customers.c.unsettled_from)
+            .join(given, given.c.customer_id == customers.c.customer_id)
+            .order_by(customers.c.customer_id)
+            .with_for_update(key_share=True, of=customers)
         )
-        store.update(customers, rows, at)
+    is_late = (pl.col("unsettled_from") > pl.col("since")).fill_null(False)
+    rows = (
+        standing.join(first.with_columns(days.alias("today")), on="customer_id")
+        .filter(pl.col("next_bill_on").is_null() | is_late)
+        .select(
+            "customer_id",
+            pl.coalesce("next_bill_on", "today"),
+            pl.when(is_late).then("since").otherwise("unsettled_from").alias("unsettled_from"),
+        )
+    )
+    store.update(customers, rows, at)
+
+
+# What is refused, kept, and sent again.
+
+
+def _keep(store: Store, at: datetime, rejected: pl.DataFrame, events: pl.DataFrame) -> None:
+    """Keep refused rows as they were sent. The same row with the same fault is kept once: its id says so.
+    What is sent again from there and still has to wait is there already."""
+    if "_payload" in events.columns:
+        rejected = rejected.filter(~pl.col("code").is_in(QUARANTINE))
+    kept = rejected.select(
+        "code", "detail", events[rejected["row"]].select(_as_json(events)).to_series().alias("payload")
+    )
+    ids = [
+        "rej_" + hashlib.blake2b(f"{code} {payload}".encode(), digest_size=12).hexdigest()
+        for code, payload in kept.select("code", "payload").iter_rows()
+    ]
+    rows = kept.with_columns(pl.Series("reject_id", ids), pl.lit("import_usage").alias("source"))
+    store.insert_new(rejected_inputs, rows.unique("reject_id", keep="first", maintain_order=True), at)
+
+
+def _as_json(events: pl.DataFrame) -> pl.Expr:
+    """Each row as JSON: days, instants and decimals as text."""
+    if "_payload" in events.columns:
+        return pl.col("_payload")
+    plain = (str, bool, int, float)
+    texts = [
+        pl.col(name) if dtype.to_python() in plain else pl.col(name).cast(pl.String)
+        for name, dtype in events.schema.items()
+    ]
+    return pl.struct(texts).struct.json_encode()
+
+
+_QUARANTINED = (
+    select(rejected_inputs.c.reject_id, rejected_inputs.c.code, rejected_inputs.c.payload)
+    .where(
+        rejected_inputs.c.source == "import_usage",
+        rejected_inputs.c.code.in_(QUARANTINE),
+        rejected_inputs.c.reject_id > bindparam("after"),
+        ~exists().where(resolved_inputs.c.reject_id == rejected_inputs.c.reject_id),
+    )
+    .order_by(rejected_inputs.c.reject_id)
+    .limit(bindparam("rows"))
+)
+
+
+def retry_rejected(store: Store, at: datetime, *, chunk_rows: int = 100_000) -> UsageTotals:
+    """Send again the events whose item or meter was unknown. Those taken in, or refused for another reason by
+    now, are resolved; the others wait on, and are the `rejected` of the answer."""
+    totals, after = UsageTotals(), ""
+    while True:
+        with store.transaction():
+            kept = store.frame(_QUARANTINED, {"after": after, "rows": chunk_rows})
+            if kept.is_empty():
+                return totals
+            after = kept["reject_id"][-1]
+            events = _sent(kept["payload"])
+            answer = _take_in(store, at, _with_columns(events, at), events)
+            waiting = answer.rejected.filter(pl.col("code").is_in(QUARANTINE))["row"]
+            resolved = kept.with_row_index("row").filter(~pl.col("row").is_in(waiting.implode()))
+            store.insert_new(resolved_inputs, resolved.select("reject_id"), at)
+        totals = totals.plus(answer)
+
+
+def _sent(payloads: pl.Series) -> pl.DataFrame:
+    """The events of kept rows, all as text."""
+    names = [*REQUIRED, *OPTIONAL]
+    return payloads.to_frame("_payload").select(
+        "_payload", *(pl.col("_payload").str.json_path_match(f"$.{name}").alias(name) for name in names)
+    )

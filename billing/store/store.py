@@ -17,7 +17,21 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 import polars as pl
-from sqlalchemy import Boolean, Date, Executable, Integer, Select, Table, create_engine, event, make_url
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Executable,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, Engine
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -107,6 +121,7 @@ class Store:
         self._ids = ids
         self._is_epoch_open = False
         self._depth = 0
+        self._temporaries = 0
         self.memory: dict[Any, Any] = {}
         """Facts that never change once written (plan versions, used prices). A rollback empties it."""
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -292,6 +307,41 @@ class Store:
                 return
             self._copy_in(table.name, frame)
 
+    def insert_new(self, table: Table, frame: pl.DataFrame, at: datetime | None = None) -> int:
+        """Add the rows of a frame whose key the table does not have yet; how many those were."""
+        if frame.is_empty():
+            return 0
+        frame = _stamped_frame(table, frame, at)
+        names = ", ".join(f'"{name}"' for name in frame.columns)
+        with self.transaction(), self.temporary(frame) as given:
+            cursor = self._cursor()
+            cursor.execute(
+                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {given.name} WHERE true "
+                "ON CONFLICT DO NOTHING"
+            )
+            count = int(cursor.rowcount)
+            cursor.close()
+        return count
+
+    @contextmanager
+    def temporary(self, frame: pl.DataFrame) -> Iterator[Table]:
+        """The rows of a frame as a table to join with, for the time of the block, inside a transaction."""
+        assert self._depth, "a temporary table lives in a transaction"
+        self._temporaries += 1
+        given = Table(
+            f"given_{self._temporaries}",
+            MetaData(),
+            *(Column(name, _column_type(dtype)) for name, dtype in frame.schema.items()),
+        )
+        columns = ", ".join(
+            f'"{column.name}" {column.type.compile(self._engine.dialect)}' for column in given.c
+        )
+        on_commit = "" if self.is_sqlite else " ON COMMIT DROP"
+        self._run(f"CREATE TEMPORARY TABLE {given.name} ({columns}){on_commit}")
+        self._insert_frame(given, frame)
+        yield given
+        self._run(f"DROP TABLE {given.name}")
+
     def update(
         self, table: Table, rows: Rows, at: datetime | None = None, *, key: Sequence[str] | None = None
     ) -> None:
@@ -457,6 +507,16 @@ def _polars_type(kind: TypeEngine[Any]) -> pl.DataType:
     if isinstance(kind, Boolean):
         return pl.Boolean()
     return pl.Int64() if isinstance(kind, Integer) else pl.String()
+
+
+def _column_type(dtype: pl.DataType) -> TypeEngine[Any]:
+    if isinstance(dtype, pl.Datetime):
+        return Instant()
+    if dtype == pl.Date:
+        return Date()
+    if dtype == pl.Boolean:
+        return Boolean()
+    return BigInteger() if dtype.is_integer() else Text()
 
 
 def _stamped_frame(

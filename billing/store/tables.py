@@ -981,6 +981,14 @@ rejected_inputs = Table(
     _recorded(),
 )
 
+# Refused inputs that came to a good end since: they were sent again by `retry_rejected`.
+resolved_inputs = Table(
+    "resolved_inputs",
+    metadata,
+    _key("reject_id"),
+    _recorded(),
+)
+
 command_keys = Table(
     "command_keys",
     metadata,
