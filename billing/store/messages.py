@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import bindparam, case, or_, update
+from sqlalchemy import bindparam, case, or_, select, update
 
 from billing.store.store import Store
 from billing.store.tables import customers, outbox, rejected_inputs
@@ -75,9 +75,21 @@ _MARK = (
 )
 
 
+_HELD = (
+    select(customers.c.customer_id)
+    .where(customers.c.customer_id == bindparam("id"))
+    .with_for_update(key_share=True)
+)
+
+
 def mark_to_bill(store: Store, at: datetime, customer_id: str, today: date, *, since: date) -> None:
     """Let the next bill run look at a customer, from the first day that a new fact speaks of:
     next_bill_on = least(next_bill_on, today), unsettled_from = least(unsettled_from, the day before since):
-    what ends that day may turn out to be the last of its kind."""
+    what ends that day may turn out to be the last of its kind.
+
+    The customer's row is locked even where nothing moves, so that no run settles what it could not see yet
+    (PostgreSQL; SQLite has one writer anyway)."""
+    if not store.is_sqlite:
+        store.row(_HELD, {"id": customer_id})
     before = since - timedelta(days=1)
     store.execute(_MARK, {"id": customer_id, "today": today, "since": before, "at": at})

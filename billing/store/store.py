@@ -8,6 +8,7 @@ knows tables, not rules. A store belongs to one thread; a second worker opens a 
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -198,6 +199,11 @@ class Store:
     @property
     def is_in_transaction(self) -> bool:
         return self._depth > 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the database still listens to this store."""
+        return self.is_sqlite or not cast(Any, self._connection.connection.driver_connection).closed
 
     def _run(self, sql: str) -> None:
         cursor = self._cursor()
@@ -401,10 +407,18 @@ class Store:
     def new_ids(self, prefix: str, count: int) -> list[str]:
         """`count` ids, in order."""
         if self._ids is None:
-            epoch = self.take_numbers("", "id_epoch", 0, 1, _KNOWN_SINCE_EVER)
+            epoch = self._new_epoch()
             self._ids = IdGenerator(epoch, epoch)
-            self._is_epoch_open = self.is_in_transaction
+            self._is_epoch_open = self.is_in_transaction and self.is_sqlite
         return self._ids.new_ids(prefix, count)
+
+    def _new_epoch(self) -> int:
+        """The next epoch. On PostgreSQL in a transaction of its own, so that none that is long holds up the
+        first id of others."""
+        if self.is_sqlite or not self.is_in_transaction:
+            return self.take_numbers("", "id_epoch", 0, 1, _KNOWN_SINCE_EVER)
+        with Store(self._engine, None) as other:
+            return other.take_numbers("", "id_epoch", 0, 1, _KNOWN_SINCE_EVER)
 
     def take_numbers(self, entity_id: str, kind: str, year: int, count: int, at: datetime) -> int:
         """Take `count` numbers of a sequence and return the first. They return with a rollback: no gaps."""
@@ -421,6 +435,15 @@ class Store:
         after = int(cursor.fetchone()[0])
         cursor.close()
         return after - count
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a database error comes of another transaction at the same moment (a deadlock, a lock not
+    given, a key just written), so that the same work may succeed when it is tried again."""
+    origin = getattr(error, "orig", None) or error
+    if getattr(origin, "sqlstate", None) in ("40001", "40P01", "55P03", "23505"):
+        return True
+    return isinstance(origin, sqlite3.OperationalError) and "locked" in str(origin)
 
 
 # --- values as the drivers take them ---

@@ -1,0 +1,294 @@
+"""What a bill run leaves when it is killed, doubled, or beset by changes: the same as if it were alone.
+
+TAJDID_FAULT_KILLS says how often a run is killed before it may end (`make test-faults`: 50).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+from shop import Part, at, item_of, join, open_shop, parked, run, sell, take, use
+from sqlalchemy import func, select, update
+
+from billing.jobs.import_usage import import_usage
+from billing.service import subscriptions
+from billing.store import tables
+from billing.store.store import Store, open_store
+
+KILLS = int(os.environ.get("TAJDID_FAULT_KILLS", "4"))
+CUSTOMERS = max(24, KILLS * 4)
+STARTED, BILLED_ON = date(2025, 1, 1), date(2025, 3, 1)
+MONTHS = (date(2025, 1, 1), date(2025, 2, 1), date(2025, 3, 1))
+
+BILL = """
+import sys
+from datetime import UTC, date, datetime
+from billing.jobs.bill_run import bill
+from billing.store.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+bill(store, datetime(2025, 3, 1, 20, tzinfo=UTC), up_to=date(2025, 3, 1), chunk_size=2)
+"""
+CHANGE = """
+import sys
+from datetime import UTC, datetime
+from billing.service.subscriptions import change_quantity
+from billing.store.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+for quantity in (9, 4, 7):
+    for number in range(int(sys.argv[2])):
+        at = datetime(2025, 1, 1, 12, tzinfo=UTC)
+        change_quantity(store, at, subscription_id=f"s{number}", quantity=quantity)
+"""
+
+
+@pytest.fixture
+def shop(store: Store) -> Store:
+    """Customers c0, c1, … with a fee of 10.00, as many seats at 2.50 as their number, and 100 calls at 0.01
+    in January and 200 in February."""
+    with store.transaction():
+        open_shop(store)
+        parts = [
+            Part("fee", "fee", "10.00"),
+            Part("seat", "seat", "2.50", "per_unit"),
+            Part("calls", "usage", "0.01", "per_unit"),
+        ]
+        sell(store, "plan", parts)
+        for number in range(CUSTOMERS):
+            join(store, f"c{number}")
+            take(
+                store,
+                STARTED,
+                "plan",
+                f"c{number}",
+                quantity=number,
+                subscription_id=f"s{number}",
+                starts_on=STARTED,
+            )
+        rows = store.frame(select(tables.items.c.item_id)).with_columns(
+            pl.lit("meter").alias("source"), pl.lit("calls").alias("meter_id")
+        )
+        for on, value in ((date(2025, 1, 9), 100), (date(2025, 2, 9), 200)):
+            events = rows.with_columns(
+                pl.format("{} {}", pl.col("item_id"), pl.lit(on)).alias("event_id"),
+                pl.lit(on).alias("occurred_on"),
+                pl.lit(value).alias("value"),
+            )
+            assert import_usage(store, at(BILLED_ON, 1), events).accepted == CUSTOMERS
+    return store
+
+
+def expected(quantities: dict[int, int] | None = None) -> Counter[tuple[str, str, date, int]]:
+    """Each line that has to be there once: customer, component, start of service, net."""
+    found: Counter[tuple[str, str, date, int]] = Counter()
+    for number in range(CUSTOMERS):
+        seats = (quantities or {}).get(number, number)
+        for month in MONTHS:
+            found[f"c{number}", "plan.1.fee", month, 1000] += 1
+            if seats:
+                found[f"c{number}", "plan.1.seat", month, 250 * seats] += 1
+        found[f"c{number}", "plan.1.calls", MONTHS[0], 100] += 1
+        found[f"c{number}", "plan.1.calls", MONTHS[1], 200] += 1
+    return found
+
+
+def posted(store: Store) -> Counter[tuple[str, str, date, int]]:
+    table = tables.line_items.c
+    asked = (
+        select(tables.items.c.customer_id, table.component_id, table.service_start, table.net_minor)
+        .join(tables.items, tables.items.c.item_id == table.item_id)
+        .where(table.net_minor != 0)
+    )
+    return Counter(store.frame(asked).rows())
+
+
+def check_books(store: Store) -> None:
+    """What holds at any moment: lines make up their invoices, entries balance, receivables are the open
+    invoices, numbers have no gap and no repeat, every document has its entry."""
+    invoices = store.frame(select(tables.invoices))
+    lines = (
+        store.frame(select(tables.line_items))
+        .group_by("invoice_id")
+        .agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum())
+    )
+    assert (
+        invoices.select("invoice_id", "net_minor", "tax_minor")
+        .sort("invoice_id")
+        .equals(lines.sort("invoice_id"))
+    )
+    numbers = sorted(invoices["number"])
+    assert numbers == [f"INV-2025-{place:06}" for place in range(1, len(numbers) + 1)]
+    entries = store.frame(select(tables.journal_lines))
+    debit, credit = pl.col("debit_minor").sum(), pl.col("credit_minor").sum()
+    assert (
+        entries.group_by("entry_id")
+        .agg(debit, credit)
+        .filter(pl.col("debit_minor") != pl.col("credit_minor"))
+        .is_empty()
+    )
+    receivable = entries.filter(pl.col("account") == "receivable")
+    assert receivable.select(debit - credit).item() == invoices["total_minor"].sum()
+    notes = store.rows(select(func.count().label("n")).select_from(tables.credit_notes))[0]["n"]
+    applied = store.rows(select(func.count().label("n")).select_from(tables.applications))[0]["n"]
+    heads = store.rows(select(func.count().label("n")).select_from(tables.journal_entries))[0]["n"]
+    assert heads == invoices.height + notes + applied
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """A process of its own that has read its code and goes to work."""
+    child = subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    return child
+
+
+def test_a_run_killed_at_any_moment_and_started_again_leaves_no_trace_of_it(
+    shop: Store, database_url: str
+) -> None:
+    draw, longest, kills = random.Random(1), 2.0, 0
+    while kills < KILLS:
+        child = start(BILL, database_url)
+        try:
+            child.wait(draw.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        code = child.wait()
+        check_books(shop)
+        assert not posted(shop) - expected()
+        if code == -signal.SIGKILL:
+            kills += 1
+            longest = max(longest * 0.9, 0.2)
+            continue
+        assert code == 0
+        assert posted(shop) == expected()
+        break
+    assert kills > 0, "the run was over before it could be killed"
+    run(shop, BILLED_ON, chunk_size=7)
+    assert parked(shop) == {}
+    assert posted(shop) == expected()
+    check_books(shop)
+    assert run(shop, BILLED_ON).lines == 0
+
+
+def test_two_runs_at_once_bill_what_one_would(shop: Store, database_url: str) -> None:
+    children = [start(BILL, database_url) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert posted(shop) == expected()
+    check_books(shop)
+    assert parked(shop) == {}
+
+
+def test_a_run_beside_live_changes_ends_where_one_after_the_other_would(
+    shop: Store, database_url: str
+) -> None:
+    """Seats are changed on the first day of service, so each ends at whole months of its last quantity."""
+    children = [start(CHANGE, database_url, CUSTOMERS), start(BILL, database_url)]
+    assert [child.wait() for child in children] == [0, 0]
+    run(shop, BILLED_ON)
+    net: Counter[tuple[str, str, date]] = Counter()
+    for (customer, component, day, minor), times in posted(shop).items():
+        net[customer, component, day] += minor * times
+    for note in store_notes(shop):
+        net[note["customer_id"], note["component_id"], note["service_start"]] -= note["net_minor"]
+    wanted: Counter[tuple[str, str, date]] = Counter()
+    for (customer, component, day, minor), times in expected(dict.fromkeys(range(CUSTOMERS), 7)).items():
+        wanted[customer, component, day] += minor * times
+    assert +net == wanted
+    check_books_with_credit(shop)
+    assert parked(shop) == {}
+    assert run(shop, BILLED_ON).lines == 0
+
+
+def store_notes(store: Store) -> list[dict[str, Any]]:
+    line, note = tables.line_items.c, tables.credit_note_lines.c
+    return store.rows(
+        select(tables.items.c.customer_id, line.component_id, note.service_start, note.net_minor)
+        .join(tables.line_items, line.line_id == note.line_id)
+        .join(tables.items, tables.items.c.item_id == line.item_id)
+    )
+
+
+def check_books_with_credit(store: Store) -> None:
+    entries = store.frame(select(tables.journal_lines))
+    sums = entries.group_by("entry_id").agg(pl.col("debit_minor").sum(), pl.col("credit_minor").sum())
+    assert sums.filter(pl.col("debit_minor") != pl.col("credit_minor")).is_empty()
+    for table in (tables.invoices, tables.credit_notes):
+        numbers = sorted(store.frame(select(table.c.number))["number"])
+        assert [int(number.rsplit("-", 1)[1]) for number in numbers] == list(range(1, len(numbers) + 1))
+
+
+def wait_for(thread: threading.Thread) -> None:
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_run_comes_back_to_customers_that_others_held(shop: Store, database_url: str) -> None:
+    """An act and an import hold two customers while the run passes; it bills them when they are free, with
+    what they brought."""
+    if shop.is_sqlite:
+        return
+    mark = select(tables.customers.c.customer_id).where(tables.customers.c.customer_id == "c5")
+    item = item_of(shop, "s6")
+
+    def bill_all() -> None:
+        with open_store(database_url) as other:
+            run(other, BILLED_ON, chunk_size=5)
+
+    thread = threading.Thread(target=bill_all)
+    with shop.transaction():
+        subscriptions.change_quantity(shop, at(STARTED, 12), subscription_id="s5", quantity=8)
+        use(shop, BILLED_ON, item, date(2025, 2, 10), 50, "one more")
+        thread.start()
+        with open_store(database_url) as third:
+            others = select(func.count(tables.customers.c.customer_id).label("n")).where(
+                tables.customers.c.next_bill_on > BILLED_ON
+            )
+            for _ in range(600):
+                if third.rows(others)[0]["n"] == CUSTOMERS - 2:
+                    break
+                thread.join(0.1)
+            assert third.rows(others)[0]["n"] == CUSTOMERS - 2
+        assert thread.is_alive()
+        assert shop.row(mark) is not None
+    wait_for(thread)
+    found = posted(shop)
+    assert all(found["c5", "plan.1.seat", month, 250 * 8] == 1 for month in MONTHS)
+    assert found["c6", "plan.1.calls", MONTHS[1], 250] == 1
+    assert sum(found.values()) == sum(expected().values())
+    check_books(shop)
+
+
+def test_what_an_act_writes_while_a_run_passes_is_not_settled_unseen(shop: Store, database_url: str) -> None:
+    """The customer is due already, so the act has no day to move; its row is held all the same."""
+    if shop.is_sqlite:
+        return
+    held = select(tables.customers.c.customer_id).with_for_update(skip_locked=True)
+    with shop.transaction():
+        subscriptions.change_quantity(shop, at(BILLED_ON, 12), subscription_id="s3", quantity=8)
+        with open_store(database_url) as other, other.transaction():
+            assert "c3" not in {row["customer_id"] for row in other.rows(held)}
+
+
+def test_a_customer_that_fails_for_a_reason_nobody_foresaw_is_parked_alone(shop: Store) -> None:
+    broken = update(tables.customers).where(tables.customers.c.customer_id == "c3")
+    shop.execute(broken.values(time_zone="Nowhere/Land"))
+    summary = run(shop, BILLED_ON, chunk_size=10)
+    assert summary.parked == 1
+    assert parked(shop) == {"c3": "unexpected"}
+    assert posted(shop) == Counter({key: n for key, n in expected().items() if key[0] != "c3"})
+    check_books(shop)
+    mended = update(tables.customers).where(tables.customers.c.customer_id == "c3")
+    shop.execute(mended.values(time_zone="UTC", parked_at=None, parked_code=None, parked_detail=None))
+    run(shop, BILLED_ON)
+    assert posted(shop) == expected()
