@@ -174,7 +174,8 @@ def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: da
     """
     settings = version_on(versions, up_to).settings
     anchors = service.select("anchor_on", "interval").unique()
-    first_day = min([up_to, *service.select(pl.col("floor").min()).drop_nulls().to_series()])
+    first_days = service.select(pl.max_horizontal("floor", "start").min())
+    first_day = min([up_to, *first_days.drop_nulls().to_series()])
     calendar = calendar_table(anchors.iter_rows(), first_day, up_to)
     rows = (
         service.join(

@@ -57,7 +57,7 @@ class RunSummary:
 
 
 def bill(
-    store: Store, at: datetime, *, up_to: date, chunk_size: int = 2000, dry_run: bool = False
+    store: Store, at: datetime, *, up_to: date, chunk_size: int = 10_000, dry_run: bool = False
 ) -> RunSummary:
     """Bill every customer that owes something up to and including a day.
 
