@@ -398,6 +398,10 @@ class Store:
         finally:
             cursor.close()
 
+    def analyze(self) -> None:
+        """Let the database count its rows, after many were written at once, so that it plans well."""
+        self._run("ANALYZE")
+
     # --- ids and numbers ---
 
     def new_id(self, prefix: str) -> str:
