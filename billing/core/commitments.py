@@ -15,8 +15,8 @@ from typing import cast
 import polars as pl
 
 from billing.core.adjustments import commitment_true_up
+from billing.core.cuts import FOREVER
 from billing.core.invoicing import (
-    FOREVER,
     LINE_KEY,
     REFERENCE,
     SERVICE,

@@ -29,6 +29,14 @@ from billing.core.calendar import (
     local_date,
     midnight,
 )
+from billing.core.cuts import (
+    agreed,
+    moves_cuts,
+    service_bounds,
+    with_high_water,
+    with_moved_cuts,
+)
+from billing.core.exact_tax import with_exact_target
 from billing.core.money import (
     DOCUMENT_LIMIT,
     LINE_LIMIT,
@@ -43,7 +51,6 @@ from billing.core.money import (
 from billing.core.policy import Policy
 from billing.core.pricing import rate_frame
 
-FOREVER = date(9999, 12, 31)
 MAX_LINES_OF_ITEM = 120
 """New lines of one item in one run; more parks its customer."""
 
@@ -51,15 +58,8 @@ PERIOD_AGGREGATIONS = ("sum", "count", "max", "latest")
 """How events of a period become its quantity, where the database sums them."""
 
 SUPPORTED: Mapping[str, tuple[str, ...]] = {
-    "change_day": ("new_terms",),
-    "cancel_day": ("unused",),
-    "seat_decrease": ("credit", "period_end"),
     "late_usage": ("next_invoice",),
     "on_cancel": ("credit", "none"),
-    "tax_base": ("posted_net",),
-    "tax_point": ("issue",),
-    "term_end": ("stub",),
-    "zero_invoice": ("issue",),
 }
 """Settings of which a bill run does not know every value yet, with those it knows."""
 
@@ -104,7 +104,8 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
     terms: one row a live version and component of its plan. Returns one row an item, component and stretch
     `[start, end)` (FOREVER for no end), ordered so; with `is_usage`, `quantity_*` as it is priced (a fee
     once, a seat each, usage later), `agreed` (what makes terms equal) and `stops`: no service of the item
-    follows at once. Paused and trial time is left out, of usage only the trial where `trial_usage` is free.
+    follows at once. Where settings move cuts, also the days they are due (core.cuts): `begins_on`,
+    `closes_on`. Paused and trial time is left out, of usage only the trial where `trial_usage` is free.
     """
     is_usage = pl.col("kind") == "usage"
     is_regular = pl.col("phase") == "regular"
@@ -113,12 +114,12 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         is_running |= pl.col("pause") == "overdue"
     usage_counts = pl.lit(True) if settings.trial_usage == "bill" else is_regular
     is_seat = pl.col("kind") == "seat"
+    has_moved = moves_cuts(settings)
+    if has_moved:
+        terms = with_moved_cuts(terms, settings, is_running)
     rows = (
         terms.with_columns(
-            pl.max_horizontal("effective_start", "billing_starts_on").alias("start"),
-            pl.min_horizontal(
-                pl.col("effective_end").fill_null(FOREVER), pl.col("ends_on").fill_null(FOREVER)
-            ).alias("end"),
+            *([] if has_moved else service_bounds()),
             is_usage.alias("is_usage"),
             pl.when(is_seat).then("quantity_mantissa").otherwise(1).alias("quantity_mantissa"),
             pl.when(is_seat).then("quantity_scale").otherwise(0).alias("quantity_scale"),
@@ -128,15 +129,7 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
             pl.when("is_usage").then(usage_counts).otherwise(is_regular & is_running),
         )
         .sort(*LINE_KEY, "start")
-        .with_columns(
-            pl.format(
-                "{}|{}e-{}|{}",
-                pl.col("price_id").fill_null(""),
-                "quantity_mantissa",
-                "quantity_scale",
-                "discount_ids",
-            ).alias("agreed")
-        )
+        .with_columns(agreed())
     )
     goes_on = pl.all_horizontal(
         pl.col("start") == pl.col("end").shift(1),
@@ -149,7 +142,9 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
     if rows.height and merged.item(-1, "_stretch") != rows.height:
         rows = (
             merged.group_by("_stretch", maintain_order=True)
-            .agg(pl.all().exclude("end").first(), pl.col("end").last())
+            .agg(
+                pl.all().exclude(_AT_END).first(), pl.col(*(name for name in _AT_END if name in rows)).last()
+            )
             .select(rows.columns)
         )
     starts = rows.select("item_id", "is_usage", pl.col("start").alias("end")).unique()
@@ -157,6 +152,9 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
     return rows.join(
         following, on=["item_id", "is_usage", "end"], how="left", maintain_order="left"
     ).with_columns(pl.col("stops").fill_null(True))
+
+
+_AT_END = ("end", "closes_on")
 
 
 def horizon(up_to: date, settings: Policy) -> date:
@@ -193,15 +191,22 @@ def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: da
             (pl.col("end") > pl.col("reference_end")).alias("goes_on_after"),
         )
     )
-    ends_here = pl.col("stops") & (pl.col("service_end") == pl.col("end"))
-    after_service = pl.when(ends_here).then(pl.col("service_end")).otherwise(pl.col("reference_end"))
-    usage_due = pl.col("service_end") if settings.usage_on_change == "at_change" else after_service
+    if settings.seat_decrease == "high_water":
+        rows = with_high_water(rows)
+    is_first, is_last = pl.col("service_start") == pl.col("start"), pl.col("service_end") == pl.col("end")
+    begins_on, closes_on = pl.col("service_start"), pl.col("service_end")
+    if "closes_on" in rows.columns:
+        begins_on = pl.when(is_first).then("begins_on").otherwise(begins_on)
+        closes_on = pl.when(is_last).then("closes_on").otherwise(closes_on)
+    ends_here = pl.col("stops") & is_last
+    after_service = pl.when(ends_here).then(closes_on).otherwise(pl.col("reference_end"))
+    usage_due = closes_on if settings.usage_on_change == "at_change" else after_service
     return with_policy(
         rows.with_columns(
             pl.when("is_usage")
             .then(usage_due)
             .when("in_advance")
-            .then("service_start")
+            .then(begins_on)
             .otherwise(after_service)
             .alias("due_on"),
             ends_here.alias("ends_here"),
@@ -222,8 +227,9 @@ def with_policy(rows: pl.DataFrame, versions: Sequence[PolicyVersion]) -> pl.Dat
 
 def next_bill_days(service: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
     """The first day after `up_to` on which a customer owes something more: customer_id, next_bill_on."""
+    begins_on = pl.col("begins_on" if "begins_on" in service.columns else "start")
     days = [
-        service.filter(pl.col("start") > up_to).select("customer_id", pl.col("start").alias("next_bill_on")),
+        service.filter(begins_on > up_to).select("customer_id", begins_on.alias("next_bill_on")),
         parts.filter(pl.col("due_on") > up_to).select("customer_id", pl.col("due_on").alias("next_bill_on")),
         parts.filter(pl.col("goes_on_after"), pl.col("reference_end") > up_to).select(
             "customer_id", pl.col("reference_end").alias("next_bill_on")
@@ -709,8 +715,9 @@ def credits_of_time(
             )
         if len(priced) == 1:
             part = part.with_columns(pl.lit(0, dtype=pl.Int64).alias("_discount_minor"))
-        return part
+        return with_exact_target(part, settings) if has_exact else part
 
+    has_exact = any(settings.tax_base == "exact_net" for settings in catalogue.policies.values())
     rows = by_policy(rows, catalogue.policies, with_targets)
     net = pl.col("_gross_minor") - pl.col("_discount_minor")
     rows = rows.with_columns(
@@ -735,7 +742,11 @@ def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
 
     def with_tax(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         share = (product(pl.col("tax_minor"), pl.col("_target")), pl.col("_whole"))
-        return _with_posted(part, {"_tax_target": share}, settings.rounding)
+        part = _with_posted(part, {"_tax_target": share}, settings.rounding)
+        if "_exact_tax" in part.columns:
+            exact = pl.max_horizontal(pl.min_horizontal("_exact_tax", "tax_minor"), "_tax_before")
+            part = part.with_columns(pl.coalesce(exact, "_tax_target").alias("_tax_target"))
+        return part
 
     return by_policy(rows, catalogue.policies, with_tax).with_columns(
         _less_before(pl.col("_target"), pl.col("_net_before")).alias("net_minor"),
@@ -790,11 +801,11 @@ def tax_rule(seller: str, ship_to: str, *, has_number: bool, category: str) -> T
     return TaxRule("export", None)
 
 
-TAX_CASE = ["seller_country", "ship_country", "has_tax_number", "tax_code", "product_category", "issued_on"]
+TAX_CASE = ["seller_country", "ship_country", "has_tax_number", "tax_code", "product_category", "tax_on"]
 
 
 def tax_terms(lines: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
-    """The tax of each distinct case among lines, on the day of issue.
+    """The tax of each distinct case among lines, on its tax point (`tax_on`).
 
     lines: with TAX_CASE. rates: rows of `tax_rates`. Returns TAX_CASE with `tax_category`, `tax_country` and
     `tax_rate_ppm`, null where a rate is owed but none is known.
@@ -827,6 +838,12 @@ def untaxed(lines: pl.DataFrame) -> pl.DataFrame:
     return failures_of(lines, code, detail)
 
 
+def untaxable(lines: pl.DataFrame) -> pl.DataFrame:
+    """Customers with a line whose tax leaves the bounds."""
+    code = pl.when(pl.col("tax_minor").is_null()).then(pl.lit("amount_out_of_range"))
+    return failures_of(lines, code, pl.format("tax of item {}", pl.col("item_id")))
+
+
 def taxed(lines: pl.DataFrame, scope: str, mode: str = "half_up") -> pl.DataFrame:
     """Adds `tax_minor` to charges: per document, category and rate, or per line [`tax_scope`].
 
@@ -839,13 +856,16 @@ def taxed(lines: pl.DataFrame, scope: str, mode: str = "half_up") -> pl.DataFram
 
 # 12: documents.
 
+_NEVER = pl.lit(False)
 
-def documents(lines: pl.DataFrame, *, separate_credits: pl.Expr) -> pl.DataFrame:
+
+def documents(lines: pl.DataFrame, *, separate_credits: pl.Expr, skip_zero: pl.Expr = _NEVER) -> pl.DataFrame:
     """The documents of a run, one row a group of lines.
 
     lines: with `document`, `entry`, `net_minor`, `tax_minor` (credits negative). Returns `document`, the
     sums of the invoice (`net_minor`, `tax_minor`, `total_minor`) and of the credit note (`note_net_minor`,
-    `note_tax_minor`, `note_total_minor`, sizes), `has_invoice`, `has_note`. Credits stand on the invoice
+    `note_tax_minor`, `note_total_minor`, sizes), `has_invoice`, `has_note`, `is_skipped` (an invoice of 0.00
+    that is not issued). Credits stand on the invoice
     unless they outweigh its charges, in net, tax or total, or `separate_credits` holds: then they become the
     note.
     """
@@ -865,6 +885,7 @@ def documents(lines: pl.DataFrame, *, separate_credits: pl.Expr) -> pl.DataFrame
         is_charge.any().alias("_has_charges"),
         (~is_charge).any().alias("_has_credits"),
         separate_credits.any().alias("_separates"),
+        skip_zero.any().alias("_skips_zero"),
     )
     net, tax = pl.col("_net"), pl.col("_tax")
     has_note = pl.col("_has_credits") & ((net < 0) | (tax < 0) | (net + tax < 0) | pl.col("_separates"))
@@ -886,6 +907,9 @@ def documents(lines: pl.DataFrame, *, separate_credits: pl.Expr) -> pl.DataFrame
             "document",
             "has_invoice",
             "has_note",
+            (pl.col("has_invoice") & pl.col("_skips_zero") & (pl.col("total_minor") == 0)).alias(
+                "is_skipped"
+            ),
             *(f"{prefix}{name}_minor" for prefix in ("", "note_") for name in ("net", "tax", "total")),
         )
     )

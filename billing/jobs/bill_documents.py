@@ -76,8 +76,8 @@ def _papers(store: Store, at: datetime, found: Draft) -> pl.DataFrame:
         invoicing.due_days(pl.col("issued_on"), pl.col("net_days"), pl.col("end_of_month")).alias("due_on")
     )
     for kind, flag, prefix, mark in (
-        ("credit_note", "has_note", "note", "CN"),
-        ("invoice", "has_invoice", "invoice", "INV"),
+        ("credit_note", pl.col("has_note"), "note", "CN"),
+        ("invoice", pl.col("has_invoice") & ~pl.col("is_skipped"), "invoice", "INV"),
     ):
         wanted = papers.filter(flag)
         ids = pl.Series(f"{prefix}_id", store.new_ids("note" if prefix == "note" else "inv", wanted.height))
@@ -85,6 +85,12 @@ def _papers(store: Store, at: datetime, found: Draft) -> pl.DataFrame:
             ids.cast(pl.String), _numbers(store, at, kind, mark, wanted).alias(f"{prefix}_number")
         )
         papers = papers.join(numbered, on="document", how="left", maintain_order="left")
+    if papers["is_skipped"].any():
+        unissued = papers.filter("is_skipped").select("document")
+        ids = pl.Series("unissued_id", store.new_ids("inv", unissued.height), dtype=pl.String)
+        papers = papers.join(
+            unissued.with_columns(ids), on="document", how="left", maintain_order="left"
+        ).with_columns(pl.coalesce("invoice_id", "unissued_id").alias("invoice_id"))
     return papers
 
 
@@ -135,7 +141,8 @@ _SUMS = ("net_minor", "tax_minor", "total_minor")
 
 
 def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, paid: pl.DataFrame) -> None:
-    """Invoices are issued open, or paid where nothing is left to pay."""
+    """Invoices are issued open, or paid where nothing is left to pay. One that is not issued keeps its lines
+    billed: it is void and has no number."""
     applied = paid.group_by("invoice_id").agg(pl.col("amount_minor").sum().alias("_applied"))
     is_paid = pl.col("total_minor") == pl.col("_applied").fill_null(0)
     rows = new.join(applied, on="invoice_id", how="left", maintain_order="left")
@@ -149,11 +156,17 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
             "currency",
             pl.col("payment_terms_id").alias("terms_id"),
             "collection",
-            pl.when(is_paid).then(pl.lit("paid")).otherwise(pl.lit("open")).alias("state"),
+            pl.when("is_skipped")
+            .then(pl.lit("void"))
+            .when(is_paid)
+            .then(pl.lit("paid"))
+            .otherwise(pl.lit("open"))
+            .alias("state"),
             "issued_on",
             "due_on",
             *_SUMS,
-            pl.when(is_paid).then("issued_on").alias("paid_on"),
+            pl.when(is_paid & ~pl.col("is_skipped")).then("issued_on").alias("paid_on"),
+            pl.when("is_skipped").then("issued_on").alias("voided_on"),
             pl.lit(run_id).alias("run_id"),
         ),
         at,
@@ -309,7 +322,7 @@ def _announce(store: Store, at: datetime, papers: pl.DataFrame) -> None:
             pl.col("note_total_minor").alias("total_minor"),
         ).alias("payload"),
     )
-    issued = papers.filter("has_invoice").select(
+    issued = papers.filter(pl.col("has_invoice") & ~pl.col("is_skipped")).select(
         pl.lit("invoice.issued").alias("topic"),
         pl.col("invoice_id").alias("subject_id"),
         pl.struct(

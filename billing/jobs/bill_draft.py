@@ -15,6 +15,8 @@ from sqlalchemy import (
 )
 
 from billing.core import commitments, invoicing
+from billing.core.cuts import credits_due
+from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import (
@@ -53,6 +55,11 @@ class Draft:
     usage: pl.DataFrame
     failures: pl.DataFrame
     next_days: pl.DataFrame
+
+    @property
+    def invoices(self) -> int:
+        """How many invoices will be issued."""
+        return int((self.documents["has_invoice"] & ~self.documents["is_skipped"]).sum())
 
 
 # Working out what to post.
@@ -129,6 +136,8 @@ class _Owed:
     usage: pl.DataFrame
     failures: pl.DataFrame
     days: pl.DataFrame
+    exact: pl.DataFrame | None
+    """The exact nets of the charges, where a policy bases tax on them (core.exact_tax)."""
     waiting: pl.DataFrame
     """Customers with usage to be looked at again, when its item's next regular invoice is due."""
 
@@ -148,9 +157,15 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
         pl.concat([part.usage for part in parts]),
         pl.concat([part.failures for part in parts]),
         pl.concat([part.days for part in parts]),
+        _all_exact(parts),
         pl.concat([part.waiting for part in parts]),
     )
     return _documented(store, at, members, up_to, known, owed)
+
+
+def _all_exact(parts: Sequence[_Owed]) -> pl.DataFrame | None:
+    exact = [part.exact for part in parts if part.exact is not None]
+    return pl.concat(exact) if exact else None
 
 
 def _owed(
@@ -168,6 +183,7 @@ def _owed(
             pl.DataFrame(schema=_USAGE_SCHEMA),
             refused,
             pl.DataFrame(schema=_DAY_SCHEMA),
+            None,
             members.select("customer_id").clear(),
         )
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
@@ -185,7 +201,11 @@ def _owed(
         billed.credited,
     )
     to_charge = recurring.to_charge.filter(pl.col("due_on") <= up_to)
-    to_credit = recurring.to_credit.filter(pl.col("service_start") <= up_to)
+    time_back = recurring.to_credit
+    if "closes_on" in service.columns:
+        time_back = credits_due(time_back, billed.charged, service)
+    is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
+    to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
     usage = _compared_usage(store, ids, parts, billed, held, up_to)
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
@@ -194,11 +214,14 @@ def _owed(
     rated = _rated(store, asked, settings)
     catalogue = rated.catalogue
 
+    has_exact = any(one.tax_base == "exact_net" for one in settings.values())
     priced: list[pl.DataFrame] = []
     lines: list[pl.DataFrame] = []
+    exact: list[pl.DataFrame] = []
     if to_charge.height:
         priced.append(invoicing.charges(rated["charge"], recurring.kept, catalogue))
         lines.append(_charge_lines(priced[-1], "recurring"))
+        exact += [exact_nets(priced[-1], "recurring")] if has_exact else []
     if to_credit.height:
         back = _creditable(to_credit, rated["origin"], settings)
         priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
@@ -210,6 +233,7 @@ def _owed(
         owed = uses.filter(_is_charged)
         priced.append(owed)
         lines.append(_charge_lines(_usage_quantity(owed, usage.snapshots), "usage"))
+        exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
     charged = billed.charged.filter(_is_compared_by_amount)
     if promised.height or (charged["component_id"] == commitments.COMPONENT).any():
@@ -233,15 +257,16 @@ def _owed(
     failures = pl.concat(
         [*(invoicing.line_failures(one) for one in priced), invoicing.crowded_items(all_lines)]
     )
-    waiting = recurring.to_credit.filter(pl.col("service_start") > up_to).join(
-        billed.charged.select("line_id", "customer_id"), on="line_id"
-    )
+    waiting = time_back.filter(~is_due).join(billed.charged.select("line_id", "customer_id"), on="line_id")
     days = pl.concat(
         [
             invoicing.next_bill_days(service, parts, up_to),
-            waiting.select("customer_id", pl.col("service_start").alias("next_bill_on")),
             promised.filter(pl.col("due_on") > up_to).select(
                 "customer_id", pl.col("due_on").alias("next_bill_on")
+            ),
+            waiting.select(
+                "customer_id",
+                pl.col("due_on" if "due_on" in waiting.columns else "service_start").alias("next_bill_on"),
             ),
         ]
     )
@@ -250,6 +275,7 @@ def _owed(
         _snapshots_of(rated["usage"], usage.snapshots),
         failures,
         days,
+        pl.concat(exact) if exact else None,
         usage.waiting,
     )
 
@@ -559,11 +585,17 @@ def _documented(
     lines = _grouped(
         store, at, owed.lines.join(failures, on="customer_id", how="anti", maintain_order="left")
     )
-    lines = _with_tax_terms(lines, store.frame(select(tax_rates)) if lines.height else None)
+    lines = _with_tax_terms(
+        _with_tax_points(lines, known), store.frame(select(tax_rates)) if lines.height else None
+    )
     failures = pl.concat([failures, invoicing.untaxed(lines)])
-    lines = _taxed(lines.join(failures, on="customer_id", how="anti", maintain_order="left"), known)
-    documents = invoicing.documents(lines, separate_credits=pl.col("separates_credits"))
-    beyond = invoicing.large_documents(documents, lines)
+    lines = _taxed(
+        lines.join(failures, on="customer_id", how="anti", maintain_order="left"), known, owed.exact
+    )
+    documents = invoicing.documents(
+        lines, separate_credits=pl.col("separates_credits"), skip_zero=pl.col("skips_zero")
+    )
+    beyond = pl.concat([invoicing.untaxable(lines), invoicing.large_documents(documents, lines)])
     if beyond.height:
         left = replace(owed, failures=pl.concat([failures, beyond]))
         return _documented(store, at, members, up_to, known, left)
@@ -621,6 +653,20 @@ def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(is_next.cum_sum().cast(pl.Int64).alias("document"))
 
 
+def _with_tax_points(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]]) -> pl.DataFrame:
+    """The day whose rate a line bears: of its issue, or the last of its service [`tax_point`]."""
+    on = pl.col("issued_on").alias("tax_on")
+    if all(one.settings.tax_point == "issue" for several in known.values() for one in several):
+        return lines.with_columns(on)
+    parts = [lines.clear().with_columns(on)]
+    for (name, issued_on), part in lines.group_by("payer_policy_name", "issued_on", maintain_order=True):
+        assert isinstance(issued_on, date)
+        settings = invoicing.version_on(known[str(name)], issued_on).settings
+        last_day = pl.col("service_end").dt.offset_by("-1d").alias("tax_on")
+        parts.append(part.with_columns(last_day if settings.tax_point == "service_end" else on))
+    return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)
+
+
 def _with_tax_terms(lines: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataFrame:
     """Charges with the category, country and rate of their tax; a credit has those of its own line."""
     if rates is None:
@@ -634,18 +680,28 @@ def _with_tax_terms(lines: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataF
     )
 
 
-def _taxed(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]]) -> pl.DataFrame:
-    """Charges taxed by the payer's settings of the day; whether its credits go on notes of their own."""
+def _taxed(
+    lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]], exact: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Charges taxed by the payer's settings of the day; whether its credits go on notes of their own, and
+    whether it gets invoices of 0.00."""
     if lines.is_empty():
-        return lines.with_columns(pl.lit(False).alias(name) for name in ("separates_credits", "keeps_credit"))
+        flags = ("separates_credits", "keeps_credit", "skips_zero")
+        return lines.with_columns(pl.lit(False).alias(name) for name in flags)
     parts = []
     for (name, on), part in lines.group_by("payer_policy_name", "issued_on", maintain_order=True):
         assert isinstance(on, date)
         settings = invoicing.version_on(known[str(name)], on).settings
         is_charge = pl.col("entry") == "charge"
-        charged = invoicing.taxed(part.filter(is_charge), settings.tax_scope, settings.rounding)
+        charged = part.filter(is_charge).drop("tax_minor")
+        if settings.tax_base == "exact_net" and exact is not None:
+            charged = with_exact_tax(charged, exact, settings.rounding)
+        else:
+            charged = invoicing.taxed(charged, settings.tax_scope, settings.rounding)
+        charged = charged.select(part.columns)
         separates = pl.lit(settings.credit_document == "credit_note").alias("separates_credits")
         credit_balance = pl.lit(settings.credit_target == "balance").alias("keeps_credit")
         both = pl.concat([charged, part.filter(~is_charge)])
-        parts.append(both.with_columns(separates, credit_balance))
+        skips_zero = pl.lit(settings.zero_invoice == "skip").alias("skips_zero")
+        parts.append(both.with_columns(separates, credit_balance, skips_zero))
     return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)

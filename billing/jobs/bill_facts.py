@@ -25,6 +25,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    false,
     func,
     literal_column,
     select,
@@ -36,6 +37,7 @@ from billing.store.store import Store
 from billing.store.tables import (
     applications,
     components,
+    contracts,
     credit_note_lines,
     credit_notes,
     customers,
@@ -101,6 +103,9 @@ MEMBERS = select(
 
 # Reading: the facts of a chunk.
 
+_IS_TERM_END = exists().where(
+    contracts.c.contract_id == subscriptions.c.contract_id, contracts.c.term_end == subscriptions.c.ends_on
+)
 TERMS = (
     select(
         items.c.item_id,
@@ -110,6 +115,17 @@ TERMS = (
         subscriptions.c.ship_to,
         subscriptions.c.billing_starts_on,
         subscriptions.c.ends_on,
+        case(
+            (
+                and_(
+                    subscriptions.c.cancel_requested_on == subscriptions.c.ends_on,
+                    subscriptions.c.cancel_reason != "term_ended",
+                ),
+                subscriptions.c.ends_on,
+            )
+        ).label("canceled_on"),
+        case((subscriptions.c.ends_on.is_not(None), _IS_TERM_END), else_=false()).label("is_term_end"),
+        items.c.is_add_on,
         item_versions.c.effective_start,
         item_versions.c.effective_end,
         item_versions.c.phase,
@@ -354,7 +370,11 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
     """
     last_day = pl.col("service_end")
     if settings.end_day_usage == "include":
-        last_day = pl.when("ends_here").then(last_day.dt.offset_by("1d")).otherwise(last_day)
+        ends_here = pl.col("ends_here")
+        if "closes_on" in parts.columns:
+            # Where the day of the end is used, it is within the service already.
+            ends_here &= pl.col("closes_on") == pl.col("service_end")
+        last_day = pl.when(ends_here).then(last_day.dt.offset_by("1d")).otherwise(last_day)
     first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
     ranges = parts.select(
         pl.int_range(pl.len()).alias("segment"),

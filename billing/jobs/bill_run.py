@@ -161,7 +161,7 @@ class _Run:
             "state": "done",
             "customers": found.members.height,
             "parked": found.failures.height,
-            "invoices": int(found.documents["has_invoice"].sum()),
+            "invoices": found.invoices,
             "lines": found.lines.height,
         }
         self.store.insert(billing_chunks, [row], self.at)
@@ -169,7 +169,7 @@ class _Run:
     def _count(self, found: Draft) -> None:
         self.counts["customers"] += found.members.height
         self.counts["lines"] += found.lines.height
-        self.counts["invoices"] += int(found.documents["has_invoice"].sum())
+        self.counts["invoices"] += found.invoices
         self.counts["credit_notes"] += int(found.documents["has_note"].sum())
         self.counts["parked"] += found.failures.height
         sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum())

@@ -70,6 +70,8 @@ RUN_SETTINGS = (
     "zero_invoice",
     "tax_scope",
     "tax_base",
+    "tax_point",
+    "term_end",
     "on_cancel",
     "suspension_billing",
     "flat_fee_on_zero",
@@ -619,7 +621,8 @@ def answer_of_store(money: Money, store: Store) -> dict[str, Any]:
 
 def _invoices(money: Money, store: Store) -> list[dict[str, Any]]:
     documents = []
-    for invoice in store.rows(select(invoices).order_by(invoices.c.issued_on, invoices.c.number)):
+    issued = select(invoices).where(invoices.c.number.is_not(None))
+    for invoice in store.rows(issued.order_by(invoices.c.issued_on, invoices.c.number)):
         lines = store.rows(select(line_items).where(line_items.c.invoice_id == invoice["invoice_id"]))
         at_issue = store.rows(
             select(applications).where(
