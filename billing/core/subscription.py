@@ -50,6 +50,7 @@ class ItemVersion:
     plan_version: int
     list_id: str
     price_id: str
+    choice_id: str
     quantity_mantissa: int
     quantity_scale: int
     discount_ids: str
@@ -280,7 +281,7 @@ def _terms_from_start(version: ItemVersion) -> ItemVersion:
 
 @dataclass(frozen=True, slots=True)
 class PricedComponent:
-    """A component of a plan version with its price in one list. `kind`: fee, seat, usage."""
+    """A component of a plan version with the price chosen for it. `kind`: fee, seat, usage."""
 
     component_id: str
     kind: str

@@ -31,6 +31,7 @@ from billing.jobs.bill_facts import (
     read_policies,
     with_quantities,
 )
+from billing.jobs.bill_prices import with_price_choice
 from billing.store.store import Store
 from billing.store.tables import (
     customers,
@@ -220,7 +221,7 @@ def _owed(
     exact: list[pl.DataFrame] = []
     if to_charge.height:
         priced.append(invoicing.charges(rated["charge"], recurring.kept, catalogue))
-        lines.append(_charge_lines(priced[-1], "recurring"))
+        lines.append(_charge_lines(with_price_choice(store, priced[-1]), "recurring"))
         exact += [exact_nets(priced[-1], "recurring")] if has_exact else []
     if to_credit.height:
         back = _creditable(to_credit, rated["origin"], settings)
@@ -232,7 +233,8 @@ def _owed(
         uses = invoicing.beyond_billed(amounts, usage.sums)
         owed = uses.filter(_is_charged)
         priced.append(owed)
-        lines.append(_charge_lines(_usage_quantity(owed, usage.snapshots), "usage"))
+        shown = with_price_choice(store, _usage_quantity(owed, usage.snapshots))
+        lines.append(_charge_lines(shown, "usage"))
         exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
     charged = billed.charged.filter(_is_compared_by_amount)
@@ -483,13 +485,14 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         )
         quantity = pl.col("period_quantity").cast(pl.String)
         whole = pl.concat_str(whole, pl.lit(', "period_quantity_mantissa": '), quantity)
+    choice = pl.concat_str(pl.lit(', "price": '), "price_choice").fill_null("")
     return _shaped(
         rows.with_columns(
             pl.lit(kind).alias("kind"),
             pl.lit("charge").alias("entry"),
             pl.col("bill_to").alias("payer_id"),
             pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
-            pl.concat_str(whole, pl.lit("}")).alias("explanation"),
+            pl.concat_str(whole, choice, pl.lit("}")).alias("explanation"),
         ),
         _LINE_SCHEMA,
     )

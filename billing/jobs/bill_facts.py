@@ -53,6 +53,7 @@ from billing.store.tables import (
     plan_versions,
     plans,
     policies,
+    price_choices,
     price_tiers,
     prices,
     products,
@@ -135,6 +136,7 @@ TERMS = (
         item_versions.c.quantity_scale,
         item_versions.c.discount_ids,
         item_versions.c.recurring_minor,
+        item_versions.c.choice_id,
         item_versions.c.committed_minimum_minor,
         plan_versions.c.interval,
         plan_versions.c.in_advance,
@@ -178,9 +180,14 @@ TERMS = (
         ),
     )
     .outerjoin(
-        prices,
-        and_(prices.c.list_id == item_versions.c.list_id, prices.c.component_id == components.c.component_id),
+        price_choices,
+        and_(
+            price_choices.c.choice_id == item_versions.c.choice_id,
+            price_choices.c.component_id == components.c.component_id,
+            price_choices.c.lost_by.is_(None),
+        ),
     )
+    .outerjoin(prices, prices.c.price_id == price_choices.c.price_id)
     .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
 )
 

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import bindparam, func, select
 
 from billing.core.calendar import parse_interval
+from billing.core.choice import LEVELS
 from billing.core.money import PPM, BillingError, currency_exponent
-from billing.core.subscription import PricedComponent
 from billing.service.acts import act, announce
 from billing.service.published_prices import NewPrice as NewPrice
 from billing.service.published_prices import NewTier as NewTier
-from billing.service.published_prices import check_events, price_rows, price_terms
+from billing.service.published_prices import check_events, price_rows
 from billing.store.store import Row, Store
 from billing.store.tables import (
     components,
@@ -34,8 +34,6 @@ from billing.store.tables import (
     tax_rates,
 )
 
-LEVELS = ("contract", "customer", "group", "list")
-"""Whose price list it is; the first that has a price wins."""
 KINDS = ("fee", "seat", "usage")
 AGGREGATIONS = ("sum", "count", "max", "latest", "unique_count", "weighted_sum")
 
@@ -69,16 +67,6 @@ class PlanVersion:
     in_advance: bool
     is_add_on: bool
     components: tuple[Component, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanPrice:
-    """A plan version priced by one list. `price_id`: the price of its first fee or seat, else its first."""
-
-    plan: PlanVersion
-    list_id: str
-    price_id: str
-    components: tuple[PricedComponent, ...]
 
 
 # Writing.
@@ -293,7 +281,8 @@ def create_price_list(
 
 @act
 def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[NewPrice]) -> list[str]:
-    """Prices of a list, one per component; returns their ids, by default list and component joined.
+    """Prices of a list, one per component and quantity break; returns their ids, by default list and
+    component joined.
 
     Raises `immutable` where the list has a price for the component, `unknown_component`, and as
     `price_rows`.
@@ -303,7 +292,7 @@ def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[New
         raise BillingError("no_price", f"there is no price list {list_id}")
     rows, tiers = [], []
     for new in prices:
-        price_id = new.price_id or f"{list_id}.{new.component_id}"
+        price_id = new.price_id or _default_price_id(list_id, new)
         row, of_tiers = price_rows(new, price_id, list_id, listed["currency"])
         rows.append(row)
         tiers += of_tiers
@@ -316,6 +305,12 @@ def add_prices(store: Store, at: datetime, *, list_id: str, prices: Sequence[New
 
 
 _prices = prices
+
+
+def _default_price_id(list_id: str, new: NewPrice) -> str:
+    """List and component joined, and the quantity where it is a break."""
+    joined = f"{list_id}.{new.component_id}"
+    return f"{joined}.from-{new.quantity_from}" if new.quantity_from else joined
 
 
 _COMPONENT = (
@@ -332,7 +327,9 @@ def _check_component(store: Store, list_id: str, new: NewPrice) -> None:
         raise BillingError("unknown_component", component_id)
     check_events(new, found["kind"], found["aggregation"], found["is_recurring"])
     priced = select(prices.c.price_id).where(
-        prices.c.list_id == list_id, prices.c.component_id == component_id
+        prices.c.list_id == list_id,
+        prices.c.component_id == component_id,
+        prices.c.quantity_from == new.quantity_from,
     )
     if store.row(priced) is not None:
         raise BillingError(
@@ -386,98 +383,3 @@ def _read_plan(store: Store, plan_id: str, number: int | None) -> PlanVersion:
             Component(part["component_id"], part["name"], part["kind"], part["meter_id"]) for part in parts
         ),
     )
-
-
-_OFFERS = (
-    select(
-        price_lists.c.list_id,
-        price_lists.c.level,
-        price_lists.c.valid_start,
-        price_lists.c.currency,
-        prices.c.price_id,
-        prices.c.component_id,
-    )
-    .join(price_lists, price_lists.c.list_id == prices.c.list_id)
-    .join(components, components.c.component_id == prices.c.component_id)
-    .where(
-        components.c.plan_id == bindparam("plan_id"),
-        components.c.plan_version == bindparam("version"),
-        price_lists.c.valid_start <= bindparam("on"),
-        or_(price_lists.c.valid_end.is_(None), price_lists.c.valid_end > bindparam("on")),
-        or_(
-            price_lists.c.level == "list",
-            and_(price_lists.c.level == "contract", price_lists.c.owner_id == bindparam("contract_id")),
-            and_(price_lists.c.level == "customer", price_lists.c.owner_id == bindparam("customer_id")),
-            and_(price_lists.c.level == "group", price_lists.c.owner_id == bindparam("group_id")),
-        ),
-    )
-)
-
-
-def price_plan(
-    store: Store,
-    plan: PlanVersion,
-    *,
-    currency: str,
-    on: date,
-    customer_id: str,
-    group_id: str | None = None,
-    contract_id: str | None = None,
-) -> PlanPrice:
-    """The list that prices a plan version for a customer on a day.
-
-    contract before customer before group before list; inside a level the latest valid_start, then the
-    smallest list_id. A list counts when it prices every component. Raises `no_price`, and
-    `currency_mismatch` when there are prices, but none in the customer's currency.
-    """
-    asked = {
-        "plan_id": plan.plan_id,
-        "version": plan.version,
-        "on": on,
-        "contract_id": contract_id,
-        "customer_id": customer_id,
-        "group_id": group_id,
-    }
-    offers: dict[str, list[Row]] = {}
-    for row in store.rows(_OFFERS, asked):
-        offers.setdefault(row["list_id"], []).append(row)
-    whole = [rows for rows in offers.values() if len(rows) == len(plan.components)]
-    matching = [rows for rows in whole if rows[0]["currency"] == currency]
-    if not matching:
-        code = "currency_mismatch" if whole else "no_price"
-        raise BillingError(code, f"{plan.plan_id} version {plan.version} in {currency} on {on}")
-    best = min(matching, key=lambda rows: _rank(rows[0]))
-    return priced_plan(store, plan, best[0]["list_id"])
-
-
-def _rank(offer: Row) -> tuple[int, int, str]:
-    return LEVELS.index(offer["level"]), -offer["valid_start"].toordinal(), offer["list_id"]
-
-
-def priced_plan(store: Store, plan: PlanVersion, list_id: str) -> PlanPrice:
-    """A plan version with the prices of one list. Raises `no_price`."""
-    key = ("plan_price", plan.plan_id, plan.version, list_id)
-    known = store.memory.get(key)
-    if known is None:
-        known = store.memory[key] = _read_plan_price(store, plan, list_id)
-    assert isinstance(known, PlanPrice)
-    return known
-
-
-def _read_plan_price(store: Store, plan: PlanVersion, list_id: str) -> PlanPrice:
-    ids = [component.component_id for component in plan.components]
-    found = store.rows(select(prices).where(prices.c.list_id == list_id, prices.c.component_id.in_(ids)))
-    by_component = {row["component_id"]: row for row in found}
-    if len(by_component) < len(ids):
-        raise BillingError("no_price", f"{list_id} does not price all of {plan.plan_id}")
-    priced = tuple(
-        PricedComponent(
-            component.component_id,
-            component.kind,
-            by_component[component.component_id]["price_id"],
-            price_terms(store, by_component[component.component_id]),
-        )
-        for component in plan.components
-    )
-    leading = next((part for part in priced if part.kind != "usage"), priced[0])
-    return PlanPrice(plan, list_id, leading.price_id, priced)

@@ -14,10 +14,11 @@ from sqlalchemy import bindparam, select
 
 from billing.core.calendar import boundary, parse_interval
 from billing.core.money import BillingError
-from billing.core.subscription import Edit, ItemVersion, Subscription, recurring_minor
+from billing.core.subscription import Edit, ItemVersion, Subscription
 from billing.service.acts import act, announce
-from billing.service.catalog import plan_version, price_plan
-from billing.service.subscriptions import as_date, cancel, change_item, save_changes
+from billing.service.catalog import plan_version
+from billing.service.prices import price_plan
+from billing.service.subscriptions import as_date, cancel, change_item, save_changes, with_prices
 from billing.store.store import Row, Store
 from billing.store.subscriptions import Standing, read_standing
 from billing.store.tables import contract_terms, contracts, subscriptions
@@ -117,14 +118,16 @@ def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> No
     )
     for standing in live:
         changes = [
-            change_item(store, item, start, None, _repriced(store, standing, start), "renewal", is_new=True)
+            change_item(
+                store, item, start, None, _repriced(store, at, standing, start), "renewal", is_new=True
+            )
             for item in standing.subscription.open_items(start)
         ]
         facts = {"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}
         save_changes(store, at, standing, changes, "subscription.renewed", facts)
 
 
-def _repriced(store: Store, standing: Standing, on: date) -> Edit:
+def _repriced(store: Store, at: datetime, standing: Standing, on: date) -> Edit:
     """The version at the price list that holds on a day; its plan version stays."""
     subscription, customer = standing.subscription, standing.customer
     currency = str(customer["currency"])
@@ -132,19 +135,16 @@ def _repriced(store: Store, standing: Standing, on: date) -> Edit:
     def edit(version: ItemVersion) -> ItemVersion:
         offer = price_plan(
             store,
+            at,
             plan_version(store, version.plan_id, version.plan_version),
             currency=currency,
             on=on,
             customer_id=subscription.sold_to,
             group_id=customer["group_id"],
             contract_id=subscription.contract_id,
+            quantity=version.quantity,
         )
-        return replace(
-            version,
-            list_id=offer.list_id,
-            price_id=offer.price_id,
-            recurring_minor=recurring_minor(offer.components, version.quantity, currency),
-        )
+        return with_prices(version, offer, currency)
 
     return edit
 

@@ -51,7 +51,8 @@ class NewPrice:
 
     `price` for flat, per_unit, package; `tiers` for graduated, volume, graduated_percentage, tiered_block;
     `rate_percent` and the terms of events for percentage; nothing for dynamic, whose events are amounts.
-    `minimum_spend` and `maximum_spend` bound what a period costs, whatever the model.
+    `minimum_spend` and `maximum_spend` bound what a period costs, whatever the model. `quantity_from`: the
+    whole units of the item from which the price holds; a list may have several by it.
     """
 
     component_id: str
@@ -71,6 +72,7 @@ class NewPrice:
     minimum_spend: str | None = None
     maximum_spend: str | None = None
     price_id: str | None = None
+    quantity_from: int = 0
 
 
 _OF_EVENTS = {
@@ -112,6 +114,7 @@ def price_rows(new: NewPrice, price_id: str, list_id: str, currency: str) -> tup
         **{column: mantissas.get(column) for column in _OF_EVENTS.values()},
         "minimum_spend_minor": minimum,
         "maximum_spend_minor": maximum,
+        "quantity_from": new.quantity_from,
     }
     tiers: list[Row] = [
         {
@@ -142,6 +145,8 @@ def _check_form(new: NewPrice) -> None:
         raise BillingError(
             "negative_quantity", f"free_units = {new.free_units}, free_events = {new.free_events}"
         )
+    if not 0 <= new.quantity_from <= QUANTITY_LIMIT:
+        raise BillingError("negative_quantity", f"quantity_from = {new.quantity_from}")
     if new.partial_package not in ("up", "down"):
         raise BillingError("unknown_setting", f"partial_package = {new.partial_package!r}")
     if new.block_policy not in ("all_tiers", "top_tier"):

@@ -38,9 +38,10 @@ from billing.core.subscription import (
     trial_end,
 )
 from billing.service.acts import act, announce
-from billing.service.catalog import PlanPrice, plan_version, price_plan, priced_plan
+from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
 from billing.service.policies import policy_on
+from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.subscriptions import (
@@ -151,6 +152,7 @@ def subscribe(
         items=tuple(
             _new_item(
                 store,
+                at,
                 customer,
                 new,
                 wanted_id,
@@ -177,6 +179,7 @@ _TAKEN = select(subscriptions.c.subscription_id).where(subscriptions.c.subscript
 
 def _new_item(
     store: Store,
+    at: datetime,
     customer: Mapping[str, object],
     of: Subscription,
     plan_id: str,
@@ -189,8 +192,8 @@ def _new_item(
     committed_minimum_minor: int = 0,
 ) -> Item:
     """An item with its first versions: one, or the trial's and the one after it."""
-    offer = _offer(store, customer, of, plan_id, start, is_add_on=is_add_on)
     amount = parse_quantity(quantity)
+    offer = _offer(store, at, customer, of, plan_id, start, amount, is_add_on=is_add_on)
     item_id = store.new_id("item")
     whole = ItemVersion(
         version_id="",
@@ -201,6 +204,7 @@ def _new_item(
         plan_version=offer.plan.version,
         list_id=offer.list_id,
         price_id=offer.price_id,
+        choice_id=offer.choice_id,
         quantity_mantissa=amount.mantissa,
         quantity_scale=amount.scale,
         discount_ids=",".join(discount_ids),
@@ -223,10 +227,12 @@ def _new_item(
 
 def _offer(
     store: Store,
+    at: datetime,
     customer: Mapping[str, object],
     of: Subscription,
     plan_id: str,
     on: date,
+    quantity: Scaled,
     *,
     is_add_on: bool,
 ) -> PlanPrice:
@@ -236,12 +242,14 @@ def _offer(
     group_id = customer["group_id"]
     return price_plan(
         store,
+        at,
         plan,
         currency=str(customer["currency"]),
         on=on,
         customer_id=of.sold_to,
         group_id=None if group_id is None else str(group_id),
         contract_id=of.contract_id,
+        quantity=quantity,
     )
 
 
@@ -305,7 +313,9 @@ def change_plan(
     item = subscription.main_item
     first_day = max(today, subscription.starts_on)
     current = _version_on(item, first_day)
-    offer = _offer(store, standing.customer, subscription, plan_id, first_day, is_add_on=False)
+    offer = _offer(
+        store, at, standing.customer, subscription, plan_id, first_day, current.quantity, is_add_on=False
+    )
     old_interval = plan_version(store, current.plan_id, current.plan_version).interval
     currency = str(standing.customer["currency"])
     falls = is_downgrade(
@@ -325,15 +335,8 @@ def change_plan(
         )
 
     def edit(version: ItemVersion) -> ItemVersion:
-        return replace(
-            version,
-            plan_id=plan_id,
-            plan_version=offer.plan.version,
-            list_id=offer.list_id,
-            price_id=offer.price_id,
-            anchor_on=anchor,
-            recurring_minor=recurring_minor(offer.components, version.quantity, currency),
-        )
+        moved = replace(version, plan_id=plan_id, plan_version=offer.plan.version, anchor_on=anchor)
+        return with_prices(moved, at_quantity(store, at, offer, version.quantity), currency)
 
     reason = "interval" if has_new_interval else ("downgrade" if falls else "upgrade")
     changed, after = change_item(store, item, on, None, edit, reason), None
@@ -410,13 +413,9 @@ def change_quantity(
 
     def edit(version: ItemVersion) -> ItemVersion:
         plan = plan_version(store, version.plan_id, version.plan_version)
-        terms = priced_plan(store, plan, version.list_id)
-        return replace(
-            version,
-            quantity_mantissa=amount.mantissa,
-            quantity_scale=amount.scale,
-            recurring_minor=recurring_minor(terms.components, amount, str(standing.customer["currency"])),
-        )
+        priced = at_quantity(store, at, priced_by(store, plan, version.choice_id), amount)
+        more = replace(version, quantity_mantissa=amount.mantissa, quantity_scale=amount.scale)
+        return with_prices(more, priced, str(standing.customer["currency"]))
 
     changed = change_item(store, item, on, None, edit, "quantity")
     facts = {"item_id": item.item_id, "quantity": str(quantity), "on": on}
@@ -445,6 +444,7 @@ def add_item(
     _check_day(standing, start, _policy(store, standing))
     item = _new_item(
         store,
+        at,
         standing.customer,
         subscription,
         plan_id,
@@ -656,6 +656,7 @@ def reactivate(
     )
     item = _new_item(
         store,
+        at,
         standing.customer,
         back,
         plan_id or last.plan_id,
@@ -745,6 +746,17 @@ def _today_and_policy(store: Store, at: datetime, customer: Row) -> tuple[date, 
 
 def _policy(store: Store, standing: Standing) -> Policy:
     return policy_on(store, standing.customer["policy_name"], standing.today).settings
+
+
+def with_prices(version: ItemVersion, price: PlanPrice, currency: str) -> ItemVersion:
+    """A version on other prices, with what it then costs an interval."""
+    return replace(
+        version,
+        list_id=price.list_id,
+        price_id=price.price_id,
+        choice_id=price.choice_id,
+        recurring_minor=recurring_minor(price.components, version.quantity, currency),
+    )
 
 
 def _version_ids(store: Store) -> Callable[[], str]:

@@ -302,6 +302,8 @@ Index("ix_price_lists_owner_id", price_lists.c.owner_id)
 # `price_mantissa` is null for models of tiers, and for percentage the rate as a share (2.99 % is 0.0299), as
 # the units of graduated_percentage are. `package_size` and `free_units` are whole units; `partial_package`:
 # up, down; `block_policy`: all_tiers, top_tier. A minimum or maximum of null is none.
+# `quantity_from`: the quantity of the item, in whole units, from which the price is offered; a list may have
+# several prices of a component by it.
 prices = Table(
     "prices",
     metadata,
@@ -323,8 +325,9 @@ prices = Table(
     _long("max_per_event_mantissa", optional=True),
     _long("minimum_spend_minor", optional=True),
     _long("maximum_spend_minor", optional=True),
+    _long("quantity_from", default=0),
     _recorded(),
-    UniqueConstraint("list_id", "component_id"),
+    UniqueConstraint("list_id", "component_id", "quantity_from"),
     CheckConstraint("price_mantissa >= 0", name="not_negative"),
     CheckConstraint("price_scale between 0 and 12", name="scale"),
 )
@@ -342,6 +345,19 @@ price_tiers = Table(
     _long("flat_mantissa", default=0),
     _long("block_size", optional=True),
     _long("max_blocks", optional=True),
+    _recorded(),
+)
+
+# Which price each component of a version has (`lost_by` null), and why each other price it might have had
+# lost (core.choice.Reason). Versions on the same prices for the same reasons share a choice, so there are
+# few: `choice_id` is a hash of the rows.
+price_choices = Table(
+    "price_choices",
+    metadata,
+    _key("choice_id"),
+    Column("component_id", String, ForeignKey("components.component_id"), primary_key=True),
+    _key("price_id"),
+    _text("lost_by", optional=True),
     _recorded(),
 )
 
@@ -432,10 +448,10 @@ Index("ix_items_subscription_id", items.c.subscription_id)
 Index("ix_items_customer_id", items.c.customer_id)
 
 # Dated facts about an item. Live versions (superseded_at null) of an item never overlap; a gap is no
-# service. A version names one price list: the price of each component of its plan version is the row of
-# `prices` with that list_id and component_id. `price_id` is the price of the first fee or seat component
-# (else of the first component). `anchor_on`: the date this version's periods are counted from. `phase`:
-# trial or regular (billed). `pause`: null while running, else who paused: customer or overdue.
+# service. `choice_id` tells the price of each component of its plan version. `price_id` is the price of the
+# first fee or seat component (else of the first component), `list_id` the list it stands in. `anchor_on`:
+# the date this version's periods are counted from. `phase`: trial or regular (billed). `pause`: null while
+# running, else who paused: customer or overdue.
 # `discount_ids`: ids joined by commas, '' for none. `reason`: subscribe, trial_end, upgrade, downgrade,
 # interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, reactivate, end. A
 # superseded version says nothing any more; its time is told by those that follow.
@@ -450,6 +466,7 @@ item_versions = Table(
     _count("plan_version"),
     _text("list_id"),
     _text("price_id"),
+    _text("choice_id", default=""),
     _long("quantity_mantissa"),
     _count("quantity_scale", default=0),
     _text("discount_ids", default=""),

@@ -142,7 +142,7 @@ def test_the_recurring_amount_leaves_usage_out_and_counts_part_seats_exactly(com
     ]
 
 
-def test_the_narrowest_price_list_wins(company: Store) -> None:
+def test_the_narrowest_price_list_wins_for_each_component(company: Store) -> None:
     for list_id, level, owner, fee in (
         ("group", "group", "wholesale", "9"),
         ("customer", "customer", "anna", "8"),
@@ -162,8 +162,9 @@ def test_the_narrowest_price_list_wins(company: Store) -> None:
             prices=prices[:1] if list_id == "half" else prices,
         )
     subscribe(company, contract=NewContract(contract_id="c1"))
+    # The contract prices the fee alone: 2.00, and 12 seats of the customer's own list at 1.00.
     assert versions(company, "list_id", "price_id", "recurring_minor") == [
-        (on(1, 1), None, "customer", "customer.basic.1.fee", 2000)
+        (on(1, 1), None, "half", "half.basic.1.fee", 1400)
     ]
 
 
