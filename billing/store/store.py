@@ -126,6 +126,8 @@ class Store:
         self.memory: dict[Any, Any] = {}
         """Facts that never change once written (plan versions, used prices). A rollback empties it."""
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.statements = 0
+        """How many statements this store has run, for those who ask what an act costs."""
         if not self.is_sqlite:
             self._run("SET TIME ZONE 'UTC'")
 
@@ -213,6 +215,7 @@ class Store:
             cursor.close()
 
     def _cursor(self) -> Any:
+        self.statements += 1
         return cast(Any, self._connection.connection.driver_connection).cursor()
 
     # --- reading ---
@@ -226,6 +229,7 @@ class Store:
             compiled = _compiled(statement, self._engine.dialect)
             if not compiled.post_compile_params:
                 return self._copied(statement, compiled, values)
+        self.statements += 1
         result = self._connection.execute(statement, values)
         cursor = cast("CursorResult[Any]", result).cursor
         assert cursor is not None
@@ -272,15 +276,18 @@ class Store:
 
     def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
+        self.statements += 1
         return [dict(row) for row in self._connection.execute(statement, values).mappings()]
 
     def row(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Row | None:
         """The first row of a select, or None."""
+        self.statements += 1
         found = self._connection.execute(statement, values).mappings().first()
         return None if found is None else dict(found)
 
     def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """Run an insert, update or delete statement; the number of rows it touched."""
+        self.statements += 1
         return cast("CursorResult[Any]", self._connection.execute(statement, values)).rowcount
 
     # --- writing ---

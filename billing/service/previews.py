@@ -1,0 +1,68 @@
+"""What an act would cost: the act and the bill run it leads to are made in a savepoint and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+
+from billing.core.calendar import local_date
+from billing.core.money import BillingError
+from billing.jobs.bill_draft import Draft
+from billing.jobs.bill_run import preview
+from billing.service.customers import customer as customer_row
+from billing.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """The draft an act would cause, and how many statements it took to find out.
+
+    lines: as a bill run would post them. documents: one row an invoice or credit note, with its sums.
+    failures: codes that would set the customer aside instead.
+    """
+
+    lines: pl.DataFrame
+    documents: pl.DataFrame
+    failures: pl.DataFrame
+    statements: int
+
+    @property
+    def total_minor(self) -> int:
+        """What would be invoiced, less what would be credited."""
+        return int(self.documents["total_minor"].sum() - self.documents["note_total_minor"].sum())
+
+
+class _TakenBack(Exception):
+    """Ends the savepoint of a preview."""
+
+
+def preview_change(
+    store: Store,
+    at: datetime,
+    act: Callable[[Store, datetime], object],
+    *,
+    customer_id: str,
+    up_to: date | None = None,
+) -> ChangePreview:
+    """What a run would post for a customer up to a day (their today) if an act were done now.
+
+    act: any act of the service, such as `lambda store, at: change_plan(store, at, subscription_id=…,
+    plan_id=…)`. Nothing is written, a refusal leaves no trace either. Raises what the act raises, and
+    `unknown_customer`, `naive_time`.
+    """
+    if at.tzinfo is None:
+        raise BillingError("naive_time", f"{at} has no time zone")
+    before = store.statements
+    found: Draft | None = None
+    try:
+        with store.transaction(savepoint=True):
+            day = up_to or local_date(at, customer_row(store, customer_id)["time_zone"])
+            act(store, at)
+            found = preview(store, at, customer_id=customer_id, up_to=day)
+            raise _TakenBack
+    except _TakenBack:
+        assert found is not None
+    return ChangePreview(found.lines, found.documents, found.failures, store.statements - before)
