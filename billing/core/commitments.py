@@ -108,20 +108,20 @@ def promises(terms: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date
     )
 
 
-def covered_fees(fees: pl.DataFrame) -> pl.DataFrame:
+def covered_fees(fees: pl.DataFrame, period: Sequence[str] = PERIOD) -> pl.DataFrame:
     """What fees and seats cover. fees: segments as `charges` prices them, none of them billed before."""
     return fees.select(
-        *PERIOD,
+        *period,
         "gross_minor",
         product(pl.col("amount_num"), pl.col("factor_num")).alias("num"),
         product(pl.col("amount_den"), pl.col("factor_den")).alias("den"),
     )
 
 
-def covered_usage(uses: pl.DataFrame) -> pl.DataFrame:
+def covered_usage(uses: pl.DataFrame, period: Sequence[str] = PERIOD) -> pl.DataFrame:
     """What usage covers. uses: segments as `usage_amounts` prices them."""
     return uses.select(
-        *PERIOD, "gross_minor", pl.col("amount_num").alias("num"), pl.col("amount_den").alias("den")
+        *period, "gross_minor", pl.col("amount_num").alias("num"), pl.col("amount_den").alias("den")
     )
 
 
@@ -135,23 +135,33 @@ def covered_as_billed(sums: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def covered_by_true_ups(missing: pl.DataFrame) -> pl.DataFrame:
+    """What the true-ups of an item's prices cover."""
+    return missing.select(
+        *PERIOD, "gross_minor", wide(pl.col("gross_minor")).alias("num"), pl.lit(1, pl.Int128).alias("den")
+    )
+
+
 def true_ups(
-    promised: pl.DataFrame, covered: pl.DataFrame, policies: Mapping[PolicyKey, Policy]
+    promised: pl.DataFrame,
+    covered: pl.DataFrame,
+    policies: Mapping[PolicyKey, Policy],
+    period: Sequence[str] = PERIOD,
 ) -> pl.DataFrame:
     """What is missing to each promise, never below 0 [`true_up_rounding`].
 
-    covered: what counts towards it, one row a posted amount: PERIOD, `gross_minor`, and the exact `num` and
-    `den` it was posted from. Adds `covered_minor`, `gross_minor`, `discount_minor`, `net_minor`, null where
-    an amount leaves the bounds, and `failure`.
+    period: the columns that name a promise. covered: what counts towards it, one row a posted amount: the
+    period, `gross_minor`, and the exact `num` and `den` it was posted from. Adds `covered_minor`,
+    `gross_minor`, `discount_minor`, `net_minor`, null where an amount leaves the bounds, and `failure`.
     """
-    posted = covered.group_by(PERIOD).agg(pl.col("gross_minor").sum().alias("covered_minor"))
-    rows = promised.join(posted, on=PERIOD, how="left", maintain_order="left").with_columns(
+    posted = covered.group_by(period).agg(pl.col("gross_minor").sum().alias("covered_minor"))
+    rows = promised.join(posted, on=period, how="left", maintain_order="left").with_columns(
         pl.col("covered_minor").fill_null(0)
     )
 
     def with_missing(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         is_exact = settings.true_up_rounding == "posted_difference"
-        part = _with_exact_sums(part, covered) if is_exact else _with_posted_sums(part)
+        part = _with_exact_sums(part, covered, period) if is_exact else _with_posted_sums(part)
         missing = commitment_true_up(
             pl.col("_promised"),
             pl.col("_covered"),
@@ -180,29 +190,29 @@ def _with_posted_sums(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_exact_sums(rows: pl.DataFrame, covered: pl.DataFrame) -> pl.DataFrame:
+def _with_exact_sums(rows: pl.DataFrame, covered: pl.DataFrame, period: Sequence[str]) -> pl.DataFrame:
     """Promise and exact sum in parts of the finest denominator of a period; null where another does not
     divide it, which no scale of price and meter brings about."""
     times = pl.when(pl.col("den") % pl.col("promised_den") != 0).then("promised_den").otherwise(1)
-    parts = covered.join(rows.select(*PERIOD, "promised_den"), on=PERIOD).with_columns(
+    parts = covered.join(rows.select(*period, "promised_den"), on=period).with_columns(
         product(pl.col("num"), times), product(pl.col("den"), times)
     )
-    finest = parts.group_by(PERIOD).agg(pl.col("den").max().alias("_den"))
+    finest = parts.group_by(period).agg(pl.col("den").max().alias("_den"))
 
     def at_finest(num: str, den: str) -> pl.Expr:
         times = pl.when(pl.col("_den") % pl.col(den) == 0).then(pl.col("_den") // pl.col(den))
         return product(pl.col(num), times)
 
     sums = (
-        parts.join(finest, on=PERIOD)
+        parts.join(finest, on=period)
         .with_columns(at_finest("num", "den").alias("_covered"))
-        .group_by(PERIOD)
+        .group_by(period)
         .agg(pl.when(pl.col("_covered").is_not_null().all()).then(pl.col("_covered").sum()))
     )
     nothing = pl.col("_den").is_null()
     return (
-        rows.join(finest, on=PERIOD, how="left", maintain_order="left")
-        .join(sums, on=PERIOD, how="left", maintain_order="left")
+        rows.join(finest, on=period, how="left", maintain_order="left")
+        .join(sums, on=period, how="left", maintain_order="left")
         .with_columns(
             pl.when(nothing).then(pl.lit(0, pl.Int128)).otherwise("_covered").alias("_covered"),
             pl.coalesce("_den", "promised_den").alias("_den"),

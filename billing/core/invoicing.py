@@ -39,6 +39,7 @@ from billing.core.cuts import (
 from billing.core.exact_tax import with_exact_target
 from billing.core.money import (
     DOCUMENT_LIMIT,
+    EXACT_LIMIT,
     LINE_LIMIT,
     PPM,
     Number,
@@ -49,7 +50,7 @@ from billing.core.money import (
     within,
 )
 from billing.core.policy import Policy
-from billing.core.pricing import rate_frame
+from billing.core.pricing import cut_at, rate_frame
 
 MAX_LINES_OF_ITEM = 120
 """New lines of one item in one run; more parks its customer."""
@@ -248,8 +249,6 @@ def unbillable() -> pl.Expr:
         .then(pl.lit("no_price"))
         .when(pl.col("price_currency") != pl.col("currency"))
         .then(pl.lit("currency_mismatch"))
-        .when(pl.col("minimum_spend_minor").is_not_null() | pl.col("maximum_spend_minor").is_not_null())
-        .then(pl.lit("unsupported_price"))
         .when(is_usage & pl.when("is_recurring").then(~carried).otherwise(~counted))
         .then(pl.lit("unsupported_meter"))
     )
@@ -441,7 +440,49 @@ def rated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
             ),
         )
     priced = rate_frame(rows, catalogue.prices, catalogue.tiers)
+    if has_maximum(catalogue):
+        priced = _cut(priced, catalogue.prices)
     return _with_discount(priced, catalogue.discounts)
+
+
+CUT_BY = ["kind", *LINE_KEY, "reference_start", "service_start"]
+"""What `rated` needs to know of a row beside its price and quantity where a price has a maximum spend."""
+
+
+def has_maximum(catalogue: Catalogue) -> bool:
+    return catalogue.prices["maximum_spend_minor"].null_count() < catalogue.prices.height
+
+
+def _cut(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """Amounts cut at the maximum spend of their price, and `cut_num`, what was cut off.
+
+    The usage of a period fills its maximum segment by segment; a fee or seat has it for a whole interval.
+    """
+    room = EXACT_LIMIT // 2**10  # So that a thousand segments of a period can be added up.
+    maximum = prices.select("price_id", wide(pl.col("maximum_spend_minor")).alias("_maximum"))
+    period = ["price_id", *LINE_KEY, "reference_start"]
+    rows = (
+        rows.join(maximum, on="price_id", how="left", maintain_order="left")
+        .with_columns(within(product(pl.col("_maximum"), pl.col("amount_den")), room).alias("_most"))
+        .with_columns(pl.min_horizontal("amount_num", "_most").alias("_own"))
+    )
+    before = (pl.col("_own").cum_sum().over(period, order_by="service_start") - pl.col("_own")).alias(
+        "_before"
+    )
+    is_usage = pl.col("kind") == "usage"
+    rows = rows.with_columns(pl.when(is_usage).then(before).otherwise(pl.lit(0, pl.Int128)).alias("_before"))
+    has_none = pl.col("_maximum").is_null()
+    kept = (
+        pl.when(has_none)
+        .then("amount_num")
+        .otherwise(cut_at(pl.col("_own"), pl.col("_before"), pl.col("_most")))
+    )
+    beyond = pl.when(~has_none & pl.col("_most").is_null()).then(pl.lit("amount_out_of_range"))
+    return rows.with_columns(
+        kept.alias("amount_num"),
+        (pl.col("amount_num") - kept).fill_null(0).alias("cut_num"),
+        pl.coalesce("failure", beyond).alias("failure"),
+    ).drop("_maximum", "_most", "_own", "_before")
 
 
 def _with_discount(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:

@@ -201,6 +201,11 @@ def true_up(amount: Number, minimum: Number) -> Number:
     return greatest(minimum - amount, 0)
 
 
+def cut_at(amount: Number, before: Number, maximum: Number) -> Number:
+    """What of an amount fits under a maximum that `before` has begun to fill, all in the same parts."""
+    return least(before + amount, maximum) - least(before, maximum)
+
+
 def window_charge(
     cost: Number, commitment: Number, factor_num: Number, factor_den: Number, trues_up: Number
 ) -> Number:

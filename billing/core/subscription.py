@@ -281,12 +281,15 @@ def _terms_from_start(version: ItemVersion) -> ItemVersion:
 
 @dataclass(frozen=True, slots=True)
 class PricedComponent:
-    """A component of a plan version with the price chosen for it. `kind`: fee, seat, usage."""
+    """A component of a plan version with the price chosen for it. `kind`: fee, seat, usage. The minimum and
+    maximum spend bound what a whole interval costs."""
 
     component_id: str
     kind: str
     price_id: str
     price: Price
+    minimum_minor: int | None = None
+    maximum_minor: int | None = None
 
 
 def recurring_minor(components: Sequence[PricedComponent], quantity: Scaled, currency: str) -> int:
@@ -297,7 +300,10 @@ def recurring_minor(components: Sequence[PricedComponent], quantity: Scaled, cur
         if component.kind == "usage":
             continue
         rated = rate(component.price, Scaled(1, 0) if component.kind == "fee" else quantity)
-        total += post(rated.num * minor_per_major, rated.den)
+        amount_minor = post(rated.num * minor_per_major, rated.den)
+        if component.maximum_minor is not None:
+            amount_minor = min(amount_minor, component.maximum_minor)
+        total += max(amount_minor, component.minimum_minor or 0)
     return total
 
 

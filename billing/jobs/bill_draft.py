@@ -14,7 +14,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import commitments, invoicing
+from billing.core import commitments, invoicing, spend
 from billing.core.cuts import credits_due
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
@@ -210,8 +210,14 @@ def _owed(
     usage = _compared_usage(store, ids, parts, billed, held, up_to)
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
-    promised_fees = _promised_fees(promised, parts, up_to)
-    asked = {"charge": to_charge, "usage": usage.parts, "origin": origin, "promised": promised_fees}
+    minimums = spend.minimums(parts, settings)
+    asked = {
+        "charge": to_charge,
+        "usage": usage.parts,
+        "origin": origin,
+        "promised": _fees_of(promised, commitments.PERIOD, parts, up_to),
+        "bounded": _fees_of(minimums, spend.PERIOD, parts, up_to),
+    }
     rated = _rated(store, asked, settings)
     catalogue = rated.catalogue
 
@@ -237,21 +243,46 @@ def _owed(
         lines.append(_charge_lines(shown, "usage"))
         exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
-    charged = billed.charged.filter(_is_compared_by_amount)
-    if promised.height or (charged["component_id"] == commitments.COMPONENT).any():
+    charged = billed.charged.filter(pl.col("kind").is_in(["usage", "true_up"]))
+    is_of_item = pl.col("component_id") == commitments.COMPONENT
+    missing: list[pl.DataFrame] = []
+    of_prices = charged.filter(pl.col("kind") == "true_up", ~is_of_item)
+    if minimums.height or of_prices.height:
+        spent = [
+            commitments.covered_fees(_charged_anew(rated["bounded"], catalogue), spend.PERIOD),
+            commitments.covered_usage(amounts, spend.PERIOD),
+        ]
+        due = _due(minimums, up_to).join(
+            usage.waiting, on=invoicing.LINE_KEY, how="anti", maintain_order="left"
+        )
+        true_ups = commitments.true_ups(due, pl.concat(spent), catalogue.policies, spend.PERIOD)
+        missing.append(_missing(true_ups, minimums, of_prices, billed))
+    of_items = charged.filter(is_of_item)
+    if promised.height or of_items.height:
         covered = [
-            commitments.covered_fees(invoicing.charges(rated["promised"], recurring.kept.clear(), catalogue)),
+            commitments.covered_fees(_charged_anew(rated["promised"], catalogue)),
             commitments.covered_usage(amounts),
             commitments.covered_as_billed(usage.waiting_sums, parts),
         ]
-        missing = _missing(promised, pl.concat(covered), billed, catalogue, up_to)
-        owed = missing.filter(_is_charged)
+        if minimums.height:
+            covered.append(commitments.covered_by_true_ups(true_ups))
+        of_commitments = commitments.true_ups(_due(promised, up_to), pl.concat(covered), catalogue.policies)
+        missing.append(_missing(of_commitments, promised, of_items, billed))
+    for one in missing:
+        owed = one.filter(_is_charged)
         if owed.height:
             priced.append(owed)
             lines.append(_true_up_lines(owed))
-        to_take = pl.concat([to_take, missing.filter(pl.col("net_minor") < 0).select(to_take.columns)])
-    if to_take.height:
-        take = invoicing.shared_over_lines(to_take, charged, billed.credited)
+    too_much = pl.concat(
+        [to_take.clear(), *(one.filter(pl.col("net_minor") < 0).select(to_take.columns) for one in missing)]
+    )
+    if to_take.height or too_much.height:
+        # A minimum's true-up has the component and the days of the usage it makes up.
+        is_usage = pl.col("kind") == "usage"
+        take = pl.concat(
+            invoicing.shared_over_lines(one, charged.filter(of_kind), billed.credited)
+            for one, of_kind in ((to_take, is_usage), (too_much, ~is_usage))
+        )
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
         lines.append(_credit_lines(priced[-1]))
@@ -263,8 +294,11 @@ def _owed(
     days = pl.concat(
         [
             invoicing.next_bill_days(service, parts, up_to),
-            promised.filter(pl.col("due_on") > up_to).select(
-                "customer_id", pl.col("due_on").alias("next_bill_on")
+            *(
+                one.filter(pl.col("due_on") > up_to).select(
+                    "customer_id", pl.col("due_on").alias("next_bill_on")
+                )
+                for one in (promised, minimums)
             ),
             waiting.select(
                 "customer_id",
@@ -278,11 +312,10 @@ def _owed(
         failures,
         days,
         pl.concat(exact) if exact else None,
-        usage.waiting,
+        usage.waiting.select("customer_id"),
     )
 
 
-_is_compared_by_amount = (pl.col("kind") == "usage") | (pl.col("component_id") == commitments.COMPONENT)
 _is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col("failure").is_not_null()
 
 
@@ -332,7 +365,8 @@ class _Usage:
     """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
     of segments that are no more (`gone`, with what to take back as `net_minor` below 0).
 
-    waiting: customers with items whose late usage waits. waiting_sums: what was billed of these items."""
+    waiting: LINE_KEY and customer of usage that waits for its item's next invoice. waiting_sums: what was
+    billed of it."""
 
     parts: pl.DataFrame
     sums: pl.DataFrame
@@ -359,7 +393,9 @@ def _compared_usage(
             .last()
         )
     compared = invoicing.due_usage(due, snapshots, up_to)
-    waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select("item_id", "customer_id")
+    waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select(
+        *invoicing.LINE_KEY, "customer_id"
+    )
     if compared.height:
         compared = with_quantities(store, compared, settings)
     else:
@@ -375,32 +411,37 @@ def _compared_usage(
         .select(*key, -pl.col("net_minor"))
     )
     waiting_sums = sums.join(waiting, on="item_id", how="semi")
-    return _Usage(compared, sums, gone, snapshots, waiting.select("customer_id"), waiting_sums)
+    return _Usage(compared, sums, gone, snapshots, waiting, waiting_sums)
 
 
-def _promised_fees(promised: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
-    """The fees and seats of all periods whose commitment is due."""
-    period = commitments.PERIOD
-    due = promised.filter(pl.col("due_on") <= up_to).select(period)
+def _due(promised: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    return promised.filter(pl.col("due_on") <= up_to)
+
+
+def _fees_of(promised: pl.DataFrame, period: Sequence[str], parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """The fees and seats of all periods whose promise is due."""
+    due = _due(promised, up_to).select(period)
     return parts.filter(~pl.col("is_usage")).join(due, on=period, how="semi", maintain_order="left")
 
 
+def _charged_anew(fees: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """What fees cost in all, whatever was billed of them."""
+    return invoicing.charges(fees, fees.clear(), catalogue)
+
+
 def _missing(
-    promised: pl.DataFrame, covered: pl.DataFrame, billed: _Billed, catalogue: Catalogue, up_to: date
+    true_ups: pl.DataFrame, promised: pl.DataFrame, charged: pl.DataFrame, billed: _Billed
 ) -> pl.DataFrame:
-    """True-ups of commitments that are due, beyond those billed; below 0 where too much was billed, also for
-    periods that are no more."""
-    charged = billed.charged.filter(pl.col("component_id") == commitments.COMPONENT)
+    """True-ups that are due, beyond those billed; below 0 where too much was billed, also for periods that
+    are no more."""
     credited = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
     sums = invoicing.billed_amounts(charged, credited)
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     gone = sums.join(promised, on=key, how="anti").filter(pl.col("net_minor") > 0)
     gone = gone.select(*key, -pl.col("net_minor"), pl.lit(None, dtype=pl.String).alias("failure"))
-    due = promised.filter(pl.col("due_on") <= up_to)
-    if due.is_empty():
+    if true_ups.is_empty():
         return gone
-    owed = commitments.true_ups(due, covered, catalogue.policies)
-    return pl.concat([invoicing.beyond_billed(owed, sums), gone], how="diagonal")
+    return pl.concat([invoicing.beyond_billed(true_ups, sums), gone], how="diagonal")
 
 
 _NO_SNAPSHOTS = pl.DataFrame(
@@ -433,7 +474,10 @@ def _rated(store: Store, frames: Mapping[str, pl.DataFrame], settings: Mapping[P
     """Each frame with its exact amounts; a row that cannot be priced has its failure."""
     asked = pl.concat([frame.select(_ASKED) for frame in frames.values()])
     catalogue = read_catalogue(store, asked, settings)
-    answer = invoicing.rated(asked, catalogue).select(_ANSWERED)
+    if invoicing.has_maximum(catalogue):
+        asked = pl.concat([frame.select(*_ASKED, *invoicing.CUT_BY) for frame in frames.values()])
+    answer = invoicing.rated(asked, catalogue)
+    answer = answer.select(*_ANSWERED, *(name for name in ("cut_num",) if name in answer.columns))
     priced, first = {}, 0
     for name, frame in frames.items():
         part = answer.slice(first, frame.height)
@@ -485,6 +529,10 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         )
         quantity = pl.col("period_quantity").cast(pl.String)
         whole = pl.concat_str(whole, pl.lit(', "period_quantity_mantissa": '), quantity)
+    if "cut_num" in rows.columns:
+        cut = pl.format(', "cut_minor": "{}/{}"', pl.col("cut_num").cast(pl.String), amount[1])
+        is_cut = (pl.col("cut_num") > 0).fill_null(False)
+        whole = pl.concat_str(whole, pl.when(is_cut).then(cut).otherwise(pl.lit("")))
     choice = pl.concat_str(pl.lit(', "price": '), "price_choice").fill_null("")
     return _shaped(
         rows.with_columns(
@@ -509,7 +557,7 @@ def _true_up_lines(rows: pl.DataFrame) -> pl.DataFrame:
             pl.lit("true_up").alias("kind"),
             pl.lit("charge").alias("entry"),
             pl.col("bill_to").alias("payer_id"),
-            pl.lit(None, dtype=pl.String).alias("price_id"),
+            pl.when(pl.col("component_id") != commitments.COMPONENT).then("price_id").alias("price_id"),
             pl.lit(1, pl.Int64).alias("factor_num"),
             pl.lit(1, pl.Int64).alias("factor_den"),
             pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),

@@ -196,18 +196,18 @@ def _read(store: Store, plan: PlanVersion, choice_id: str) -> PlanPrice:
     if any(component.component_id not in taken for component in plan.components):
         raise BillingError("no_price", f"{choice_id} does not price all of {plan.plan_id}")
     ids = [offer.price_id for offer in taken.values()]
-    terms = {
-        row["price_id"]: price_terms(store, row)
-        for row in store.rows(select(prices).where(prices.c.price_id.in_(ids)))
-    }
+    rows = {row["price_id"]: row for row in store.rows(select(prices).where(prices.c.price_id.in_(ids)))}
     priced = tuple(
         PricedComponent(
             component.component_id,
             component.kind,
-            taken[component.component_id].price_id,
-            terms[taken[component.component_id].price_id],
+            row["price_id"],
+            price_terms(store, row),
+            row["minimum_spend_minor"],
+            row["maximum_spend_minor"],
         )
         for component in plan.components
+        for row in [rows[taken[component.component_id].price_id]]
     )
     leading = next((part for part in priced if part.kind != "usage"), priced[0])
     first = taken[leading.component_id]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
 import polars as pl
 import pytest
-from shop import OPENED, at, item_of, join, lines, open_shop, parked, run, take
+from shop import OPENED, at, item_of, join, lines, notes, open_shop, parked, run, take
 from sqlalchemy import select
 
 from billing.jobs.import_usage import import_usage
 from billing.service import catalog
 from billing.service.catalog import NewComponent, NewPrice, NewTier
+from billing.service.subscriptions import cancel, change_quantity
 from billing.store.store import Store
 from billing.store.tables import item_versions, usage_events
 
@@ -123,3 +125,111 @@ def test_seats_are_billed_in_blocks_and_their_interval_amount_is_kept(store: Sto
 def kept_amounts(store: Store) -> list[int]:
     live = select(item_versions.c.recurring_minor).where(item_versions.c.superseded_at.is_(None))
     return store.frame(live)["recurring_minor"].to_list()
+
+
+# Minimum and maximum spend.
+
+
+def true_ups(store: Store) -> list[tuple[Any, ...]]:
+    columns = ("entry", "service_start", "service_end", "net_minor", "kind")
+    return [row[:4] for row in lines(store, *columns) if row[4] == "true_up"]
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_a_minimum_spend_is_made_up_at_the_end_of_the_period(store: Store, currency: str) -> None:
+    open_shop(store)
+    offer(store, {"use": ("usage", "per_unit", {"price": "1", "minimum_spend": "150"})}, in_advance=False)
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "use", "100")
+    one = 10 ** EXPONENTS[currency]
+    run(store, date(2025, 1, 31))
+    assert true_ups(store) == []
+    run(store, FEBRUARY)
+    run(store, FEBRUARY, 21)
+    assert net_of(store, "use") == [100 * one, 50 * one]
+    assert true_ups(store) == [("charge", JANUARY, FEBRUARY, 50 * one)]
+    # Late usage of January is billed with February's, and lowers what was made up. February has 10.
+    report(store, item, "use", "20", on=date(2025, 1, 9), at_day=date(2025, 2, 3))
+    report(store, item, "use", "10", on=date(2025, 2, 5), at_day=date(2025, 2, 5))
+    run(store, date(2025, 2, 10))
+    assert len(net_of(store, "use")) == 2
+    run(store, MARCH)
+    assert sorted(net_of(store, "use")[2:]) == [-20 * one, 10 * one, 20 * one, 140 * one]
+    assert ("credit", JANUARY, FEBRUARY, -20 * one) in true_ups(store)
+    # More than the minimum: all of it is given back, and never more.
+    report(store, item, "use", "900", on=date(2025, 1, 9), at_day=date(2025, 3, 3))
+    run(store, date(2025, 4, 1))
+    assert sum(row[3] for row in true_ups(store) if row[1] == JANUARY) == 0
+    assert parked(store) == {}
+
+
+@pytest.mark.parametrize(("currency", "made_up"), [("EUR", 2_323), ("JPY", 23), ("KWD", 23_226)])
+def test_a_minimum_is_prorated_where_the_service_is_shorter(
+    store: Store, currency: str, made_up: int
+) -> None:
+    """150 for 10 of 31 days is 48.387…, of which 25.16129 is what 10 days of two seats at 39 cost."""
+    open_shop(store)
+    seats = {"price": "39", "minimum_spend": "150"}
+    offer(store, {"seats": ("seat", "per_unit", seats), "use": ("usage", "per_unit", {"price": "1"})})
+    join(store, "anna", currency=currency)
+    subscription = take(store, JANUARY, "plan", quantity=2)
+    run(store, JANUARY)
+    cancel(store, at(date(2025, 1, 11)), subscription_id=subscription, when="now", reason="other")
+    run(store, date(2025, 1, 11))
+    run(store, FEBRUARY)
+    assert true_ups(store) == [("charge", JANUARY, date(2025, 1, 11), made_up)]
+    assert parked(store) == {}
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_a_minimum_looks_at_the_whole_period_of_seats_that_changed(store: Store, currency: str) -> None:
+    """30 days in April: 10 seats for 15 days and 20 for 15 at 10 each are 50 + 100; the minimum is 160."""
+    open_shop(store)
+    offer(store, {"seats": ("seat", "per_unit", {"price": "10", "minimum_spend": "160"})})
+    join(store, "anna", currency=currency)
+    subscription = take(store, date(2025, 4, 1), "plan", quantity=10)
+    one = 10 ** EXPONENTS[currency]
+    assert kept_amounts(store) == [160 * one]
+    run(store, date(2025, 4, 1))
+    change_quantity(store, at(date(2025, 4, 16)), subscription_id=subscription, quantity=20, when="now")
+    run(store, date(2025, 4, 16))
+    assert true_ups(store) == []
+    run(store, date(2025, 5, 1))
+    assert true_ups(store) == [("charge", date(2025, 4, 1), date(2025, 5, 1), 10 * one)]
+    run(store, date(2025, 6, 1))
+    # 20 seats in May are 200: nothing is missing.
+    assert len(true_ups(store)) == 1
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_a_maximum_spend_cuts_the_usage_of_a_whole_period(store: Store, currency: str) -> None:
+    open_shop(store)
+    offer(store, {"use": ("usage", "per_unit", {"price": "1", "maximum_spend": "125"})}, in_advance=False)
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "use", "150")
+    report(store, item, "use", "100", on=date(2025, 2, 3), at_day=date(2025, 2, 3))
+    run(store, MARCH)
+    one = 10 ** EXPONENTS[currency]
+    assert net_of(store, "use") == [125 * one, 100 * one]
+    told = lines(store, "explanation")
+    assert json.loads(told[0][0])["cut_minor"] == f"{25 * one * 1000}/1000"
+    assert "cut_minor" not in told[1][0]
+    # 60 more in February: 25 fit.
+    report(store, item, "use", "60", on=date(2025, 2, 4), at_day=date(2025, 3, 4))
+    run(store, date(2025, 4, 1))
+    assert net_of(store, "use") == [125 * one, 100 * one, 25 * one]
+
+
+def test_a_maximum_of_seats_holds_for_the_interval_and_its_credit(store: Store) -> None:
+    open_shop(store)
+    offer(store, {"seats": ("seat", "per_unit", {"price": "10", "maximum_spend": "31"})})
+    join(store, "anna")
+    subscription = take(store, JANUARY, "plan", quantity=5)
+    assert kept_amounts(store) == [3100]
+    run(store, JANUARY)
+    cancel(store, at(date(2025, 1, 11)), subscription_id=subscription, when="now", reason="other")
+    run(store, date(2025, 1, 11))
+    assert net_of(store, "seats") == [3100]
+    assert [row[2] for row in notes(store)] == [2100]
