@@ -153,7 +153,7 @@ class PercentageTerms(NamedTuple):
     """A percentage price: `rate` is a share at scale `rate_den` (0.0299 is 299 of 10,000); money in one
     scale.
 
-    A limit that is not agreed is UNBOUNDED (`free_events`, `free_amount`, `most`) or 0 (`fee`, `least`).
+    A limit that is not agreed is without bound (`free_events`, `free_amount`, `most`) or 0 (`fee`, `least`).
     `has_free_part` is 0 where neither limit is agreed; `ends_first` 1 ends the free part with the first
     limit used up, 0 with the last.
     """
@@ -169,31 +169,49 @@ class PercentageTerms(NamedTuple):
     ends_first: Number
 
 
+class FreePart(NamedTuple):
+    """What of an event's value is free, and whether an event that pays nothing is free of the fee too."""
+
+    amount: Number
+    may_be_whole: Number
+
+
+def free_part_of_event(
+    value: Number, place: Number, amount_before: Number, terms: PercentageTerms
+) -> FreePart:
+    """`place` is 1 for the first event of the period, `amount_before` the values of those before it."""
+    is_free_place = choose(place <= terms.free_events, terms.has_free_part, 0)
+    free_rest = greatest(terms.free_amount - amount_before, 0) * terms.has_free_part
+    by_amount = least(value, free_rest)
+    has_rest = choose(free_rest > 0, 1, 0)
+    ends_last = 1 - terms.ends_first
+    free_if_last = value * is_free_place + by_amount * (1 - is_free_place)
+    free = by_amount * is_free_place * terms.ends_first + free_if_last * ends_last
+    both, either = is_free_place * has_rest, greatest(is_free_place, has_rest)
+    return FreePart(free, both * terms.ends_first + either * ends_last)
+
+
+def charge_of_event(paid: Number, may_be_free: Number, terms: PercentageTerms) -> EventCharge:
+    """The charge of what an event has to pay, in parts of the money's scale times `rate_den`."""
+    is_free = choose(paid > 0, 0, may_be_free)
+    charge = within(product(paid, terms.rate) + product(terms.fee, terms.rate_den), EXACT_LIMIT)
+    bounded = greatest(
+        least(charge, product(terms.most, terms.rate_den)), product(terms.least, terms.rate_den)
+    )
+    return EventCharge(bounded * (1 - is_free), paid, is_free)
+
+
 def percentage_of_event(
     value: Number, place: Number, amount_before: Number, terms: PercentageTerms
 ) -> EventCharge:
     """The charge of one event, in parts of the money's scale times `rate_den`.
 
-    `place` is 1 for the first event of the period, `amount_before` the values of those before it. A value
-    that crosses the free amount pays the rate on its rest, and the fee; an event wholly free pays nothing.
+    A value that crosses the free amount pays the rate on its rest, and the fee; an event wholly free pays
+    nothing.
     """
-    is_free_place = choose(place <= terms.free_events, terms.has_free_part, 0)
-    free_rest = product(greatest(terms.free_amount - amount_before, 0), terms.has_free_part)
-    by_amount = least(value, free_rest)
-    has_rest = choose(free_rest > 0, 1, 0)
-    free_if_first = product(by_amount, is_free_place)
-    free_if_last = choose(place <= terms.free_events, product(value, terms.has_free_part), by_amount)
-    free = choose(terms.ends_first == 1, free_if_first, free_if_last)
-    may_be_free = choose(
-        terms.ends_first == 1, product(is_free_place, has_rest), greatest(is_free_place, has_rest)
-    )
-    paid = value - free
-    is_free = choose(paid > 0, 0, may_be_free)
-    charge = product(paid, terms.rate) + product(terms.fee, terms.rate_den)
-    bounded = greatest(
-        least(charge, product(terms.most, terms.rate_den)), product(terms.least, terms.rate_den)
-    )
-    return EventCharge(product(bounded, 1 - is_free), free, is_free)
+    free = free_part_of_event(value, place, amount_before, terms)
+    charge = charge_of_event(value - free.amount, free.may_be_whole, terms)
+    return EventCharge(charge.amount, free.amount, charge.free_events)
 
 
 def true_up(amount: Number, minimum: Number) -> Number:
@@ -454,7 +472,7 @@ def _percentage_terms(price: Price, scale: int) -> PercentageTerms:
         free_events=price.free_events or absent,
         free_amount=money(price.free_amount, absent) or absent,
         least=money(price.min_per_event, 0),
-        most=UNBOUNDED // ten_to(price.rate.scale)
+        most=EXACT_LIMIT // ten_to(price.rate.scale)
         if price.max_per_event is None
         else money(price.max_per_event, 0),
         has_free_part=int(has_free_part),
@@ -471,8 +489,10 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
     """Many quantities priced exactly, each by its own price.
 
     items: one row a quantity, with `price_id`, `quantity_mantissa`, `quantity_scale`; a column
-    `flat_fee_on_zero` (`none` or `first_tier`) holds that setting per row, else it is `none`. prices,
-    tiers: rows of the tables `prices` and `price_tiers`; one row a price, one row a price and position.
+    `flat_fee_on_zero` (`none` or `first_tier`) holds that setting per row, else it is `none`. Rows under a
+    model of events bring what these cost, as event_pricing.py finds it: `event_num` / `event_den` in major
+    units, and `event_failure`. prices, tiers: rows of the tables `prices` and `price_tiers`; one row a price,
+    one row a price and position.
     Returns items, in their order, with `amount_num` and `amount_den` (Int128, minor units of the price's
     currency) and `failure`: null, or the code of what is wrong with the row, which then has no amount
     (`no_price`, `unknown_model`, `bad_tiers`, `negative_quantity`, `amount_out_of_range`).
@@ -482,6 +502,9 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
     zero_fee = (
         pl.col("flat_fee_on_zero") == "first_tier" if "flat_fee_on_zero" in items.columns else pl.lit(False)
     )
+    if "event_num" not in items.columns:
+        rows = rows.with_columns(pl.lit(None, pl.Int128).alias(name) for name in ("event_num", "event_den"))
+        rows = rows.with_columns(pl.lit(None, pl.String).alias("event_failure"))
     rows = rows.with_columns(
         within(wide(pl.col("quantity_mantissa")), QUANTITY_LIMIT).alias("_quantity"),
         pl.lit(10, dtype=pl.Int128).pow(pl.col("quantity_scale").cast(pl.UInt32)).alias("_den"),
@@ -496,7 +519,7 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
         rows.hstack(pl.concat(amounts or [empty]).sort("_row").select("_amount"))
         .with_columns(
             product(pl.col("_amount"), pl.col("_minor_per_major")).alias("_num"),
-            (pl.col("_den") * pl.col("_price_den")).alias("_den"),
+            pl.coalesce("event_den", pl.col("_den") * pl.col("_price_den")).alias("_den"),
         )
         .with_columns(_failure().alias("failure"))
         .with_columns(
@@ -595,6 +618,8 @@ def _amount_of_rule(rule: str, positions: int) -> pl.Expr:
         amount = pl.when(pl.col("_is_sound")).then(_sum_of(parts))
     elif rule in ("all_tiers", "top_tier") and tiers:
         amount = _amount_of_blocks(rule, positions)
+    elif rule in EVENT_MODELS:
+        amount = pl.col("event_num")
     elif rule == "package":
         size = pl.when(pl.col("_size") > 0).then(pl.col("_size") * den)
         amount = package(quantity, size, price, pl.col("_free") * den, den, pl.col("_rounds_up"))
@@ -629,12 +654,14 @@ def _failure() -> pl.Expr:
     return (
         pl.when(pl.col("_model").is_null())
         .then(pl.lit("no_price"))
-        .when(~pl.col("_model").is_in(FRAME_MODELS))
+        .when(~pl.col("_model").is_in(FRAME_MODELS) & pl.col("event_den").is_null())
         .then(pl.lit("unknown_model"))
         .when(pl.col("_minor_per_major").is_null())
         .then(pl.lit("unknown_currency"))
         .when(is_bad)
         .then(pl.lit("bad_tiers"))
+        .when(pl.col("event_failure").is_not_null())
+        .then("event_failure")
         .when(pl.col("quantity_mantissa") < 0)
         .then(pl.lit("negative_quantity"))
         .when(

@@ -19,6 +19,7 @@ from billing.core.cuts import credits_due
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
+from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
 from billing.jobs.bill_facts import (
     BILLED,
     NOTED,
@@ -208,6 +209,7 @@ def _owed(
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
     usage = _compared_usage(store, ids, parts, billed, held, up_to)
+    usage = replace(usage, parts=with_event_amounts(store, usage.parts, held, settings))
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
     minimums = spend.minimums(parts, settings)
@@ -474,8 +476,15 @@ def _rated(store: Store, frames: Mapping[str, pl.DataFrame], settings: Mapping[P
     """Each frame with its exact amounts; a row that cannot be priced has its failure."""
     asked = pl.concat([frame.select(_ASKED) for frame in frames.values()])
     catalogue = read_catalogue(store, asked, settings)
-    if invoicing.has_maximum(catalogue):
-        asked = pl.concat([frame.select(*_ASKED, *invoicing.CUT_BY) for frame in frames.values()])
+    more = [*(invoicing.CUT_BY if invoicing.has_maximum(catalogue) else ()), *EVENT_COLUMNS]
+    if any(name in frame.columns for name in more for frame in frames.values()):
+        asked = pl.concat(
+            [
+                frame.select(*_ASKED, *(name for name in more if name in frame.columns))
+                for frame in frames.values()
+            ],
+            how="diagonal",
+        )
     answer = invoicing.rated(asked, catalogue)
     answer = answer.select(*_ANSWERED, *(name for name in ("cut_num",) if name in answer.columns))
     priced, first = {}, 0

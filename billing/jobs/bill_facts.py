@@ -153,6 +153,7 @@ TERMS = (
         meters.c.is_recurring,
         prices.c.price_id,
         prices.c.currency.label("price_currency"),
+        prices.c.model.label("price_model"),
         prices.c.minimum_spend_minor,
         prices.c.maximum_spend_minor,
         customers.c.currency,

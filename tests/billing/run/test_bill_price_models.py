@@ -233,3 +233,105 @@ def test_a_maximum_of_seats_holds_for_the_interval_and_its_credit(store: Store) 
     run(store, date(2025, 1, 11))
     assert net_of(store, "seats") == [3100]
     assert [row[2] for row in notes(store)] == [2100]
+
+
+# Prices of single events.
+
+
+@pytest.mark.parametrize(("currency", "minor"), [("EUR", 1_614), ("JPY", 16), ("KWD", 16_142)])
+def test_each_event_pays_its_share_within_its_bounds(store: Store, currency: str, minor: int) -> None:
+    """1.75 at least, 2.392, and 12 at most are 16.142, rounded once."""
+    open_shop(store)
+    terms = {"rate_percent": "2.99", "min_per_event": "1.75", "max_per_event": "12"}
+    offer(store, {"paid": ("usage", "percentage", terms)}, in_advance=False)
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "paid", "10", "80", "10000")
+    run(store, FEBRUARY)
+    run(store, FEBRUARY, 21)
+    assert net_of(store, "paid") == [minor]
+    run(store, MARCH)
+    assert net_of(store, "paid") == [minor]
+    assert parked(store) == {}
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+@pytest.mark.parametrize(("setting", "units"), [("first_limit", [0, 2, 4, 4]), ("last_limit", [0, 0, 4, 4])])
+def test_the_free_part_is_used_up_by_the_events_before(
+    store: Store, currency: str, setting: str, units: list[int]
+) -> None:
+    """Two events and 50 are free, then 10 % and a fee of 1. What comes late finds its place by its day."""
+    open_shop(store, percentage_free=setting)
+    terms = {"rate_percent": "10", "fee_per_event": "1", "free_events": 2, "free_amount": "50"}
+    offer(store, {"paid": ("usage", "percentage", terms)}, in_advance=False)
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "paid", "30", "30", "30", on=date(2025, 1, 20), at_day=date(2025, 1, 20))
+    run(store, FEBRUARY)
+    one = 10 ** EXPONENTS[currency]
+    assert net_of(store, "paid") == [sum(units[:3]) * one]
+    # A fourth event, the earliest of all, arrives in February; each period has its free part anew.
+    report(store, item, "paid", "30", on=date(2025, 1, 2), at_day=date(2025, 2, 4))
+    report(store, item, "paid", "30", on=date(2025, 2, 5), at_day=date(2025, 2, 5))
+    run(store, MARCH)
+    assert sum(net_of(store, "paid")) == sum(units) * one
+    assert parked(store) == {}
+
+
+@pytest.mark.parametrize(("currency", "minor"), [("EUR", 40), ("JPY", 0), ("KWD", 402)])
+def test_events_of_a_dynamic_price_bring_their_amounts(store: Store, currency: str, minor: int) -> None:
+    open_shop(store)
+    offer(store, {"paid": ("usage", "dynamic", {})}, in_advance=False)
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "paid", "0.1", "0.102", "0.2")
+    run(store, FEBRUARY)
+    assert sum(net_of(store, "paid")) == minor
+    report(store, item, "paid", "-1", on=date(2025, 2, 3), at_day=date(2025, 2, 3))
+    run(store, MARCH)
+    assert parked(store) == {"anna": "negative_quantity"}
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_events_obey_the_minimum_and_maximum_of_their_price(store: Store, currency: str) -> None:
+    open_shop(store)
+    offer(
+        store,
+        {
+            "low": ("usage", "percentage", {"rate_percent": "10", "minimum_spend": "5"}),
+            "high": ("usage", "dynamic", {"maximum_spend": "7"}),
+        },
+        in_advance=False,
+    )
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan"))
+    report(store, item, "low", "20")
+    report(store, item, "high", "6", "3")
+    run(store, FEBRUARY)
+    one = 10 ** EXPONENTS[currency]
+    assert (net_of(store, "low"), net_of(store, "high")) == ([2 * one, 3 * one], [7 * one])
+
+
+def test_events_of_many_items_do_not_mix(store: Store) -> None:
+    """Each item and each meter has its own free part; a meter without a price of events is summed."""
+    open_shop(store)
+    terms = {"rate_percent": "10", "free_events": 1}
+    offer(
+        store,
+        {
+            "paid": ("usage", "percentage", terms),
+            "sent": ("usage", "percentage", terms | {"free_events": 2}),
+            "calls_made": ("usage", "per_unit", {"price": "1"}),
+        },
+        in_advance=False,
+    )
+    for name, start in (("anna", JANUARY), ("ben", date(2025, 1, 10))):
+        join(store, name)
+        item = item_of(store, take(store, start, "plan", name, anchor_on=JANUARY))
+        report(store, item, "paid", "10", "20", "30", on=date(2025, 1, 15), at_day=date(2025, 1, 15))
+        report(store, item, "sent", "10", "20", "30", on=date(2025, 1, 15), at_day=date(2025, 1, 15))
+        report(store, item, "calls_made", "4", "5", on=date(2025, 1, 15), at_day=date(2025, 1, 15))
+    run(store, FEBRUARY)
+    assert net_of(store, "paid") == [500, 500]
+    assert net_of(store, "sent") == [300, 300]
+    assert net_of(store, "calls_made") == [900, 900]
