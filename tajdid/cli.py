@@ -251,6 +251,38 @@ def import_usage_command(
     raise SystemExit(3 if any(one.rejected for one in totals) else 0)
 
 
+@billing_app.command(name="import-subscriptions")
+def import_subscriptions_command(
+    paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV or Parquet files.")],
+    company: CompanyOption = None,
+) -> None:
+    """Take over subscriptions that run elsewhere; each is billed from the day it was billed until.
+
+    Columns: subscription_id, customer_id, plan_id, quantity, anchor_on, billed_until; if any started_on,
+    term, term_start, auto_renew, notice_days. The same rows again change nothing.
+
+    Example: tajdid billing import-subscriptions --company atlas running.csv
+    """
+    from billing.core.money import BillingError
+    from billing.service.migration import import_subscription_files
+
+    store = _store(chosen(company))
+    try:
+        answers = import_subscription_files(store, now(), paths)
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    for path, answer in zip(paths, answers, strict=True):
+        say(
+            f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
+            f"{answer.rejected.height:,} rejected"
+        )
+        for row in answer.rejected.head(20).iter_rows(named=True):
+            say(f"  row {row['row']} ({row['subscription_id']}): {row['code']}, {row['detail']}")
+    raise SystemExit(3 if any(answer.rejected.height for answer in answers) else 0)
+
+
 @billing_app.command()
 def migrate(company: CompanyOption = None) -> None:
     """Bring the company's billing database to the newest schema.

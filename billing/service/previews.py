@@ -32,7 +32,7 @@ class ChangePreview:
     @property
     def total_minor(self) -> int:
         """What would be invoiced, less what would be credited."""
-        return int(self.documents["total_minor"].sum() - self.documents["note_total_minor"].sum())
+        return int(self.documents["total_minor"].sum()) - int(self.documents["note_total_minor"].sum())
 
 
 class _TakenBack(Exception):
