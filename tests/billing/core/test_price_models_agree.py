@@ -13,7 +13,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from billing.core.pricing import rate_frame
+from billing.core.event_pricing import rate_events_of_frame
+from billing.core.money import Scaled
+from billing.core.pricing import Price, rate_events, rate_frame
 
 PAIRS, QUANTITIES_A_PRICE = 100_000, 5
 EXPONENTS = {"EUR": 2, "JPY": 0, "KWD": 3}
@@ -198,3 +200,154 @@ def test_a_frame_agrees_with_exact_fractions_and_never_wraps(model: str) -> None
             assert failure is None, (case, value, scale, failure)
             assert num * amount.denominator == amount.numerator * den, (case, value, scale)
     assert PAIRS // 200 < refused < PAIRS // 2
+
+
+# Prices of single events.
+
+
+@dataclass
+class EventCase:
+    """A percentage (or dynamic) price; money and rate are mantissas of one scale."""
+
+    model: str
+    scale: int
+    rate: int = 0
+    fee: int | None = None
+    free_events: int | None = None
+    free_amount: int | None = None
+    least: int | None = None
+    most: int | None = None
+
+
+def some_event_case(draw: random.Random, model: str) -> EventCase:
+    if model == "dynamic":
+        return EventCase(model, 0)
+
+    def maybe(limit: int) -> int | None:
+        return mantissa(draw, limit) if draw.random() < 0.5 else None
+
+    case = EventCase(model, draw.choice([2, 4, 6, 12]), mantissa(draw, PRICE_LIMIT), maybe(PRICE_LIMIT))
+    case.free_events = draw.choice([None, None, 0, 1, 3])
+    case.free_amount = maybe(10**15)
+    bounds = sorted([mantissa(draw, PRICE_LIMIT), mantissa(draw, PRICE_LIMIT)])
+    case.least, case.most = draw.choice([(None, None), (bounds[0], None), (None, bounds[1]), tuple(bounds)])
+    return case
+
+
+def charges(case: EventCase, values: list[Fraction], setting: str) -> list[Fraction]:
+    """What each event of a period costs, read off the rule: the free part ends when its first limit (or its
+    last) is used up; an event that crosses the free amount pays the rate on the rest, and the fee."""
+    if case.model == "dynamic":
+        return values
+
+    def money(amount: int | None) -> Fraction | None:
+        return None if amount is None else Fraction(amount, 10**case.scale)
+
+    free_events, free_amount = case.free_events or None, money(case.free_amount or None)
+    found, before = [], Fraction(0)
+    for place, value in enumerate(values, start=1):
+        counts = [] if free_events is None else [place <= free_events]
+        rest = None if free_amount is None else max(free_amount - before, Fraction(0))
+        amounts = [] if rest is None else [rest > 0]
+        is_open = bool(counts + amounts) and (all if setting == "first_limit" else any)(counts + amounts)
+        if not is_open:
+            free = Fraction(0)
+        elif rest is None or (setting == "last_limit" and any(counts)):
+            free = value
+        else:
+            free = min(value, rest)
+        before += value
+        if is_open and free == value:
+            found.append(Fraction(0))
+            continue
+        charge = (value - free) * Fraction(case.rate, 10**case.scale) + (money(case.fee) or 0)
+        most = money(case.most)
+        charge = charge if most is None else min(charge, most)
+        found.append(max(charge, money(case.least) or Fraction(0)))
+    return found
+
+
+@pytest.mark.parametrize("setting", ["first_limit", "last_limit"])
+@pytest.mark.parametrize("model", ["percentage", "dynamic"])
+def test_events_in_columns_agree_with_exact_fractions_and_never_wrap(model: str, setting: str) -> None:
+    draw = random.Random(f"{model} {setting}")
+    cases = [some_event_case(draw, model) for _ in range(1_000)]
+    periods = []
+    for period in range(PAIRS // 10):
+        price, scale = draw.randrange(len(cases)), draw.choice([0, 2, 6, 12])
+        top = 10 ** draw.randrange(1, 16)
+        values = [min(draw.randrange(top + 1) * draw.choice([0, 1, 1, 1]), 10**15) for _ in range(10)]
+        periods.append((period, price, scale, values))
+    columns: dict[str, list[Any]] = {"segment": [], "price_id": [], "value_mantissa": [], "value_scale": []}
+    for period, price, scale, values in periods:
+        columns["segment"] += [period] * len(values)
+        columns["price_id"] += [f"p{price}"] * len(values)
+        columns["value_mantissa"] += values
+        columns["value_scale"] += [scale] * len(values)
+    events = pl.DataFrame(columns).with_columns(
+        pl.col("segment").alias("period"), pl.lit(setting).alias("percentage_free")
+    )
+    named = {
+        "price_mantissa": "rate",
+        "fee_mantissa": "fee",
+        "free_events": "free_events",
+        "free_amount_mantissa": "free_amount",
+        "min_per_event_mantissa": "least",
+        "max_per_event_mantissa": "most",
+    }
+    prices = pl.DataFrame(
+        {
+            "price_id": [f"p{i}" for i in range(len(cases))],
+            "model": [model] * len(cases),
+            "price_scale": [case.scale for case in cases],
+            **{
+                column: pl.Series([getattr(case, name) for case in cases], dtype=pl.Int64)
+                for column, name in named.items()
+            },
+        }
+    )
+    rated = rate_events_of_frame(events, prices)
+    assert rated["segment"].to_list() == list(range(len(periods)))
+    refused = 0
+    for (_, price, scale, values), (num, den, failure) in zip(
+        periods, rated.select("event_num", "event_den", "event_failure").iter_rows(), strict=True
+    ):
+        case = cases[price]
+        each = charges(case, [Fraction(value, 10**scale) for value in values], setting)
+        parts = 10 ** (max(scale, case.scale) + case.scale)
+        if failure is None:
+            assert num * sum(each).denominator == sum(each).numerator * den, (case, values, scale)
+            continue
+        # Refused are sums that would not fit, or single charges before a maximum cuts them.
+        assert failure == "amount_out_of_range"
+        uncut = [Fraction(value, 10**scale) * Fraction(case.rate, 10**case.scale) for value in values]
+        fee = Fraction(case.fee or 0, 10**case.scale)
+        bounds = [Fraction(bound or 0, 10**case.scale) for bound in (case.least, case.most)]
+        largest = max([*each, *(one + fee for one in uncut), fee, *bounds])
+        assert largest * parts * len(values) > EXACT_LIMIT, (case, values, scale)
+        refused += 1
+    assert refused < len(periods) // 3
+
+
+def test_events_of_a_number_and_of_a_column_agree() -> None:
+    price = Price("percentage", 2, rate=Scaled(10, 2), fee=100, free_events=2, free_amount=5000)
+    values = [30, 30, 0, 30]
+    events = pl.DataFrame(
+        {
+            "segment": [0] * 4,
+            "period": [0] * 4,
+            "price_id": ["p"] * 4,
+            "value_mantissa": values,
+            "value_scale": [0] * 4,
+            "percentage_free": ["first_limit"] * 4,
+        }
+    )
+    row = {"price_id": "p", "model": "percentage", "price_mantissa": 10, "price_scale": 2}
+    row |= {"fee_mantissa": 100, "free_events": 2, "free_amount_mantissa": 5000}
+    row |= {"min_per_event_mantissa": None, "max_per_event_mantissa": None}
+    schema = {name: pl.Int64 for name in row if name.endswith("event_mantissa")}
+    rated = rate_events_of_frame(events, pl.DataFrame([row], schema_overrides=schema)).row(0, named=True)
+    # 0 + (1 + 1) + 1 for an event of nothing, + (3 + 1).
+    assert Fraction(rated["event_num"], rated["event_den"]) == 7
+    in_numbers = rate_events(price, values)
+    assert Fraction(in_numbers.num, in_numbers.den) == 7

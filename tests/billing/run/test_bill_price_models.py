@@ -335,3 +335,51 @@ def test_events_of_many_items_do_not_mix(store: Store) -> None:
     assert net_of(store, "paid") == [500, 500]
     assert net_of(store, "sent") == [300, 300]
     assert net_of(store, "calls_made") == [900, 900]
+
+
+# Plans of several components.
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_a_hybrid_bills_each_component_by_its_own_model(store: Store, currency: str) -> None:
+    open_shop(store)
+    offer(
+        store,
+        {
+            "base": ("fee", "flat", {"price": "100"}),
+            "seats": ("seat", "volume", {"tiers": [NewTier(10, "8"), NewTier(None, "5", "20")]}),
+            "stored": ("usage", "package", {"price": "3", "package_size": 10, "free_units": 5}),
+            "sent": ("usage", "graduated", {"tiers": [NewTier(100, "1"), NewTier(None, "0.5")]}),
+            "sold": ("usage", "percentage", {"rate_percent": "2", "fee_per_event": "1"}),
+        },
+    )
+    join(store, "anna", currency=currency)
+    item = item_of(store, take(store, JANUARY, "plan", quantity=12))
+    report(store, item, "stored", "26")
+    report(store, item, "sent", "150")
+    report(store, item, "sold", "100", "200")
+    run(store, JANUARY)
+    run(store, date(2025, 1, 31))
+    one = 10 ** EXPONENTS[currency]
+    assert (net_of(store, "base"), net_of(store, "seats")) == ([100 * one], [80 * one])
+    assert kept_amounts(store) == [180 * one]
+    run(store, FEBRUARY)
+    # 21 units in blocks of 10; 100 and 50 halves; 2 % of 300 and two fees.
+    used = [net_of(store, name) for name in ("stored", "sent", "sold")]
+    assert used == [[9 * one], [125 * one], [8 * one]]
+    assert net_of(store, "base") == [100 * one] * 2
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+@pytest.mark.parametrize(("setting", "fees"), [("none", 0), ("first_tier", 7)])
+def test_without_usage_the_first_flat_fee_is_billed_where_the_setting_says_so(
+    store: Store, currency: str, setting: str, fees: int
+) -> None:
+    open_shop(store, flat_fee_on_zero=setting)
+    tiers = [NewTier(10, "1", "7"), NewTier(None, "2", "9")]
+    offer(store, {"use": ("usage", "graduated", {"tiers": tiers})}, in_advance=False)
+    join(store, "anna", currency=currency)
+    take(store, JANUARY, "plan")
+    run(store, FEBRUARY)
+    run(store, FEBRUARY, 21)
+    assert sum(net_of(store, "use")) == fees * 10 ** EXPONENTS[currency]
