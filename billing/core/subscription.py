@@ -60,6 +60,9 @@ class ItemVersion:
     reason: str
     recurring_minor: int
     committed_minimum_minor: int = 0
+    ordered_mantissa: int | None = None
+    ordered_scale: int | None = None
+    ordered_unit: str | None = None
 
     @property
     def quantity(self) -> Scaled:

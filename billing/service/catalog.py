@@ -31,6 +31,7 @@ from billing.store.tables import (
     price_tiers,
     prices,
     products,
+    skus,
     tax_rates,
 )
 
@@ -40,13 +41,17 @@ AGGREGATIONS = ("sum", "count", "max", "latest", "unique_count", "weighted_sum")
 
 @dataclass(frozen=True, slots=True)
 class NewComponent:
-    """A priced part of a plan. `kind`: fee (once an item), seat (each unit), usage (of a meter)."""
+    """A priced part of a plan. `kind`: fee (once an item), seat (each unit), usage (of a meter).
+
+    With `sku_id` the units of a seat are goods, and the item is ordered in their units.
+    """
 
     name: str
     kind: str
     meter_id: str | None = None
     component_id: str | None = None
     """Default: plan, version and name joined, such as `pro.1.fee`."""
+    sku_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Component:
     name: str
     kind: str
     meter_id: str | None
+    sku_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,9 @@ def publish_plan_version(
         raise BillingError("illegal_plan", f"{plan_id}: components are of kind {', '.join(KINDS)}")
     for new in components:
         _check_meter(store, new)
+        _check_sku(store, new)
+    if len({new.sku_id for new in components if new.sku_id is not None}) > 1:
+        raise BillingError("illegal_plan", f"{plan_id}: an item has one quantity, so goods of one SKU")
     version = (latest_version(store, plan_id) or 0) + 1
     store.insert(
         plan_versions,
@@ -221,6 +230,7 @@ def publish_plan_version(
             "name": new.name,
             "kind": new.kind,
             "meter_id": new.meter_id,
+            "sku_id": new.sku_id,
         }
         for position, new in enumerate(components, start=1)
     ]
@@ -230,6 +240,15 @@ def publish_plan_version(
 
 
 _components = components
+
+
+def _check_sku(store: Store, new: NewComponent) -> None:
+    if new.sku_id is None:
+        return
+    if new.kind != "seat":
+        raise BillingError("illegal_plan", f"component {new.name}: goods are sold by the unit, as a seat is")
+    if store.row(select(skus.c.sku_id).where(skus.c.sku_id == new.sku_id)) is None:
+        raise BillingError("unknown_sku", new.sku_id)
 
 
 def _check_meter(store: Store, new: NewComponent) -> None:
@@ -380,6 +399,7 @@ def _read_plan(store: Store, plan_id: str, number: int | None) -> PlanVersion:
         in_advance=row["in_advance"],
         is_add_on=row["is_add_on"],
         components=tuple(
-            Component(part["component_id"], part["name"], part["kind"], part["meter_id"]) for part in parts
+            Component(part["component_id"], part["name"], part["kind"], part["meter_id"], part["sku_id"])
+            for part in parts
         ),
     )

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from billing.core.calendar import add_months, boundary, local_date, next_boundary, parse_interval
-from billing.core.money import BillingError, Scaled, format_scaled, parse_quantity
+from billing.core.money import BillingError, Scaled, format_scaled
 from billing.core.policy import Policy
 from billing.core.subscription import (
     CANCEL_REASONS,
@@ -40,10 +41,11 @@ from billing.core.subscription import (
 from billing.service.acts import act, announce
 from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
+from billing.service.goods import order_of
 from billing.service.policies import policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
 from billing.store.messages import mark_to_bill
-from billing.store.store import Row, Store
+from billing.store.store import Store
 from billing.store.subscriptions import (
     Standing,
     read_standing,
@@ -94,6 +96,7 @@ def subscribe(
     customer_id: str,
     plan_id: str,
     quantity: Quantity = 1,
+    unit: str | None = None,
     subscription_id: str | None = None,
     starts_on: date | None = None,
     trial_days: int = 0,
@@ -110,7 +113,7 @@ def subscribe(
     Starts today unless `starts_on` says otherwise; a past start bills the elapsed periods, or begins at the
     next boundary [`backdated_start`]. After a trial the anchor is its end [`trial_anchor`], unless
     `anchor_on` gives one (a calendar-aligned plan). `committed_minimum_minor` is what the customer guarantees
-    beyond the recurring amount, per interval.
+    beyond the recurring amount, per interval. `unit`: what goods are ordered in, by default their base unit.
     Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
     `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `immutable` (the id is taken).
     """
@@ -160,6 +163,7 @@ def subscribe(
                 is_add_on=is_add_on,
                 start=start,
                 reason="subscribe",
+                unit=None if is_add_on else unit,
                 discount_ids=discount_ids,
                 committed_minimum_minor=0 if is_add_on else committed_minimum_minor,
             )
@@ -180,7 +184,7 @@ _TAKEN = select(subscriptions.c.subscription_id).where(subscriptions.c.subscript
 def _new_item(
     store: Store,
     at: datetime,
-    customer: Mapping[str, object],
+    customer: Mapping[str, Any],
     of: Subscription,
     plan_id: str,
     quantity: Quantity,
@@ -188,11 +192,14 @@ def _new_item(
     is_add_on: bool,
     start: date,
     reason: str,
+    unit: str | None = None,
     discount_ids: Sequence[str] = (),
     committed_minimum_minor: int = 0,
 ) -> Item:
     """An item with its first versions: one, or the trial's and the one after it."""
-    amount = parse_quantity(quantity)
+    _, settings = _today_and_policy(store, at, customer)
+    order = order_of(store, plan_version(store, plan_id), quantity, unit, settings)
+    amount = order.quantity
     offer = _offer(store, at, customer, of, plan_id, start, amount, is_add_on=is_add_on)
     item_id = store.new_id("item")
     whole = ItemVersion(
@@ -215,6 +222,7 @@ def _new_item(
         recurring_minor=recurring_minor(offer.components, amount, str(customer["currency"])),
         committed_minimum_minor=committed_minimum_minor,
     )
+    whole = replace(whole, **order.columns)  # type: ignore[arg-type]
     trial_ends_on = of.trial_ends_on
     if trial_ends_on is None or trial_ends_on <= start:
         return Item(item_id, is_add_on, (replace(whole, version_id=store.new_id("ver")),))
@@ -393,19 +401,21 @@ def change_quantity(
     subscription_id: str | None = None,
     item_id: str | None = None,
     when: When | None = None,
+    unit: str | None = None,
 ) -> Subscription:
     """Set the quantity of an item, or of a subscription's main item, also in versions still scheduled.
 
     Without `when` it acts now; fewer only at the period end where `seat_decrease` says so.
-    Raises `negative_quantity`, `too_many_decimals`.
+    `unit`: what goods are ordered in. Raises `negative_quantity`, `too_many_decimals`.
     """
-    amount = parse_quantity(quantity)
     standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
     subscription = standing.subscription
     item = subscription.item(item_id) if item_id else subscription.main_item
     current = _version_on(item, max(standing.today, subscription.starts_on))
-    interval = plan_version(store, current.plan_id, current.plan_version).interval
+    current_plan = plan_version(store, current.plan_id, current.plan_version)
+    interval = current_plan.interval
+    amount = order_of(store, current_plan, quantity, unit, settings).quantity
     if when is None:
         is_fewer = _is_less(amount, current.quantity)
         when = "period_end" if is_fewer and settings.seat_decrease == "period_end" else "now"
@@ -413,8 +423,9 @@ def change_quantity(
 
     def edit(version: ItemVersion) -> ItemVersion:
         plan = plan_version(store, version.plan_id, version.plan_version)
-        priced = at_quantity(store, at, priced_by(store, plan, version.choice_id), amount)
-        more = replace(version, quantity_mantissa=amount.mantissa, quantity_scale=amount.scale)
+        order = order_of(store, plan, quantity, unit, settings)
+        priced = at_quantity(store, at, priced_by(store, plan, version.choice_id), order.quantity)
+        more = replace(version, **order.columns)  # type: ignore[arg-type]
         return with_prices(more, priced, str(standing.customer["currency"]))
 
     changed = change_item(store, item, on, None, edit, "quantity")
@@ -739,7 +750,7 @@ def _setting_when(value: str) -> When:
     return "period_end" if value == "period_end" else "now"
 
 
-def _today_and_policy(store: Store, at: datetime, customer: Row) -> tuple[date, Policy]:
+def _today_and_policy(store: Store, at: datetime, customer: Mapping[str, Any]) -> tuple[date, Policy]:
     today = local_date(at, customer["time_zone"])
     return today, policy_on(store, customer["policy_name"], today).settings
 

@@ -225,6 +225,32 @@ products = Table(
     "products", metadata, _key("product_id"), _text("name"), _text("tax_code"), _text("category"), _recorded()
 )
 
+# Goods. `minimum_quantity` and `order_multiple` are whole base units, 0 for none.
+skus = Table(
+    "skus",
+    metadata,
+    _key("sku_id"),
+    _id("product_id", "products.product_id"),
+    _text("name"),
+    _text("base_unit"),
+    _long("minimum_quantity", default=0),
+    _long("order_multiple", default=0),
+    _id("successor_sku_id", "skus.sku_id", optional=True),
+    _recorded(),
+    CheckConstraint("minimum_quantity >= 0 and order_multiple >= 0", name="order"),
+)
+
+# `factor`: the whole base units a unit holds; the base unit itself has 1.
+unit_conversions = Table(
+    "unit_conversions",
+    metadata,
+    Column("sku_id", String, ForeignKey("skus.sku_id"), primary_key=True),
+    _key("unit"),
+    _long("factor"),
+    _recorded(),
+    CheckConstraint("factor >= 1", name="factor"),
+)
+
 # `aggregation`: sum, count, max, latest. `scale`: decimals of the quantities this meter counts, 0 to 12.
 meters = Table(
     "meters",
@@ -274,6 +300,7 @@ components = Table(
     _text("name"),
     _text("kind"),
     _id("meter_id", "meters.meter_id", optional=True),
+    _text("sku_id", optional=True),
     _text("bundle_id", optional=True),
     _long("bundle_share_ppm", optional=True),
     _recorded(),
@@ -452,6 +479,7 @@ Index("ix_items_customer_id", items.c.customer_id)
 # first fee or seat component (else of the first component), `list_id` the list it stands in. `anchor_on`:
 # the date this version's periods are counted from. `phase`: trial or regular (billed). `pause`: null while
 # running, else who paused: customer or overdue.
+# `ordered_*`: what was ordered of goods, in its unit; `quantity_*` are the base units it comes to.
 # `discount_ids`: ids joined by commas, '' for none. `reason`: subscribe, trial_end, upgrade, downgrade,
 # interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, reactivate, end. A
 # superseded version says nothing any more; its time is told by those that follow.
@@ -469,6 +497,9 @@ item_versions = Table(
     _text("choice_id", default=""),
     _long("quantity_mantissa"),
     _count("quantity_scale", default=0),
+    _long("ordered_mantissa", optional=True),
+    _count("ordered_scale", optional=True),
+    _text("ordered_unit", optional=True),
     _text("discount_ids", default=""),
     _day("anchor_on"),
     _text("phase"),
