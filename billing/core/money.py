@@ -17,6 +17,8 @@ from typing import Literal, NamedTuple, TypeAlias, overload
 
 import polars as pl
 
+from billing.core.refusals import in_words
+
 Number: TypeAlias = int | pl.Expr
 RoundingMode: TypeAlias = Literal["half_up", "half_even", "up", "down"]
 
@@ -42,6 +44,11 @@ class BillingError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in plain words."""
+        return in_words(self.code, self.detail)
 
 
 # Currencies (ISO 4217), by the number of decimals of their minor unit.

@@ -29,6 +29,7 @@ from billing.jobs.bill_facts import (
     MEMBERS,
     read_by_ids,
 )
+from billing.store.messages import keep_rejected
 from billing.store.store import Store, is_passing
 from billing.store.tables import (
     billing_chunks,
@@ -117,6 +118,8 @@ class _Run:
                     self._post(frame)
         except BillingError as error:
             if error.code == "period_locked":
+                refused = (error.code, error.message, {"up_to": self.up_to})
+                keep_rejected(self.store, self.at, "bill", [refused])
                 raise
             self._halve(roots, members, before, error)
         except Exception as error:

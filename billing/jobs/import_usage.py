@@ -27,6 +27,7 @@ from sqlalchemy import bindparam, exists, select
 
 from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.money import QUANTITY_LIMIT, BillingError
+from billing.core.refusals import REFUSALS
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
@@ -385,8 +386,9 @@ def _hashes(rows: pl.DataFrame) -> list[str]:
 
 def _known_hashes(store: Store, at: datetime, rows: pl.DataFrame) -> pl.DataFrame:
     """The hashes of those keys that the database has, once every import before this one is over."""
-    store.take_numbers("", "usage_event", 0, 0, at)
     keys = rows.select("source", "event_id").unique().sort("source", "event_id")
+    if keys.height:
+        store.take_numbers("", "usage_event", 0, 0, at)
     with store.temporary(keys) as given:
         # One look into the index a key: a join might read the whole table, which is far longer than a batch.
         known = (
@@ -399,22 +401,6 @@ def _known_hashes(store: Store, at: datetime, rows: pl.DataFrame) -> pl.DataFram
 
 
 # What is written.
-
-_DETAILS = {
-    "missing_value": "an id or the value is missing",
-    "unknown_item": "no such item of this customer",
-    "unknown_meter": "no such meter",
-    "unknown_setting": "operation is add or remove",
-    "naive_time": "the time has no zone",
-    "bad_time": "the time cannot be read",
-    "future_event": "more than a day ahead",
-    "float_money": "a binary float is not exact: send decimal text",
-    "bad_decimal": "the value is no decimal number",
-    "too_many_decimals": "more decimals than the meter has",
-    "amount_out_of_range": "beyond 10^15 of the meter's smallest unit",
-    "negative_quantity": "only a sum may fall",
-    "duplicate_conflict": "this event id came before with other content",
-}
 
 
 def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
@@ -451,7 +437,7 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
         "source",
         "event_id",
         "code",
-        pl.col("code").replace_strict(_DETAILS, default=None, return_dtype=pl.String).alias("detail"),
+        pl.col("code").replace_strict(REFUSALS, default=None, return_dtype=pl.String).alias("detail"),
     )
     if answer.height:
         _keep(store, at, answer, events)

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from billing.core.money import BillingError
 from billing.store import messages
-from billing.store.store import Store
+from billing.store.store import Store, broken_rule
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -23,7 +23,8 @@ def act(
     function: Callable[Concatenate[Store, datetime, Arguments], Answer],
 ) -> Callable[Concatenate[Store, datetime, Arguments], Answer]:
     """Make a function an act. Raises what it raises, and `naive_time` for an instant without zone; a
-    BillingError is also kept in `rejected_inputs`."""
+    BillingError is also kept in `rejected_inputs`. What the tables themselves do not allow is refused alike:
+    `immutable` (the key is taken), `unknown_reference`, `missing_value`, `version_overlap`."""
 
     @wraps(function)
     def run(store: Store, at: datetime, /, *args: Arguments.args, **named: Arguments.kwargs) -> Answer:
@@ -33,8 +34,14 @@ def act(
             with store.transaction(savepoint=True):
                 return function(store, at, *args, **named)
         except BillingError as error:
-            messages.keep_rejected(store, at, function.__name__, [(error.code, error.detail, named)])
-            raise
+            refused = error
+        except Exception as error:
+            broken = broken_rule(error)
+            if broken is None:
+                raise
+            refused = BillingError(*broken)
+        messages.keep_rejected(store, at, function.__name__, [(refused.code, refused.message, named)])
+        raise refused from None
 
     return run
 

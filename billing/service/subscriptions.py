@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from billing.core.calendar import add_months, boundary, local_date, next_boundary, parse_interval
-from billing.core.money import BillingError, Scaled, format_scaled
+from billing.core.money import LINE_LIMIT, BillingError, Scaled, format_scaled, within
 from billing.core.policy import Policy
 from billing.core.subscription import (
     CANCEL_REASONS,
@@ -123,6 +123,7 @@ def subscribe(
     _check_horizon(start, today, settings)
     if trial_days < 0 or committed_minimum_minor < 0:
         raise BillingError("negative_quantity", f"{trial_days} days, minimum {committed_minimum_minor}")
+    within(committed_minimum_minor, LINE_LIMIT)
     subscription_id = subscription_id or store.new_id("sub")
     if store.row(_TAKEN, {"id": subscription_id}) is not None:
         raise BillingError("immutable", f"subscription {subscription_id} exists")

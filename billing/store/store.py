@@ -457,6 +457,27 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(origin, sqlite3.OperationalError) and "locked" in str(origin)
 
 
+def broken_rule(error: BaseException) -> tuple[str, str] | None:
+    """Code and detail of a rule of the tables that a write broke; None for any other error."""
+    origin = getattr(error, "orig", None) or error
+    detail = str(origin).splitlines()[0] if str(origin) else type(origin).__name__
+    if isinstance(origin, sqlite3.IntegrityError):
+        return next(((code, detail) for word, code in _BROKEN.items() if detail.startswith(word)), None)
+    code = _BROKEN.get(str(getattr(origin, "sqlstate", None)))
+    return None if code is None else (code, detail)
+
+
+_BROKEN = {
+    "UNIQUE": "immutable",
+    "23505": "immutable",
+    "FOREIGN KEY": "unknown_reference",
+    "23503": "unknown_reference",
+    "NOT NULL": "missing_value",
+    "23502": "missing_value",
+    "23P01": "version_overlap",
+}
+
+
 # --- values as the drivers take them ---
 
 
