@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser check format lock bench bench-billing clean
+.PHONY: help install demo test test-browser test-faults check format lock bench bench-billing clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ test: .venv/.ready ## run every test that needs no browser
 test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "No Chromium found: install Debian's package 'chromium' (apt-get install chromium)"; exit 1; }
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-faults: .venv/.ready ## kill a bill run 50 times on each database, and start it again
+	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py
 
 check: .venv/.ready ## style, types, imports
 	$(BIN)/ruff format --check .

@@ -243,7 +243,7 @@ def import_usage_command(
         if paths:
             totals.append(import_usage_files(store, now(), paths, progress=progress))
     except BillingError as error:
-        stop(str(error), 2)
+        stop(error.message, 2)
     finally:
         store.close()
     for one in totals:
@@ -281,6 +281,44 @@ def import_subscriptions_command(
         for row in answer.rejected.head(20).iter_rows(named=True):
             say(f"  row {row['row']} ({row['subscription_id']}): {row['code']}, {row['detail']}")
     raise SystemExit(3 if any(answer.rejected.height for answer in answers) else 0)
+
+
+@billing_app.command(name="retry")
+def retry_billing(
+    customers: Annotated[
+        list[str] | None, typer.Argument(help="Ids of customers that were set aside; none: list them.")
+    ] = None,
+    company: CompanyOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Retry everyone who was set aside.")] = False,
+    up_to: Annotated[str | None, typer.Option(help="Bill up to this day; default today.")] = None,
+) -> None:
+    """List the customers that could not be billed, with the reason; or bill some or all of them again.
+
+    Example: tajdid billing retry --company atlas customer-17 customer-20
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.retry import parked_customers, retry
+
+    at, store = now(), _store(chosen(company))
+    day = _day(up_to) if up_to else at.date()
+    try:
+        summary = (
+            retry(store, at, up_to=day, customer_ids=None if every else customers)
+            if (customers or every)
+            else None
+        )
+        left = parked_customers(store)
+    except BillingError as error:
+        stop(error.message, 2)
+    finally:
+        store.close()
+    if summary is not None:
+        _print_fields(asdict(summary))
+    if left.height:
+        _print_frame(left)
+    else:
+        say("Nobody is set aside.")
+    raise SystemExit(3 if left.height else 0)
 
 
 @billing_app.command()
