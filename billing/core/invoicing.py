@@ -55,9 +55,6 @@ from billing.core.pricing import cut_at, rate_frame
 MAX_LINES_OF_ITEM = 120
 """New lines of one item in one run; more parks its customer."""
 
-PERIOD_AGGREGATIONS = ("sum", "count", "max", "latest")
-"""How events of a period become its quantity, where the database sums them."""
-
 SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "late_usage": ("next_invoice",),
     "on_cancel": ("credit", "none"),
@@ -240,17 +237,12 @@ def next_bill_days(service: pl.DataFrame, parts: pl.DataFrame, up_to: date) -> p
 
 
 def unbillable() -> pl.Expr:
-    """The code of a row whose price or meter a run cannot bill, else null."""
-    is_usage = pl.col("kind") == "usage"
-    carried = pl.col("aggregation").is_in(["sum", "latest"])
-    counted = pl.col("aggregation").is_in(PERIOD_AGGREGATIONS)
+    """The code of a row whose price a run cannot bill, else null."""
     return (
         pl.when(pl.col("price_id").is_null())
         .then(pl.lit("no_price"))
         .when(pl.col("price_currency") != pl.col("currency"))
         .then(pl.lit("currency_mismatch"))
-        .when(is_usage & pl.when("is_recurring").then(~carried).otherwise(~counted))
-        .then(pl.lit("unsupported_meter"))
     )
 
 

@@ -488,11 +488,12 @@ FRAME_MODELS = ("flat", "per_unit", *TIERED, "package", "tiered_block")
 def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -> pl.DataFrame:
     """Many quantities priced exactly, each by its own price.
 
-    items: one row a quantity, with `price_id`, `quantity_mantissa`, `quantity_scale`; a column
-    `flat_fee_on_zero` (`none` or `first_tier`) holds that setting per row, else it is `none`. Rows under a
-    model of events bring what these cost, as event_pricing.py finds it: `event_num` / `event_den` in major
-    units, and `event_failure`. prices, tiers: rows of the tables `prices` and `price_tiers`; one row a price,
-    one row a price and position.
+    items: one row a quantity, with `price_id`, `quantity_mantissa`, `quantity_scale`; columns `quantity_num`
+    and `quantity_den`, where not null, hold the exact mantissa of a quantity that is no decimal number; a
+    column `flat_fee_on_zero` (`none` or `first_tier`) holds that setting per row, else it is `none`. Rows
+    under a model of events bring what these cost, as event_pricing.py finds it: `event_num` / `event_den` in
+    major units, and `event_failure`. prices, tiers: rows of the tables `prices` and `price_tiers`; one row a
+    price, one row a price and position.
     Returns items, in their order, with `amount_num` and `amount_den` (Int128, minor units of the price's
     currency) and `failure`: null, or the code of what is wrong with the row, which then has no amount
     (`no_price`, `unknown_model`, `bad_tiers`, `negative_quantity`, `amount_out_of_range`).
@@ -505,9 +506,14 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
     if "event_num" not in items.columns:
         rows = rows.with_columns(pl.lit(None, pl.Int128).alias(name) for name in ("event_num", "event_den"))
         rows = rows.with_columns(pl.lit(None, pl.String).alias("event_failure"))
+    mantissa = within(wide(pl.col("quantity_mantissa")), QUANTITY_LIMIT)
+    den = pl.lit(10, dtype=pl.Int128).pow(pl.col("quantity_scale").cast(pl.UInt32))
+    if "quantity_num" in items.columns:
+        mantissa = pl.when(mantissa.is_not_null()).then(pl.coalesce("quantity_num", mantissa))
+        den = den * pl.col("quantity_den").fill_null(1)
     rows = rows.with_columns(
-        within(wide(pl.col("quantity_mantissa")), QUANTITY_LIMIT).alias("_quantity"),
-        pl.lit(10, dtype=pl.Int128).pow(pl.col("quantity_scale").cast(pl.UInt32)).alias("_den"),
+        mantissa.alias("_quantity"),
+        den.alias("_den"),
         zero_fee.cast(pl.Int128).fill_null(0).alias("_zero_fee"),
     )
     amounts = [
@@ -662,7 +668,7 @@ def _failure() -> pl.Expr:
         .then(pl.lit("bad_tiers"))
         .when(pl.col("event_failure").is_not_null())
         .then("event_failure")
-        .when(pl.col("quantity_mantissa") < 0)
+        .when(pl.col("_quantity") < 0)
         .then(pl.lit("negative_quantity"))
         .when(
             pl.col("_num").is_null()

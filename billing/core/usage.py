@@ -85,25 +85,26 @@ def trace(
     present = set() if present is None else present
     level, steps = opening.at_scale(scale), []
     for event in inside:
-        level = _level_after(meter.aggregation, level, event, event.value.at_scale(scale), present)
+        level = _level_after(meter.aggregation, level, event, scale, present)
         steps.append(Level(event.at, level))
     return Trace(start, end, scale, opening.at_scale(scale), tuple(steps))
 
 
-def _level_after(aggregation: str, level: int, event: UsageEvent, value: int, present: set[str]) -> int:
+def _level_after(aggregation: str, level: int, event: UsageEvent, scale: int, present: set[str]) -> int:
+    one, value = ten_to(scale), event.value.at_scale(scale)
     if aggregation == "unique_count":
         if event.item is None:
             raise BillingError("unknown_item", f"the event at {event.at} names no unit")
         if event.adds and event.item not in present:
             present.add(event.item)
-            return level + 1
+            return level + one
         if not event.adds and event.item in present:
             present.remove(event.item)
-            return level - 1
+            return level - one
         # A unit that was there before the first event on record has no name: only the count knows it.
-        return level if event.adds else max(level - 1, len(present))
+        return level if event.adds else max(level - one, len(present) * one)
     if aggregation == "count":
-        return level + 1
+        return level + one
     return value if aggregation in ("max", "latest") else level + value
 
 

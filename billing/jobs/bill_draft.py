@@ -30,9 +30,9 @@ from billing.jobs.bill_facts import (
     read_by_ids,
     read_catalogue,
     read_policies,
-    with_quantities,
 )
 from billing.jobs.bill_prices import with_price_choice
+from billing.jobs.bill_usage import with_quantities
 from billing.store.store import Store
 from billing.store.tables import (
     customers,
@@ -469,6 +469,7 @@ class _Rated:
 
 
 _ASKED = ["price_id", "quantity_mantissa", "quantity_scale", "discount_ids", "policy_name", "policy_version"]
+_EXACT = ["quantity_num", "quantity_den"]
 _ANSWERED = ["amount_num", "amount_den", "discount_num", "discount_den", "failure"]
 
 
@@ -476,7 +477,7 @@ def _rated(store: Store, frames: Mapping[str, pl.DataFrame], settings: Mapping[P
     """Each frame with its exact amounts; a row that cannot be priced has its failure."""
     asked = pl.concat([frame.select(_ASKED) for frame in frames.values()])
     catalogue = read_catalogue(store, asked, settings)
-    more = [*(invoicing.CUT_BY if invoicing.has_maximum(catalogue) else ()), *EVENT_COLUMNS]
+    more = [*(invoicing.CUT_BY if invoicing.has_maximum(catalogue) else ()), *EVENT_COLUMNS, *_EXACT]
     if any(name in frame.columns for name in more for frame in frames.values()):
         asked = pl.concat(
             [

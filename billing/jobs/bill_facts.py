@@ -14,20 +14,15 @@ from typing import Any
 import polars as pl
 from sqlalchemy import (
     ARRAY,
-    JSON,
     Date,
-    DateTime,
-    Integer,
     Select,
     Text,
     and_,
     bindparam,
     case,
-    cast,
     exists,
     false,
     func,
-    literal_column,
     select,
 )
 
@@ -59,7 +54,6 @@ from billing.store.tables import (
     products,
     subscriptions,
     tax_lines,
-    usage_events,
     usage_snapshots,
 )
 
@@ -151,6 +145,7 @@ TERMS = (
         meters.c.aggregation,
         meters.c.scale.label("meter_scale"),
         meters.c.is_recurring,
+        meters.c.grain,
         prices.c.price_id,
         prices.c.currency.label("price_currency"),
         prices.c.model.label("price_model"),
@@ -365,107 +360,3 @@ OPEN_DEBT = select(
     ~exists().where(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "canceled"),
 )
 """Open invoices nobody is being charged for: a payment under way settles its invoice by itself."""
-
-
-# Usage is summed by the database, per segment.
-
-
-def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.DataFrame:
-    """Adds to usage segments `quantity_mantissa`, `quantity_scale` and `last_event_seq`.
-
-    The day a service ends counts to its last period [`end_day_usage`]. A recurring meter carries its level
-    over, so its events are summed from the beginning.
-    """
-    last_day = pl.col("service_end")
-    if settings.end_day_usage == "include":
-        ends_here = pl.col("ends_here")
-        if "closes_on" in parts.columns:
-            # Where the day of the end is used, it is within the service already.
-            ends_here &= pl.col("closes_on") == pl.col("service_end")
-        last_day = pl.when(ends_here).then(last_day.dt.offset_by("1d")).otherwise(last_day)
-    first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
-    ranges = parts.select(
-        pl.int_range(pl.len()).alias("segment"),
-        "item_id",
-        "meter_id",
-        first_day.cast(pl.String),
-        last_day.cast(pl.String).alias("last_day"),
-        first_day.dt.offset_by("-1d").cast(pl.String).alias("earliest"),
-        last_day.dt.offset_by("1d").cast(pl.String).alias("latest"),
-    )
-    has_latest = (parts["aggregation"] == "latest").any()
-    asked = _usage_query(store.is_sqlite, bool(has_latest))
-    sums = store.frame(asked, {"segments": json.dumps(ranges.rows())})
-    value = (
-        pl.when(pl.col("aggregation") == "count")
-        .then(pl.col("events") * pl.lit(10, pl.Int64).pow(pl.col("meter_scale").cast(pl.UInt32)))
-        .when(pl.col("aggregation") == "max")
-        .then("greatest")
-        .when(pl.col("aggregation") == "latest")
-        .then("latest")
-        .otherwise("total")
-    )
-    return (
-        parts.with_row_index("segment")
-        .with_columns(pl.col("segment").cast(pl.Int64))
-        .join(sums, on="segment", how="left", maintain_order="left")
-        .with_columns(
-            value.fill_null(0).alias("quantity_mantissa"),
-            pl.col("meter_scale").alias("quantity_scale"),
-            pl.col("last_seq").fill_null(0).alias("last_event_seq"),
-        )
-        .drop("segment", "total", "events", "greatest", "latest", "last_seq")
-    )
-
-
-def _usage_query(is_sqlite: bool, has_latest: bool) -> Select[Any]:
-    """Sums of events per range of days. The ranges come as one JSON text, so the statement never changes."""
-    document = bindparam("segments", type_=Text)
-    ranges: Any
-    if is_sqlite:
-        ranges = func.json_each(document).table_valued("value", name="ranges")
-    else:
-        ranges = func.json_array_elements(cast(document, JSON)).table_valued("value").render_derived("ranges")
-
-    def part(place: int) -> Any:
-        return ranges.c.value.op("->>", return_type=Text())(literal_column(str(place)))
-
-    def on(place: int) -> Any:
-        return part(place) if is_sqlite else cast(part(place), Date)
-
-    def instant(place: int) -> Any:
-        return part(place) if is_sqlite else cast(part(place), DateTime(timezone=True))
-
-    events = usage_events.c
-    places = (
-        func.row_number().over(partition_by=part(0), order_by=(events.occurred_at.desc(), events.seq.desc()))
-        if has_latest
-        else literal_column("0", Integer)
-    )
-    inner = (
-        select(
-            cast(part(0), Integer).label("segment"), events.value_mantissa, events.seq, places.label("place")
-        )
-        .select_from(ranges)
-        .join(
-            usage_events,
-            and_(
-                events.item_id == part(1),
-                events.meter_id == part(2),
-                events.occurred_at >= instant(5),
-                events.occurred_at < instant(6),
-                events.occurred_on >= on(3),
-                events.occurred_on < on(4),
-            ),
-        )
-        .where(events.unbilled_reason.is_(None))
-        .subquery()
-    )
-    return select(
-        inner.c.segment,
-        func.sum(inner.c.value_mantissa, type_=line_items.c.net_minor.type).label("total"),
-        func.count(type_=line_items.c.net_minor.type).label("events"),
-        func.max(inner.c.value_mantissa).label("greatest"),
-        func.max(case((inner.c.place == 1, inner.c.value_mantissa))).label("latest"),
-        func.max(inner.c.seq).label("last_seq"),
-    ).group_by(inner.c.segment)

@@ -150,10 +150,13 @@ def create_meter(
     scale: int = 0,
     unit: str = "unit",
     is_recurring: bool = False,
+    grain: str = "second",
 ) -> str:
-    """What usage is counted in. `scale`: decimals of its quantities. Raises `unknown_setting`."""
-    if aggregation not in AGGREGATIONS or not 0 <= scale <= 12:
-        raise BillingError("unknown_setting", f"aggregation {aggregation!r}, scale {scale}")
+    """What usage is counted in. `scale`: decimals of its quantities; `is_recurring`: the level at the end of
+    a period opens the next; `grain`: the time a weighted_sum counts in, second or (whole) hour. Raises
+    `unknown_setting`."""
+    if aggregation not in AGGREGATIONS or not 0 <= scale <= 12 or grain not in ("second", "hour"):
+        raise BillingError("unknown_setting", f"aggregation {aggregation!r}, scale {scale}, grain {grain!r}")
     row = {
         "meter_id": meter_id,
         "name": name,
@@ -161,6 +164,7 @@ def create_meter(
         "scale": scale,
         "unit": unit,
         "is_recurring": is_recurring,
+        "grain": grain,
     }
     store.insert(meters, [row], at)
     announce(store, at, "meter.created", meter_id, row)

@@ -251,7 +251,9 @@ unit_conversions = Table(
     CheckConstraint("factor >= 1", name="factor"),
 )
 
-# `aggregation`: sum, count, max, latest. `scale`: decimals of the quantities this meter counts, 0 to 12.
+# `aggregation`: sum, count, max, latest, unique_count, weighted_sum. `scale`: decimals of the quantities this
+# meter counts, 0 to 12. `is_recurring`: the level at the end of a period opens the next. `grain`: the time a
+# weighted_sum counts in, second or hour.
 meters = Table(
     "meters",
     metadata,
@@ -261,6 +263,7 @@ meters = Table(
     _count("scale"),
     _text("unit"),
     _flag("is_recurring"),
+    _text("grain", default="second"),
     _recorded(),
 )
 

@@ -137,3 +137,11 @@ def test_unknown_meters_are_refused():
         of(Meter("weighted_sum", grain="minute"), [])
     with pytest.raises(BillingError, match="unknown_item"):
         trace(Meter("unique_count"), values((1, 1)), START, END)
+
+
+@pytest.mark.parametrize("aggregation", ["count", "unique_count"])
+def test_an_event_counts_one_whatever_decimals_its_value_has(aggregation: str) -> None:
+    start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+    events = [UsageEvent(start, Scaled(125, 2), "a"), UsageEvent(start, Scaled(3, 0), "b")]
+    num, den = quantity(Meter(aggregation), trace(Meter(aggregation), events, start, end))
+    assert Fraction(num, den) == 2
