@@ -429,6 +429,57 @@ contract_terms = Table(
     _recorded(),
 )
 
+# A value of an index for a month; a later `published_on` revises it.
+index_values = Table(
+    "index_values",
+    metadata,
+    _key("index_id"),
+    _day("month", key=True),
+    _day("published_on", key=True),
+    _long("value_mantissa"),
+    _count("value_scale"),
+    _recorded(),
+    CheckConstraint("value_mantissa > 0", name="value"),
+)
+
+# `kind`: index. Its prices follow an index: from `first_on`, each `interval`, by the value of `lag_months`
+# before, within floor and cap (shares of the price before, null for none), written `notice_days` ahead.
+contract_clauses = Table(
+    "contract_clauses",
+    metadata,
+    _key("clause_id"),
+    _id("contract_id", "contracts.contract_id"),
+    _text("kind"),
+    _text("index_id"),
+    _long("base_value_mantissa"),
+    _count("base_value_scale"),
+    _long("floor_ppm", optional=True),
+    _long("cap_ppm", optional=True),
+    _day("first_on"),
+    _text("interval"),
+    _count("lag_months"),
+    _count("notice_days"),
+    _recorded(),
+    CheckConstraint("base_value_mantissa > 0", name="base"),
+)
+Index("ix_contract_clauses_contract_id", contract_clauses.c.contract_id)
+
+# Where a price that follows an index comes from: the step (its day by the clause, and the day it acts), the
+# price agreed at the base value, and the value used.
+index_prices = Table(
+    "index_prices",
+    metadata,
+    Column("price_id", String, ForeignKey("prices.price_id"), primary_key=True),
+    _id("clause_id", "contract_clauses.clause_id"),
+    _day("step_on"),
+    _day("acts_on"),
+    _text("base_price_id"),
+    _day("month"),
+    _day("published_on"),
+    _recorded(),
+)
+Index("ix_index_prices_clause_id", index_prices.c.clause_id)
+
 # `status` is derived from the facts (core.subscription.status) and stored as of the last write;
 # `turns_on` is the next day on which time alone may change it. `cancel_requested_on`: the day the end was
 # asked for; `ends_on`: the first day without service. Versions of items are not cut at `ends_on`: read
