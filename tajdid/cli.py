@@ -198,12 +198,20 @@ def run_billing(
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
+    from billing.core.money import BillingError
     from billing.jobs.bill_run import bill
 
     at = now()
     store = _store(chosen(company))
     day = _day(up_to) if up_to else at.date()
-    summary = bill(store, at, up_to=day, dry_run=dry_run)
+
+    def progress(done: int, of: int) -> None:
+        say(f"  {done:,} of {of:,} due looked at")
+
+    try:
+        summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
+    except BillingError as error:
+        stop(error.message, 1)
     _print_fields(asdict(summary))
     store.close()
     raise SystemExit(3 if summary.parked else 0)

@@ -13,7 +13,7 @@ waited for at the end: so what was due when the run began is billed when it ends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -58,13 +58,20 @@ class RunSummary:
 
 
 def bill(
-    store: Store, at: datetime, *, up_to: date, chunk_size: int = 10_000, dry_run: bool = False
+    store: Store,
+    at: datetime,
+    *,
+    up_to: date,
+    chunk_size: int = 10_000,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
     """Bill every customer that owes something up to and including a day.
 
     Documents are issued on the payer's day of `at`. A second run to the same day posts nothing. With
     `dry_run` the frames are worked out and nothing is written. Raises `naive_time`, and `period_locked` when
-    the books of the day are closed; a customer that cannot be billed is parked instead.
+    the books of the day are closed; a customer that cannot be billed is parked instead. After each chunk
+    `progress` is told how many of the due trees of customers have been looked at, and of how many.
     """
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
@@ -74,6 +81,8 @@ def bill(
     run = _Run(store, at, up_to, dry_run)
     for first in range(0, len(due), chunk_size):
         run.bill_chunk(due[first : first + chunk_size])
+        if progress:
+            progress(min(first + chunk_size, len(due)), len(due))
     if not (store.is_sqlite or dry_run):
         held = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})} & set(due))
         run.waits = True

@@ -1,0 +1,104 @@
+"""`tajdid billing`: run, import-usage and retry, as a person uses them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy import select
+
+from billing.service import catalog, customers, subscriptions
+from billing.service.catalog import NewComponent, NewPrice
+from billing.store import tables
+from billing.store.store import IdGenerator, open_store
+
+OPENED = datetime(2025, 1, 1, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A workspace of one company: anna pays 10.00 a month and 0.01 a call; her tax rate is not known."""
+    company = tmp_path / "acme"
+    company.mkdir()
+    (company / "company.toml").write_text('name = "acme"\n')
+    with open_store(f"sqlite:///{company / 'billing.db'}", IdGenerator(1)) as store:
+        store.migrate()
+        catalog.create_legal_entity(store, OPENED, entity_id="seller", name="Seller", country="DE")
+        catalog.create_product(store, OPENED, product_id="goods", name="Goods")
+        catalog.create_meter(store, OPENED, meter_id="calls", name="Calls")
+        catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
+        parts = [NewComponent("fee", "fee"), NewComponent("calls", "usage", "calls")]
+        catalog.publish_plan_version(store, OPENED, plan_id="plan", interval="P1M", components=parts)
+        catalog.create_price_list(
+            store,
+            OPENED,
+            list_id="list",
+            name="List",
+            currency="EUR",
+            valid_start=OPENED.date(),
+            prices=[NewPrice("plan.1.fee", "flat", "10"), NewPrice("plan.1.calls", "per_unit", "0.01")],
+        )
+        customers.create_customer(
+            store, OPENED, customer_id="anna", name="Anna", entity_id="seller", currency="EUR", country="DE"
+        )
+        subscriptions.subscribe(store, OPENED, customer_id="anna", plan_id="plan")
+        item = store.row(select(tables.items.c.item_id))
+        assert item is not None
+    events = pl.DataFrame(
+        {
+            "source": "file",
+            "event_id": ["e1", "e2"],
+            "item_id": [item["item_id"], "nothing"],
+            "meter_id": "calls",
+            "value": "100",
+            "occurred_at": "2025-01-10T08:00:00Z",
+        }
+    )
+    events.write_csv(tmp_path / "usage.csv")
+    events.head(1).write_parquet(tmp_path / "usage.parquet")
+    return tmp_path
+
+
+def billing(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tajdid", "billing", *arguments],
+        env=os.environ | {"TAJDID_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_usage_is_taken_in_and_billed_and_who_is_set_aside_is_retried(home: Path) -> None:
+    taken = billing(home, "import-usage", str(home / "usage.parquet"))
+    assert (taken.returncode, "accepted         1" in taken.stdout) == (0, True), taken.stderr
+    both = billing(home, "import-usage", str(home / "usage.csv"))
+    assert both.returncode == 3
+    assert "duplicate        1" in both.stdout
+    assert "{'unknown_item': 1}" in both.stdout
+    ran = billing(home, "run", "--up-to", "2025-02-01")
+    assert (ran.returncode, "1 of 1 due looked at" in ran.stdout) == (3, True), ran.stderr
+    listed = billing(home, "retry")
+    assert (listed.returncode, "anna" in listed.stdout) == (3, True), listed.stderr
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        rate_from = date(2020, 1, 1)
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=rate_from)
+    again = billing(home, "retry", "anna", "--up-to", "2025-02-01")
+    assert again.returncode == 0, again.stderr
+    assert "lines            3" in again.stdout
+    assert "Nobody is set aside." in again.stdout
+
+
+def test_a_wrong_file_or_name_is_refused_in_plain_words(home: Path) -> None:
+    pl.read_csv(home / "usage.csv").drop("value").write_csv(home / "wrong.csv")
+    wrong = billing(home, "import-usage", str(home / "wrong.csv"))
+    assert (wrong.returncode, "A column is missing." in wrong.stderr) == (2, True)
+    nobody = billing(home, "retry", "nobody")
+    assert (nobody.returncode, "no such customer" in nobody.stderr) == (2, True)
+    assert billing(home, "import-usage").returncode == 2
