@@ -13,7 +13,7 @@ A row that cannot be billed is not dropped in silence: it gives its customer a f
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import reduce
 from typing import NamedTuple, cast
@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 import polars as pl
 
 from billing.core.adjustments import with_tax
+from billing.core.bundles import with_bundle_shares, with_exact_shares
 from billing.core.calendar import (
     DayCount,
     add_months,
@@ -370,6 +371,8 @@ class Catalogue:
     tiers: pl.DataFrame
     discounts: pl.DataFrame
     policies: Mapping[PolicyKey, Policy]
+    bundles: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """What bundles cover, as `bundles.with_bundle_shares` takes it."""
 
 
 def by_policy(
@@ -589,13 +592,16 @@ def charges(to_charge: pl.DataFrame, kept: pl.DataFrame, catalogue: Catalogue) -
             if begins_later:
                 amounts[f"{name}_before"] = _share(of, "_before")
         part = _with_posted(part, amounts, settings.rounding)
+        if catalogue.bundles.height:
+            part = with_bundle_shares(part, list(amounts), catalogue.bundles)
         if begins_later:
             part = part.with_columns(
                 pl.col(name) - pl.col(f"{name}_before") for name, _ in _priced(part)
             ).drop(f"{name}_before" for name, _ in _priced(part))
         return _with_net(part)
 
-    return by_policy(rows, catalogue.policies, with_parts)
+    posted = by_policy(rows, catalogue.policies, with_parts)
+    return with_exact_shares(posted, catalogue.bundles) if catalogue.bundles.height else posted
 
 
 def _with_net(rows: pl.DataFrame) -> pl.DataFrame:
@@ -740,6 +746,8 @@ def credits_of_time(
         priced = _priced(part)
         shares = {f"_{name}": _share(of, "_stays" if keeps else "_after") for name, of in priced}
         part = _with_posted(part, shares, settings.rounding)
+        if catalogue.bundles.height:
+            part = with_bundle_shares(part, list(shares), catalogue.bundles)
         for name, _ in priced:
             share, line = pl.col(f"_{name}"), pl.col(name)
             target = line - share if keeps else share

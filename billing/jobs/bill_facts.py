@@ -23,6 +23,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    or_,
     select,
 )
 
@@ -179,12 +180,24 @@ TERMS = (
         price_choices,
         and_(
             price_choices.c.choice_id == item_versions.c.choice_id,
-            price_choices.c.component_id == components.c.component_id,
+            price_choices.c.component_id == func.coalesce(components.c.bundle_id, components.c.component_id),
             price_choices.c.lost_by.is_(None),
         ),
     )
     .outerjoin(prices, prices.c.price_id == price_choices.c.price_id)
     .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
+    # A bundle is billed as the components it covers.
+    .where(or_(components.c.bundle_id.is_(None), components.c.bundle_id != components.c.component_id))
+)
+_BUNDLES = (
+    select(
+        prices.c.price_id,
+        components.c.component_id.label("member_id"),
+        components.c.position,
+        components.c.bundle_share_ppm,
+    )
+    .join(components, components.c.bundle_id == prices.c.component_id)
+    .where(components.c.component_id != components.c.bundle_id)
 )
 
 _FLOOR = case(
@@ -303,10 +316,12 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
         ids = wanted.sort().to_list()
         new_prices = read_by_ids(store, select(prices), prices.c.price_id, ids)
         new_tiers = read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids)
+        bundles = read_by_ids(store, _BUNDLES, prices.c.price_id, ids)
         if known is not None:
+            bundles = pl.concat([known.bundles, bundles])
             new_prices = pl.concat([known.prices, new_prices])
             new_tiers = pl.concat([known.tiers, new_tiers])
-        known = Catalogue(new_prices, new_tiers, pl.DataFrame(), {})
+        known = Catalogue(new_prices, new_tiers, pl.DataFrame(), {}, bundles)
         store.memory["bill_run.catalogue"] = known
     used = rows.select("price_id").unique()
     has_discounts = (rows["discount_ids"] != "").any() if "discount_ids" in rows.columns else False
@@ -315,6 +330,7 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
         known.tiers.join(used, on="price_id", how="semi"),
         store.frame(select(discounts)) if has_discounts else known.discounts,
         settings,
+        known.bundles,
     )
 
 

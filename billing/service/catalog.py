@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from billing.core.calendar import parse_interval
 from billing.core.choice import LEVELS
@@ -52,6 +52,10 @@ class NewComponent:
     component_id: str | None = None
     """Default: plan, version and name joined, such as `pro.1.fee`."""
     sku_id: str | None = None
+    bundle: str | None = None
+    """The name of the component whose price covers this one, which then has no price of its own."""
+    bundle_share_ppm: int = 0
+    """Its share of that price; those of a bundle add up to 1,000,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """A published version of a plan."""
+    """A published version of a plan and its components that have a price: of a bundle the bundle itself."""
 
     plan_id: str
     version: int
@@ -219,15 +223,17 @@ def publish_plan_version(
         _check_sku(store, new)
     if len({new.sku_id for new in components if new.sku_id is not None}) > 1:
         raise BillingError("illegal_plan", f"{plan_id}: an item has one quantity, so goods of one SKU")
+    bundles = _check_bundles(components)
     version = (latest_version(store, plan_id) or 0) + 1
     store.insert(
         plan_versions,
         [{"plan_id": plan_id, "version": version, "interval": interval, "in_advance": in_advance}],
         at,
     )
+    ids = {new.name: new.component_id or f"{plan_id}.{version}.{new.name}" for new in components}
     rows: list[Row] = [
         {
-            "component_id": new.component_id or f"{plan_id}.{version}.{new.name}",
+            "component_id": ids[new.name],
             "plan_id": plan_id,
             "plan_version": version,
             "position": position,
@@ -235,6 +241,8 @@ def publish_plan_version(
             "kind": new.kind,
             "meter_id": new.meter_id,
             "sku_id": new.sku_id,
+            "bundle_id": ids[new.bundle or new.name] if new.bundle or new.name in bundles else None,
+            "bundle_share_ppm": new.bundle_share_ppm if new.bundle else None,
         }
         for position, new in enumerate(components, start=1)
     ]
@@ -253,6 +261,24 @@ def _check_sku(store: Store, new: NewComponent) -> None:
         raise BillingError("illegal_plan", f"component {new.name}: goods are sold by the unit, as a seat is")
     if store.row(select(skus.c.sku_id).where(skus.c.sku_id == new.sku_id)) is None:
         raise BillingError("unknown_sku", new.sku_id)
+
+
+def _check_bundles(parts: Sequence[NewComponent]) -> set[str]:
+    """The names of bundles. Each covers fees only, or seats only, and all of its price is shared out."""
+    by_name = {new.name: new for new in parts}
+    shares: dict[str, int] = {}
+    for new in parts:
+        if new.bundle is None:
+            continue
+        whole = by_name.get(new.bundle)
+        if whole is None or whole.bundle is not None or whole.kind != new.kind or new.kind == "usage":
+            raise BillingError("illegal_plan", f"component {new.name}: no bundle of its kind {new.bundle}")
+        if new.bundle_share_ppm < 0:
+            raise BillingError("illegal_plan", f"component {new.name}: a share below 0")
+        shares[new.bundle] = shares.get(new.bundle, 0) + new.bundle_share_ppm
+    if any(share != PPM for share in shares.values()):
+        raise BillingError("illegal_plan", "the shares of a bundle add up to 1,000,000")
+    return set(shares)
 
 
 def _check_meter(store: Store, new: NewComponent) -> None:
@@ -337,7 +363,7 @@ def _default_price_id(list_id: str, new: NewPrice) -> str:
 
 
 _COMPONENT = (
-    select(components.c.kind, meters.c.aggregation, meters.c.is_recurring)
+    select(components.c.kind, components.c.bundle_id, meters.c.aggregation, meters.c.is_recurring)
     .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
     .where(components.c.component_id == bindparam("component_id"))
 )
@@ -348,6 +374,10 @@ def _check_component(store: Store, list_id: str, new: NewPrice) -> None:
     found = store.row(_COMPONENT, {"component_id": component_id})
     if found is None:
         raise BillingError("unknown_component", component_id)
+    if found["bundle_id"] not in (None, component_id):
+        raise BillingError("unknown_component", f"{component_id} is covered by {found['bundle_id']}")
+    if found["bundle_id"] is not None and new.minimum_spend is not None:
+        raise BillingError("unknown_setting", f"minimum_spend of {component_id}, a bundle")
     check_events(new, found["kind"], found["aggregation"], found["is_recurring"])
     priced = select(prices.c.price_id).where(
         prices.c.list_id == list_id,
@@ -393,7 +423,11 @@ def _read_plan(store: Store, plan_id: str, number: int | None) -> PlanVersion:
         raise BillingError("unknown_plan", f"{plan_id} has no version {number or ''}".strip())
     parts = store.rows(
         select(components)
-        .where(components.c.plan_id == plan_id, components.c.plan_version == number)
+        .where(
+            components.c.plan_id == plan_id,
+            components.c.plan_version == number,
+            or_(components.c.bundle_id.is_(None), components.c.bundle_id == components.c.component_id),
+        )
         .order_by(components.c.position)
     )
     return PlanVersion(

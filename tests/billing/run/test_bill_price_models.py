@@ -11,6 +11,7 @@ import pytest
 from shop import OPENED, at, item_of, join, lines, notes, open_shop, parked, run, take
 from sqlalchemy import select
 
+from billing.core.money import BillingError
 from billing.jobs.import_usage import import_usage
 from billing.service import catalog
 from billing.service.catalog import NewComponent, NewPrice, NewTier
@@ -383,3 +384,71 @@ def test_without_usage_the_first_flat_fee_is_billed_where_the_setting_says_so(
     run(store, FEBRUARY)
     run(store, FEBRUARY, 21)
     assert sum(net_of(store, "use")) == fees * 10 ** EXPONENTS[currency]
+
+
+# Bundles.
+
+
+def bundled(store: Store, price: str, kind: str = "fee", model: str = "flat") -> None:
+    catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
+    parts = [NewComponent("suite", kind)]
+    for name, share in (("licence", 500_000), ("support", 300_000), ("training", 200_000)):
+        parts.append(NewComponent(name, kind, bundle="suite", bundle_share_ppm=share))
+    catalog.publish_plan_version(store, OPENED, plan_id="plan", interval="P1M", components=parts)
+    for currency in CURRENCIES:
+        catalog.create_price_list(
+            store,
+            OPENED,
+            list_id=currency,
+            name=currency,
+            currency=currency,
+            valid_start=JANUARY,
+            prices=[NewPrice("plan.1.suite", model, price)],
+        )
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_a_bundle_has_one_price_and_a_line_a_component(store: Store, currency: str) -> None:
+    open_shop(store)
+    bundled(store, "90")
+    join(store, "anna", currency=currency)
+    take(store, JANUARY, "plan")
+    run(store, JANUARY)
+    run(store, JANUARY, 21)
+    one = 10 ** EXPONENTS[currency]
+    shares = [net_of(store, name) for name in ("licence", "support", "training")]
+    assert shares == [[45 * one], [27 * one], [18 * one]]
+    assert net_of(store, "suite") == []
+    assert kept_amounts(store) == [90 * one]
+    assert parked(store) == {}
+
+
+def test_shares_of_a_bundle_add_up_and_so_do_their_credits(store: Store) -> None:
+    """1.01 is 0.505, 0.303, 0.202: floors 50, 30, 20, and the cent left goes to the largest remainder."""
+    open_shop(store)
+    bundled(store, "1.01", "seat", "per_unit")
+    join(store, "anna")
+    subscription = take(store, JANUARY, "plan")
+    run(store, JANUARY)
+    names = ("licence", "support", "training")
+    assert [net_of(store, name) for name in names] == [[51], [30], [20]]
+    cancel(store, at(date(2025, 1, 11)), subscription_id=subscription, when="now", reason="other")
+    run(store, date(2025, 1, 11))
+    # 21 of 31 days of 1.01 are 0.68: 0.34, 0.204 and 0.136, the last cent to the largest remainder.
+    assert [row[2] for row in notes(store)] == [34, 20, 14]
+    assert parked(store) == {}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [NewComponent("suite", "fee"), NewComponent("a", "fee", bundle="suite", bundle_share_ppm=999_999)],
+        [NewComponent("a", "fee", bundle="suite", bundle_share_ppm=1_000_000)],
+        [NewComponent("suite", "fee"), NewComponent("a", "seat", bundle="suite", bundle_share_ppm=1_000_000)],
+    ],
+)
+def test_a_bundle_that_is_not_whole_is_refused(store: Store, parts: list[NewComponent]) -> None:
+    open_shop(store)
+    catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
+    with pytest.raises(BillingError, match="illegal_plan"):
+        catalog.publish_plan_version(store, OPENED, plan_id="plan", interval="P1M", components=parts)
