@@ -375,7 +375,7 @@ def _move_trial_end(
     )
     versions = after_change(versions, regular)
     moved = replace(subscription, trial_ends_on=end, anchor_on=anchor)
-    return (item, _difference(item.versions, versions)), moved
+    return (item, difference(item.versions, versions)), moved
 
 
 def _as_phase(phase: str, anchor: date | None = None) -> Edit:
@@ -385,7 +385,7 @@ def _as_phase(phase: str, anchor: date | None = None) -> Edit:
     return edit
 
 
-def _difference(before: Sequence[ItemVersion], after: Sequence[ItemVersion]) -> Change:
+def difference(before: Sequence[ItemVersion], after: Sequence[ItemVersion]) -> Change:
     """The one change that leads from some versions to others."""
     return Change(
         tuple(version for version in before if version not in after),
