@@ -107,6 +107,8 @@ class Subscription:
     cancel_requested_on: date | None
     cancel_reason: str | None
     was_in_dunning: bool
+    on_cancel: str | None = None
+    """What becomes of time paid beyond the end; None leaves it to the policy."""
     items: tuple[Item, ...] = ()
 
     @property

@@ -511,16 +511,18 @@ def _origin(store: Store, line_ids: pl.Series) -> pl.DataFrame:
 def _creditable(
     to_credit: pl.DataFrame, origin: pl.DataFrame, settings: Mapping[PolicyKey, Policy]
 ) -> pl.DataFrame:
-    """Without time after a cancellation that is not given back: where `on_cancel` is none, and where the
-    customer never paid for it. Started periods are charged whole under day_count none."""
+    """Without time after a cancellation that is not given back: where `on_cancel` is none (the act's own word
+    before the policy's), and where the customer never paid for it. Started periods are charged whole under
+    day_count none."""
     lines = origin.select(
-        "line_id", "ends_on", "cancel_reason", "invoice_state", "policy_name", "policy_version"
+        "line_id", "ends_on", "cancel_reason", "on_cancel", "invoice_state", "policy_name", "policy_version"
     )
     is_after_end = pl.col("service_start") >= pl.col("ends_on")
     is_unpaid = (pl.col("cancel_reason") == "payment") & (pl.col("invoice_state") != "paid")
 
     def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
-        kept = is_after_end & (pl.lit(one.on_cancel == "none") | is_unpaid)
+        gives_nothing = pl.coalesce("on_cancel", pl.lit(one.on_cancel)) == "none"
+        kept = is_after_end & (gives_nothing | is_unpaid)
         return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none"))
 
     rows = to_credit.join(lines, on="line_id", maintain_order="left")

@@ -256,6 +256,7 @@ ORIGIN = (
         invoices.c.state.label("invoice_state"),
         subscriptions.c.ends_on,
         subscriptions.c.cancel_reason,
+        subscriptions.c.on_cancel,
         customers.c.time_zone,
         tax_lines.c.country.label("tax_country"),
     )

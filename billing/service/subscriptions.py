@@ -148,6 +148,7 @@ def subscribe(
         status="",
         cancel_requested_on=None,
         cancel_reason=None,
+        on_cancel=None,
         was_in_dunning=False,
     )
     wanted = [(plan_id, quantity, False), *((one.plan_id, one.quantity, True) for one in add_ons)]
@@ -570,16 +571,20 @@ def cancel(
     subscription_id: str,
     when: When | str = "period_end",
     reason: str = "other",
+    money: str | None = None,
 ) -> Subscription:
     """Let a subscription end; may be undone or moved until it does.
 
     `when`: period_end (the end of the main item's running period, or of the trial), now, term_end (of the
-    contract) or a date from today on. `reason`: one of core.subscription.CANCEL_REASONS.
-    Raises `unknown_setting` for another reason or when.
+    contract) or a date from today on. `reason`: one of core.subscription.CANCEL_REASONS. `money`: what
+    becomes of time paid beyond the end, credit or none; without it the policy decides [`on_cancel`].
+    Raises `unknown_setting` for another reason, money or when.
     """
     standing = _live(store, at, subscription_id)
     if reason not in CANCEL_REASONS:
         raise BillingError("unknown_setting", f"reason {reason!r}: {', '.join(CANCEL_REASONS)}")
+    if money not in (None, "credit", "none"):
+        raise BillingError("unknown_setting", f"money {money!r}: credit, none")
     ends_on = _end_day(store, standing, when)
     if ends_on < standing.today:
         raise BillingError("illegal_transition", f"{ends_on} is past")
@@ -588,6 +593,7 @@ def cancel(
         ends_on=max(ends_on, standing.subscription.starts_on),
         cancel_requested_on=standing.today,
         cancel_reason=reason,
+        on_cancel=money,
         was_in_dunning=standing.is_in_dunning,
     )
     facts = {"ends_on": subscription.ends_on, "reason": reason}
@@ -629,6 +635,7 @@ def undo_cancel(store: Store, at: datetime, *, subscription_id: str) -> Subscrip
         ends_on=None,
         cancel_requested_on=None,
         cancel_reason=None,
+        on_cancel=None,
         was_in_dunning=False,
     )
     return save_changes(store, at, standing, [], "subscription.cancel_undone", {}, after=kept)
@@ -664,6 +671,7 @@ def reactivate(
         trial_ends_on=None,
         cancel_requested_on=None,
         cancel_reason=None,
+        on_cancel=None,
         was_in_dunning=False,
     )
     item = _new_item(

@@ -482,8 +482,8 @@ Index("ix_index_prices_clause_id", index_prices.c.clause_id)
 
 # `status` is derived from the facts (core.subscription.status) and stored as of the last write;
 # `turns_on` is the next day on which time alone may change it. `cancel_requested_on`: the day the end was
-# asked for; `ends_on`: the first day without service. Versions of items are not cut at `ends_on`: read
-# both.
+# asked for; `on_cancel`: credit or none, null for what the policy says; `ends_on`: the first day without
+# service. Versions of items are not cut at `ends_on`: read both.
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -501,6 +501,7 @@ subscriptions = Table(
     _day("turns_on", optional=True),
     _day("cancel_requested_on", optional=True),
     _text("cancel_reason", optional=True),
+    _text("on_cancel", optional=True),
     _flag("was_in_dunning"),
     _recorded(),
     _changed(),

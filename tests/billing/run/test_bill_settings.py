@@ -28,6 +28,7 @@ from shop import (
 )
 from sqlalchemy import select, update
 
+from billing.core.money import BillingError
 from billing.service import catalog, contracts, subscriptions
 from billing.service.discounts import create_discount
 from billing.store import tables
@@ -149,6 +150,34 @@ def test_usage_of_the_used_day_belongs_to_the_terms_that_end(store: Store) -> No
     subscriptions.cancel(store, at(date(2025, 1, 16)), subscription_id=sub, when="now")
     run(store, date(2025, 1, 17))
     assert nets(store) == [("charge", JAN, date(2025, 1, 17), 400)]
+
+
+# The money of a cancellation.
+
+
+@pytest.mark.parametrize("setting", ["credit", "none"])
+@pytest.mark.parametrize(("money", "back"), [(None, None), ("credit", 1500), ("none", 0)])
+def test_an_act_decides_what_becomes_of_paid_time_before_the_policy(
+    store: Store, setting: str, money: str | None, back: int | None
+) -> None:
+    shop(store, on_cancel=setting)
+    sub = take(store, JAN, "basic")
+    run(store, JAN)
+    subscriptions.cancel(store, at(date(2025, 1, 17)), subscription_id=sub, when="now", money=money)
+    for on in (date(2025, 1, 17), FEB):
+        run(store, on)
+    wanted = back if back is not None else {"credit": 1500, "none": 0}[setting]
+    assert sum(note[2] for note in notes(store)) == wanted
+
+
+def test_an_unknown_word_for_the_money_is_refused_and_undoing_forgets_it(store: Store) -> None:
+    shop(store)
+    sub = take(store, JAN, "basic")
+    with pytest.raises(BillingError, match="unknown_setting"):
+        subscriptions.cancel(store, at(JAN), subscription_id=sub, money="gift")
+    canceled = subscriptions.cancel(store, at(JAN), subscription_id=sub, money="none")
+    assert (canceled.ends_on, canceled.on_cancel) == (FEB, "none")
+    assert subscriptions.undo_cancel(store, at(JAN), subscription_id=sub).on_cancel is None
 
 
 # term_end.
