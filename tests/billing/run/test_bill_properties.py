@@ -379,11 +379,11 @@ class CrashingIds(IdGenerator):
         super().__init__(7)
         self.left = after
 
-    def new_id(self, prefix: str) -> str:
-        self.left -= 1
-        if self.left == 0:
+    def new_ids(self, prefix: str, count: int) -> list[str]:
+        self.left -= count
+        if self.left <= 0:
             raise Crash
-        return super().new_id(prefix)
+        return super().new_ids(prefix, count)
 
 
 @pytest.mark.parametrize("after", [1, 15, 30, 45, 60])
