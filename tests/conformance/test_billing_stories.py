@@ -236,7 +236,7 @@ def test_an_invoice_that_is_missing_or_not_expected_fails():
         ),
         ({"given": {"price": "1.00", "start": "2024-01-01", "tax_percent": "101"}}, "bad_rate"),
         ({"given": {"unit_price": "1.00", "start": "2024-01-01"}}, "units"),
-        ({"convention": {"tax_base": "exact_net"}}, "tax_base"),
+        ({"convention": {"on_cancel": "refund"}}, "on_cancel"),
         ({"convention": {"pool_effect": "year_end"}}, "pool_effect"),
         ({"expect": {"weather": "fine"}}, "weather"),
     ],
