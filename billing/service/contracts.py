@@ -119,7 +119,7 @@ def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> No
     for standing in live:
         changes = [
             change_item(
-                store, item, start, None, _repriced(store, at, standing, start), "renewal", is_new=True
+                store, item, start, None, at_prices_of(store, at, standing, start), "renewal", is_new=True
             )
             for item in standing.subscription.open_items(start)
         ]
@@ -127,8 +127,8 @@ def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> No
         save_changes(store, at, standing, changes, "subscription.renewed", facts)
 
 
-def _repriced(store: Store, at: datetime, standing: Standing, on: date) -> Edit:
-    """The version at the price list that holds on a day; its plan version stays."""
+def at_prices_of(store: Store, at: datetime, standing: Standing, on: date) -> Edit:
+    """An edit that puts a version at the prices of a day; its plan version stays."""
     subscription, customer = standing.subscription, standing.customer
     currency = str(customer["currency"])
 

@@ -24,11 +24,12 @@ from billing.core.money import (
     parse_decimal,
     ten_to,
 )
-from billing.core.subscription import Edit, Item, ItemVersion
+from billing.core.subscription import Item, ItemVersion
 from billing.service.acts import act, announce
 from billing.service.catalog import create_price_list, plan_version
-from billing.service.prices import price_plan, priced_by
-from billing.service.subscriptions import change_item, save_changes, with_prices
+from billing.service.contracts import at_prices_of
+from billing.service.prices import priced_by
+from billing.service.subscriptions import change_item, save_changes
 from billing.store.store import Row, Store
 from billing.store.subscriptions import Standing, read_standing
 from billing.store.tables import (
@@ -274,7 +275,7 @@ def _make(
         store.insert(index_prices, [row], at)
         made.append(PriceStep(component_id, acts_on, old, new))
     for standing in runs:
-        edit = _at_prices_of(store, at, standing, acts_on)
+        edit = at_prices_of(store, at, standing, acts_on)
         changes = [
             change_item(store, item, acts_on, None, edit, "price")
             for item in standing.subscription.open_items(acts_on)
@@ -353,25 +354,3 @@ def _write_price(
 
 def _unstamped(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "recorded_at"}
-
-
-def _at_prices_of(store: Store, at: datetime, standing: Standing, on: date) -> Edit:
-    """The version at the prices of the day, its scheduled successors too."""
-    subscription, customer = standing.subscription, standing.customer
-    currency = str(customer["currency"])
-
-    def edit(version: ItemVersion) -> ItemVersion:
-        price = price_plan(
-            store,
-            at,
-            plan_version(store, version.plan_id, version.plan_version),
-            currency=currency,
-            on=on,
-            customer_id=subscription.sold_to,
-            group_id=customer["group_id"],
-            contract_id=subscription.contract_id,
-            quantity=version.quantity,
-        )
-        return with_prices(version, price, currency)
-
-    return edit
