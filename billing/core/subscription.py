@@ -79,6 +79,8 @@ class Item:
     item_id: str
     is_add_on: bool
     versions: tuple[ItemVersion, ...]
+    ended_on: date | None = None
+    """Its own end, once the subscription came back with other items."""
 
     def version_on(self, on: date) -> ItemVersion | None:
         """What the item is on a day; None where it has no service."""

@@ -102,6 +102,16 @@ MEMBERS = select(
 _IS_TERM_END = exists().where(
     contracts.c.contract_id == subscriptions.c.contract_id, contracts.c.term_end == subscriptions.c.ends_on
 )
+_HAD_ENDED = items.c.ended_on.is_not(None)
+"""The item ended before its subscription came back with others: it has an end of its own."""
+
+
+def _end(of_item: Any, of_subscription: Any) -> Any:
+    return case((_HAD_ENDED, of_item), else_=of_subscription)
+
+
+_ENDS_ON = func.coalesce(items.c.ended_on, subscriptions.c.ends_on)
+_END_REASON = _end(items.c.end_reason, subscriptions.c.cancel_reason)
 TERMS = (
     select(
         items.c.item_id,
@@ -110,20 +120,27 @@ TERMS = (
         subscriptions.c.bill_to,
         subscriptions.c.ship_to,
         subscriptions.c.billing_starts_on,
-        subscriptions.c.ends_on,
+        _ENDS_ON.label("ends_on"),
         case(
             (
                 and_(
-                    subscriptions.c.cancel_requested_on == subscriptions.c.ends_on,
-                    subscriptions.c.cancel_reason != "term_ended",
+                    _end(items.c.end_requested_on, subscriptions.c.cancel_requested_on) == _ENDS_ON,
+                    _END_REASON != "term_ended",
                 ),
-                subscriptions.c.ends_on,
+                _ENDS_ON,
             )
         ).label("canceled_on"),
-        case((subscriptions.c.ends_on.is_not(None), _IS_TERM_END), else_=false()).label("is_term_end"),
+        case(
+            (_HAD_ENDED, items.c.ended_with_term),
+            (subscriptions.c.ends_on.is_not(None), _IS_TERM_END),
+            else_=false(),
+        ).label("is_term_end"),
         items.c.is_add_on,
         item_versions.c.effective_start,
-        item_versions.c.effective_end,
+        # Versions of an item that had ended are cut there, and its own end says what the cut means.
+        case(
+            (item_versions.c.effective_end >= items.c.ended_on, None), else_=item_versions.c.effective_end
+        ).label("effective_end"),
         item_versions.c.phase,
         item_versions.c.pause,
         item_versions.c.anchor_on,
@@ -254,9 +271,9 @@ ORIGIN = (
         invoices.c.customer_id.label("payer_id"),
         invoices.c.entity_id,
         invoices.c.state.label("invoice_state"),
-        subscriptions.c.ends_on,
-        subscriptions.c.cancel_reason,
-        subscriptions.c.on_cancel,
+        _ENDS_ON.label("ends_on"),
+        _END_REASON.label("cancel_reason"),
+        _end(items.c.on_cancel, subscriptions.c.on_cancel).label("on_cancel"),
         customers.c.time_zone,
         tax_lines.c.country.label("tax_country"),
     )

@@ -50,6 +50,7 @@ from billing.store.subscriptions import (
     Standing,
     read_standing,
     write_changes,
+    write_ends,
     write_items,
     write_standing,
     write_subscription,
@@ -603,10 +604,10 @@ def cancel(
 def _end_day(store: Store, standing: Standing, when: When | str) -> date:
     subscription, today = standing.subscription, standing.today
     if when == "term_end":
-        row = store.row(select(contracts).where(contracts.c.contract_id == subscription.contract_id))
-        if row is None:
+        term_end = _term_end(store, subscription)
+        if term_end is None:
             raise BillingError("illegal_transition", f"{subscription.subscription_id} has no contract")
-        return as_date(row["term_end"])
+        return term_end
     if when == "period_end":
         if subscription.trial_ends_on is not None and today < subscription.trial_ends_on:
             return subscription.trial_ends_on
@@ -619,6 +620,12 @@ def _end_day(store: Store, standing: Standing, when: When | str) -> date:
     if isinstance(when, date):
         return when
     raise BillingError("unknown_setting", f"when = {when!r}: now, period_end, term_end or a date")
+
+
+def _term_end(store: Store, of: Subscription) -> date | None:
+    """The day the running term of its contract ends; None without a contract."""
+    row = store.row(select(contracts.c.term_end).where(contracts.c.contract_id == of.contract_id))
+    return None if row is None else as_date(row["term_end"])
 
 
 @act
@@ -651,7 +658,8 @@ def reactivate(
     quantity: Quantity | None = None,
     contract: NewContract | None = None,
 ) -> Subscription:
-    """Bring a canceled subscription back today: new items under the same id; the gap is not billed.
+    """Bring a canceled subscription back today: new items under the same id; the gap is not billed, and the
+    items that ended keep their end and what became of its money.
 
     Plan and quantity default to those it had. The anchor is today. Raises `illegal_transition` unless
     canceled, and as `subscribe`.
@@ -662,6 +670,7 @@ def reactivate(
         raise BillingError("illegal_transition", f"{subscription_id} is not canceled")
     new_id = _version_ids(store)
     ended = [(item, end_versions(item.versions, before.ends_on, new_id=new_id)) for item in before.items]
+    write_ends(store, before, with_term=_term_end(store, before) == before.ends_on)
     last = _last_version(before)
     back = replace(
         before,

@@ -58,6 +58,7 @@ _ITEMS = (
     select(
         items.c.item_id,
         items.c.is_add_on,
+        items.c.ended_on,
         *(item_versions.c[name] for name in _VERSION if name != "item_id"),
     )
     .outerjoin(
@@ -78,13 +79,16 @@ def read_standing(store: Store, at: datetime, subscription_id: str) -> Standing:
         name: row.pop(f"customer_{name}") for name in ("currency", "time_zone", "policy_name", "group_id")
     }
     is_in_dunning = bool(row.pop("is_in_dunning"))
-    found: dict[str, tuple[bool, list[ItemVersion]]] = {}
+    found: dict[str, tuple[bool, date | None, list[ItemVersion]]] = {}
     for one in store.rows(_ITEMS, {"id": subscription_id}):
-        is_add_on = one.pop("is_add_on")
-        _, versions = found.setdefault(one["item_id"], (is_add_on, []))
+        of_item = one.pop("is_add_on"), one.pop("ended_on")
+        *_, versions = found.setdefault(one["item_id"], (*of_item, []))
         if one["version_id"] is not None:
             versions.append(ItemVersion(**one))
-    parts = tuple(Item(item_id, is_add_on, tuple(v)) for item_id, (is_add_on, v) in found.items())
+    parts = tuple(
+        Item(item_id, is_add_on, tuple(versions), ended_on)
+        for item_id, (is_add_on, ended_on, versions) in found.items()
+    )
     return Standing(
         Subscription(**row, items=parts),
         customer | {"customer_id": row["sold_to"]},
@@ -113,6 +117,23 @@ def write_items(store: Store, at: datetime, of: Subscription, new: Sequence[Item
     ]
     store.insert(items, rows, at)
     store.insert(item_versions, [asdict(version) for item in new for version in item.versions], at)
+
+
+def write_ends(store: Store, of: Subscription, *, with_term: bool) -> None:
+    """Let the items of a subscription that ended keep its end, and what became of the money."""
+    rows = [
+        {
+            "item_id": item.item_id,
+            "ended_on": of.ends_on,
+            "end_requested_on": of.cancel_requested_on,
+            "end_reason": of.cancel_reason,
+            "on_cancel": of.on_cancel,
+            "ended_with_term": with_term,
+        }
+        for item in of.items
+        if item.ended_on is None
+    ]
+    store.update(items, rows)
 
 
 def write_changes(store: Store, at: datetime, changes: Sequence[Change]) -> None:

@@ -516,7 +516,9 @@ Index(
     sqlite_where=subscriptions.c.turns_on.is_not(None),
 )
 
-# One subscribed plan or add-on. `customer_id` is the subscription's sold_to, which never changes.
+# One subscribed plan or add-on. `customer_id` is the subscription's sold_to, which never changes. A
+# subscription holds its end alone. When it comes back with new items, those that had ended keep how:
+# `ended_on`, `end_requested_on`, `end_reason`, `on_cancel` (as there), and whether a contract's term ended.
 items = Table(
     "items",
     metadata,
@@ -524,6 +526,11 @@ items = Table(
     _id("subscription_id", "subscriptions.subscription_id"),
     _text("customer_id"),
     _flag("is_add_on"),
+    _day("ended_on", optional=True),
+    _day("end_requested_on", optional=True),
+    _text("end_reason", optional=True),
+    _text("on_cancel", optional=True),
+    _flag("ended_with_term"),
     _recorded(),
 )
 Index("ix_items_subscription_id", items.c.subscription_id)
