@@ -3,7 +3,11 @@
 A chunk is one transaction: invoices, lines, tax, numbers, journal, outbox, and the day its customers are due
 again. So a crash loses at most the open chunk, and the next run goes on where this one ended: whoever is
 still due was not billed. A chunk that fails for a reason nobody foresaw is rolled back and halved until the
-customer at fault stands alone and is parked. A chunk that collided with another transaction is tried again.
+customer at fault stands alone and is parked; where all of a half are at fault, the other half is tried one
+by one. A chunk that collided with another transaction is tried again.
+
+A run holds a claim on itself while it lives (store.claims). A run that is called `running` and whose claim is
+free was killed: the next one calls it `interrupted`. One that ends by an error is `failed`.
 
 Customers that another transaction holds (an act, an import of usage, a second run) are passed over, and
 waited for at the end: so what was due when the run began is billed when it ends, by this run or the other.
@@ -14,11 +18,13 @@ waited for at the end: so what was due when the run began is billed when it ends
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 import polars as pl
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, select
 
 from billing.core.invoicing import FAILURE_SCHEMA
 from billing.core.money import BillingError
@@ -29,6 +35,7 @@ from billing.jobs.bill_facts import (
     MEMBERS,
     read_by_ids,
 )
+from billing.store.claims import claim, release
 from billing.store.messages import keep_rejected
 from billing.store.store import Store, is_passing
 from billing.store.tables import (
@@ -75,20 +82,40 @@ def bill(
     """
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
+    if not dry_run:
+        _mark_interrupted(store, at)
     due = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})})
     if not due:
         return RunSummary()
     run = _Run(store, at, up_to, dry_run)
-    for first in range(0, len(due), chunk_size):
-        run.bill_chunk(due[first : first + chunk_size])
-        if progress:
-            progress(min(first + chunk_size, len(due)), len(due))
-    if not (store.is_sqlite or dry_run):
-        held = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})} & set(due))
-        run.waits = True
-        for first in range(0, len(held), chunk_size):
-            run.bill_chunk(held[first : first + chunk_size])
+    try:
+        for first in range(0, len(due), chunk_size):
+            run.bill_chunk(due[first : first + chunk_size])
+            if progress:
+                progress(min(first + chunk_size, len(due)), len(due))
+        if not (store.is_sqlite or dry_run):
+            held = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})} & set(due))
+            run.waits = True
+            for first in range(0, len(held), chunk_size):
+                run.bill_chunk(held[first : first + chunk_size])
+    except Exception:
+        with suppress(Exception):  # The error tells more than what the database says of it afterwards.
+            run.end("failed")
+        raise
     return run.finish()
+
+
+_RUNNING = select(billing_runs.c.run_id).where(
+    billing_runs.c.mode == "bill", billing_runs.c.state == "running"
+)
+
+
+def _mark_interrupted(store: Store, at: datetime) -> None:
+    """Runs nobody works on any more, though nobody said that they ended."""
+    for row in store.rows(_RUNNING):
+        if claim(store, row["run_id"]):
+            store.update(billing_runs, [row | {"state": "interrupted", "finished_at": at}], at)
+            release(store, row["run_id"])
 
 
 def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Draft:
@@ -102,12 +129,23 @@ def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Dra
     return draft(store, at, members, up_to)
 
 
+class _Standing(NamedTuple):
+    """What a run had done before a chunk."""
+
+    run_id: str | None
+    chunks: int
+    counts: dict[str, int]
+    net_minor: dict[str, int]
+
+
 class _Run:
     """One run: its chunks, halved where they fail, and what they add up to."""
 
     def __init__(self, store: Store, at: datetime, up_to: date, dry_run: bool) -> None:
         self.store, self.at, self.up_to, self.dry_run = store, at, up_to, dry_run
         self.waits = False
+        self.failed = 0
+        """Customers parked because they failed alone."""
         self.run_id: str | None = None
         self.chunks = 0
         self.counts = dict.fromkeys(("customers", "lines", "invoices", "credit_notes", "parked"), 0)
@@ -117,7 +155,7 @@ class _Run:
         self, roots: Sequence[str], only: Sequence[str] | None = None, attempts: int = _ATTEMPTS
     ) -> None:
         """One transaction for the due customers of some roots (or those named of them)."""
-        before = (self.run_id, self.chunks, dict(self.counts), dict(self.net_minor))
+        before = _Standing(self.run_id, self.chunks, dict(self.counts), dict(self.net_minor))
         members: Sequence[str] = only or ()
         try:
             with self.store.transaction(savepoint=True):
@@ -135,7 +173,7 @@ class _Run:
             if not self.store.is_connected:
                 raise
             if attempts > 1 and is_passing(error) and not self.store.is_in_transaction:
-                self.run_id, self.chunks, self.counts, self.net_minor = before
+                self._back_to(before)
                 self.bill_chunk(roots, only, attempts - 1)
                 return
             self._halve(roots, members, before, error)
@@ -153,6 +191,7 @@ class _Run:
         if self.run_id is not None:
             return
         self.run_id = self.store.new_id("run")
+        claim(self.store, self.run_id)
         row = {
             "run_id": self.run_id,
             "up_to": self.up_to,
@@ -188,21 +227,31 @@ class _Run:
         for currency, net_minor in sums.iter_rows():
             self.net_minor[currency] = self.net_minor.get(currency, 0) + net_minor
 
+    def _back_to(self, before: _Standing) -> None:
+        """Forget a chunk that was rolled back."""
+        if self.run_id is not None and before.run_id is None:
+            release(self.store, self.run_id)
+        self.run_id, self.chunks, self.counts, self.net_minor = before
+
     def _halve(
         self,
         roots: Sequence[str],
         members: Sequence[str],
-        before: tuple[str | None, int, dict[str, int], dict[str, int]],
+        before: _Standing,
         error: Exception,
     ) -> None:
         """Bill the halves of a chunk that failed; a customer who fails alone is parked."""
-        self.run_id, self.chunks, self.counts, self.net_minor = before
+        self._back_to(before)
         if not members:
             raise error
         if len(members) > 1:
-            middle = len(members) // 2
+            middle, failed = len(members) // 2, self.failed
             self.bill_chunk(roots, members[:middle])
-            self.bill_chunk(roots, members[middle:])
+            # So what fails as a whole takes one draft a customer, not one more for every half of a half.
+            is_hopeless = self.failed - failed == middle > 1
+            step = 1 if is_hopeless else len(members) - middle
+            for first in range(middle, len(members), step):
+                self.bill_chunk(roots, members[first : first + step])
             return
         detail = f"{type(error).__name__}: {error}"[:500]
         if not self.dry_run:
@@ -210,13 +259,20 @@ class _Run:
                 self._open()
                 parked = pl.DataFrame([(members[0], "unexpected", detail)], FAILURE_SCHEMA, orient="row")
                 park(self.store, self.at, parked)
+        self.failed += 1
         self.counts["customers"] += 1
         self.counts["parked"] += 1
 
+    def end(self, state: str) -> None:
+        """Say how the run ended, where it began to post; a broken connection leaves that to the next run."""
+        if self.run_id is None or not self.store.is_connected:
+            return
+        row = {"run_id": self.run_id, "state": state, "finished_at": self.at}
+        self.store.update(billing_runs, [row], self.at)
+        release(self.store, self.run_id)
+
     def finish(self) -> RunSummary:
-        if self.run_id is not None:
-            row = {"run_id": self.run_id, "state": "done", "finished_at": self.at}
-            self.store.update(billing_runs, [row], self.at)
+        self.end("done")
         return RunSummary(self.run_id, **self.counts, net_minor=dict(sorted(self.net_minor.items())))
 
 

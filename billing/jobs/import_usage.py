@@ -88,7 +88,7 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
     events: one row an event, with text columns `source`, `event_id`, `item_id`, `meter_id`; `value`, an
     integer or decimal text of at most the meter's decimals; `occurred_at`, an instant with time zone or its
     ISO text, or else `occurred_on`, a day of the customer counted at its start; and if any `customer_id`
-    (must be the item's), `operation` (add, remove), `dimension`.
+    (must be the item's), `operation` (add, remove), `dimension` (what a `unique_count` counts).
 
     Codes of refused rows: missing_value, float_money, bad_decimal, too_many_decimals, amount_out_of_range,
     negative_quantity, unknown_meter, unknown_item, unknown_setting, naive_time, bad_time, future_event,
@@ -313,6 +313,8 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
         .then(pl.lit("unknown_item"))
         .when(pl.col("aggregation").is_null())
         .then(pl.lit("unknown_meter"))
+        .when((pl.col("aggregation") == "unique_count") & pl.col("dimension").is_null())
+        .then(pl.lit("missing_value"))
         .when(pl.col("operation").is_not_null() & ~pl.col("operation").is_in(["add", "remove"]))
         .then(pl.lit("unknown_setting"))
         .otherwise(pl.coalesce("_time_code", "_value_code"))

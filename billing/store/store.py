@@ -7,6 +7,7 @@ knows tables, not rules. A store belongs to one thread; a second worker opens a 
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
@@ -126,6 +128,11 @@ class Store:
         self.memory: dict[Any, Any] = {}
         """Facts that never change once written (plan versions, used prices). A rollback empties it."""
         self.is_sqlite = engine.dialect.name == "sqlite"
+        place = engine.url.database if self.is_sqlite else None
+        self.path = None if place in (None, "", ":memory:") else Path(str(place))
+        """The file of a SQLite database."""
+        self.claimed: dict[str, int] = {}
+        """Claims held on that file (store.claims), by name: open files."""
         self.statements = 0
         """How many statements this store has run, for those who ask what an act costs."""
         if not self.is_sqlite:
@@ -133,6 +140,9 @@ class Store:
 
     def close(self) -> None:
         """Give the connection back; an open transaction is rolled back."""
+        for descriptor in self.claimed.values():
+            os.close(descriptor)
+        self.claimed.clear()
         self._connection.close()
         self._engine.dispose()
 

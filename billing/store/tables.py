@@ -644,7 +644,7 @@ usage_snapshots = Table(
 
 # --- billing ---
 
-# `mode`: bill or preview. `state`: running, done, failed.
+# `mode`: bill or preview. `state`: running, done, failed (by an error), interrupted (its process is gone).
 billing_runs = Table(
     "billing_runs",
     metadata,

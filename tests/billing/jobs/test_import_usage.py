@@ -94,6 +94,14 @@ def test_a_refused_event_does_not_hold_its_id(company: Store, item: str) -> None
     assert (answer.accepted, answer.rejected["code"].to_list()) == (1, ["bad_decimal"])
 
 
+def test_a_count_of_things_needs_to_know_which_thing_an_event_is_about(company: Store, item: str) -> None:
+    create_meter(company, AT, meter_id="seats", name="Seats", aggregation="unique_count")
+    seat = event(item, meter_id="seats", value="1")
+    answer = send(company, seat, seat | {"event_id": "e2", "dimension": "seat 1"})
+    assert answer.rejected.select("event_id", "code").rows() == [("e1", "missing_value")]
+    assert stored(company, "event_id", "dimension") == [("e2", "seat 1")]
+
+
 BAD = [
     ({"occurred_at": "2025-01-10T08:00:00"}, "naive_time"),
     ({"occurred_at": "2025-01-10"}, "naive_time"),

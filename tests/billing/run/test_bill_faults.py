@@ -5,6 +5,7 @@ TAJDID_FAULT_KILLS says how often a run is killed before it may end (`make test-
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -292,3 +293,72 @@ def test_a_customer_that_fails_for_a_reason_nobody_foresaw_is_parked_alone(shop:
     shop.execute(mended.values(time_zone="UTC", parked_at=None, parked_code=None, parked_detail=None))
     run(shop, BILLED_ON)
     assert posted(shop) == expected()
+
+
+def states(store: Store) -> list[str]:
+    return sorted(row["state"] for row in store.rows(select(tables.billing_runs.c.state)))
+
+
+STOPPED = """
+import os, signal, sys
+from datetime import UTC, date, datetime
+from billing.jobs.bill_run import bill
+from billing.store.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+def stop(done, due):
+    os.kill(os.getpid(), signal.SIGSTOP)
+bill(store, datetime(2025, 3, 1, 20, tzinfo=UTC), up_to=date(2025, 3, 1), chunk_size=10, progress=stop)
+"""
+
+
+def test_a_run_whose_process_is_gone_is_called_interrupted_by_the_next_and_no_other(
+    shop: Store, database_url: str
+) -> None:
+    child = start(STOPPED, database_url)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    assert states(shop) == ["running"]
+    run(shop, date(2025, 1, 1))
+    assert states(shop) == ["done", "running"], "it stands still, but lives"
+    child.kill()
+    child.wait()
+    run(shop, BILLED_ON)
+    assert states(shop) == ["done", "done", "interrupted"]
+    assert posted(shop) == expected()
+
+
+def test_a_run_that_ends_by_an_error_has_failed(shop: Store) -> None:
+    def give_up(done: int, due: int) -> None:
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError):
+        run(shop, BILLED_ON, chunk_size=10, progress=give_up)
+    assert states(shop) == ["failed"]
+    run(shop, BILLED_ON)
+    assert states(shop) == ["done", "failed"]
+
+
+def test_where_every_customer_fails_each_is_tried_alone_about_once(shop: Store) -> None:
+    """A draft asks as many statements for many customers as for one, up to what it finds."""
+    shop.execute(update(tables.customers).values(time_zone="Nowhere/Land"))
+    before = shop.statements
+    run(shop, BILLED_ON, chunk_size=1)
+    alone = (shop.statements - before) / CUSTOMERS
+    assert set(parked(shop).values()) == {"unexpected"}
+    mended = {"parked_at": None, "parked_code": None, "parked_detail": None}
+    shop.execute(update(tables.customers).values(mended))
+    before = shop.statements
+    summary = run(shop, BILLED_ON, chunk_size=CUSTOMERS)
+    assert summary.parked == summary.customers == CUSTOMERS
+    # Each once, and one draft for every halving down to the first.
+    assert shop.statements - before < alone * (CUSTOMERS + math.log2(CUSTOMERS) + 2)
+
+
+def test_the_fault_of_a_few_is_found_by_halving(shop: Store) -> None:
+    faulty = {"c1", "c2", "c3", "c7", "c20"}
+    is_faulty = tables.customers.c.customer_id.in_(faulty)
+    shop.execute(update(tables.customers).where(is_faulty).values(time_zone="Nowhere/Land"))
+    summary = run(shop, BILLED_ON, chunk_size=CUSTOMERS)
+    assert (summary.customers, summary.parked) == (CUSTOMERS, len(faulty))
+    assert set(parked(shop)) == faulty
+    assert posted(shop) == Counter({key: n for key, n in expected().items() if key[0] not in faulty})
