@@ -239,9 +239,18 @@ class Settlement(NamedTuple):
     credited_minor: int
 
 
+@overload
+def refund_of(note_minor: int, paid_minor: int, used_minor: int) -> int: ...
+@overload
+def refund_of(note_minor: pl.Expr, paid_minor: pl.Expr, used_minor: pl.Expr) -> pl.Expr: ...
+def refund_of(note_minor: Number, paid_minor: Number, used_minor: Number) -> Number:
+    """What of a credit note is given back: what was paid beyond the value used, at most the note."""
+    return least(note_minor, greatest(paid_minor - used_minor, 0))
+
+
 def settle_cancellation(note_minor: int, paid_minor: int, used_minor: int) -> Settlement:
-    """Give back what was paid beyond the value used, at most the note; the rest of the note stays credit."""
-    refunded = least(note_minor, greatest(paid_minor - used_minor, 0))
+    """What of a note is given back; the rest of it stays credit."""
+    refunded = refund_of(note_minor, paid_minor, used_minor)
     return Settlement(refunded, note_minor - refunded)
 
 

@@ -58,7 +58,6 @@ MAX_LINES_OF_ITEM = 120
 
 SUPPORTED: Mapping[str, tuple[str, ...]] = {
     "late_usage": ("next_invoice",),
-    "on_cancel": ("credit", "none"),
 }
 """Settings of which a bill run does not know every value yet, with those it knows."""
 

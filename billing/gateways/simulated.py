@@ -29,6 +29,7 @@ class SimulatedGateway:
         self._plans: dict[tuple[str, str | None], list[tuple[date, tuple[str, ...]]]] = {}
         self._captured: dict[str, tuple[int, Answer]] = {}
         self._refunded: dict[str, tuple[str, int]] = {}
+        self._refund_plan: list[str] = []
 
     def plan(
         self,
@@ -66,17 +67,29 @@ class SimulatedGateway:
     def refund(self, key: str, charge_key: str, amount_minor: int) -> Answer:
         """See Gateway.refund. Raises `over_refund` beyond what was captured."""
         captured = self._captured.get(charge_key, (0, None))[0]
+        outcome = self._refund_plan.pop(0) if self._refund_plan else CAPTURED
+        if outcome not in (CAPTURED, UNKNOWN):
+            return Answer("declined", outcome)
         if key not in self._refunded:
             before = sum(amount for of, amount in self._refunded.values() if of == charge_key)
             if before + amount_minor > captured:
                 raise BillingError("over_refund", f"{charge_key} captured {captured}, refunded {before}")
             self._refunded[key] = (charge_key, amount_minor)
-        return Answer("captured", None, f"sim_{key}")
+        return Answer("captured", None, f"sim_{key}") if outcome == CAPTURED else Answer("unknown")
+
+    def plan_refunds(self, outcomes: Sequence[str]) -> None:
+        """The answers to the refunds asked next, as for `plan`; those after them are made."""
+        self._refund_plan = list(outcomes)
 
     def find(self, key: str) -> Answer | None:
         """See Gateway.find."""
         known = self._captured.get(key)
         return known[1] if known else None
+
+    @property
+    def refunded_minor(self) -> dict[str, int]:
+        """What was really given back, by key."""
+        return {key: amount for key, (_, amount) in self._refunded.items()}
 
     @property
     def captured_minor(self) -> dict[str, int]:

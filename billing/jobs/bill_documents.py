@@ -13,6 +13,7 @@ from billing.jobs.bill_facts import (
     OPEN_DEBT,
     read_by_ids,
 )
+from billing.jobs.bill_refunds import requested, write_requested
 from billing.jobs.journal import post_events
 from billing.store.messages import announce
 from billing.store.store import Store
@@ -41,10 +42,15 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         return
     papers = _papers(store, at, found)
     notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
-    paid, debts = _applications(store, found, papers)
+    back = None
+    if found.lines["is_refunded"].any():
+        back = requested(store, found.lines, papers)
+    paid, debts = _applications(store, found, papers, back)
     _write_notes(store, at, run_id, notes)
     _write_invoices(store, at, run_id, new_invoices, paid)
     _write_lines(store, at, found, papers)
+    if back is not None and back.height:
+        write_requested(store, at, back)
     events = [_issued(papers)]
     if paid.height:
         events.append(_write_applications(store, at, papers, paid, debts))
@@ -212,8 +218,11 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
     )
 
 
-def _applications(store: Store, found: Draft, papers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What credit pays which invoice, and the older invoices among those.
+def _applications(
+    store: Store, found: Draft, papers: pl.DataFrame, back: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What credit pays which invoice, and the older invoices among those. back: what is given back of notes,
+    and pays nothing.
 
     Older notes pay first, then those of the run; they pay the run's own invoice, then the invoices they
     correct, then others still open, the oldest first [`credit_target`: balance keeps the rest].
@@ -221,12 +230,19 @@ def _applications(store: Store, found: Draft, papers: pl.DataFrame) -> tuple[pl.
     payers = papers["payer_id"].unique().to_list()
     older = read_by_ids(store, OPEN_CREDIT, credit_notes.c.customer_id, payers).sort("source_id")
     notes = papers.filter("has_note")
+    left = pl.col("note_total_minor")
+    if back is not None:
+        notes = notes.join(
+            back.group_by("note_id").agg(pl.col("amount_minor").sum()),
+            on="note_id",
+            how="left",
+            maintain_order="left",
+        )
+        left = left - pl.col("amount_minor").fill_null(0)
     sources = pl.concat(
         [
             older,
-            notes.select(
-                *GROUP, pl.col("note_id").alias("source_id"), pl.col("note_total_minor").alias("left_minor")
-            ),
+            notes.select(*GROUP, pl.col("note_id").alias("source_id"), left.alias("left_minor")),
         ]
     ).with_columns(pl.lit("credit_note").alias("source_kind"))
     new = papers.filter("has_invoice").select(*GROUP, "invoice_id", pl.col("total_minor").alias("open_minor"))

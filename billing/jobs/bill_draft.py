@@ -104,6 +104,7 @@ _LINE_SCHEMA = pl.Schema(
         "origin_invoice_id": pl.String(),
         "description": pl.String(),
         "explanation": pl.String(),
+        "is_refunded": pl.Boolean(),
     }
 )
 _USAGE_SCHEMA = pl.Schema(
@@ -513,7 +514,7 @@ def _creditable(
 ) -> pl.DataFrame:
     """Without time after a cancellation that is not given back: where `on_cancel` is none (the act's own word
     before the policy's), and where the customer never paid for it. Started periods are charged whole under
-    day_count none."""
+    day_count none. Adds `is_refunded`: what was paid for it is to be given back as money."""
     lines = origin.select(
         "line_id", "ends_on", "cancel_reason", "on_cancel", "invoice_state", "policy_name", "policy_version"
     )
@@ -521,12 +522,14 @@ def _creditable(
     is_unpaid = (pl.col("cancel_reason") == "payment") & (pl.col("invoice_state") != "paid")
 
     def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
-        gives_nothing = pl.coalesce("on_cancel", pl.lit(one.on_cancel)) == "none"
-        kept = is_after_end & (gives_nothing | is_unpaid)
-        return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none"))
+        money = pl.coalesce("on_cancel", pl.lit(one.on_cancel))
+        kept = is_after_end & ((money == "none") | is_unpaid)
+        return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none")).with_columns(
+            (is_after_end & (money == "refund")).fill_null(False).alias("is_refunded")
+        )
 
     rows = to_credit.join(lines, on="line_id", maintain_order="left")
-    return invoicing.by_policy(rows, settings, given_back).select(to_credit.columns)
+    return invoicing.by_policy(rows, settings, given_back).select(*to_credit.columns, "is_refunded")
 
 
 # From amounts to lines.
@@ -762,9 +765,10 @@ def _taxed(
         else:
             charged = invoicing.taxed(charged, settings.tax_scope, settings.rounding)
         charged = charged.select(part.columns)
-        separates = pl.lit(settings.credit_document == "credit_note").alias("separates_credits")
+        is_refunded = pl.col("is_refunded").fill_null(False)
+        separates = pl.lit(settings.credit_document == "credit_note") | is_refunded
         credit_balance = pl.lit(settings.credit_target == "balance").alias("keeps_credit")
         both = pl.concat([charged, part.filter(~is_charge)])
         skips_zero = pl.lit(settings.zero_invoice == "skip").alias("skips_zero")
-        parts.append(both.with_columns(separates, credit_balance, skips_zero))
+        parts.append(both.with_columns(separates.alias("separates_credits"), credit_balance, skips_zero))
     return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)

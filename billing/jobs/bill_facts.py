@@ -53,6 +53,7 @@ from billing.store.tables import (
     price_tiers,
     prices,
     products,
+    refunds,
     subscriptions,
     tax_lines,
     usage_snapshots,
@@ -354,15 +355,20 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
 
 # Credit and debt that documents meet.
 
+_USED = func.coalesce(func.sum(applications.c.amount_minor), 0)
+_GIVEN_BACK = (
+    select(func.coalesce(func.sum(refunds.c.amount_minor), 0))
+    .where(refunds.c.note_id == credit_notes.c.note_id, refunds.c.state != "failed")
+    .scalar_subquery()
+)
+_CREDIT_LEFT = credit_notes.c.total_minor - _USED - _GIVEN_BACK
 OPEN_CREDIT = (
     select(
         credit_notes.c.customer_id.label("payer_id"),
         credit_notes.c.entity_id,
         credit_notes.c.currency,
         credit_notes.c.note_id.label("source_id"),
-        (credit_notes.c.total_minor - func.coalesce(func.sum(applications.c.amount_minor), 0)).label(
-            "left_minor"
-        ),
+        _CREDIT_LEFT.label("left_minor"),
     )
     .outerjoin(
         applications,
@@ -375,7 +381,7 @@ OPEN_CREDIT = (
         credit_notes.c.currency,
         credit_notes.c.total_minor,
     )
-    .having(credit_notes.c.total_minor > func.coalesce(func.sum(applications.c.amount_minor), 0))
+    .having(_CREDIT_LEFT > 0)
 )
 OPEN_DEBT = select(
     invoices.c.customer_id.label("payer_id"),
@@ -391,6 +397,8 @@ OPEN_DEBT = select(
     ).label("open_minor"),
 ).where(
     invoices.c.state == "open",
-    ~exists().where(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "canceled"),
+    ~exists().where(
+        payments.c.invoice_id == invoices.c.invoice_id, payments.c.state.in_(["pending", "failed"])
+    ),
 )
 """Open invoices nobody is being charged for: a payment under way settles its invoice by itself."""

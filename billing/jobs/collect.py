@@ -130,7 +130,7 @@ _UNPAID = (
         customers.c.time_zone,
     )
     .join(customers, customers.c.customer_id == invoices.c.customer_id)
-    .outerjoin(payments, payments.c.invoice_id == invoices.c.invoice_id)
+    .outerjoin(payments, and_(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "captured"))
     .where(
         invoices.c.state == "open",
         invoices.c.due_on <= bindparam("on"),

@@ -578,14 +578,14 @@ def cancel(
 
     `when`: period_end (the end of the main item's running period, or of the trial), now, term_end (of the
     contract) or a date from today on. `reason`: one of core.subscription.CANCEL_REASONS. `money`: what
-    becomes of time paid beyond the end, credit or none; without it the policy decides [`on_cancel`].
+    becomes of time paid beyond the end, credit, refund or none; without it the policy decides [`on_cancel`].
     Raises `unknown_setting` for another reason, money or when.
     """
     standing = _live(store, at, subscription_id)
     if reason not in CANCEL_REASONS:
         raise BillingError("unknown_setting", f"reason {reason!r}: {', '.join(CANCEL_REASONS)}")
-    if money not in (None, "credit", "none"):
-        raise BillingError("unknown_setting", f"money {money!r}: credit, none")
+    if money not in (None, "credit", "refund", "none"):
+        raise BillingError("unknown_setting", f"money {money!r}: credit, refund, none")
     ends_on = _end_day(store, standing, when)
     if ends_on < standing.today:
         raise BillingError("illegal_transition", f"{ends_on} is past")

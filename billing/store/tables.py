@@ -482,8 +482,8 @@ Index("ix_index_prices_clause_id", index_prices.c.clause_id)
 
 # `status` is derived from the facts (core.subscription.status) and stored as of the last write;
 # `turns_on` is the next day on which time alone may change it. `cancel_requested_on`: the day the end was
-# asked for; `on_cancel`: credit or none, null for what the policy says; `ends_on`: the first day without
-# service. Versions of items are not cut at `ends_on`: read both.
+# asked for; `on_cancel`: credit, refund or none, null for what the policy says; `ends_on`: the first day
+# without service. Versions of items are not cut at `ends_on`: read both.
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -923,17 +923,34 @@ payment_attempts = Table(
     _changed(),
 )
 
+# Money on its way back through the payment that brought it, out of the credit of a note. `state`: requested
+# (until it is known what became of it; `next_attempt_at`: when the gateway is asked, null for a transfer made
+# by hand), refunded (`refunded_on`), failed (the money stays credit).
 refunds = Table(
     "refunds",
     metadata,
     _key("refund_id"),
     _id("payment_id", "payments.payment_id"),
+    _id("note_id", "credit_notes.note_id"),
     _long("amount_minor"),
     _text("gateway_ref", optional=True),
     _text("state"),
-    _day("refunded_on"),
+    _count("tries", default=0),
+    _text("decline_code", optional=True),
+    _at("next_attempt_at", optional=True),
+    _day("requested_on"),
+    _day("refunded_on", optional=True),
     _recorded(),
     _changed(),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index("ix_refunds_payment_id", refunds.c.payment_id)
+Index("ix_refunds_note_id", refunds.c.note_id)
+Index(
+    "ix_refunds_next_attempt_at",
+    refunds.c.next_attempt_at,
+    postgresql_where=refunds.c.next_attempt_at.is_not(None),
+    sqlite_where=refunds.c.next_attempt_at.is_not(None),
 )
 
 disputes = Table(

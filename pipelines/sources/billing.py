@@ -294,7 +294,7 @@ REFUNDS = """
 SELECT refunds.refund_id, refunds.payment_id, refunds.amount_minor, payments.currency, refunds.refunded_on,
   refunds.changed_at AS recorded_at
 FROM engine_refunds AS refunds JOIN engine_payments AS payments USING (payment_id)
-WHERE refunds.state <> 'failed' AND refunds.changed_at > {after}
+WHERE refunds.state = 'refunded' AND refunds.changed_at > {after}
 """
 
 DISPUTES = """

@@ -8,15 +8,17 @@ Only what a story's words say becomes an act; a word without an act is unsupport
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import polars as pl
 from sqlalchemy import select
 
+from billing.core.adjustments import net_of_gross, tax_of
 from billing.core.calendar import add_months, local_date, midnight, parse_interval, period_containing
 from billing.core.invoicing import unsupported_setting
-from billing.core.money import parse_ppm
+from billing.core.money import BillingError, parse_ppm
 from billing.core.policy import Policy, policy_of
 from billing.jobs.bill_run import bill
 from billing.jobs.import_usage import import_usage
@@ -35,6 +37,7 @@ from billing.service.catalog import (
 from billing.service.customers import create_customer
 from billing.service.policies import set_policy
 from billing.service.subscriptions import cancel, change_plan, change_quantity, pause, resume, subscribe
+from billing.service.transfers import receive_transfer
 from billing.store.store import IdGenerator, Store, open_store
 from billing.store.tables import (
     applications,
@@ -44,6 +47,7 @@ from billing.store.tables import (
     invoices,
     items,
     line_items,
+    refunds,
 )
 from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, exact, instant_of
 from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
@@ -79,6 +83,7 @@ RUN_SETTINGS = (
 """The settings a bill run obeys in a story; a case that asks for another is unsupported."""
 
 CUSTOMER, SUBSCRIPTION, METER_SCALE = "customer", "subscription", 6
+LAST_USAGE = "last_usage"
 MAX_DAYS = 4000
 
 
@@ -132,6 +137,10 @@ class Story:
         self.cancel_at = self.given.take("cancel")
         self.timeline = self.given.each("timeline")
         self.plans = self._plans()
+        self.paid = self.given.take("paid")
+        self.usage_invoice = self.given.take("usage_invoice")
+        if self.usage_invoice is not None:
+            self._sell_usage()
         self.days_named: list[date] = []
         self._read_usage()
         self._read_timeline()
@@ -234,6 +243,20 @@ class Story:
             for offset in range((self.period[1] - self.period[0]).days):
                 at = midnight(self.period[0] + timedelta(days=offset), self.zone)
                 self._use("units", at, value, at)
+
+    def _sell_usage(self) -> None:
+        """Usage of 1 a unit, so that an invoice of it can come to any amount."""
+        for plan in self.plans.values():
+            plan.components[LAST_USAGE] = ("usage", {"model": "per_unit", "price": "1"})
+
+    def _use_at_end(self, at: datetime) -> None:
+        """Usage that makes the invoice at the cancellation come to its gross amount."""
+        money = self.frame.money
+        gross = money.minor(self.usage_invoice)
+        net = cast(int, net_of_gross(gross, self.tax_ppm, money.mode))
+        if net + tax_of(net, 1, self.tax_ppm, money.mode) != gross:
+            raise Unsupported(f"usage_invoice {self.usage_invoice!r} of no net")
+        self._use(LAST_USAGE, at, str(Decimal(net).scaleb(-money.exponent)), at)
 
     def _use(self, metric: str, at: datetime, value: Any, recorded: datetime) -> None:
         self.days_named.append(local_date(at, self.zone))
@@ -401,8 +424,12 @@ class Story:
 
     def _read_cancel(self) -> None:
         if self.cancel_at is None:
+            if self.usage_invoice is not None:
+                raise Unsupported("usage_invoice without a cancellation")
             return
         at = max(self.instant(self.cancel_at), self.start)
+        if self.usage_invoice is not None:
+            self._use_at_end(at)
         self.add(
             at,
             lambda stage: cancel(
@@ -449,16 +476,31 @@ class Story:
                 now = now if act.is_usage else max(now, act.at)
                 act.do(Stage(store, now))
                 if self.only_run is None:
-                    bill(store, now, up_to=day)
+                    self._run(store, now, day)
                 # No two runs share an instant, so what one of them recorded can be told from the rest.
                 now += timedelta(seconds=1)
             now = ends - timedelta(seconds=1)
             if self.only_run is None:
-                bill(store, now, up_to=day)
+                self._run(store, now, day)
             day += timedelta(days=1)
         if self.only_run is not None:
-            bill(store, max(now, self.only_run), up_to=local_date(self.only_run, self.zone))
+            self._run(store, max(now, self.only_run), local_date(self.only_run, self.zone))
+        if self.paid is not None:
+            raise Unsupported("paid without an invoice")
         return store
+
+    def _run(self, store: Store, now: datetime, up_to: date) -> None:
+        """A bill run; `paid` comes in with the first invoice."""
+        bill(store, now, up_to=up_to)
+        first = store.rows(select(invoices.c.invoice_id).where(invoices.c.number.is_not(None)))
+        if self.paid is None or not first:
+            return
+        amount, self.paid = self.frame.money.minor(self.paid), None
+        try:
+            if amount:
+                receive_transfer(store, now, invoice_id=first[0]["invoice_id"], amount_minor=amount)
+        except BillingError as error:
+            raise Unsupported(f"paid: {error}") from error
 
     def _set_up(self, store: Store, at: datetime) -> None:
         shop = Shop(list(self.plans.values()), self.frame, str(self.interval), self.tax_ppm, self.billing)
@@ -662,6 +704,8 @@ def _notes(money: Money, store: Store) -> list[dict[str, Any]]:
             .where(credit_note_lines.c.note_id == note["note_id"])
         )
         used = store.rows(select(applications).where(applications.c.source_id == note["note_id"]))
+        back = store.rows(select(refunds).where(refunds.c.note_id == note["note_id"]))
+        refunded = sum(one["amount_minor"] for one in back)
         plans = {str(line["component_id"]).rsplit(".", 2)[0] for line in lines}
         notes.append(
             {
@@ -679,10 +723,25 @@ def _notes(money: Money, store: Store) -> list[dict[str, Any]]:
                 "net": money.major(note["net_minor"]),
                 "tax": money.major(note["tax_minor"]),
                 "total": money.major(note["total_minor"]),
-                "left": money.major(note["total_minor"] - sum(one["amount_minor"] for one in used)),
+                "refunded": money.major(refunded),
+                "credited": money.major(note["total_minor"] - refunded),
+                "left": money.major(
+                    note["total_minor"] - refunded - sum(one["amount_minor"] for one in used)
+                ),
             }
         )
     return notes
+
+
+def _last_due(money: Money, store: Store) -> dict[str, Any]:
+    """What is open of the last invoice."""
+    issued = select(invoices).where(invoices.c.number.is_not(None))
+    last = store.row(issued.order_by(invoices.c.invoice_id.desc()).limit(1))
+    if last is None:
+        return {}
+    paid = store.rows(select(applications).where(applications.c.invoice_id == last["invoice_id"]))
+    left = last["total_minor"] - sum(one["amount_minor"] for one in paid)
+    return {"final_invoice_due": money.major(left)}
 
 
 def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
@@ -698,6 +757,7 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     with story.play() as store:
         answer = answer_of_store(frame.money, store)
         following = store.rows(select(customers.c.next_bill_on).where(customers.c.customer_id == CUSTOMER))
+        answer |= _last_due(frame.money, store)
     answer["next_invoice"] = following[0]["next_bill_on"]
     answer["account_credit"] = sum((note["left"] for note in answer["credit_notes"]), Fraction(0))
     if "states" in expect:

@@ -57,7 +57,36 @@ UPGRADE = story(
     },
 )
 
+REFUND = {
+    "price": "28.00",
+    "tax_percent": "20",
+    "anchor": "calendar",
+    "start": "2025-02-01",
+    "cancel": "2025-02-15",
+    "on_cancel": "refund",
+}
+
+
+def refund(paid, refunded, credited, due, **sums):
+    """A month of 33.60, canceled when half of it is used."""
+    note = {"at": "2025-02-15", "total": "16.80", "refunded": refunded, "credited": credited}
+    given = REFUND | ({"paid": paid} if paid else {})
+    return story(given, {"credit_notes": [note], "final_invoice_due": due, **sums})
+
+
 STORIES = {
+    "refund of all that was paid and not used": refund("33.60", "16.80", "0.00", "0.00"),
+    "refund of a part": refund("20.00", "3.20", "13.60", "0.00", account_credit="0.00"),
+    "no refund of what was not paid": refund(None, "0.00", "16.80", "16.80"),
+    "a credit kept pays the usage of the end": story(
+        REFUND | {"paid": "20.00", "usage_invoice": "12.00"},
+        {
+            "credit_notes": [{"at": "2025-02-15", "total": "16.80", "refunded": "3.20", "credited": "13.60"}],
+            "final_invoice_due": "0.00",
+            "account_credit": "1.60",
+        },
+        credit_target="balance",
+    ),
     "an upgrade credits the old rest and charges the new": UPGRADE,
     "the 31st is not lost in February": story(
         {
@@ -236,7 +265,8 @@ def test_an_invoice_that_is_missing_or_not_expected_fails():
         ),
         ({"given": {"price": "1.00", "start": "2024-01-01", "tax_percent": "101"}}, "bad_rate"),
         ({"given": {"unit_price": "1.00", "start": "2024-01-01"}}, "units"),
-        ({"convention": {"on_cancel": "refund"}}, "on_cancel"),
+        ({"given": {"price": "1.00", "start": "2024-01-01", "paid": "1.01"}}, "paid"),
+        ({"given": {"price": "1.00", "start": "2024-01-01", "usage_invoice": "1.00"}}, "usage_invoice"),
         ({"convention": {"pool_effect": "year_end"}}, "pool_effect"),
         ({"expect": {"weather": "fine"}}, "weather"),
     ],

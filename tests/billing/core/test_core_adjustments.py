@@ -17,6 +17,7 @@ from billing.core.adjustments import (
     discount_lines,
     draw_from_grants,
     net_of_gross,
+    refund_of,
     settle_cancellation,
     tax_lines,
     tax_of,
@@ -188,6 +189,20 @@ def test_the_last_credit_of_a_line_leaves_nothing(net, rate_ppm, data):
         assert line.credited_tax_minor <= line.tax_minor
     assert line.credited_net_minor == net
     assert line.credited_tax_minor == line.tax_minor
+
+
+@pytest.mark.parametrize("apply", BOTH_WAYS)
+@pytest.mark.parametrize(
+    ("note", "paid", "used", "back"),
+    [
+        (3_000, 7_500, 6_000, 1_500),
+        (3_000, 9_000, 6_000, 3_000),
+        (3_000, 6_000, 6_000, 0),
+        (3_000, 0, 6_000, 0),
+    ],
+)
+def test_a_refund_is_what_was_paid_beyond_the_use_and_at_most_the_note(apply, note, paid, used, back):
+    assert apply(refund_of, note, paid, used) == back
 
 
 def test_a_cancellation_refunds_what_was_paid_beyond_the_use():

@@ -34,6 +34,7 @@ def sides(event, *amounts):
         ("payout_received", (118, 0, 2), {"bank": 118, "payment_fees": 2}, {"gateway_clearing": 120}),
         ("bank_transfer_received", (120,), {"bank": 120}, {"customer_credit": 120}),
         ("payment_refunded", (15,), {"customer_credit": 15}, {"gateway_clearing": 15}),
+        ("transfer_refunded", (15,), {"customer_credit": 15}, {"bank": 15}),
         ("early_payment_discount", (20, 4), {"discounts_allowed": 20, "tax_payable": 4}, {"receivable": 24}),
         ("invoice_written_off", (120,), {"bad_debt": 120}, {"receivable": 120}),
         ("written_off_recovered", (120,), {"bank": 120}, {"bad_debt_recovered": 120}),
