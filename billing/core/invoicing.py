@@ -56,11 +56,6 @@ from billing.core.pricing import cut_at, rate_frame
 MAX_LINES_OF_ITEM = 120
 """New lines of one item in one run; more parks its customer."""
 
-SUPPORTED: Mapping[str, tuple[str, ...]] = {
-    "late_usage": ("next_invoice",),
-}
-"""Settings of which a bill run does not know every value yet, with those it knows."""
-
 
 class PolicyVersion(NamedTuple):
     """A version of a named policy, as the run takes it."""
@@ -75,11 +70,7 @@ PolicyKey = tuple[str, int]
 
 
 def unsupported_setting(settings: Policy) -> str | None:
-    """The first setting whose value a bill run cannot honour, as text; None when it honours all."""
-    for name, values in SUPPORTED.items():
-        value = getattr(settings, name)
-        if value not in values:
-            return f"{name} = {value}"
+    """The first setting whose value a bill run cannot honour yet, as text; None when it honours all."""
     return "grace_days above 0" if settings.grace_days else None
 
 

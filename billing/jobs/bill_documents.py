@@ -14,6 +14,7 @@ from billing.jobs.bill_facts import (
     read_by_ids,
 )
 from billing.jobs.bill_refunds import requested, write_requested
+from billing.jobs.bill_unbilled import keep_reasons
 from billing.jobs.journal import post_events
 from billing.store.messages import announce
 from billing.store.store import Store
@@ -38,6 +39,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         park(store, at, found.failures)
     store.update(customers, found.next_days, at)
     _write_usage(store, at, found)
+    keep_reasons(store, at, found.members, found.unbilled, found.served)
     if found.lines.is_empty():
         return
     papers = _papers(store, at, found)

@@ -14,7 +14,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import commitments, invoicing, spend
+from billing.core import commitments, invoicing, spend, unbilled
 from billing.core.cuts import credits_due
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
@@ -57,6 +57,10 @@ class Draft:
     usage: pl.DataFrame
     failures: pl.DataFrame
     next_days: pl.DataFrame
+    unbilled: pl.DataFrame
+    """Ranges of usage that is not billed, with the reason (core.unbilled)."""
+    served: pl.DataFrame
+    """The days on which usage counts."""
 
     @property
     def invoices(self) -> int:
@@ -143,6 +147,8 @@ class _Owed:
     """The exact nets of the charges, where a policy bases tax on them (core.exact_tax)."""
     waiting: pl.DataFrame
     """Customers with usage to be looked at again, when its item's next regular invoice is due."""
+    unbilled: pl.DataFrame
+    served: pl.DataFrame
 
 
 def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Draft:
@@ -162,6 +168,8 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
         pl.concat([part.days for part in parts]),
         _all_exact(parts),
         pl.concat([part.waiting for part in parts]),
+        pl.concat([part.unbilled for part in parts]),
+        pl.concat([part.served for part in parts]),
     )
     return _documented(store, at, members, up_to, known, owed)
 
@@ -188,6 +196,8 @@ def _owed(
             pl.DataFrame(schema=_DAY_SCHEMA),
             None,
             members.select("customer_id").clear(),
+            pl.DataFrame(schema=unbilled.RANGE_SCHEMA),
+            pl.DataFrame(schema=unbilled.DAY_SCHEMA),
         )
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
@@ -209,8 +219,8 @@ def _owed(
         time_back = credits_due(time_back, billed.charged, service)
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
-    usage = _compared_usage(store, ids, parts, billed, held, up_to)
-    usage = replace(usage, parts=with_event_amounts(store, usage.parts, held, settings))
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
+    usage = replace(usage, parts=with_event_amounts(store, usage.parts, settings))
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
     minimums = spend.minimums(parts, settings)
@@ -316,7 +326,19 @@ def _owed(
         days,
         pl.concat(exact) if exact else None,
         usage.waiting.select("customer_id"),
+        *_reasons(service, terms, usage.parts, held),
     )
+
+
+def _reasons(
+    service: pl.DataFrame, terms: pl.DataFrame, compared: pl.DataFrame, held: Policy
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The ranges of usage that is not billed, and the days on which usage counts."""
+    days = unbilled.served(service, held)
+    ranges = unbilled.without_service(days, terms, held)
+    if "counts_seq" in compared.columns:
+        ranges = pl.concat([ranges, unbilled.too_late(compared)])
+    return ranges, days
 
 
 _is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col("failure").is_not_null()
@@ -380,7 +402,13 @@ class _Usage:
 
 
 def _compared_usage(
-    store: Store, ids: Sequence[str], parts: pl.DataFrame, billed: _Billed, settings: Policy, up_to: date
+    store: Store,
+    ids: Sequence[str],
+    parts: pl.DataFrame,
+    billed: _Billed,
+    held: Policy,
+    policies: Mapping[PolicyKey, Policy],
+    up_to: date,
 ) -> _Usage:
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     all_parts = parts.filter("is_usage")
@@ -400,7 +428,9 @@ def _compared_usage(
         *invoicing.LINE_KEY, "customer_id"
     )
     if compared.height:
-        compared = with_quantities(store, compared, settings)
+        if unbilled.has_limit(policies):
+            compared = unbilled.with_limits(compared, due, snapshots, policies)
+        compared = with_quantities(store, compared, held)
     else:
         compared = compared.with_columns(
             pl.lit(0, pl.Int64).alias("last_event_seq"), pl.col("quantity_scale").cast(pl.Int64)
@@ -455,6 +485,7 @@ _NO_SNAPSHOTS = pl.DataFrame(
         "service_end": pl.Date,
         "revision": pl.Int64,
         "quantity_mantissa": pl.Int64,
+        "last_event_seq": pl.Int64,
     }
 )
 
@@ -607,15 +638,18 @@ def _usage_quantity(rows: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame
 
 
 def _snapshots_of(parts: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
-    """The quantities billed now: of periods billed for the first time, or on another quantity."""
+    """The quantities billed now: of periods billed for the first time, or on other events."""
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     before = snapshots.select(
         *key,
         (pl.col("revision") + 1).alias("revision"),
         pl.col("quantity_mantissa").alias("_before"),
+        pl.col("last_event_seq").alias("_seq_before"),
     )
     rows = parts.join(before, on=key, how="left", maintain_order="left").filter(
-        pl.col("_before").is_null() | (pl.col("_before") != pl.col("quantity_mantissa"))
+        pl.col("_before").is_null()
+        | (pl.col("_before") != pl.col("quantity_mantissa"))
+        | (pl.col("_seq_before") < pl.col("last_event_seq"))
     )
     return _shaped(rows.with_columns(pl.col("revision").fill_null(0)), _USAGE_SCHEMA)
 
@@ -683,7 +717,16 @@ def _documented(
         )
     )
     usage = owed.usage.join(failures, on="customer_id", how="anti", maintain_order="left")
-    return Draft(members, lines, documents, usage, failures, next_days)
+    return Draft(
+        members,
+        lines,
+        documents,
+        usage,
+        failures,
+        next_days,
+        owed.unbilled.join(failures, on="customer_id", how="anti"),
+        owed.served,
+    )
 
 
 GROUP = ["payer_id", "entity_id", "currency"]

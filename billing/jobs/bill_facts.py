@@ -292,6 +292,7 @@ SNAPSHOTS = (
         usage_snapshots.c.service_end,
         usage_snapshots.c.revision,
         usage_snapshots.c.quantity_mantissa,
+        usage_snapshots.c.last_event_seq,
     )
     .join(items, items.c.item_id == usage_snapshots.c.item_id)
     .where(usage_snapshots.c.service_end > bindparam("since"))

@@ -8,7 +8,7 @@ told by core/usage.py. A recurring meter carries its level over: what came befor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import polars as pl
@@ -25,6 +25,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    or_,
     select,
 )
 
@@ -32,6 +33,7 @@ from billing.core.calendar import midnight
 from billing.core.invoicing import REFERENCE, SERVICE
 from billing.core.money import post, wide
 from billing.core.policy import Policy
+from billing.core.unbilled import LATE, OUT_OF_SERVICE, served_until
 from billing.store.store import Store
 from billing.store.tables import line_items, usage_events
 
@@ -42,15 +44,10 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
     """Adds to usage segments `quantity_mantissa`, `quantity_scale` and `last_event_seq`; beside the rounded
     mantissa of a quantity that is no decimal number its exact one, `quantity_num` and `quantity_den`.
 
-    The day a service ends counts to its last period [`end_day_usage`].
+    The day a service ends counts to its last period [`end_day_usage`]. Segments that may not count all that
+    came bring their limits (core.unbilled). `usage_end` is the day up to before which a segment counts.
     """
-    last_day = pl.col("service_end")
-    if settings.end_day_usage == "include":
-        ends_here = pl.col("ends_here")
-        if "closes_on" in parts.columns:
-            # Where the day of the end is used, it is within the service already.
-            ends_here &= pl.col("closes_on") == pl.col("service_end")
-        last_day = pl.when(ends_here).then(last_day.dt.offset_by("1d")).otherwise(last_day)
+    last_day = served_until(settings, parts.columns)
     first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
     ranges = parts.select(
         pl.int_range(pl.len()).alias("segment"),
@@ -61,8 +58,9 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
         first_day.dt.offset_by("-1d").cast(pl.String).alias("earliest"),
         last_day.dt.offset_by("1d").cast(pl.String).alias("latest"),
         pl.col("service_start").cast(pl.String),
+        *([*limits(parts)] if "counts_seq" in parts.columns else []),
     )
-    rows = parts.with_columns(pl.int_range(pl.len()).alias("segment"))
+    rows = parts.with_columns(pl.int_range(pl.len()).alias("segment"), last_day.alias("usage_end"))
     found = [
         reading(store, group, ranges[group["segment"].to_list()])
         for (aggregation,), group in rows.group_by("aggregation", maintain_order=True)
@@ -80,10 +78,16 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
     )
 
 
+def limits(parts: pl.DataFrame) -> Iterator[pl.Expr]:
+    """The limits of segments (core.unbilled) as a statement takes them."""
+    yield pl.col("counts_seq")
+    yield pl.col("counts_until").dt.strftime("%Y-%m-%d %H:%M:%S.%6f").fill_null("0001-01-01")
+
+
 def _summed(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """Sums and the latest value of a segment's days; all events of a recurring meter up to its end."""
     has_latest = rows.item(0, "aggregation") == "latest"
-    events = _events(store.is_sqlite, _newest_first if has_latest else None)
+    events = _events(store.is_sqlite, ranges, _newest_first if has_latest else None)
     asked = select(
         events.c.segment,
         func.max(case((events.c.place == 1, events.c.value_mantissa))).label("value")
@@ -96,7 +100,7 @@ def _summed(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFr
 
 def _counted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The number of events."""
-    events = _events(store.is_sqlite)
+    events = _events(store.is_sqlite, ranges)
     asked = select(
         events.c.segment,
         func.count(type_=_BIG).label("value"),
@@ -107,7 +111,7 @@ def _counted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataF
 
 def _greatest(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The highest level: of the events inside, and of the one that was there when the segment began."""
-    events = _events(store.is_sqlite, _newest_first_before_and_in)
+    events = _events(store.is_sqlite, ranges, _newest_first_before_and_in)
     is_opening = (events.c.is_before == 1) & (events.c.place == 1)
     asked = select(
         events.c.segment,
@@ -119,7 +123,7 @@ def _greatest(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.Data
 
 def _present(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The units present at the end: those whose last event adds them."""
-    events = _events(store.is_sqlite, _newest_first_of_unit)
+    events = _events(store.is_sqlite, ranges, _newest_first_of_unit)
     is_present = (events.c.place == 1) & (func.coalesce(events.c.operation, "add") == "add")
     asked = select(
         events.c.segment,
@@ -132,7 +136,7 @@ def _present(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataF
 def _weighted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The level times the time it held, over the time of the whole period: what moves the level counts from
     its moment (or the start of its hour) to the end of the segment."""
-    events = _events(store.is_sqlite)
+    events = _events(store.is_sqlite, ranges)
     moment = case((events.c.is_before == 0, events.c.occurred_at))
     change = case((events.c.operation == "remove", -events.c.value_mantissa), else_=events.c.value_mantissa)
     asked = select(
@@ -228,7 +232,7 @@ def _newest_first_of_unit(segment: Any, is_before: Any) -> Any:
     )
 
 
-def _events(is_sqlite: bool, place: _Place | None = None) -> Subquery:
+def _events(is_sqlite: bool, asked: pl.DataFrame, place: _Place | None = None) -> Subquery:
     """The events of each segment's days, with `is_before` its start and, if asked, their `place`."""
     document = bindparam("segments", type_=Text)
     ranges: Any
@@ -248,6 +252,15 @@ def _events(is_sqlite: bool, place: _Place | None = None) -> Subquery:
 
     events = usage_events.c
     is_before = case((events.occurred_on < on(7), 1), else_=0)
+    is_counted = or_(
+        events.unbilled_reason.is_(None),
+        events.unbilled_reason.in_(OUT_OF_SERVICE),
+        # What came too late for its own period still tells the level that later periods begin with.
+        and_(events.unbilled_reason == LATE, is_before == 1),
+    )
+    if "counts_seq" in asked.columns:
+        came_early = cast(part(8), _BIG)
+        is_counted &= or_(events.seq <= came_early, events.recorded_at < instant(9))
     return (
         select(
             cast(part(0), Integer).label("segment"),
@@ -270,6 +283,6 @@ def _events(is_sqlite: bool, place: _Place | None = None) -> Subquery:
                 events.occurred_on < on(4),
             ),
         )
-        .where(events.unbilled_reason.is_(None))
+        .where(is_counted)
         .subquery()
     )

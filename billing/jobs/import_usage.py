@@ -23,20 +23,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import and_, bindparam, exists, func, or_, select
 
 from billing.core.calendar import add_months, local_date, local_dates
+from billing.core.cuts import FOREVER
 from billing.core.money import QUANTITY_LIMIT, BillingError
 from billing.core.refusals import REFUSALS
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
+    components,
     customers,
+    item_versions,
     items,
     meters,
     policies,
     rejected_inputs,
     resolved_inputs,
+    subscriptions,
     usage_events,
 )
 
@@ -92,7 +96,8 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
 
     Codes of refused rows: missing_value, float_money, bad_decimal, too_many_decimals, amount_out_of_range,
     negative_quantity, unknown_meter, unknown_item, unknown_setting, naive_time, bad_time, future_event,
-    duplicate_conflict. An event before the horizon is kept, with `unbilled_reason` before_horizon.
+    duplicate_conflict. What nothing will bill is kept with its `unbilled_reason`: before_horizon, or because
+    the item's meter is not sold at all (not_sold), not yet (before_start) or no more (after_end).
     Raises `missing_column`, `naive_time` and `bad_time` for a frame none of whose rows could be right.
 
     Billing finds usage by the item's next due day; only a customer with nothing left to bill is marked.
@@ -160,13 +165,45 @@ _ITEMS = select(
     customers.c.policy_name,
 ).join(customers, customers.c.customer_id == items.c.customer_id)
 _METERS = select(meters.c.meter_id, meters.c.aggregation, meters.c.scale)
-_HORIZONS = select(policies.c.name.label("policy_name"), policies.c.valid_from, policies.c.horizon_months)
+_HORIZONS = select(
+    policies.c.name.label("policy_name"),
+    policies.c.valid_from,
+    policies.c.horizon_months,
+    or_(policies.c.end_day_usage == "include", policies.c.cancel_day == "used").label("counts_last_day"),
+)
+_SOLD = (
+    select(
+        items.c.item_id,
+        components.c.meter_id,
+        func.min(item_versions.c.effective_start).label("sold_from"),
+        func.max(func.coalesce(item_versions.c.effective_end, FOREVER)).label("sold_until"),
+        func.max(subscriptions.c.billing_starts_on).label("billed_from"),
+        func.max(func.coalesce(items.c.ended_on, subscriptions.c.ends_on, FOREVER)).label("billed_until"),
+    )
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+    .join(
+        item_versions,
+        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
+    )
+    .join(
+        components,
+        and_(
+            components.c.plan_id == item_versions.c.plan_id,
+            components.c.plan_version == item_versions.c.plan_version,
+            components.c.meter_id.is_not(None),
+        ),
+    )
+    .group_by(items.c.item_id, components.c.meter_id)
+)
+"""From when until when a meter of an item is sold at all."""
 
 
 def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
-    """Beside each row its item's customer, zone and horizon, and its meter's scale; null where unknown."""
+    """Beside each row its item's customer, zone and horizon, its meter's scale, and the days between which
+    the item's meter is sold; null where unknown."""
     with store.temporary(rows.select("item_id").drop_nulls().unique().sort("item_id")) as given:
         known = store.frame(_ITEMS.join(given, given.c.item_id == items.c.item_id))
+        sold = store.frame(_SOLD.join(given, given.c.item_id == items.c.item_id))
     horizons = (
         store.frame(_HORIZONS.order_by(policies.c.valid_from, policies.c.version))
         .group_by("policy_name")
@@ -176,6 +213,7 @@ def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
         rows.join(known, on="item_id", how="left", maintain_order="left")
         .join(horizons, on="policy_name", how="left", maintain_order="left")
         .join(store.frame(_METERS), on="meter_id", how="left", maintain_order="left")
+        .join(sold, on=["item_id", "meter_id"], how="left", maintain_order="left")
     )
 
 
@@ -303,6 +341,9 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
         for months in rows["horizon_months"].drop_nulls().unique().to_list()
     }
     horizon = pl.col("horizon_months").replace_strict(horizons, default=None, return_dtype=pl.Date)
+    ends = pl.min_horizontal("sold_until", "billed_until")
+    is_last_day_counted = pl.col("counts_last_day") & (ends < FOREVER)
+    sold_until = pl.when(is_last_day_counted).then(ends.dt.offset_by("1d")).otherwise(ends)
     is_other_customer = pl.col("customer_id").is_not_null() & (
         pl.col("customer_id") != pl.col("item_customer_id")
     )
@@ -319,7 +360,15 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
         .then(pl.lit("unknown_setting"))
         .otherwise(pl.coalesce("_time_code", "_value_code"))
         .alias("code"),
-        pl.when(pl.col("occurred_on") < horizon).then(pl.lit("before_horizon")).alias("unbilled_reason"),
+        pl.when(pl.col("occurred_on") < horizon)
+        .then(pl.lit("before_horizon"))
+        .when(pl.col("sold_from").is_null())
+        .then(pl.lit("not_sold"))
+        .when(pl.col("occurred_on") < pl.max_horizontal("sold_from", "billed_from"))
+        .then(pl.lit("before_start"))
+        .when(pl.col("occurred_on") >= sold_until)
+        .then(pl.lit("after_end"))
+        .alias("unbilled_reason"),
     ).with_columns(
         pl.when(pl.col("code").is_not_null())
         .then(pl.col("code"))

@@ -601,7 +601,9 @@ policies = Table(
 # --- usage ---
 
 # `occurred_on` is the day in the customer's zone, so that usage is summed by day in the database.
-# `value_mantissa` is at the meter's scale. `seq` is the order of arrival.
+# `value_mantissa` is at the meter's scale. `seq` is the order of arrival. `unbilled_reason`: why nothing
+# bills the event. before_horizon and late hold for good; before_start, after_end, no_service, not_sold and
+# trial say that its day lies outside of service, and go when service comes to it.
 usage_events = Table(
     "usage_events",
     metadata,
@@ -627,6 +629,12 @@ Index(
     usage_events.c.occurred_at,
 )
 Index("ix_usage_events_recorded_at", usage_events.c.recorded_at)
+Index(
+    "ix_usage_events_customer_id",
+    usage_events.c.customer_id,
+    postgresql_where=usage_events.c.unbilled_reason.is_not(None),
+    sqlite_where=usage_events.c.unbilled_reason.is_not(None),
+)
 
 usage_snapshots = Table(
     "usage_snapshots",

@@ -176,7 +176,10 @@ def test_an_event_before_the_horizon_is_kept_with_its_reason(company: Store, ite
         event(item, occurred_at="2022-11-14T23:59:59Z"),
         event(item, event_id="e2", occurred_at="2022-11-15T00:00:00Z"),
     )
-    assert stored(company, "event_id", "unbilled_reason") == [("e1", "before_horizon"), ("e2", None)]
+    assert stored(company, "event_id", "unbilled_reason") == [
+        ("e1", "before_horizon"),
+        ("e2", "before_start"),
+    ]
 
 
 def test_the_day_of_an_event_is_the_customers_own(company: Store, customer: Make) -> None:
