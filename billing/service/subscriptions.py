@@ -306,26 +306,35 @@ def change_plan(
     store: Store,
     at: datetime,
     *,
-    subscription_id: str,
     plan_id: str,
+    subscription_id: str | None = None,
+    item_id: str | None = None,
     when: When | None = None,
     trial_days: int | None = None,
 ) -> Subscription:
-    """Move the main item to the newest version of another plan (or of its own, at today's price list).
+    """Move a subscription's main item, or an add-on (`item_id`), to the newest version of another plan (or of
+    its own, at today's price list).
 
     Without `when` an upgrade (yearly amount rises or is equal) and a downgrade act as the policy says
     [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now. A new interval keeps the
     anchor [`interval_anchor`]. `trial_days` in a trial: it then ends that long after the original start.
     Overrides a plan change that waits. Raises as `subscribe`.
     """
-    standing = _live(store, at, subscription_id)
+    standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
     subscription, today = standing.subscription, standing.today
-    item = subscription.main_item
-    first_day = max(today, subscription.starts_on)
-    current = _version_on(item, first_day)
+    item = subscription.item(item_id) if item_id else subscription.main_item
+    current = _version_on(item, max(today, subscription.starts_on))
+    first_day = max(today, current.effective_start)
     offer = _offer(
-        store, at, standing.customer, subscription, plan_id, first_day, current.quantity, is_add_on=False
+        store,
+        at,
+        standing.customer,
+        subscription,
+        plan_id,
+        first_day,
+        current.quantity,
+        is_add_on=item.is_add_on,
     )
     old_interval = plan_version(store, current.plan_id, current.plan_version).interval
     currency = str(standing.customer["currency"])
@@ -351,9 +360,11 @@ def change_plan(
 
     reason = "interval" if has_new_interval else ("downgrade" if falls else "upgrade")
     changed, after = change_item(store, item, on, None, edit, reason), None
-    if trial_days is not None and standing.status == "trialing":
+    if trial_days is not None and standing.status == "trialing" and not item.is_add_on:
         changed, after = _move_trial_end(store, standing, changed, trial_days)
-    facts = {"plan_id": plan_id, "from_plan_id": current.plan_id, "on": on, "kind": reason}
+    facts: dict[str, object] = {"plan_id": plan_id, "from_plan_id": current.plan_id, "on": on, "kind": reason}
+    if item.is_add_on:
+        facts["item_id"] = item.item_id
     return save_changes(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
 
 
@@ -577,9 +588,10 @@ def cancel(
     """Let a subscription end; may be undone or moved until it does.
 
     `when`: period_end (the end of the main item's running period, or of the trial), now, term_end (of the
-    contract) or a date from today on. `reason`: one of core.subscription.CANCEL_REASONS. `money`: what
-    becomes of time paid beyond the end, credit, refund or none; without it the policy decides [`on_cancel`].
-    Raises `unknown_setting` for another reason, money or when.
+    contract) or a date, the first day without service; it may be past, and what was billed beyond it is
+    put right. `reason`: one of core.subscription.CANCEL_REASONS. `money`: what becomes of time paid beyond
+    the end, credit, refund or none; without it the policy decides [`on_cancel`].
+    Raises `unknown_setting` for another reason, money or when, `before_horizon`.
     """
     standing = _live(store, at, subscription_id)
     if reason not in CANCEL_REASONS:
@@ -587,11 +599,12 @@ def cancel(
     if money not in (None, "credit", "refund", "none"):
         raise BillingError("unknown_setting", f"money {money!r}: credit, refund, none")
     ends_on = _end_day(store, standing, when)
+    ends_on = max(ends_on, standing.subscription.starts_on)
     if ends_on < standing.today:
-        raise BillingError("illegal_transition", f"{ends_on} is past")
+        _check_horizon(ends_on, standing.today, _policy(store, standing))
     subscription = replace(
         standing.subscription,
-        ends_on=max(ends_on, standing.subscription.starts_on),
+        ends_on=ends_on,
         cancel_requested_on=standing.today,
         cancel_reason=reason,
         on_cancel=money,
