@@ -136,7 +136,7 @@ def simulate_atlas(
     shutil.rmtree(folder / "crm", ignore_errors=True)
     progress(f"simulating {customers:,} customers to {last_day}")
     started = time.monotonic()
-    store = open_store(company.database_url)
+    store = open_store(company.database_url, is_disposable=True)
     store.migrate()
     summary = simulate(
         store,
@@ -171,7 +171,7 @@ def build_sample(
 
 
 def build_samples(home: Path, say: Progress, customers: int = ATLAS_CUSTOMERS) -> list[SampleResult]:
-    """Build both sample companies, side by side, each in its own process.
+    """Build both sample companies, side by side, each in its own process with its share of the cores.
 
     Every line a child prints is progress, but for the last, which is its result as JSON.
     """
@@ -192,7 +192,9 @@ def build_samples(home: Path, say: Progress, customers: int = ATLAS_CUSTOMERS) -
 def _build_in_child(home: Path, name: str, customers: int, say: Progress) -> SampleResult:
     started = time.monotonic()
     command = [sys.executable, "-m", "tajdid", "build-sample", name, "--customers", str(customers)]
-    environment = os.environ | {"TAJDID_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    share = max((os.cpu_count() or 1) // len(SAMPLES), 1)
+    environment = {"POLARS_MAX_THREADS": str(share)} | os.environ
+    environment |= {"TAJDID_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     child = subprocess.Popen(
         command,
         env=environment,

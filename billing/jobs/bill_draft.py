@@ -26,10 +26,10 @@ from billing.jobs.bill_facts import (
     ORIGIN,
     PARTIES,
     SNAPSHOTS,
-    TERMS,
     read_by_ids,
     read_catalogue,
     read_policies,
+    read_terms,
 )
 from billing.jobs.bill_prices import with_price_choice
 from billing.jobs.bill_usage import with_quantities
@@ -202,7 +202,7 @@ def _owed(
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
     horizon = invoicing.horizon(up_to, held)
-    terms = read_by_ids(store, TERMS, items.c.customer_id, ids).join(
+    terms = read_terms(store, ids).join(
         members.select("customer_id", "time_zone", _floor(horizon)), on="customer_id"
     )
     service = invoicing.stretches(terms, held)

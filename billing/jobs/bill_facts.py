@@ -113,7 +113,7 @@ def _end(of_item: Any, of_subscription: Any) -> Any:
 
 _ENDS_ON = func.coalesce(items.c.ended_on, subscriptions.c.ends_on)
 _END_REASON = _end(items.c.end_reason, subscriptions.c.cancel_reason)
-TERMS = (
+_VERSIONS = (
     select(
         items.c.item_id,
         items.c.customer_id,
@@ -137,6 +137,8 @@ TERMS = (
             else_=false(),
         ).label("is_term_end"),
         items.c.is_add_on,
+        item_versions.c.plan_id,
+        item_versions.c.plan_version,
         item_versions.c.effective_start,
         # Versions of an item that had ended are cut there, and its own end says what the cut means.
         case(
@@ -151,6 +153,19 @@ TERMS = (
         item_versions.c.recurring_minor,
         item_versions.c.choice_id,
         item_versions.c.committed_minimum_minor,
+        customers.c.currency,
+    )
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+    .join(
+        item_versions,
+        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
+    )
+)
+_OFFERS = (
+    select(
+        components.c.plan_id,
+        components.c.plan_version,
         plan_versions.c.interval,
         plan_versions.c.in_advance,
         plans.c.name.label("plan_name"),
@@ -165,47 +180,33 @@ TERMS = (
         meters.c.scale.label("meter_scale"),
         meters.c.is_recurring,
         meters.c.grain,
+        func.coalesce(components.c.bundle_id, components.c.component_id).label("priced_id"),
+    )
+    .join(
+        plan_versions,
+        and_(
+            plan_versions.c.plan_id == components.c.plan_id,
+            plan_versions.c.version == components.c.plan_version,
+        ),
+    )
+    .join(plans, plans.c.plan_id == components.c.plan_id)
+    .join(products, products.c.product_id == plans.c.product_id)
+    .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
+    # A bundle is billed as the components it covers.
+    .where(or_(components.c.bundle_id.is_(None), components.c.bundle_id != components.c.component_id))
+)
+_CHOSEN = (
+    select(
+        price_choices.c.choice_id,
+        price_choices.c.component_id.label("priced_id"),
         prices.c.price_id,
         prices.c.currency.label("price_currency"),
         prices.c.model.label("price_model"),
         prices.c.minimum_spend_minor,
         prices.c.maximum_spend_minor,
-        customers.c.currency,
     )
-    .join(customers, customers.c.customer_id == items.c.customer_id)
-    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
-    .join(
-        item_versions,
-        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
-    )
-    .join(
-        plan_versions,
-        and_(
-            plan_versions.c.plan_id == item_versions.c.plan_id,
-            plan_versions.c.version == item_versions.c.plan_version,
-        ),
-    )
-    .join(plans, plans.c.plan_id == item_versions.c.plan_id)
-    .join(products, products.c.product_id == plans.c.product_id)
-    .join(
-        components,
-        and_(
-            components.c.plan_id == item_versions.c.plan_id,
-            components.c.plan_version == item_versions.c.plan_version,
-        ),
-    )
-    .outerjoin(
-        price_choices,
-        and_(
-            price_choices.c.choice_id == item_versions.c.choice_id,
-            price_choices.c.component_id == func.coalesce(components.c.bundle_id, components.c.component_id),
-            price_choices.c.lost_by.is_(None),
-        ),
-    )
-    .outerjoin(prices, prices.c.price_id == price_choices.c.price_id)
-    .outerjoin(meters, meters.c.meter_id == components.c.meter_id)
-    # A bundle is billed as the components it covers.
-    .where(or_(components.c.bundle_id.is_(None), components.c.bundle_id != components.c.component_id))
+    .join(prices, prices.c.price_id == price_choices.c.price_id)
+    .where(price_choices.c.lost_by.is_(None))
 )
 _BUNDLES = (
     select(
@@ -314,6 +315,27 @@ PARTIES = (
     .join(legal_entities, legal_entities.c.entity_id == customers.c.entity_id)
     .outerjoin(payment_terms, payment_terms.c.terms_id == customers.c.terms_id)
 )
+
+
+def read_terms(store: Store, customer_ids: Sequence[str]) -> pl.DataFrame:
+    """One row a live version of the customers' items and component of its plan, with the price chosen for it.
+
+    What many versions share (the plan and its components, the choice of prices) is read once each.
+    """
+    versions = read_by_ids(store, _VERSIONS, items.c.customer_id, customer_ids)
+    offers = read_by_ids(store, _OFFERS, components.c.plan_id, _distinct(versions["plan_id"]))
+    chosen = read_by_ids(store, _CHOSEN, price_choices.c.choice_id, _distinct(versions["choice_id"]))
+    return (
+        versions.lazy()
+        .join(offers.lazy(), on=["plan_id", "plan_version"], how="inner", maintain_order="left_right")
+        .join(chosen.lazy(), on=["choice_id", "priced_id"], how="left", maintain_order="left")
+        .drop("plan_id", "plan_version", "priced_id")
+        .collect()
+    )
+
+
+def _distinct(ids: pl.Series) -> list[str]:
+    return ids.drop_nulls().unique().sort().to_list()
 
 
 def read_policies(store: Store) -> dict[str, list[PolicyVersion]]:

@@ -75,19 +75,24 @@ class IdGenerator:
         return [f"{start}{number:09x}{bits(16):04x}" for number in range(first, first + count)]
 
 
-def open_store(url: str, ids: IdGenerator | None = None) -> Store:
+def open_store(url: str, ids: IdGenerator | None = None, *, is_disposable: bool = False) -> Store:
     """Open a database by URL: `sqlite:///billing.db`, `sqlite://` (in memory), `postgresql://…`.
 
     The schema is not touched: call `migrate`. `ids` makes a run repeatable; without it ids are unique across
-    all openings of this database.
+    all openings of this database. `is_disposable` is for a database that is made again after a crash: SQLite
+    then neither waits for the disk nor keeps a log that would survive the process.
     """
     address = make_url(url)
     if address.drivername in ("postgresql", "postgres"):
         address = address.set(drivername="postgresql+psycopg")
-    return Store(_engine(address), ids)
+    return Store(_engine(address, _DISPOSABLE if is_disposable else _DURABLE), ids)
 
 
-def _engine(address: URL) -> Engine:
+_DURABLE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16384")
+_DISPOSABLE = ("journal_mode=MEMORY", "synchronous=OFF")
+
+
+def _engine(address: URL, journal: Sequence[str]) -> Engine:
     """An engine in driver autocommit: the store writes BEGIN and COMMIT itself, so a read takes no lock."""
     if address.get_backend_name() != "sqlite":
         return create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -102,13 +107,7 @@ def _engine(address: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-            "cache_size=-65536",
-            "temp_store=MEMORY",
-        ):
+        for pragma in (*journal, "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -910,6 +910,12 @@ Index(
     sqlite_where=payments.c.next_attempt_at.is_not(None),
 )
 Index("ix_payments_invoice_id", payments.c.invoice_id)
+Index(
+    "ix_payments_case_id",
+    payments.c.case_id,
+    postgresql_where=payments.c.case_id.is_not(None),
+    sqlite_where=payments.c.case_id.is_not(None),
+)
 Index("ix_payments_customer_id", payments.c.customer_id)
 
 # `outcome`: captured, declined, unknown. `decline_class`: soft, hard, customer_action, technical. A

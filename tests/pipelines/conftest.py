@@ -36,9 +36,12 @@ group by 1
 MARTS_YML = """\
 models:
   - name: fct_order_days
+    data_tests:
+      - filled:
+          arguments: {columns: [ordered_on, amount_minor]}
     columns:
       - name: ordered_on
-        data_tests: [unique, not_null]
+        data_tests: [unique]
 """
 NOT_NEGATIVE = "select * from {{ ref('fct_order_days') }} where amount_minor < -100000"
 

@@ -85,7 +85,7 @@ def test_a_build_is_logged_with_its_steps_and_tests(request_for):
         )
         assert rows.fetchall() == [
             (None, "assertion", "pass"),
-            ("fct_order_days", "not_null", "pass"),
+            ("fct_order_days", "filled", "pass"),
             ("fct_order_days", "unique", "pass"),
         ]
 
@@ -122,6 +122,14 @@ def failing_test(request):
     path.write_text("select * from {{ ref('fct_order_days') }}", encoding="utf-8")
 
 
+def missing_amounts(request):
+    """Both days lose their amount, so one column lacks two values."""
+    write(request, "b.csv", DAY_TWO)
+    path = request.project / "models" / "marts" / "fct_order_days.sql"
+    text = path.read_text(encoding="utf-8").replace("sum(lines.amount_minor)", "null")
+    path.write_text(text, encoding="utf-8")
+
+
 def broken_model(request):
     (request.project / "models" / "marts" / "fct_broken.sql").write_text("select no_such_column from nowhere")
 
@@ -136,6 +144,7 @@ def unreadable_project(request):
         (broken_file, "ingest", ["b.csv", "lacks the columns", "ordered_at", "mapping.toml"]),
         (too_many_rejects, "ingest", ["1 of 2 rows", "bad_amount (quantity)", "max_reject_share_bp"]),
         (failing_test, "models", ["assert_no_sales", "found 2 wrong rows"]),
+        (missing_amounts, "models", ["filled_fct_order_days", "found 2 wrong rows"]),
         (broken_model, "models", ["fct_broken", "nowhere"]),
         (unreadable_project, "models", ["no_such_model"]),
     ],

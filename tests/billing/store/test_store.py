@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -70,6 +71,18 @@ def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction():
         insert_and_fail(store, "a")
     assert names(store) == []
+
+
+def test_a_database_that_can_be_made_again_keeps_whole_transactions_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'again.db'}"
+    with open_store(url, is_disposable=True) as again:
+        again.migrate()
+        again.take_numbers("e", "invoice", 2025, 3, AT)
+        with suppress(ZeroDivisionError), again.transaction():
+            again.take_numbers("e", "invoice", 2025, 5, AT)
+            raise ZeroDivisionError
+    with open_store(url) as opened:
+        assert opened.take_numbers("e", "invoice", 2025, 1, AT) == 4
 
 
 def test_an_inner_transaction_joins_the_outer_one(store: Store) -> None:
