@@ -19,6 +19,7 @@ from billing.service.acts import act, announce
 from billing.service.catalog import plan_version
 from billing.service.prices import price_plan
 from billing.service.subscriptions import as_date, cancel, change_item, save_changes, with_prices
+from billing.service.terms import with_moved_term
 from billing.store.store import Row, Store
 from billing.store.subscriptions import Standing, read_standing
 from billing.store.tables import contract_terms, contracts, subscriptions
@@ -36,16 +37,12 @@ class Renewals:
 def give_notice(store: Store, at: datetime, *, contract_id: str, reason: str = "other") -> list[Subscription]:
     """The customer will not renew: the contract's subscriptions end with the running term.
 
-    Raises `unknown_contract`, `illegal_transition` when notice is late (`notice_days` before the term ends).
+    Raises `unknown_contract`, `illegal_transition` when notice is late (`notice_days` before the term ends)
+    or the renewal was accepted.
     """
-    row = store.row(select(contracts).where(contracts.c.contract_id == contract_id))
-    if row is None:
-        raise BillingError("unknown_contract", contract_id)
-    found = _subscriptions_of(store, contract_id)
-    standings = [read_standing(store, at, subscription_id) for subscription_id in found]
-    live = [one for one in standings if not one.subscription.is_canceled(one.today)]
-    if not live:
-        raise BillingError("illegal_transition", f"{contract_id} has no running subscription")
+    row, live = _running(store, at, contract_id)
+    if row["renewal_accepted_on"] is not None:
+        raise BillingError("illegal_transition", f"the renewal of {contract_id} was accepted")
     deadline = as_date(row["term_end"]) - timedelta(days=row["notice_days"])
     if live[0].today > deadline:
         raise BillingError("illegal_transition", f"notice of {contract_id} was due by {deadline}")
@@ -63,6 +60,36 @@ def give_notice(store: Store, at: datetime, *, contract_id: str, reason: str = "
     ]
 
 
+def _running(store: Store, at: datetime, contract_id: str) -> tuple[Row, list[Standing]]:
+    """A contract and its live subscriptions. Raises `unknown_contract`, `illegal_transition` for none."""
+    row = store.row(select(contracts).where(contracts.c.contract_id == contract_id))
+    if row is None:
+        raise BillingError("unknown_contract", contract_id)
+    found = _subscriptions_of(store, contract_id)
+    standings = [read_standing(store, at, subscription_id) for subscription_id in found]
+    live = [one for one in standings if not one.subscription.is_canceled(one.today)]
+    if not live or row["ended_on"] is not None:
+        raise BillingError("illegal_transition", f"{contract_id} has no running subscription")
+    return row, live
+
+
+@act
+def accept_renewal(store: Store, at: datetime, *, contract_id: str) -> None:
+    """The customer agrees to one more term of a contract that does not renew by itself.
+
+    `renew_due` adds it when the running term is over. Raises `unknown_contract`, `illegal_transition` after
+    notice, after the term, or where it was accepted already.
+    """
+    row, live = _running(store, at, contract_id)
+    today = live[0].today
+    if row["notice_given_on"] is not None or row["renewal_accepted_on"] is not None:
+        raise BillingError("illegal_transition", f"{contract_id} has notice, or its renewal was accepted")
+    if today >= row["term_end"]:
+        raise BillingError("illegal_transition", f"the term of {contract_id} ended on {row['term_end']}")
+    store.update(contracts, [{"contract_id": contract_id, "renewal_accepted_on": today}], at)
+    announce(store, at, "contract.renewal_accepted", contract_id, {"on": today})
+
+
 _DUE_CONTRACTS = (
     select(contracts)
     .where(contracts.c.ended_on.is_(None), contracts.c.term_end <= bindparam("on"))
@@ -74,9 +101,9 @@ _DUE_CONTRACTS = (
 def renew_due(store: Store, at: datetime) -> Renewals:
     """Renew or end every contract whose term is over. Call it daily; a second call does nothing.
 
-    With auto_renew and without notice the term is added again and each item gets a version at the price list
-    of that day (reason `renewal`); otherwise its subscriptions end with the term, reason `term_ended` unless
-    the customer gave one.
+    With auto_renew and without notice, or once for each `accept_renewal`, the term is added again and each
+    item gets a version at the price list of that day (reason `renewal`); otherwise its subscriptions end with
+    the term, reason `term_ended` unless the customer gave one. A pause that lengthens the term keeps it open.
     """
     renewed, ended = [], []
     last_zone = at.date() + timedelta(days=1)
@@ -84,16 +111,28 @@ def renew_due(store: Store, at: datetime) -> Renewals:
         ids = _subscriptions_of(store, row["contract_id"])
         standings = [read_standing(store, at, subscription_id) for subscription_id in ids]
         today = standings[0].today if standings else at.date()
+        if row["pause_extends_term"]:
+            standings = [_with_moved_term(store, at, one) for one in standings]
+            row = store.row(select(contracts).where(contracts.c.contract_id == row["contract_id"])) or row
         if today < row["term_end"]:
             continue
         live = [one for one in standings if _runs_past(one.subscription, as_date(row["term_end"]))]
-        if row["auto_renew"] and row["notice_given_on"] is None and live:
+        goes_on = row["auto_renew"] or row["renewal_accepted_on"] is not None
+        if goes_on and row["notice_given_on"] is None and live:
             _renew(store, at, row, live)
             renewed.append(str(row["contract_id"]))
         else:
             _end_contract(store, at, row, live)
             ended.append(str(row["contract_id"]))
     return Renewals(tuple(renewed), tuple(ended))
+
+
+def _with_moved_term(store: Store, at: datetime, standing: Standing) -> Standing:
+    moved = with_moved_term(store, at, standing.subscription, standing.today)
+    if moved.ends_on != standing.subscription.ends_on:
+        facts = {"ends_on": moved.ends_on}
+        save_changes(store, at, standing, [], "subscription.end_moved", facts, after=moved)
+    return replace(standing, subscription=moved)
 
 
 def _runs_past(subscription: Subscription, on: date) -> bool:
@@ -104,18 +143,30 @@ def _renew(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> No
     start, today = as_date(row["term_end"]), live[0].today
     length = parse_interval(row["term"])
     terms = [(start, boundary(start, length, 1))]
-    while terms[-1][1] <= today:
+    while row["auto_renew"] and terms[-1][1] <= today:
         terms.append((terms[-1][1], boundary(start, length, len(terms) + 1)))
+    accepted_on = row["renewal_accepted_on"]
     store.insert(
         contract_terms,
-        [{"contract_id": row["contract_id"], "term_start": a, "term_end": b} for a, b in terms],
+        [
+            {
+                "contract_id": row["contract_id"],
+                "term_start": term_start,
+                "term_end": term_end,
+                "accepted_on": accepted_on if term_start == start else None,
+            }
+            for term_start, term_end in terms
+        ],
         at,
     )
-    store.update(
-        contracts,
-        [{"contract_id": row["contract_id"], "term_start": terms[-1][0], "term_end": terms[-1][1]}],
-        at,
-    )
+    change = {
+        "contract_id": row["contract_id"],
+        "term_start": terms[-1][0],
+        "term_end": terms[-1][1],
+        "agreed_end": None,
+        "renewal_accepted_on": None,
+    }
+    store.update(contracts, [change], at)
     for standing in live:
         changes = [
             change_item(

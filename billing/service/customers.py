@@ -229,6 +229,19 @@ def add_payment_method(
     return method_id
 
 
+_DEFAULT = select(payment_methods.c.method_id).where(
+    payment_methods.c.customer_id == bindparam("id"),
+    payment_methods.c.is_default,
+    or_(payment_methods.c.valid_to.is_(None), payment_methods.c.valid_to > bindparam("today")),
+    or_(payment_methods.c.expires_on.is_(None), payment_methods.c.expires_on >= bindparam("today")),
+)
+
+
+def has_payment_method(store: Store, customer_id: str, today: date) -> bool:
+    """Whether a customer has a default way to pay that has not expired."""
+    return bool(store.rows(_DEFAULT, {"id": customer_id, "today": today}))
+
+
 _END_DEFAULT = (
     update(payment_methods)
     .where(

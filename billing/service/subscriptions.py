@@ -41,9 +41,11 @@ from billing.core.subscription import (
 from billing.service.acts import act, announce
 from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
+from billing.service.customers import has_payment_method
 from billing.service.goods import order_of
 from billing.service.policies import policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
+from billing.service.terms import with_moved_term
 from billing.store.messages import mark_to_bill
 from billing.store.store import Store
 from billing.store.subscriptions import (
@@ -70,12 +72,14 @@ Quantity = int | str
 
 @dataclass(frozen=True, slots=True)
 class NewContract:
-    """A term the subscription is bound to. `term`: the ISO duration of one term, added again at renewal."""
+    """A term the subscription is bound to. `term`: the ISO duration of one term, added again at renewal.
+    `pause_extends_term`: days the customer pauses move its end."""
 
     term: str = "P1Y"
     auto_renew: bool = True
     notice_days: int = 60
     contract_id: str | None = None
+    pause_extends_term: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ def subscribe(
     subscription_id: str | None = None,
     starts_on: date | None = None,
     trial_days: int = 0,
+    trial_needs_method: bool = False,
     anchor_on: date | None = None,
     contract: NewContract | None = None,
     add_ons: Sequence[AddOn] = (),
@@ -112,11 +117,13 @@ def subscribe(
     """A customer agrees to a plan. Returns the subscription with its items.
 
     Starts today unless `starts_on` says otherwise; a past start bills the elapsed periods, or begins at the
-    next boundary [`backdated_start`]. After a trial the anchor is its end [`trial_anchor`], unless
+    next boundary [`backdated_start`]. `trial_needs_method`: a trial starts only if the payer has a default
+    way to pay. After a trial the anchor is its end [`trial_anchor`], unless
     `anchor_on` gives one (a calendar-aligned plan). `committed_minimum_minor` is what the customer guarantees
     beyond the recurring amount, per interval. `unit`: what goods are ordered in, by default their base unit.
     Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
-    `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `immutable` (the id is taken).
+    `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `no_payment_method`, `immutable`
+    (the id is taken).
     """
     customer = customer_row(store, customer_id)
     today, settings = _today_and_policy(store, at, customer)
@@ -135,6 +142,8 @@ def subscribe(
     interval = parse_interval(plan_version(store, plan_id).interval)
     from_boundary = settings.backdated_start == "from_next_boundary" and start < today
     bill_to_id = bill_to or customer["bill_to_id"]
+    if trial_days and trial_needs_method and not has_payment_method(store, bill_to_id, today):
+        raise BillingError("no_payment_method", str(bill_to_id))
     new = Subscription(
         subscription_id=subscription_id,
         contract_id=contract_id,
@@ -279,6 +288,7 @@ def _open_contract(
         "term": wanted.term,
         "auto_renew": wanted.auto_renew,
         "notice_days": wanted.notice_days,
+        "pause_extends_term": wanted.pause_extends_term,
     }
     store.insert(contracts, [row], at)
     store.insert(contract_terms, [{"contract_id": contract_id, "term_start": start, "term_end": end}], at)
@@ -858,6 +868,9 @@ def save_changes(
         ),
     )
     write_changes(store, at, list(changes.values()))
+    versions = [one for change in changes.values() for one in (*change.superseded, *change.written)]
+    if subscription.contract_id is not None and any(one.pause == "customer" for one in versions):
+        subscription = with_moved_term(store, at, subscription, standing.today)
     new = replace(standing, subscription=subscription)
     subscription = replace(subscription, status=new.status)
     write_standing(store, at, standing.subscription, new)

@@ -394,7 +394,8 @@ price_choices = Table(
 # --- agreements ---
 
 # The running term. `term` is the ISO duration a renewal adds. `notice_given_on`: the customer will not
-# renew. `ended_on`: it was not renewed.
+# renew; `renewal_accepted_on`: they will, though the contract does not renew by itself. `ended_on`: it was
+# not renewed. `pause_extends_term`: days the customer pauses move the end; `agreed_end`: where it lay before.
 contracts = Table(
     "contracts",
     metadata,
@@ -406,6 +407,9 @@ contracts = Table(
     _flag("auto_renew", default=True),
     _count("notice_days", default=60),
     _day("notice_given_on", optional=True),
+    _day("renewal_accepted_on", optional=True),
+    _flag("pause_extends_term"),
+    _day("agreed_end", optional=True),
     _day("ended_on", optional=True),
     _text("stock_rule", default="standing"),
     _recorded(),
@@ -420,12 +424,14 @@ Index(
 )
 
 # Every term a contract has had, the running one included; with it the term of any past day can be told.
+# `accepted_on`: when the customer agreed to this renewal, null for the first and where it renews by itself.
 contract_terms = Table(
     "contract_terms",
     metadata,
     Column("contract_id", String, ForeignKey("contracts.contract_id"), primary_key=True),
     _day("term_start", key=True),
     _day("term_end"),
+    _day("accepted_on", optional=True),
     _recorded(),
 )
 

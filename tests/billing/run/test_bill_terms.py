@@ -1,0 +1,200 @@
+"""Terms of contracts: renewals that must be accepted, pauses that lengthen a term, and trials with a card."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from shop import at, fee, join, lines, notes, open_shop, parked, run, sell, take
+from sqlalchemy import select
+
+from billing.core.money import BillingError
+from billing.core.terms import extended_end
+from billing.gateways.simulated import SimulatedGateway
+from billing.jobs.collect import collect
+from billing.service import contracts, customers, subscriptions, undo
+from billing.store import tables
+from billing.store.store import Store
+
+JAN, FEB, MAR, APR = (date(2025, month, 1) for month in (1, 2, 3, 4))
+
+
+def bound(store: Store, term: str = "P1M", **named: Any) -> str:
+    """A monthly plan of 31.00 under a contract `c` that is not renewed by itself."""
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    join(store, "anna")
+    terms = {"auto_renew": False, "notice_days": 0} | named
+    contract = subscriptions.NewContract(term=term, contract_id="c", **terms)
+    return take(store, JAN, "basic", contract=contract)
+
+
+def contract(store: Store) -> dict[str, Any]:
+    row = store.row(select(tables.contracts))
+    assert row is not None
+    return row
+
+
+def agreed(store: Store) -> list[tuple[date, date, date | None]]:
+    rows = store.rows(select(tables.contract_terms).order_by(tables.contract_terms.c.term_start))
+    return [(row["term_start"], row["term_end"], row["accepted_on"]) for row in rows]
+
+
+# Renewals that are accepted.
+
+
+def test_a_term_runs_on_once_the_customer_accepts_and_only_once(store: Store) -> None:
+    bound(store)
+    contracts.accept_renewal(store, at(date(2025, 1, 20)), contract_id="c")
+    assert contract(store)["renewal_accepted_on"] == date(2025, 1, 20)
+    assert contracts.renew_due(store, at(FEB)).renewed == ("c",)
+    assert agreed(store) == [(JAN, FEB, None), (FEB, MAR, date(2025, 1, 20))]
+    assert contract(store)["renewal_accepted_on"] is None
+    assert contracts.renew_due(store, at(MAR)).ended == ("c",)
+    for on in (JAN, FEB, MAR, APR):
+        run(store, on)
+    assert [(line[2], line[4]) for line in lines(store)] == [(JAN, 3100), (FEB, 3100)]
+
+
+def test_what_nobody_accepts_ends_with_its_term(store: Store) -> None:
+    bound(store)
+    assert contracts.renew_due(store, at(FEB)) == contracts.Renewals((), ("c",))
+
+
+def test_an_acceptance_given_late_renews_one_term(store: Store) -> None:
+    bound(store)
+    contracts.accept_renewal(store, at(date(2025, 1, 31)), contract_id="c")
+    assert contracts.renew_due(store, at(date(2025, 3, 15))).renewed == ("c",)
+    assert [one[:2] for one in agreed(store)] == [(JAN, FEB), (FEB, MAR)]
+    assert contracts.renew_due(store, at(date(2025, 3, 15))).ended == ("c",)
+
+
+def test_an_acceptance_binds_and_none_follows_a_notice_or_the_end(store: Store) -> None:
+    sub = bound(store)
+    with pytest.raises(BillingError, match="unknown_contract"):
+        contracts.accept_renewal(store, at(JAN), contract_id="d")
+    contracts.give_notice(store, at(date(2025, 1, 2)), contract_id="c")
+    with pytest.raises(BillingError, match="illegal_transition"):
+        contracts.accept_renewal(store, at(date(2025, 1, 3)), contract_id="c")
+    subscriptions.undo_cancel(store, at(date(2025, 1, 4)), subscription_id=sub)
+    contracts.accept_renewal(store, at(date(2025, 1, 5)), contract_id="c")
+    for again in (contracts.accept_renewal, contracts.give_notice):
+        with pytest.raises(BillingError, match="illegal_transition"):
+            again(store, at(date(2025, 1, 6)), contract_id="c")
+    contracts.renew_due(store, at(FEB))
+    contracts.renew_due(store, at(MAR))
+    with pytest.raises(BillingError, match="illegal_transition"):
+        contracts.accept_renewal(store, at(MAR), contract_id="c")
+
+
+# Pauses that lengthen a term.
+
+
+@pytest.mark.parametrize(
+    ("pauses", "end"),
+    [
+        ([], APR),
+        ([(date(2025, 2, 10), date(2025, 2, 20))], date(2025, 4, 11)),
+        ([(date(2024, 12, 1), date(2025, 1, 4))], date(2025, 4, 4)),
+        ([(date(2025, 3, 31), date(2025, 4, 10)), (date(2025, 4, 5), date(2025, 4, 6))], date(2025, 4, 11)),
+        ([(date(2025, 3, 31), date(2025, 4, 10)), (date(2025, 4, 10), date(2025, 4, 12))], date(2025, 4, 13)),
+        ([(date(2025, 3, 31), date(2025, 4, 10)), (date(2025, 4, 11), date(2025, 4, 12))], date(2025, 4, 11)),
+    ],
+)
+def test_a_term_is_longer_by_the_days_paused_in_it(pauses: list[tuple[date, date]], end: date) -> None:
+    """In the last row the term ends, ten days later, on the very day the second pause begins."""
+    assert extended_end(JAN, APR, pauses) == end
+
+
+@pytest.mark.parametrize("extends", [True, False])
+def test_a_pause_moves_the_end_of_the_term_only_if_the_contract_says_so(store: Store, extends: bool) -> None:
+    sub = bound(store, "P3M", pause_extends_term=extends)
+    first, last = date(2025, 2, 10), date(2025, 2, 20)
+    subscriptions.pause(store, at(FEB), subscription_id=sub, from_on=first, until=last)
+    assert contract(store)["term_end"] == (date(2025, 4, 11) if extends else APR)
+    subscriptions.resume(store, at(date(2025, 2, 15)), subscription_id=sub)
+    end = date(2025, 4, 6) if extends else APR
+    assert contract(store)["term_end"] == end
+    for on in (JAN, FEB, first, date(2025, 2, 15), MAR, APR):
+        contracts.renew_due(store, at(on, 19))
+        run(store, on)
+    contracts.renew_due(store, at(end))
+    run(store, end)
+    row = store.row(select(tables.subscriptions))
+    assert row is not None
+    assert (row["ends_on"], row["cancel_reason"], row["status"]) == (end, "term_ended", "canceled")
+    served = sum((line[3] - line[2]).days * (1 if line[1] == "charge" else -1) for line in lines(store))
+    served -= sum((note[1] - note[0]).days for note in notes(store))
+    assert served == (90 if extends else 85)
+    assert parked(store) == {}
+
+
+def test_a_pause_without_end_keeps_the_term_open_until_the_resume(store: Store) -> None:
+    sub = bound(store, "P3M", pause_extends_term=True)
+    subscriptions.pause(store, at(date(2025, 3, 20)), subscription_id=sub)
+    assert contract(store)["term_end"] == APR
+    for on in (APR, date(2025, 4, 5)):
+        assert contracts.renew_due(store, at(on)) == contracts.Renewals((), ())
+    subscriptions.resume(store, at(date(2025, 4, 10)), subscription_id=sub)
+    assert contract(store)["term_end"] == date(2025, 4, 22)
+    assert contracts.renew_due(store, at(date(2025, 4, 22))).ended == ("c",)
+
+
+def test_an_end_with_the_term_moves_with_it_and_a_pause_taken_back_moves_it_back(store: Store) -> None:
+    sub = bound(store, "P3M", pause_extends_term=True)
+    contracts.give_notice(store, at(date(2025, 1, 2)), contract_id="c")
+    first = date(2025, 2, 10)
+    named = {"from_on": first, "until": first + timedelta(days=10)}
+    paused = subscriptions.pause(store, at(FEB), subscription_id=sub, **named)
+    assert paused.ends_on == contract(store)["term_end"] == date(2025, 4, 11)
+    back = undo.undo_change(store, at(FEB), subscription_id=sub)
+    assert back.ends_on == contract(store)["term_end"] == APR
+    assert agreed(store)[0][1] == APR
+
+
+# Trials with and without a card.
+
+
+def test_a_trial_with_a_card_does_not_start_without_one(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    join(store, "anna")
+    trial = {"trial_days": 14, "trial_needs_method": True}
+    with pytest.raises(BillingError, match="no_payment_method"):
+        take(store, JAN, "basic", **trial)
+    old = date(2024, 12, 31)
+    customers.add_payment_method(store, at(old), customer_id="anna", gateway_ref="old", expires_on=old)
+    with pytest.raises(BillingError, match="no_payment_method"):
+        take(store, JAN, "basic", **trial)
+    assert store.frame(select(tables.subscriptions)).is_empty()
+    customers.add_payment_method(store, at(JAN), customer_id="anna", gateway_ref="card")
+    take(store, JAN, "basic", **trial)
+    end = date(2025, 1, 15)
+    assert run(store, date(2025, 1, 14)).lines == 0
+    run(store, end)
+    assert collect(store, SimulatedGateway(), at(end, 21)).captured == 1
+
+
+def test_a_trial_without_a_card_goes_on_and_the_customer_is_asked_for_one(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    join(store, "anna")
+    take(store, JAN, "basic", trial_days=14)
+    end = date(2025, 1, 15)
+    for day in range(22):
+        run(store, end + timedelta(days=day))
+        collect(store, SimulatedGateway(), at(end + timedelta(days=day), 21))
+    row = store.row(select(tables.subscriptions))
+    assert row is not None
+    assert (row["status"], row["cancel_reason"]) == ("canceled", "payment")
+
+
+def test_the_payer_of_a_trial_needs_the_card(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    for customer_id in ("anna", "boss"):
+        join(store, customer_id)
+    customers.add_payment_method(store, at(JAN), customer_id="boss", gateway_ref="card")
+    trial = {"trial_days": 14, "trial_needs_method": True}
+    take(store, JAN, "basic", bill_to="boss", **trial)
