@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
-from sqlalchemy import and_, bindparam, exists, func, or_, select
+from sqlalchemy import bindparam, exists, func, or_, select
 
 from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.cuts import FOREVER
@@ -158,12 +158,18 @@ def _with_columns(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
 
 # What the rows name.
 
-_ITEMS = select(
-    items.c.item_id,
-    items.c.customer_id.label("item_customer_id"),
-    customers.c.time_zone,
-    customers.c.policy_name,
-).join(customers, customers.c.customer_id == items.c.customer_id)
+_ITEMS = (
+    select(
+        items.c.item_id,
+        items.c.customer_id.label("item_customer_id"),
+        customers.c.time_zone,
+        customers.c.policy_name,
+        subscriptions.c.billing_starts_on.label("billed_from"),
+        func.coalesce(items.c.ended_on, subscriptions.c.ends_on, FOREVER).label("billed_until"),
+    )
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+)
 _METERS = select(meters.c.meter_id, meters.c.aggregation, meters.c.scale)
 _HORIZONS = select(
     policies.c.name.label("policy_name"),
@@ -173,29 +179,21 @@ _HORIZONS = select(
 )
 _SOLD = (
     select(
-        items.c.item_id,
-        components.c.meter_id,
+        item_versions.c.item_id,
+        item_versions.c.plan_id,
+        item_versions.c.plan_version,
         func.min(item_versions.c.effective_start).label("sold_from"),
         func.max(func.coalesce(item_versions.c.effective_end, FOREVER)).label("sold_until"),
-        func.max(subscriptions.c.billing_starts_on).label("billed_from"),
-        func.max(func.coalesce(items.c.ended_on, subscriptions.c.ends_on, FOREVER)).label("billed_until"),
     )
-    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
-    .join(
-        item_versions,
-        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
-    )
-    .join(
-        components,
-        and_(
-            components.c.plan_id == item_versions.c.plan_id,
-            components.c.plan_version == item_versions.c.plan_version,
-            components.c.meter_id.is_not(None),
-        ),
-    )
-    .group_by(items.c.item_id, components.c.meter_id)
+    .where(item_versions.c.superseded_at.is_(None))
+    .group_by(item_versions.c.item_id, item_versions.c.plan_id, item_versions.c.plan_version)
 )
-"""From when until when a meter of an item is sold at all."""
+"""From when until when an item is on a version of a plan."""
+_METERED = (
+    select(components.c.plan_id, components.c.plan_version, components.c.meter_id)
+    .where(components.c.meter_id.is_not(None))
+    .distinct()
+)
 
 
 def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +201,12 @@ def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
     the item's meter is sold; null where unknown."""
     with store.temporary(rows.select("item_id").drop_nulls().unique().sort("item_id")) as given:
         known = store.frame(_ITEMS.join(given, given.c.item_id == items.c.item_id))
-        sold = store.frame(_SOLD.join(given, given.c.item_id == items.c.item_id))
+        sold = store.frame(_SOLD.join(given, given.c.item_id == item_versions.c.item_id))
+    sold = (
+        sold.join(store.frame(_METERED), on=["plan_id", "plan_version"], how="inner")
+        .group_by("item_id", "meter_id")
+        .agg(pl.col("sold_from").min(), pl.col("sold_until").max())
+    )
     horizons = (
         store.frame(_HORIZONS.order_by(policies.c.valid_from, policies.c.version))
         .group_by("policy_name")
