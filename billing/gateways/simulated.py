@@ -69,7 +69,9 @@ class SimulatedGateway:
         captured = self._captured.get(charge_key, (0, None))[0]
         outcome = self._refund_plan.pop(0) if self._refund_plan else CAPTURED
         if outcome not in (CAPTURED, UNKNOWN):
-            return Answer("declined", outcome)
+            if key not in self._refunded:
+                return Answer("declined", outcome)
+            outcome = CAPTURED
         if key not in self._refunded:
             before = sum(amount for of, amount in self._refunded.values() if of == charge_key)
             if before + amount_minor > captured:

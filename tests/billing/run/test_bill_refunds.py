@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from shop import Part, at, fee, join, notes, open_shop, parked, run, sell, take
+from shop import (
+    Part,
+    at,
+    fee,
+    join,
+    last_day,
+    life,
+    notes,
+    open_shop,
+    parked,
+    perform,
+    run,
+    sell,
+    shop_of_lives,
+    take,
+)
 from sqlalchemy import select, update
 
 from billing.core.money import BillingError
@@ -272,3 +288,43 @@ def test_a_crash_while_giving_back_repeats_a_key_and_never_a_refund(store: Store
     assert give_back(store, gateway, at(ENDED, 22)).refunded == 1
     assert list(gateway.refunded_minor.values()) == [3000]
     assert check_books(store) == 0
+
+
+# Any life.
+
+
+@pytest.mark.parametrize("seed", [42, 50, 51])
+def test_no_life_gives_back_more_than_was_paid_or_kept(seed: int) -> None:
+    acts, draw, gateway = life(seed), random.Random(seed), SimulatedGateway()
+    with shop_of_lives(on_cancel="refund") as store:
+        customers.add_payment_method(store, at(acts[0].on, 1), customer_id="anna", gateway_ref="card")
+        on, done = acts[0].on, 0
+        while on <= last_day(acts):
+            while done < len(acts) and acts[done].on == on:
+                perform(store, acts[done], done)
+                done += 1
+            run(store, on)
+            gateway.plan_refunds([draw.choice(["captured", "unknown", "do_not_honor"]) for _ in range(3)])
+            if on.day % 3 == 0:
+                collect(store, gateway, at(on, 21))
+                give_back(store, gateway, at(on, 22))
+            on += timedelta(days=1)
+        gateway.plan_refunds([])
+        give_back(store, gateway, at(on + timedelta(days=9)))
+        check_books(store)
+        made = store.frame(select(tables.refunds))
+        assert made.height
+        assert set(made["state"]) <= {"refunded", "failed"}
+        live = made.filter(pl.col("state") == "refunded").with_columns(pl.col("amount_minor").alias("back"))
+        assert sum(gateway.refunded_minor.values()) == live["back"].sum()
+        paid = store.frame(select(tables.payments))
+        by_payment = live.group_by("payment_id").agg(pl.col("back").sum()).join(paid, on="payment_id")
+        assert (by_payment["back"] <= by_payment["amount_minor"]).all()
+        used = store.frame(select(tables.applications)).select("source_id", "amount_minor")
+        spent = pl.concat([used, live.select(pl.col("note_id").alias("source_id"), "amount_minor")])
+        spent = spent.group_by("source_id").agg(pl.col("amount_minor").sum())
+        kept = store.frame(select(tables.credit_notes)).join(spent, left_on="note_id", right_on="source_id")
+        assert (kept["amount_minor"] <= kept["total_minor"]).all()
+        store.execute(update(tables.customers).values(next_bill_on=acts[0].on, unsettled_from=None))
+        again = run(store, last_day(acts), 23)
+        assert (again.lines, again.credit_notes) == (0, 0)
