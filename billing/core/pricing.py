@@ -491,9 +491,9 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
     items: one row a quantity, with `price_id`, `quantity_mantissa`, `quantity_scale`; columns `quantity_num`
     and `quantity_den`, where not null, hold the exact mantissa of a quantity that is no decimal number; a
     column `flat_fee_on_zero` (`none` or `first_tier`) holds that setting per row, else it is `none`. Rows
-    under a model of events bring what these cost, as event_pricing.py finds it: `event_num` / `event_den` in
-    major units, and `event_failure`. prices, tiers: rows of the tables `prices` and `price_tiers`; one row a
-    price, one row a price and position.
+    that are not priced by their quantity bring what they cost, as event_pricing.py finds it for a model of
+    events and windows.py for windows: `event_num` / `event_den` in major units, and `event_failure`.
+    prices, tiers: rows of the tables `prices` and `price_tiers`; one row a price, one a price and position.
     Returns items, in their order, with `amount_num` and `amount_den` (Int128, minor units of the price's
     currency) and `failure`: null, or the code of what is wrong with the row, which then has no amount
     (`no_price`, `unknown_model`, `bad_tiers`, `negative_quantity`, `amount_out_of_range`).
@@ -521,9 +521,12 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
         for (rule,), group in rows.group_by("_rule", maintain_order=True)
     ]
     empty = pl.DataFrame(schema={"_row": pl.UInt32, "_amount": pl.Int128})
+    rows = rows.hstack(pl.concat(amounts or [empty]).sort("_row").select("_amount"))
+    if "event_num" in items.columns:
+        is_told = pl.col("event_den").is_not_null()
+        rows = rows.with_columns(pl.when(is_told).then("event_num").otherwise("_amount").alias("_amount"))
     return (
-        rows.hstack(pl.concat(amounts or [empty]).sort("_row").select("_amount"))
-        .with_columns(
+        rows.with_columns(
             product(pl.col("_amount"), pl.col("_minor_per_major")).alias("_num"),
             pl.coalesce("event_den", pl.col("_den") * pl.col("_price_den")).alias("_den"),
         )
@@ -624,8 +627,6 @@ def _amount_of_rule(rule: str, positions: int) -> pl.Expr:
         amount = pl.when(pl.col("_is_sound")).then(_sum_of(parts))
     elif rule in ("all_tiers", "top_tier") and tiers:
         amount = _amount_of_blocks(rule, positions)
-    elif rule in EVENT_MODELS:
-        amount = pl.col("event_num")
     elif rule == "package":
         size = pl.when(pl.col("_size") > 0).then(pl.col("_size") * den)
         amount = package(quantity, size, price, pl.col("_free") * den, den, pl.col("_rounds_up"))

@@ -33,6 +33,7 @@ from billing.jobs.bill_facts import (
 )
 from billing.jobs.bill_prices import with_price_choice
 from billing.jobs.bill_usage import with_quantities
+from billing.jobs.bill_windows import with_window_amounts
 from billing.store.store import Store
 from billing.store.tables import (
     customers,
@@ -220,7 +221,8 @@ def _owed(
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
-    usage = replace(usage, parts=with_event_amounts(store, usage.parts, settings))
+    single = with_event_amounts(store, usage.parts, settings)
+    usage = replace(usage, parts=with_window_amounts(store, single, settings))
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
     minimums = spend.minimums(parts, settings)
@@ -579,6 +581,9 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         cut = pl.format(', "cut_minor": "{}/{}"', pl.col("cut_num").cast(pl.String), amount[1])
         is_cut = (pl.col("cut_num") > 0).fill_null(False)
         whole = pl.concat_str(whole, pl.when(is_cut).then(cut).otherwise(pl.lit("")))
+    if "windows" in rows.columns:
+        windows = pl.concat_str(pl.lit(', "windows": '), "windows").fill_null("")
+        whole = pl.concat_str(whole, windows)
     choice = pl.concat_str(pl.lit(', "price": '), "price_choice").fill_null("")
     return _shaped(
         rows.with_columns(

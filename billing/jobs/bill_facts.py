@@ -204,6 +204,7 @@ _CHOSEN = (
         prices.c.model.label("price_model"),
         prices.c.minimum_spend_minor,
         prices.c.maximum_spend_minor,
+        prices.c.window_unit,
     )
     .join(prices, prices.c.price_id == price_choices.c.price_id)
     .where(price_choices.c.lost_by.is_(None))

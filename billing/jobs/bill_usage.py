@@ -8,7 +8,7 @@ told by core/usage.py. A recurring meter carries its level over: what came befor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -48,19 +48,10 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
     came bring their limits (core.unbilled). `usage_end` is the day up to before which a segment counts.
     """
     last_day = served_until(settings, parts.columns)
-    first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
-    ranges = parts.select(
-        pl.int_range(pl.len()).alias("segment"),
-        "item_id",
-        "meter_id",
-        first_day.cast(pl.String),
-        last_day.cast(pl.String).alias("last_day"),
-        first_day.dt.offset_by("-1d").cast(pl.String).alias("earliest"),
-        last_day.dt.offset_by("1d").cast(pl.String).alias("latest"),
-        pl.col("service_start").cast(pl.String),
-        *([*limits(parts)] if "counts_seq" in parts.columns else []),
+    rows = parts.with_columns(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("segment"), last_day.alias("usage_end")
     )
-    rows = parts.with_columns(pl.int_range(pl.len()).alias("segment"), last_day.alias("usage_end"))
+    ranges = ranges_of(rows)
     found = [
         reading(store, group, ranges[group["segment"].to_list()])
         for (aggregation,), group in rows.group_by("aggregation", maintain_order=True)
@@ -78,16 +69,10 @@ def with_quantities(store: Store, parts: pl.DataFrame, settings: Policy) -> pl.D
     )
 
 
-def limits(parts: pl.DataFrame) -> Iterator[pl.Expr]:
-    """The limits of segments (core.unbilled) as a statement takes them."""
-    yield pl.col("counts_seq")
-    yield pl.col("counts_until").dt.strftime("%Y-%m-%d %H:%M:%S.%6f").fill_null("0001-01-01")
-
-
 def _summed(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """Sums and the latest value of a segment's days; all events of a recurring meter up to its end."""
     has_latest = rows.item(0, "aggregation") == "latest"
-    events = _events(store.is_sqlite, ranges, _newest_first if has_latest else None)
+    events = events_of_segments(store.is_sqlite, ranges, _newest_first if has_latest else None)
     asked = select(
         events.c.segment,
         func.max(case((events.c.place == 1, events.c.value_mantissa))).label("value")
@@ -95,48 +80,48 @@ def _summed(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFr
         else func.sum(events.c.value_mantissa, type_=_BIG).label("value"),
         func.max(events.c.seq).label("last_seq"),
     ).group_by(events.c.segment)
-    return store.frame(asked, _named(ranges))
+    return store.frame(asked, named_ranges(ranges))
 
 
 def _counted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The number of events."""
-    events = _events(store.is_sqlite, ranges)
+    events = events_of_segments(store.is_sqlite, ranges)
     asked = select(
         events.c.segment,
         func.count(type_=_BIG).label("value"),
         func.max(events.c.seq).label("last_seq"),
     ).group_by(events.c.segment)
-    return _in_units(store.frame(asked, _named(ranges)), rows)
+    return _in_units(store.frame(asked, named_ranges(ranges)), rows)
 
 
 def _greatest(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The highest level: of the events inside, and of the one that was there when the segment began."""
-    events = _events(store.is_sqlite, ranges, _newest_first_before_and_in)
+    events = events_of_segments(store.is_sqlite, ranges, _newest_first_before_and_in)
     is_opening = (events.c.is_before == 1) & (events.c.place == 1)
     asked = select(
         events.c.segment,
         func.max(case((is_opening | (events.c.is_before == 0), events.c.value_mantissa))).label("value"),
         func.max(events.c.seq).label("last_seq"),
     ).group_by(events.c.segment)
-    return store.frame(asked, _named(ranges))
+    return store.frame(asked, named_ranges(ranges))
 
 
 def _present(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The units present at the end: those whose last event adds them."""
-    events = _events(store.is_sqlite, ranges, _newest_first_of_unit)
+    events = events_of_segments(store.is_sqlite, ranges, _newest_first_of_unit)
     is_present = (events.c.place == 1) & (func.coalesce(events.c.operation, "add") == "add")
     asked = select(
         events.c.segment,
         func.sum(case((is_present, 1), else_=0), type_=_BIG).label("value"),
         func.max(events.c.seq).label("last_seq"),
     ).group_by(events.c.segment)
-    return _in_units(store.frame(asked, _named(ranges)), rows)
+    return _in_units(store.frame(asked, named_ranges(ranges)), rows)
 
 
 def _weighted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.DataFrame:
     """The level times the time it held, over the time of the whole period: what moves the level counts from
     its moment (or the start of its hour) to the end of the segment."""
-    events = _events(store.is_sqlite, ranges)
+    events = events_of_segments(store.is_sqlite, ranges)
     moment = case((events.c.is_before == 0, events.c.occurred_at))
     change = case((events.c.operation == "remove", -events.c.value_mantissa), else_=events.c.value_mantissa)
     asked = select(
@@ -145,13 +130,13 @@ def _weighted(store: Store, rows: pl.DataFrame, ranges: pl.DataFrame) -> pl.Data
         func.sum(change, type_=_BIG).label("change"),
         func.max(events.c.seq).label("last_seq"),
     ).group_by(events.c.segment, moment)
-    moves = store.frame(asked, _named(ranges))
+    moves = store.frame(asked, named_ranges(ranges))
     unit = pl.when(pl.col("grain") == "hour").then(3_600_000_000).otherwise(1_000_000)
 
     def ticks(name: str) -> pl.Expr:
         return (pl.col(name) - pl.col("reference_start_at")).dt.total_microseconds() // pl.col("_unit")
 
-    timed = _with_midnights(rows).select("segment", unit.alias("_unit"), *(f"{n}_at" for n in _BOUNDS))
+    timed = with_midnights(rows).select("segment", unit.alias("_unit"), *(f"{n}_at" for n in _BOUNDS))
     from_tick = pl.max_horizontal(ticks("at"), ticks("service_start_at"))
     left = pl.max_horizontal(ticks("service_end_at") - from_tick, 0)
     return (
@@ -187,7 +172,7 @@ def _in_units(counts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     return counts.join(scales, on="segment").with_columns(pl.col("value") * one).drop("meter_scale")
 
 
-def _with_midnights(rows: pl.DataFrame) -> pl.DataFrame:
+def with_midnights(rows: pl.DataFrame) -> pl.DataFrame:
     """The UTC instants at which the days of a segment and its period begin in the customer's zone."""
     days = pl.concat([rows.select("time_zone", pl.col(name).alias("on")) for name in _BOUNDS]).unique()
     begins = [midnight(on, zone) for zone, on in days.iter_rows()]
@@ -201,7 +186,24 @@ def _with_midnights(rows: pl.DataFrame) -> pl.DataFrame:
 # The events of segments. The ranges of days come as one JSON text, so a statement never changes.
 
 
-def _named(ranges: pl.DataFrame) -> dict[str, str]:
+def ranges_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """The days of segments (`segment`, `usage_end`, and their limits if any) as a statement takes them."""
+    first_day = pl.when(pl.col("is_recurring")).then(pl.date(1, 1, 2)).otherwise(pl.col("service_start"))
+    until = pl.col("counts_until").dt.strftime("%Y-%m-%d %H:%M:%S.%6f").fill_null("0001-01-01")
+    return rows.select(
+        "segment",
+        "item_id",
+        "meter_id",
+        first_day.cast(pl.String),
+        pl.col("usage_end").cast(pl.String),
+        first_day.dt.offset_by("-1d").cast(pl.String).alias("earliest"),
+        pl.col("usage_end").dt.offset_by("1d").cast(pl.String).alias("latest"),
+        pl.col("service_start").cast(pl.String).alias("begins_on"),
+        *([pl.col("counts_seq"), until] if "counts_seq" in rows.columns else []),
+    )
+
+
+def named_ranges(ranges: pl.DataFrame) -> dict[str, str]:
     return {"segments": json.dumps(ranges.rows())}
 
 
@@ -232,7 +234,7 @@ def _newest_first_of_unit(segment: Any, is_before: Any) -> Any:
     )
 
 
-def _events(is_sqlite: bool, asked: pl.DataFrame, place: _Place | None = None) -> Subquery:
+def events_of_segments(is_sqlite: bool, asked: pl.DataFrame, place: _Place | None = None) -> Subquery:
     """The events of each segment's days, with `is_before` its start and, if asked, their `place`."""
     document = bindparam("segments", type_=Text)
     ranges: Any
@@ -267,6 +269,7 @@ def _events(is_sqlite: bool, asked: pl.DataFrame, place: _Place | None = None) -
             events.value_mantissa,
             events.operation,
             events.occurred_at,
+            events.occurred_on,
             events.seq,
             is_before.label("is_before"),
             (place(part(0), is_before) if place else literal_column("0", Integer)).label("place"),

@@ -334,6 +334,7 @@ def _write_price(
     for name in ("fee_mantissa", "min_per_event_mantissa", "max_per_event_mantissa"):
         new |= moved(base, before, name, is_money=True)
     new |= moved(base, before, "free_amount_mantissa", is_money=False)
+    new |= moved(base, before, "window_commitment_mantissa", is_money=False)
     tiers = [
         row
         | {"price_id": new_id}

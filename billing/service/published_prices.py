@@ -13,16 +13,19 @@ from typing import Any
 from sqlalchemy import select
 
 from billing.core.money import (
+    PPM,
     PRICE_LIMIT,
     QUANTITY_LIMIT,
     BillingError,
     Scaled,
+    parse_decimal,
     parse_money,
     parse_price,
     parse_share,
     within,
 )
 from billing.core.pricing import EVENT_MODELS, MODELS, TIERED, Price, PriceTier, check_blocks, check_tiers
+from billing.core.windows import WINDOWS
 from billing.store.store import Row, Store
 from billing.store.tables import price_tiers
 
@@ -71,6 +74,13 @@ class NewPrice:
     max_per_event: str | None = None
     minimum_spend: str | None = None
     maximum_spend: str | None = None
+    window: str | None = None
+    """hour, day or month: usage is priced window by window, against `window_commitment`."""
+    window_commitment: str | None = None
+    overage_factor: str = "1"
+    """What usage beyond the commitment costs, times its price."""
+    window_true_up: bool = True
+    """Whether a window costs at least the commitment."""
     price_id: str | None = None
     quantity_from: int = 0
 
@@ -82,6 +92,7 @@ _OF_EVENTS = {
     "max_per_event": "max_per_event_mantissa",
 }
 """Amounts of a percentage price, and their columns."""
+FACTOR_LIMIT = 10_000 * PPM
 
 
 def price_rows(new: NewPrice, price_id: str, list_id: str, currency: str) -> tuple[Row, list[Row]]:
@@ -115,6 +126,10 @@ def price_rows(new: NewPrice, price_id: str, list_id: str, currency: str) -> tup
         "minimum_spend_minor": minimum,
         "maximum_spend_minor": maximum,
         "quantity_from": new.quantity_from,
+        "window_unit": new.window,
+        "window_commitment_mantissa": mantissas.get("window_commitment_mantissa"),
+        "overage_factor_ppm": parse_decimal(new.overage_factor, scale=6).at_scale(6),
+        "window_true_up": new.window_true_up,
     }
     tiers: list[Row] = [
         {
@@ -147,6 +162,7 @@ def _check_form(new: NewPrice) -> None:
         )
     if not 0 <= new.quantity_from <= QUANTITY_LIMIT:
         raise BillingError("negative_quantity", f"quantity_from = {new.quantity_from}")
+    _check_window(new)
     if new.partial_package not in ("up", "down"):
         raise BillingError("unknown_setting", f"partial_package = {new.partial_package!r}")
     if new.block_policy not in ("all_tiers", "top_tier"):
@@ -154,6 +170,18 @@ def _check_form(new: NewPrice) -> None:
     told = [name for name in ("rate_percent", "free_events", *_OF_EVENTS) if getattr(new, name) is not None]
     if told and new.model != "percentage":
         raise BillingError("unknown_setting", f"{', '.join(told)} of a price that is {new.model}")
+
+
+def _check_window(new: NewPrice) -> None:
+    if (new.window is None) != (new.window_commitment is None) or new.window not in (None, *WINDOWS):
+        raise BillingError("unknown_setting", f"window = {new.window!r} with {new.window_commitment!r}")
+    if new.window is not None and new.model in EVENT_MODELS:
+        raise BillingError("unknown_model", f"a window of a price that is {new.model}")
+    factor = parse_decimal(new.overage_factor, scale=6).at_scale(6)
+    if not 0 <= factor <= FACTOR_LIMIT:
+        raise BillingError("bad_rate", f"overage_factor = {new.overage_factor}")
+    if new.window is None and factor != PPM:
+        raise BillingError("unknown_setting", "overage_factor without a window")
 
 
 def _check_tiers(new: NewPrice) -> None:
@@ -182,6 +210,8 @@ def _amounts(new: NewPrice) -> Iterator[tuple[str, Scaled]]:
         rate = tier.rate_percent
         yield f"unit {position}", parse_price(tier.unit) if rate is None else parse_share(rate)
         yield f"flat {position}", parse_price(tier.flat)
+    if new.window_commitment is not None:
+        yield "window_commitment_mantissa", parse_price(new.window_commitment)
     if new.model == "percentage":
         yield "price_mantissa", parse_share(new.rate_percent if new.rate_percent is not None else "")
         for name, column in _OF_EVENTS.items():
@@ -200,7 +230,10 @@ def _spend(text: str, currency: str) -> int:
 
 
 def check_events(new: NewPrice, kind: str, aggregation: str | None, is_recurring: bool | None) -> None:
-    """Prices of single events need a meter that adds its events up. Raises `unknown_model`."""
+    """Prices of single events need a meter that adds its events up, windows one that can be read for an hour
+    or a day by itself. Raises `unknown_model`."""
+    if new.window is not None and (aggregation not in ("sum", "count", "max") or is_recurring):
+        raise BillingError("unknown_model", f"a window of a meter that is {aggregation}")
     if new.model in EVENT_MODELS and (kind != "usage" or aggregation != "sum" or is_recurring):
         raise BillingError("unknown_model", f"{new.model} prices the events of a meter of sums")
 

@@ -333,7 +333,9 @@ Index("ix_price_lists_owner_id", price_lists.c.owner_id)
 # the units of graduated_percentage are. `package_size` and `free_units` are whole units; `partial_package`:
 # up, down; `block_policy`: all_tiers, top_tier. A minimum or maximum of null is none.
 # `quantity_from`: the quantity of the item, in whole units, from which the price is offered; a list may have
-# several prices of a component by it.
+# several prices of a component by it. `window_unit`: hour, day or month, each committed to
+# at least `window_commitment_mantissa` (`window_true_up`), what exceeds it costing `overage_factor_ppm` times
+# the price.
 prices = Table(
     "prices",
     metadata,
@@ -356,6 +358,10 @@ prices = Table(
     _long("minimum_spend_minor", optional=True),
     _long("maximum_spend_minor", optional=True),
     _long("quantity_from", default=0),
+    _text("window_unit", optional=True),
+    _long("window_commitment_mantissa", optional=True),
+    _long("overage_factor_ppm", default=1_000_000),
+    _flag("window_true_up", default=True),
     _recorded(),
     UniqueConstraint("list_id", "component_id", "quantity_from"),
     CheckConstraint("price_mantissa >= 0", name="not_negative"),
