@@ -87,7 +87,7 @@ def _with_used_days(rows: pl.DataFrame, is_running: pl.Expr) -> pl.DataFrame:
         "anchor_on",
         "interval",
         "_life_end",
-        ((pl.col("phase") == "regular") & is_running).alias("_is_paid"),
+        ((pl.col("phase") != "trial") & is_running).alias("_is_paid"),
     ).unique(["item_id", "effective_start"])
     starts = versions.select("item_id", pl.col("effective_start").alias("effective_end"))
     followed = versions.join(starts, on=["item_id", "effective_end"], how="semi")

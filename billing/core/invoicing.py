@@ -97,7 +97,7 @@ def stretches(terms: pl.DataFrame, settings: Policy) -> pl.DataFrame:
     `closes_on`. Paused and trial time is left out, of usage only the trial where `trial_usage` is free.
     """
     is_usage = pl.col("kind") == "usage"
-    is_regular = pl.col("phase") == "regular"
+    is_regular = pl.col("phase") != "trial"
     is_running = pl.col("pause").is_null()
     if settings.suspension_billing == "continue":
         is_running |= pl.col("pause") == "overdue"

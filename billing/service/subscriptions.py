@@ -105,6 +105,7 @@ def subscribe(
     subscription_id: str | None = None,
     starts_on: date | None = None,
     trial_days: int = 0,
+    trial_plan_id: str | None = None,
     trial_needs_method: bool = False,
     anchor_on: date | None = None,
     contract: NewContract | None = None,
@@ -117,10 +118,12 @@ def subscribe(
     """A customer agrees to a plan. Returns the subscription with its items.
 
     Starts today unless `starts_on` says otherwise; a past start bills the elapsed periods, or begins at the
-    next boundary [`backdated_start`]. `trial_needs_method`: a trial starts only if the payer has a default
-    way to pay. After a trial the anchor is its end [`trial_anchor`], unless
-    `anchor_on` gives one (a calendar-aligned plan). `committed_minimum_minor` is what the customer guarantees
-    beyond the recurring amount, per interval. `unit`: what goods are ordered in, by default their base unit.
+    next boundary [`backdated_start`]. After a trial the anchor is its end [`trial_anchor`], unless
+    `anchor_on` gives one (a calendar-aligned plan). `trial_plan_id`: the plan of a trial that costs
+    something, its periods counted from the start; without it a trial is free. `trial_needs_method`: a trial
+    starts only if the payer has a default way to pay. `committed_minimum_minor` is what the customer
+    guarantees beyond the recurring amount, per interval. `unit`: what goods are ordered in, by default their
+    base unit.
     Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
     `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `no_payment_method`, `immutable`
     (the id is taken).
@@ -137,6 +140,8 @@ def subscribe(
         raise BillingError("immutable", f"subscription {subscription_id} exists")
     trial_ends_on = trial_end(start, trial_days)
     anchor = anchor_on or (trial_ends_on if trial_ends_on and settings.trial_anchor == "trial_end" else start)
+    if trial_plan_id is not None and trial_ends_on is None:
+        raise BillingError("illegal_plan", f"{trial_plan_id} is for a trial, which has no days")
     _check_discounts(store, discount_ids)
     contract_id = _open_contract(store, at, customer_id, contract, trial_ends_on or start)
     interval = parse_interval(plan_version(store, plan_id).interval)
@@ -176,6 +181,7 @@ def subscribe(
                 start=start,
                 reason="subscribe",
                 unit=None if is_add_on else unit,
+                trial_plan_id=None if is_add_on else trial_plan_id,
                 discount_ids=discount_ids,
                 committed_minimum_minor=0 if is_add_on else committed_minimum_minor,
             )
@@ -205,6 +211,7 @@ def _new_item(
     start: date,
     reason: str,
     unit: str | None = None,
+    trial_plan_id: str | None = None,
     discount_ids: Sequence[str] = (),
     committed_minimum_minor: int = 0,
 ) -> Item:
@@ -239,6 +246,15 @@ def _new_item(
     if trial_ends_on is None or trial_ends_on <= start:
         return Item(item_id, is_add_on, (replace(whole, version_id=store.new_id("ver")),))
     trial = replace(whole, version_id=store.new_id("ver"), effective_end=trial_ends_on, phase="trial")
+    if trial_plan_id is not None:
+        tried = _offer(store, at, customer, of, trial_plan_id, start, amount, is_add_on=False)
+        trial = replace(
+            with_prices(trial, tried, str(customer["currency"])),
+            plan_id=trial_plan_id,
+            plan_version=tried.plan.version,
+            anchor_on=start,
+            phase="paid_trial",
+        )
     regular = replace(
         whole, version_id=store.new_id("ver"), effective_start=trial_ends_on, reason="trial_end"
     )
@@ -326,15 +342,19 @@ def change_plan(
     its own, at today's price list).
 
     Without `when` an upgrade (yearly amount rises or is equal) and a downgrade act as the policy says
-    [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now. A new interval keeps the
-    anchor [`interval_anchor`]. `trial_days` in a trial: it then ends that long after the original start.
-    Overrides a plan change that waits. Raises as `subscribe`.
+    [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now, in a paid one at
+    its end. A new interval keeps the anchor [`interval_anchor`]. `trial_days` in a free trial: it then ends
+    that long after the original start. Overrides a plan change that waits. Raises as `subscribe`.
     """
     standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
     subscription, today = standing.subscription, standing.today
     item = subscription.item(item_id) if item_id else subscription.main_item
     current = _version_on(item, max(today, subscription.starts_on))
+    if current.phase == "paid_trial":
+        if trial_days is not None or current.effective_end is None:
+            raise BillingError("illegal_transition", "a trial that is paid for keeps its days")
+        current = _version_on(item, current.effective_end)
     first_day = max(today, current.effective_start)
     offer = _offer(
         store,

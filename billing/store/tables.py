@@ -551,8 +551,8 @@ Index("ix_items_customer_id", items.c.customer_id)
 # Dated facts about an item. Live versions (superseded_at null) of an item never overlap; a gap is no
 # service. `choice_id` tells the price of each component of its plan version. `price_id` is the price of the
 # first fee or seat component (else of the first component), `list_id` the list it stands in. `anchor_on`:
-# the date this version's periods are counted from. `phase`: trial or regular (billed). `pause`: null while
-# running, else who paused: customer or overdue.
+# the date this version's periods are counted from. `phase`: trial, or paid_trial or regular, which are
+# billed. `pause`: null while running, else who paused: customer or overdue.
 # `ordered_*`: what was ordered of goods, in its unit; `quantity_*` are the base units it comes to.
 # `discount_ids`: ids joined by commas, '' for none. `reason`: subscribe, trial_end, upgrade, downgrade,
 # interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, ramp, reactivate, end. A

@@ -128,14 +128,14 @@ SELECT
   recurring_minor AS amount_minor, currency, {interval} AS "interval", {interval_count} AS interval_count,
   {quantity} AS quantity, committed_minimum_minor, {status} AS status, effective_start AS valid_from,
   {valid_to} AS valid_to, term_start, term_end, (term_end - notice_days::INTEGER) AS notice_by_on, auto_renew,
-  CASE WHEN phase = 'trial' THEN trial_ends_on END AS trial_end_on,
+  CASE WHEN phase IN ('trial', 'paid_trial') THEN trial_ends_on END AS trial_end_on,
   {cancellation}, {is_deleted} AS is_deleted, {recorded_at} AS recorded_at
 FROM with_terms
 WHERE {chosen} AND {recorded_at} > {after}
 """
 
 RUNNING = """CASE WHEN pause = 'overdue' THEN 'past_due' WHEN pause IS NOT NULL THEN 'paused'
-  WHEN phase = 'trial' THEN 'trialing' ELSE 'active' END"""
+  WHEN phase IN ('trial', 'paid_trial') THEN 'trialing' ELSE 'active' END"""
 NO_CANCELLATION = (
     """NULL::DATE AS cancel_requested_on, NULL::VARCHAR AS cancel_reason, NULL::VARCHAR AS end_cause"""
 )

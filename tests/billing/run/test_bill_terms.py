@@ -198,3 +198,77 @@ def test_the_payer_of_a_trial_needs_the_card(store: Store) -> None:
     customers.add_payment_method(store, at(JAN), customer_id="boss", gateway_ref="card")
     trial = {"trial_days": 14, "trial_needs_method": True}
     take(store, JAN, "basic", bill_to="boss", **trial)
+
+
+# Trials that cost something.
+
+TRIED = date(2025, 1, 15)
+
+
+def paid_trial(store: Store, currency: str = "EUR", price: str = "1", whole: str = "31", **named: Any) -> str:
+    """Two weeks on a plan of their own, then the plan itself."""
+    open_shop(store)
+    sell(store, "try", fee(price), interval="P2W", currency=currency)
+    sell(store, "basic", fee(whole), currency=currency)
+    sell(store, "better", fee(whole), currency=currency)
+    join(store, "anna", currency=currency)
+    return take(store, JAN, "basic", trial_days=14, trial_plan_id="try", **named)
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "whole", "nets"),
+    [
+        ("USD", "1", "31", (100, 3100)),
+        ("JPY", "100", "3100", (100, 3100)),
+        ("KWD", "0.1", "3.1", (100, 3100)),
+    ],
+)
+def test_a_paid_trial_costs_its_own_price_and_then_the_plans(
+    store: Store, currency: str, price: str, whole: str, nets: tuple[int, int]
+) -> None:
+    paid_trial(store, currency, price, whole)
+    run(store, JAN)
+    row = store.row(select(tables.subscriptions))
+    assert row is not None
+    assert (row["status"], row["trial_ends_on"], row["anchor_on"]) == ("trialing", TRIED, TRIED)
+    run(store, date(2025, 1, 31))
+    assert [line[2:] for line in lines(store)] == [
+        (JAN, TRIED, nets[0]),
+        (TRIED, date(2025, 2, 15), nets[1]),
+    ]
+
+
+def test_a_plan_change_in_a_paid_trial_acts_at_its_end(store: Store) -> None:
+    sub = paid_trial(store)
+    run(store, JAN)
+    with pytest.raises(BillingError, match="illegal_transition"):
+        subscriptions.change_plan(
+            store, at(date(2025, 1, 5)), subscription_id=sub, plan_id="better", trial_days=30
+        )
+    changed = subscriptions.change_plan(store, at(date(2025, 1, 5)), subscription_id=sub, plan_id="better")
+    assert [(one.effective_start, one.plan_id, one.phase) for one in changed.main_item.versions] == [
+        (JAN, "try", "paid_trial"),
+        (TRIED, "better", "regular"),
+    ]
+    run(store, date(2025, 1, 31))
+    assert [line[:3] for line in lines(store)] == [
+        ("try.1.fee", "charge", JAN),
+        ("better.1.fee", "charge", TRIED),
+    ]
+
+
+def test_a_paid_trial_given_up_costs_nothing_more(store: Store) -> None:
+    sub = paid_trial(store)
+    run(store, JAN)
+    assert subscriptions.cancel(store, at(date(2025, 1, 5)), subscription_id=sub).ends_on == TRIED
+    run(store, FEB)
+    assert [line[4] for line in lines(store)] == [100]
+    assert notes(store) == []
+
+
+def test_a_plan_for_a_trial_needs_the_days_of_one(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    join(store, "anna")
+    with pytest.raises(BillingError, match="illegal_plan"):
+        take(store, JAN, "basic", trial_plan_id="basic")
