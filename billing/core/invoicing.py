@@ -427,7 +427,7 @@ def rated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     priced = rate_frame(rows, catalogue.prices, catalogue.tiers)
     if has_maximum(catalogue):
         priced = _cut(priced, catalogue.prices)
-    return _with_discount(priced, catalogue.discounts)
+    return with_discounts(priced, catalogue.discounts)
 
 
 CUT_BY = ["kind", *LINE_KEY, "reference_start", "service_start"]
@@ -470,7 +470,7 @@ def _cut(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     ).drop("_maximum", "_most", "_own", "_before")
 
 
-def _with_discount(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+def with_discounts(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
     """The share an item's discounts take off, each of what the one before left: exact, before proration."""
     one = pl.lit(1, dtype=pl.Int128)
     if (rows["discount_ids"] == "").all():

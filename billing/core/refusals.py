@@ -31,6 +31,7 @@ REFUSALS: Mapping[str, str] = {
     "over_refund": "The refund is larger than what is left of the payment, or than the credit that is kept.",
     "parent_cycle": "A customer cannot stand below itself.",
     "period_locked": "The books of that month are closed.",
+    "pool_overlap": "Something of this pool counts in another pool of the same customers.",
     "too_many_decimals": "The number has more decimals than are kept.",
     "unexpected": "Something failed that nobody foresaw.",
     "unknown_component": "There is no such component of a plan.",

@@ -13,6 +13,7 @@ from billing.jobs.bill_facts import (
     OPEN_DEBT,
     read_by_ids,
 )
+from billing.jobs.bill_pools import with_related
 from billing.jobs.bill_refunds import requested, write_requested
 from billing.jobs.bill_unbilled import keep_reasons
 from billing.jobs.journal import post_events
@@ -185,6 +186,8 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
     """Lines and their tax; credits of a note become lines of the note."""
     heads = papers.select("document", "has_note", "invoice_id", "note_id")
     rows = found.lines.join(heads, on="document", how="left", maintain_order="left")
+    ids = pl.Series("line_id", store.new_ids("line", rows.height), dtype=pl.String)
+    rows = with_related(rows.with_columns(ids))
     on_note = pl.col("has_note") & (pl.col("entry") == "credit")
     of_notes = rows.filter(on_note)
     if of_notes.height:
@@ -195,6 +198,7 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
                 "note_id",
                 place.alias("position"),
                 pl.col("reverses_line_id").alias("line_id"),
+                pl.when(pl.col("kind") == "rebate").then("kind").alias("kind"),
                 *invoicing.SERVICE,
                 -pl.col("net_minor"),
                 -pl.col("tax_minor"),
@@ -202,7 +206,6 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
             at,
         )
     rows = rows.filter(~on_note)
-    rows = rows.with_columns(pl.Series("line_id", store.new_ids("line", rows.height), dtype=pl.String))
     columns = [name for name in line_items.c.keys() if name in rows.columns]  # noqa: SIM118
     store.insert(line_items, rows.select(columns), at)
     store.insert(

@@ -6,7 +6,7 @@ Reads through bill_facts, decides with core.invoicing. A preview is this and no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import polars as pl
@@ -14,7 +14,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import commitments, invoicing, spend, unbilled
+from billing.core import commitments, invoicing, pools, spend, unbilled
 from billing.core.cuts import credits_due
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
@@ -22,7 +22,9 @@ from billing.core.policy import Policy
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
 from billing.jobs.bill_facts import (
     BILLED,
+    BILLED_SINCE,
     NOTED,
+    NOTED_SINCE,
     ORIGIN,
     PARTIES,
     SNAPSHOTS,
@@ -30,6 +32,15 @@ from billing.jobs.bill_facts import (
     read_catalogue,
     read_policies,
     read_terms,
+)
+from billing.jobs.bill_pools import (
+    Pools,
+    floors,
+    priced_by_pools,
+    read_pools,
+    rebate_rows,
+    with_entries,
+    with_tax_of_rebates,
 )
 from billing.jobs.bill_prices import with_price_choice
 from billing.jobs.bill_usage import with_quantities
@@ -150,6 +161,8 @@ class _Owed:
     """Customers with usage to be looked at again, when its item's next regular invoice is due."""
     unbilled: pl.DataFrame
     served: pl.DataFrame
+    shared: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """Who shares which pool: `clause_id`, `customer_id`."""
 
 
 def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Draft:
@@ -158,19 +171,24 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
     members: `customer_id`, `root_id`, `policy_name`, `time_zone`.
     """
     known = read_policies(store)
+    found = read_pools(store, members)
+    sound = members
+    if found.failures.height:
+        sound = members.join(found.failures, on="customer_id", how="anti", maintain_order="left")
     parts = [
-        _owed(store, of_policy, known, str(name), up_to)
-        for (name,), of_policy in members.group_by("policy_name", maintain_order=True)
+        _owed(store, of_policy, known, str(name), up_to, found)
+        for (name,), of_policy in sound.group_by("policy_name", maintain_order=True)
     ]
     owed = _Owed(
-        pl.concat([part.lines for part in parts]),
-        pl.concat([part.usage for part in parts]),
-        pl.concat([part.failures for part in parts]),
-        pl.concat([part.days for part in parts]),
+        pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *(part.lines for part in parts)]),
+        pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.usage for part in parts)]),
+        pl.concat([found.failures, *(part.failures for part in parts)]),
+        pl.concat([pl.DataFrame(schema=_DAY_SCHEMA), *(part.days for part in parts)]),
         _all_exact(parts),
-        pl.concat([part.waiting for part in parts]),
-        pl.concat([part.unbilled for part in parts]),
-        pl.concat([part.served for part in parts]),
+        pl.concat([members.select("customer_id").clear(), *(part.waiting for part in parts)]),
+        pl.concat([pl.DataFrame(schema=unbilled.RANGE_SCHEMA), *(part.unbilled for part in parts)]),
+        pl.concat([pl.DataFrame(schema=unbilled.DAY_SCHEMA), *(part.served for part in parts)]),
+        found.shared,
     )
     return _documented(store, at, members, up_to, known, owed)
 
@@ -181,7 +199,12 @@ def _all_exact(parts: Sequence[_Owed]) -> pl.DataFrame | None:
 
 
 def _owed(
-    store: Store, members: pl.DataFrame, known: Mapping[str, list[PolicyVersion]], name: str, up_to: date
+    store: Store,
+    members: pl.DataFrame,
+    known: Mapping[str, list[PolicyVersion]],
+    name: str,
+    up_to: date,
+    found: Pools,
 ) -> _Owed:
     versions = known[name]
     held = invoicing.version_on(versions, up_to).settings
@@ -203,12 +226,20 @@ def _owed(
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
     horizon = invoicing.horizon(up_to, held)
-    terms = read_terms(store, ids).join(
-        members.select("customer_id", "time_zone", _floor(horizon)), on="customer_id"
-    )
+    looked_at = members.select("customer_id", "time_zone", _floor(horizon))
+    found = found.among(members)
+    pooled_floors = floors(found, looked_at) if found else None
+    if pooled_floors is not None:
+        looked_at = looked_at.update(pooled_floors, on="customer_id")
+    terms = read_terms(store, ids).join(looked_at, on="customer_id")
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
-    billed = _billed(store, ids, up_to, horizon)
+    billed = _billed(store, ids, up_to, horizon, pooled_floors)
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
+    pooled = None
+    if found:
+        pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
+        parts, usage = pooled.parts, replace(usage, parts=pooled.uses)
     recurring = invoicing.coverage(
         parts.filter(~pl.col("is_usage")),
         billed.charged.filter(pl.col("kind") == "recurring"),
@@ -220,7 +251,6 @@ def _owed(
         time_back = credits_due(time_back, billed.charged, service)
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
-    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
     single = with_event_amounts(store, usage.parts, settings)
     usage = replace(usage, parts=with_window_amounts(store, single, settings))
     origin = _origin(store, to_credit["line_id"])
@@ -301,6 +331,11 @@ def _owed(
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
         lines.append(_credit_lines(priced[-1]))
+    if pooled is not None or billed.rebates.height:
+        owed = rebate_rows(store, pooled, billed.rebates, billed.charged, billed.later, settings, up_to)
+        if owed.height:
+            priced.append(owed)
+            lines.append(_shaped(with_entries(owed), _LINE_SCHEMA))
     all_lines = pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *lines])
     failures = pl.concat(
         [*(invoicing.line_failures(one) for one in priced), invoicing.crowded_items(all_lines)]
@@ -319,6 +354,7 @@ def _owed(
                 "customer_id",
                 pl.col("due_on" if "due_on" in waiting.columns else "service_start").alias("next_bill_on"),
             ),
+            *([] if pooled is None else [pooled.next_days(up_to)]),
         ]
     )
     return _Owed(
@@ -350,12 +386,15 @@ _is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col
 class _Billed:
     """Posted lines that may differ from what is owed: charges, and what was taken back of them (positive).
 
-    keys: the obligation keys in use, to count revisions.
+    keys: the obligation keys in use, to count revisions. rebates: of pools, as posted (grants below 0).
+    later: LINE_KEY of what was billed for times after the run's day.
     """
 
     charged: pl.DataFrame
     credited: pl.DataFrame
     keys: pl.DataFrame
+    rebates: pl.DataFrame
+    later: pl.DataFrame
 
 
 _OBLIGATION = ["item_id", "component_id", "kind", "entry", "service_start", "service_end"]
@@ -366,12 +405,16 @@ def _floor(horizon: date) -> pl.Expr:
     return pl.max_horizontal(pl.lit(horizon), "unsettled_from").alias("floor")
 
 
-def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date) -> _Billed:
-    """Lines of unsettled periods that began by `up_to`: later ones are not judged yet."""
-    rows = read_by_ids(store, BILLED, items.c.customer_id, ids, {"horizon": horizon})
+def _billed(
+    store: Store, ids: Sequence[str], up_to: date, horizon: date, floors: pl.DataFrame | None
+) -> _Billed:
+    """Lines of unsettled periods that began by `up_to`: later ones are not judged yet. floors: of customers
+    that are looked at from another day on."""
+    rows, notes = _posted_of(store, ids, horizon, floors)
     judged = rows.filter(pl.col("reference_start") <= up_to)
     is_charge = pl.col("entry") == "charge"
-    credited = judged.filter(~is_charge).select(
+    is_rebate = pl.col("kind") == "rebate"
+    credited = judged.filter(~is_charge, ~is_rebate).select(
         pl.col("reverses_line_id").alias("line_id"),
         "service_start",
         "service_end",
@@ -379,12 +422,43 @@ def _billed(store: Store, ids: Sequence[str], up_to: date, horizon: date) -> _Bi
         -pl.col("net_minor"),
         -pl.col("tax_minor"),
     )
-    noted = read_by_ids(store, NOTED, items.c.customer_id, ids, {"horizon": horizon}).select(credited.columns)
+    rebate = ["line_id", *invoicing.LINE_KEY, *invoicing.SERVICE, "gross_minor", "net_minor"]
+    rebates = judged.filter(is_rebate).select(rebate)
+    if notes.height:
+        is_correction = pl.col("kind").is_null()
+        credited = pl.concat([credited, notes.filter(is_correction).select(credited.columns)])
+        granted = notes.filter(~is_correction).with_columns(-pl.col("gross_minor"), -pl.col("net_minor"))
+        rebates = pl.concat([rebates, granted.select(rebate)])
     return _Billed(
         judged.filter(is_charge),
-        pl.concat([credited, noted]) if noted.height else credited,
+        credited,
         rows.select(_OBLIGATION),
+        rebates,
+        rows.filter(pl.col("reference_start") > up_to).select(invoicing.LINE_KEY).unique(),
     )
+
+
+def _posted_of(
+    store: Store, ids: Sequence[str], horizon: date, floors: pl.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lines, and lines of notes, of periods that reach beyond what is settled."""
+    found = [
+        read_by_ids(store, one, items.c.customer_id, ids, {"horizon": horizon}) for one in (BILLED, NOTED)
+    ]
+    if floors is None:
+        return found[0], found[1]
+    since = {"since": floors["floor"].min()}
+    of_pools = floors["customer_id"].to_list()
+    own = floors.select("customer_id", "floor")
+    both = []
+    for usual, statement in zip(found, (BILLED_SINCE, NOTED_SINCE), strict=True):
+        rows = read_by_ids(store, statement, items.c.customer_id, of_pools, since)
+        rows = rows.join(own, on="customer_id", maintain_order="left").filter(
+            pl.col("reference_end") > pl.col("floor")
+        )
+        others = usual.join(own, on="customer_id", how="anti", maintain_order="left")
+        both.append(pl.concat([others, rows.select(usual.columns)]))
+    return both[0], both[1]
 
 
 @dataclass(frozen=True)
@@ -584,7 +658,10 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
     if "windows" in rows.columns:
         windows = pl.concat_str(pl.lit(', "windows": '), "windows").fill_null("")
         whole = pl.concat_str(whole, windows)
-    choice = pl.concat_str(pl.lit(', "price": '), "price_choice").fill_null("")
+    choice = pl.col("price_choice")
+    if "pool_choice" in rows.columns:
+        choice = pl.coalesce("pool_choice", choice)
+    choice = pl.concat_str(pl.lit(', "price": '), choice).fill_null("")
     return _shaped(
         rows.with_columns(
             pl.lit(kind).alias("kind"),
@@ -686,14 +763,14 @@ def _documented(
     owed: _Owed,
 ) -> Draft:
     """Lines of sound customers with their tax, grouped into documents."""
-    failures = owed.failures
+    failures = pools.with_siblings(owed.failures, owed.shared)
     lines = _grouped(
         store, at, owed.lines.join(failures, on="customer_id", how="anti", maintain_order="left")
     )
     lines = _with_tax_terms(
         _with_tax_points(lines, known), store.frame(select(tax_rates)) if lines.height else None
     )
-    failures = pl.concat([failures, invoicing.untaxed(lines)])
+    failures = pools.with_siblings(pl.concat([failures, invoicing.untaxed(lines)]), owed.shared)
     lines = _taxed(
         lines.join(failures, on="customer_id", how="anti", maintain_order="left"), known, owed.exact
     )
@@ -782,15 +859,16 @@ def _with_tax_points(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion
 
 
 def _with_tax_terms(lines: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataFrame:
-    """Charges with the category, country and rate of their tax; a credit has those of its own line."""
+    """Charges with the category, country and rate of their tax; a credit has those of its own line, and so
+    has a rebate if its line was posted before."""
     if rates is None:
         return lines
     case_of = invoicing.TAX_CASE
-    terms = invoicing.tax_terms(lines.filter(pl.col("entry") == "charge"), rates)
-    is_credit = pl.col("entry") == "credit"
+    is_open = pl.col("tax_rate_ppm").is_null()
+    terms = invoicing.tax_terms(lines.filter(is_open), rates)
     found = ["tax_category", "tax_country", "tax_rate_ppm"]
     return lines.join(terms, on=case_of, how="left", maintain_order="left", suffix="_found").with_columns(
-        pl.when(is_credit).then(pl.col(name)).otherwise(pl.col(f"{name}_found")).alias(name) for name in found
+        pl.when(is_open).then(pl.col(f"{name}_found")).otherwise(pl.col(name)).alias(name) for name in found
     )
 
 
@@ -816,7 +894,10 @@ def _taxed(
         is_refunded = pl.col("is_refunded").fill_null(False)
         separates = pl.lit(settings.credit_document == "credit_note") | is_refunded
         credit_balance = pl.lit(settings.credit_target == "balance").alias("keeps_credit")
-        both = pl.concat([charged, part.filter(~is_charge)])
+        credits = part.filter(~is_charge)
+        if credits["tax_minor"].null_count():
+            credits = with_tax_of_rebates(credits, settings)
+        both = pl.concat([charged, credits])
         skips_zero = pl.lit(settings.zero_invoice == "skip").alias("skips_zero")
         parts.append(both.with_columns(separates.alias("separates_credits"), credit_balance, skips_zero))
     return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)

@@ -226,7 +226,7 @@ _FLOOR = case(
 )
 """Periods that end by this day are settled: a run looks at what reaches beyond it."""
 
-BILLED = (
+_BILLED = (
     select(
         line_items.c.line_id,
         items.c.customer_id,
@@ -247,11 +247,15 @@ BILLED = (
     )
     .join(items, items.c.item_id == line_items.c.item_id)
     .join(customers, customers.c.customer_id == items.c.customer_id)
-    .where(line_items.c.reference_end > _FLOOR)
 )
-NOTED = (
+_NOTED = (
     select(
         credit_note_lines.c.line_id,
+        credit_note_lines.c.kind,
+        items.c.customer_id,
+        line_items.c.reference_end,
+        line_items.c.item_id,
+        line_items.c.component_id,
         credit_note_lines.c.service_start,
         credit_note_lines.c.service_end,
         # A note knows no discount: what it takes back counts as its gross too.
@@ -262,8 +266,12 @@ NOTED = (
     .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
     .join(items, items.c.item_id == line_items.c.item_id)
     .join(customers, customers.c.customer_id == items.c.customer_id)
-    .where(line_items.c.reference_end > _FLOOR)
 )
+BILLED, NOTED = (one.where(line_items.c.reference_end > _FLOOR) for one in (_BILLED, _NOTED))
+BILLED_SINCE, NOTED_SINCE = (
+    one.where(line_items.c.reference_end > bindparam("since", type_=Date)) for one in (_BILLED, _NOTED)
+)
+"""The same, of customers that are looked at from another day on."""
 ORIGIN = (
     select(
         *(

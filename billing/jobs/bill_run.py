@@ -21,12 +21,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import bindparam, select
 
-from billing.core.invoicing import FAILURE_SCHEMA
 from billing.core.money import BillingError
 from billing.jobs.bill_documents import park, write
 from billing.jobs.bill_draft import Draft, draft
@@ -35,6 +35,7 @@ from billing.jobs.bill_facts import (
     MEMBERS,
     read_by_ids,
 )
+from billing.jobs.bill_pools import draw_siblings, free, parked_together, units_of, with_siblings
 from billing.store.claims import claim, release
 from billing.store.messages import keep_rejected
 from billing.store.store import Store, is_passing
@@ -119,14 +120,15 @@ def _mark_interrupted(store: Store, at: datetime) -> None:
 
 
 def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Draft:
-    """What a run would post for a customer up to a day, parked or due or not; nothing is written.
+    """What a run would post for a customer up to a day, parked or due or not, and for those it shares a pool
+    with; nothing is written.
 
     To preview a change, act and preview in one transaction and roll it back. Raises `unknown_customer`.
     """
     members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
     if members.is_empty():
         raise BillingError("unknown_customer", customer_id)
-    return draft(store, at, members, up_to)
+    return draft(store, at, with_siblings(store, members), up_to)
 
 
 class _Standing(NamedTuple):
@@ -179,6 +181,8 @@ class _Run:
             self._halve(roots, members, before, error)
 
     def _post(self, members: pl.DataFrame) -> None:
+        if not self.dry_run:
+            free(self.store, self.at, members)
         found = draft(self.store, self.at, members, self.up_to)
         if not self.dry_run:
             self._open()
@@ -240,28 +244,29 @@ class _Run:
         before: _Standing,
         error: Exception,
     ) -> None:
-        """Bill the halves of a chunk that failed; a customer who fails alone is parked."""
+        """Bill the halves of a chunk that failed; a customer who fails alone is parked, and with it those who
+        share its pool."""
         self._back_to(before)
         if not members:
             raise error
-        if len(members) > 1:
-            middle, failed = len(members) // 2, self.failed
-            self.bill_chunk(roots, members[:middle])
+        units = units_of(self.store, roots, members)
+        if len(units) > 1:
+            middle, failed = len(units) // 2, self.failed
+            self.bill_chunk(roots, list(chain(*units[:middle])))
             # So what fails as a whole takes one draft a customer, not one more for every half of a half.
-            is_hopeless = self.failed - failed == middle > 1
-            step = 1 if is_hopeless else len(members) - middle
-            for first in range(middle, len(members), step):
-                self.bill_chunk(roots, members[first : first + step])
+            is_hopeless = self.failed - failed == len(list(chain(*units[:middle]))) > 1
+            step = 1 if is_hopeless else len(units) - middle
+            for first in range(middle, len(units), step):
+                self.bill_chunk(roots, list(chain(*units[first : first + step])))
             return
         detail = f"{type(error).__name__}: {error}"[:500]
         if not self.dry_run:
             with self.store.transaction(savepoint=True):
                 self._open()
-                parked = pl.DataFrame([(members[0], "unexpected", detail)], FAILURE_SCHEMA, orient="row")
-                park(self.store, self.at, parked)
-        self.failed += 1
-        self.counts["customers"] += 1
-        self.counts["parked"] += 1
+                park(self.store, self.at, parked_together(members, "unexpected", detail))
+        self.failed += len(members)
+        self.counts["customers"] += len(members)
+        self.counts["parked"] += len(members)
 
     def end(self, state: str) -> None:
         """Say how the run ended, where it began to post; a broken connection leaves that to the next run."""
@@ -286,11 +291,12 @@ def _due_members(
 ) -> pl.DataFrame:
     """The customers of a chunk that are due, ordered, and locked so that no act and no second run comes
     between reading and writing (PostgreSQL; SQLite has one writer anyway). Those that another transaction
-    holds are passed over, or waited for, one after the other in the order of their ids."""
+    holds are passed over, or waited for, one after the other in the order of their ids. Who shares a pool
+    with one of them comes with it."""
     due = _DUE_WHEN_FREE if waits else _DUE_AND_FREE
     values = {"up_to": up_to}
     if only is not None:
         members = read_by_ids(store, due, customers.c.customer_id, only, values)
     else:
         members = read_by_ids(store, due, customers.c.root_id, roots, values)
-    return members.sort("root_id", "customer_id")
+    return draw_siblings(store, members, waits=waits).sort("root_id", "customer_id")

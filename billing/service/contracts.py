@@ -17,6 +17,7 @@ from billing.core.money import BillingError
 from billing.core.subscription import Edit, ItemVersion, Subscription
 from billing.service.acts import act, announce
 from billing.service.catalog import plan_version
+from billing.service.pools import mark_pools_of_contract
 from billing.service.prices import price_plan
 from billing.service.subscriptions import as_date, cancel, change_item, save_changes, with_prices
 from billing.service.terms import with_moved_term
@@ -203,6 +204,7 @@ def at_prices_of(store: Store, at: datetime, standing: Standing, on: date) -> Ed
 def _end_contract(store: Store, at: datetime, row: Row, live: Sequence[Standing]) -> None:
     store.update(contracts, [{"contract_id": row["contract_id"], "ended_on": row["term_end"]}], at)
     announce(store, at, "contract.ended", row["contract_id"], {"on": row["term_end"]})
+    mark_pools_of_contract(store, at, str(row["contract_id"]), as_date(row["term_end"]))
     for standing in live:
         ended = replace(
             standing.subscription,

@@ -11,6 +11,7 @@ from billing.core.calendar import local_date, zone_of
 from billing.core.money import BillingError, currency_exponent
 from billing.service.acts import act, announce
 from billing.service.policies import policy_on
+from billing.service.pools import mark_pools_of_trees
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.tables import (
@@ -132,7 +133,8 @@ def change_customer(store: Store, at: datetime, /, *, customer_id: str, **change
     today = local_date(at, str(changes.get("time_zone", row["time_zone"])))
     store.update(customers, [{"customer_id": customer_id} | changes], at)
     if "parent_id" in changes:
-        _move_tree(store, at, customer_id, changes["parent_id"])
+        new_root_id = _move_tree(store, at, customer_id, changes["parent_id"])
+        mark_pools_of_trees(store, at, [row["root_id"], new_root_id], customer_id)
     if set(changes) & set(_VERSIONED):
         _write_version(store, at, row | changes, today, _next_revision(store, customer_id, today))
     mark_to_bill(store, at, customer_id, today, since=today)
@@ -164,8 +166,8 @@ def _check_changes(store: Store, at: datetime, row: Row, changes: dict[str, Any]
             raise BillingError("immutable", f"{row['customer_id']} was billed in {row['currency']}")
 
 
-def _move_tree(store: Store, at: datetime, customer_id: str, parent_id: str | None) -> None:
-    """Give a customer and all below it the root of the new parent. Raises `parent_cycle`."""
+def _move_tree(store: Store, at: datetime, customer_id: str, parent_id: str | None) -> str:
+    """Give a customer and all below it the root of the new parent; returns it. Raises `parent_cycle`."""
     above = parent_id
     while above is not None:
         if above == customer_id:
@@ -177,6 +179,7 @@ def _move_tree(store: Store, at: datetime, customer_id: str, parent_id: str | No
         children = select(customers.c.customer_id).where(customers.c.parent_id == known)
         below += [child["customer_id"] for child in store.rows(children)]
     store.update(customers, [{"customer_id": one, "root_id": root_id} for one in below], at)
+    return str(root_id)
 
 
 def _write_version(store: Store, at: datetime, row: Row, valid_from: date, revision: int) -> None:

@@ -312,8 +312,8 @@ components = Table(
     CheckConstraint("(kind = 'usage') = (meter_id is not null)", name="meter_of_usage"),
 )
 
-# `level`: contract, customer, group or list; `owner_id` the contract, customer or group, null for a
-# general list.
+# `level`: contract, customer, group, list or pool; `owner_id` the contract, customer, group or clause, null
+# for a general list.
 price_lists = Table(
     "price_lists",
     metadata,
@@ -454,27 +454,51 @@ index_values = Table(
     CheckConstraint("value_mantissa > 0", name="value"),
 )
 
-# `kind`: index. Its prices follow an index: from `first_on`, each `interval`, by the value of `lag_months`
-# before, within floor and cap (shares of the price before, null for none), written `notice_days` ahead.
+# `kind`: index or pool. index: its prices follow an index: from `first_on`, each `interval`, by the value of
+# `lag_months` before, within floor and cap (shares of the price before, null for none), written `notice_days`
+# ahead. pool: what the customers of the contract's tree take counts together, in years (`interval`) counted
+# from the contract's start; the periods that end after `first_on` are priced by the pool.
 contract_clauses = Table(
     "contract_clauses",
     metadata,
     _key("clause_id"),
     _id("contract_id", "contracts.contract_id"),
     _text("kind"),
-    _text("index_id"),
-    _long("base_value_mantissa"),
-    _count("base_value_scale"),
+    _text("index_id", optional=True),
+    _long("base_value_mantissa", optional=True),
+    _count("base_value_scale", optional=True),
     _long("floor_ppm", optional=True),
     _long("cap_ppm", optional=True),
     _day("first_on"),
     _text("interval"),
-    _count("lag_months"),
-    _count("notice_days"),
+    _count("lag_months", optional=True),
+    _count("notice_days", optional=True),
     _recorded(),
     CheckConstraint("base_value_mantissa > 0", name="base"),
+    CheckConstraint("kind <> 'index' or base_value_mantissa is not null", name="index"),
 )
 Index("ix_contract_clauses_contract_id", contract_clauses.c.contract_id)
+
+# What a pool counts. `kind`: component, or sku (its components, whichever plan sells them).
+pool_members = Table(
+    "pool_members",
+    metadata,
+    Column("clause_id", String, ForeignKey("contract_clauses.clause_id"), primary_key=True),
+    _key("kind"),
+    _key("member_id"),
+    _recorded(),
+)
+
+# The prices of a pool by its volume. `up_to` in whole units, inclusive, rising; only the last is null.
+pool_tiers = Table(
+    "pool_tiers",
+    metadata,
+    Column("clause_id", String, ForeignKey("contract_clauses.clause_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _long("up_to", optional=True),
+    _id("price_id", "prices.price_id"),
+    _recorded(),
+)
 
 # Where a price that follows an index comes from: the step (its day by the clause, and the day it acts), the
 # price agreed at the base value, and the value used.
@@ -728,8 +752,9 @@ Index("ix_invoices_state_due_on", invoices.c.state, invoices.c.due_on)
 Index("ix_invoices_customer_id", invoices.c.customer_id)
 
 # `kind`: recurring, usage, true_up, rebate, one_time. `entry`: charge or credit; a credit has negative
-# amounts. The seven columns of the unique key are the obligation. `terms_id` is the hash of the terms the
-# line was priced on (not payment terms). `currency` is the invoice's. Amounts: net = gross - discount.
+# amounts. `reverses_line_id`: the charge a credit takes back, or a rebate relates to. The seven columns of
+# the unique key are the obligation. `terms_id` is the hash of the terms the line was priced on (not payment
+# terms), of a rebate its pool. `currency` is the invoice's. Amounts: net = gross - discount.
 line_items = Table(
     "line_items",
     metadata,
@@ -801,13 +826,15 @@ credit_notes = Table(
 )
 Index("ix_credit_notes_customer_id", credit_notes.c.customer_id)
 
-# Positive sizes. `line_id` is the invoice line that is credited.
+# Positive sizes. `line_id` is the invoice line that is credited, or, of `kind` rebate, the one the rebate of
+# its pool relates to.
 credit_note_lines = Table(
     "credit_note_lines",
     metadata,
     Column("note_id", String, ForeignKey("credit_notes.note_id"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     _text("line_id"),
+    _text("kind", optional=True),
     _day("service_start"),
     _day("service_end"),
     _long("net_minor"),
