@@ -620,13 +620,15 @@ def _creditable(
     to_credit: pl.DataFrame, origin: pl.DataFrame, settings: Mapping[PolicyKey, Policy]
 ) -> pl.DataFrame:
     """Without time after a cancellation that is not given back: where `on_cancel` is none (the act's own word
-    before the policy's), and where the customer never paid for it. Started periods are charged whole under
-    day_count none. Adds `is_refunded`: what was paid for it is to be given back as money."""
+    before the policy's), and where its invoice was still unpaid when an end for lack of payment came (paid
+    later, it stays so). Started periods are charged whole under day_count none. Adds `is_refunded`: what was
+    paid for the time is to be given back as money."""
     lines = origin.select(
-        "line_id", "ends_on", "cancel_reason", "on_cancel", "invoice_state", "policy_name", "policy_version"
+        "line_id", "ends_on", "cancel_reason", "on_cancel", "paid_on", "policy_name", "policy_version"
     )
     is_after_end = pl.col("service_start") >= pl.col("ends_on")
-    is_unpaid = (pl.col("cancel_reason") == "payment") & (pl.col("invoice_state") != "paid")
+    was_paid = (pl.col("paid_on") <= pl.col("ends_on")).fill_null(False)
+    is_unpaid = (pl.col("cancel_reason") == "payment") & ~was_paid
 
     def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
         money = pl.coalesce("on_cancel", pl.lit(one.on_cancel))

@@ -281,7 +281,7 @@ ORIGIN = (
         ),
         invoices.c.customer_id.label("payer_id"),
         invoices.c.entity_id,
-        invoices.c.state.label("invoice_state"),
+        invoices.c.paid_on,
         _ENDS_ON.label("ends_on"),
         _END_REASON.label("cancel_reason"),
         _end(items.c.on_cancel, subscriptions.c.on_cancel).label("on_cancel"),
