@@ -192,8 +192,10 @@ def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: da
     usage_due = closes_on if settings.usage_on_change == "at_change" else after_service
     return with_policy(
         rows.with_columns(
-            pl.when("is_usage")
+            pl.when(pl.col("is_usage") & ~pl.col("is_ahead").fill_null(False))
             .then(usage_due)
+            .when("is_usage")
+            .then(begins_on)
             .when("in_advance")
             .then(begins_on)
             .otherwise(after_service)

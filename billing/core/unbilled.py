@@ -157,7 +157,9 @@ def with_limits(
         elif kind == "days":
             part = _with_days_after(part, int(number))
             until = pl.col("_until")
-        return part.with_columns(seq.fill_null(ALWAYS).alias("counts_seq"), until.alias("counts_until"))
+        # What is paid in advance is billed before the period it belongs to is over.
+        seq = pl.when(pl.col("is_ahead").fill_null(False)).then(always).otherwise(seq.fill_null(ALWAYS))
+        return part.with_columns(seq.alias("counts_seq"), until.alias("counts_until"))
 
     columns = [*compared.columns, "counts_seq", "counts_until"]
     return by_policy(rows, policies, lambda part, one: limited(part, one).select(columns))

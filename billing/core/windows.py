@@ -15,7 +15,7 @@ from billing.core.money import CURRENCY_EXPONENTS, EXACT_LIMIT, PPM, Number, pro
 from billing.core.pricing import rate_frame, window_charge
 
 WINDOWS = ("hour", "day", "month")
-WINDOW_COLUMNS = ["event_num", "event_den", "event_failure", "windows"]
+WINDOW_COLUMNS = ["event_num", "event_den", "event_failure", "amount_detail"]
 
 
 def months_of(spans: pl.DataFrame) -> pl.DataFrame:
@@ -56,7 +56,8 @@ def charged_windows(
     the service. used: a row a window that something was used in: `segment`, `quantity_mantissa`,
     `is_inside` (false for the day beyond the service that counts to it). prices, tiers: rows of the tables.
     Returns one row a segment: `segment`, `event_num` / `event_den` in major units, `event_failure`, and
-    `windows`, the quantities with how many windows had each, as JSON: enough to compute the amount again.
+    `amount_detail`, the quantities with how many windows had each, as a part of JSON: enough to compute the
+    amount again.
     """
     counted = used.group_by("segment", "quantity_mantissa").agg(
         pl.len().cast(pl.Int64).alias("times"), pl.col("is_inside").sum().cast(pl.Int64).alias("_inside")
@@ -112,7 +113,7 @@ def charged_windows(
         pl.col("_charges").sum().alias("event_num"),
         (quantity_den.first() * pl.col("_price_den").first() * PPM).alias("event_den"),
         pl.col("failure").drop_nulls().first().alias("_failure"),
-        pl.format("[{}]", text.first()).first().alias("windows"),
+        pl.format('"windows": [{}]', text.first()).first().alias("amount_detail"),
     )
     out_of_range = (pl.col("_missing") > 0) | ~pl.col("_fits").fill_null(False)
     return sums.select(
@@ -122,7 +123,7 @@ def charged_windows(
         pl.coalesce("_failure", pl.when(out_of_range).then(pl.lit("amount_out_of_range"))).alias(
             "event_failure"
         ),
-        "windows",
+        "amount_detail",
     )
 
 

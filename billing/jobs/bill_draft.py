@@ -33,6 +33,7 @@ from billing.jobs.bill_facts import (
     read_policies,
     read_terms,
 )
+from billing.jobs.bill_levels import with_level_amounts
 from billing.jobs.bill_pools import (
     Pools,
     floors,
@@ -252,7 +253,8 @@ def _owed(
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
     single = with_event_amounts(store, usage.parts, settings)
-    usage = replace(usage, parts=with_window_amounts(store, single, settings))
+    windowed = with_window_amounts(store, single, settings)
+    usage = replace(usage, parts=with_level_amounts(store, windowed, settings))
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
     minimums = spend.minimums(parts, settings)
@@ -657,9 +659,8 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         cut = pl.format(', "cut_minor": "{}/{}"', pl.col("cut_num").cast(pl.String), amount[1])
         is_cut = (pl.col("cut_num") > 0).fill_null(False)
         whole = pl.concat_str(whole, pl.when(is_cut).then(cut).otherwise(pl.lit("")))
-    if "windows" in rows.columns:
-        windows = pl.concat_str(pl.lit(', "windows": '), "windows").fill_null("")
-        whole = pl.concat_str(whole, windows)
+    if "amount_detail" in rows.columns:
+        whole = pl.concat_str(whole, pl.concat_str(pl.lit(", "), "amount_detail").fill_null(""))
     choice = pl.col("price_choice")
     if "pool_choice" in rows.columns:
         choice = pl.coalesce("pool_choice", choice)

@@ -205,6 +205,8 @@ _CHOSEN = (
         prices.c.minimum_spend_minor,
         prices.c.maximum_spend_minor,
         prices.c.window_unit,
+        prices.c.prorate,
+        prices.c.is_ahead,
     )
     .join(prices, prices.c.price_id == price_choices.c.price_id)
     .where(price_choices.c.lost_by.is_(None))

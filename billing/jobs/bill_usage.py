@@ -268,6 +268,7 @@ def events_of_segments(is_sqlite: bool, asked: pl.DataFrame, place: _Place | Non
             cast(part(0), Integer).label("segment"),
             events.value_mantissa,
             events.operation,
+            events.dimension,
             events.occurred_at,
             events.occurred_on,
             events.seq,

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from billing.core.levels import PRORATIONS
 from billing.core.money import (
     PPM,
     PRICE_LIMIT,
@@ -81,6 +82,10 @@ class NewPrice:
     """What usage beyond the commitment costs, times its price."""
     window_true_up: bool = True
     """Whether a window costs at least the commitment."""
+    prorate: str = "none"
+    """day: a unit of a meter costs the days on which it is present."""
+    in_advance: bool = False
+    """The level of a recurring meter is due when a period starts; in it only a higher one costs money."""
     price_id: str | None = None
     quantity_from: int = 0
 
@@ -130,6 +135,8 @@ def price_rows(new: NewPrice, price_id: str, list_id: str, currency: str) -> tup
         "window_commitment_mantissa": mantissas.get("window_commitment_mantissa"),
         "overage_factor_ppm": parse_decimal(new.overage_factor, scale=6).at_scale(6),
         "window_true_up": new.window_true_up,
+        "prorate": new.prorate,
+        "is_ahead": new.in_advance,
     }
     tiers: list[Row] = [
         {
@@ -163,6 +170,10 @@ def _check_form(new: NewPrice) -> None:
     if not 0 <= new.quantity_from <= QUANTITY_LIMIT:
         raise BillingError("negative_quantity", f"quantity_from = {new.quantity_from}")
     _check_window(new)
+    if new.prorate not in PRORATIONS:
+        raise BillingError("unknown_setting", f"prorate = {new.prorate!r}")
+    if (new.prorate != "none" or new.in_advance) and (new.window or new.model in EVENT_MODELS):
+        raise BillingError("unknown_model", f"{new.component_id}: a level has one price of its quantity")
     if new.partial_package not in ("up", "down"):
         raise BillingError("unknown_setting", f"partial_package = {new.partial_package!r}")
     if new.block_policy not in ("all_tiers", "top_tier"):
@@ -231,7 +242,12 @@ def _spend(text: str, currency: str) -> int:
 
 def check_events(new: NewPrice, kind: str, aggregation: str | None, is_recurring: bool | None) -> None:
     """Prices of single events need a meter that adds its events up, windows one that can be read for an hour
-    or a day by itself. Raises `unknown_model`."""
+    or a day by itself, levels one that adds up or tells the level. Raises `unknown_model`."""
+    is_level = new.prorate != "none" or new.in_advance
+    if is_level and aggregation not in ("sum", "count", "latest", "unique_count"):
+        raise BillingError("unknown_model", f"a level of a meter that is {aggregation}")
+    if new.in_advance and not is_recurring:
+        raise BillingError("unknown_model", "in advance a level is paid that goes on: of a recurring meter")
     if new.window is not None and (aggregation not in ("sum", "count", "max") or is_recurring):
         raise BillingError("unknown_model", f"a window of a meter that is {aggregation}")
     if new.model in EVENT_MODELS and (kind != "usage" or aggregation != "sum" or is_recurring):

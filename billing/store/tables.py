@@ -335,7 +335,7 @@ Index("ix_price_lists_owner_id", price_lists.c.owner_id)
 # `quantity_from`: the quantity of the item, in whole units, from which the price is offered; a list may have
 # several prices of a component by it. `window_unit`: hour, day or month, each committed to
 # at least `window_commitment_mantissa` (`window_true_up`), what exceeds it costing `overage_factor_ppm` times
-# the price.
+# the price. `prorate` day: a unit costs the days it is present. `is_ahead`: the level is paid in advance.
 prices = Table(
     "prices",
     metadata,
@@ -362,6 +362,8 @@ prices = Table(
     _long("window_commitment_mantissa", optional=True),
     _long("overage_factor_ppm", default=1_000_000),
     _flag("window_true_up", default=True),
+    _text("prorate", default="none"),
+    _flag("is_ahead"),
     _recorded(),
     UniqueConstraint("list_id", "component_id", "quantity_from"),
     CheckConstraint("price_mantissa >= 0", name="not_negative"),
