@@ -9,9 +9,11 @@ from sqlalchemy import bindparam, func, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
+from billing.jobs.dunning import close_case, open_cases
 from billing.jobs.journal import post_events
 from billing.service.acts import act, announce
-from billing.store.store import Store
+from billing.store import messages
+from billing.store.store import Row, Store
 from billing.store.tables import applications, customers, invoices, payment_attempts, payments
 
 _INVOICE = (
@@ -30,13 +32,25 @@ _INVOICE = (
 )
 
 
+_OTHERS = select(payments).where(
+    payments.c.invoice_id == bindparam("id"), payments.c.state.in_(["pending", "failed"])
+)
+_FAILED = select(payments.c.payment_id).where(
+    payments.c.customer_id == bindparam("customer"),
+    payments.c.case_id == bindparam("of"),
+    payments.c.state == "failed",
+)
+
+
 @act
 def receive_transfer(
     store: Store, at: datetime, *, invoice_id: str, amount_minor: int, bank_ref: str | None = None
 ) -> str:
     """A transfer pays an open invoice, or a part of it; returns the payment's id.
 
-    Raises `unknown_invoice`, `negative_quantity`, `amount_out_of_range` above what is open.
+    What is charged otherwise for the invoice is lowered to the rest, or given up where nothing is left: a
+    dunning case with nothing else unpaid closes as recovered. Raises `unknown_invoice`, `negative_quantity`,
+    `amount_out_of_range` above what is open, `illegal_transition` while a charge's outcome is unknown.
     """
     row = store.row(_INVOICE, {"id": invoice_id})
     if row is None:
@@ -47,6 +61,9 @@ def receive_transfer(
     if amount_minor > open_minor:
         raise BillingError("amount_out_of_range", f"{amount_minor} of {open_minor} open on {invoice_id}")
     today = local_date(at, row["time_zone"])
+    others = store.rows(_OTHERS, {"id": invoice_id})
+    if any(other["state"] == "pending" and other["attempt"] for other in others):
+        raise BillingError("illegal_transition", f"a charge of {invoice_id} is under way")
     payment_id, application_id = store.new_id("pay"), store.new_id("app")
     payment = {
         "payment_id": payment_id,
@@ -93,6 +110,23 @@ def receive_transfer(
         {"event": "credit_applied", "source_kind": "application", "source_id": application_id} | about,
     ]
     post_events(store, at, pl.DataFrame(events))
+    for other in others:
+        _lower(store, at, other, open_minor - amount_minor)
     facts = {name: payment[name] for name in ("customer_id", "invoice_id", "amount_minor", "currency")}
     announce(store, at, "payment.captured", payment_id, facts | {"attempt": 1})
     return payment_id
+
+
+def _lower(store: Store, at: datetime, other: Row, left_minor: int) -> None:
+    """Let a payment that waits ask for what is left alone; without a rest give it up, and close its case if
+    nothing else of it is unpaid."""
+    change: Row = {"payment_id": other["payment_id"]}
+    if left_minor:
+        store.update(payments, [change | {"amount_minor": left_minor}], at)
+        return
+    store.update(payments, [change | {"state": "canceled", "next_attempt_at": None}], at)
+    asked = {"customer": other["customer_id"], "of": other["case_id"]}
+    case = open_cases(store).get((other["customer_id"], other["currency"])) if other["case_id"] else None
+    if case is None or case["case_id"] != other["case_id"] or store.rows(_FAILED, asked):
+        return
+    messages.announce(store, at, [close_case(store, at, case, "recovered", [other])])
