@@ -95,15 +95,19 @@ WHERE prices.recorded_at > {after}
 """
 
 # An item's version as an engine row: its terms, and the subscription's end and cancellation as they stand
-# now.
+# now, or those the item ended with before its subscription came back.
 VERSIONS = """
 WITH numbered AS (
   SELECT *, row_number() OVER (PARTITION BY item_id ORDER BY recorded_at, version_id) AS version_no
   FROM engine_item_versions
 ), facts AS (
   SELECT
-    numbered.*, items.subscription_id, items.customer_id, subscriptions.ends_on, subscriptions.trial_ends_on,
-    subscriptions.cancel_requested_on, subscriptions.cancel_reason, subscriptions.contract_id,
+    numbered.*, items.subscription_id, items.customer_id, subscriptions.trial_ends_on,
+    coalesce(items.ended_on, subscriptions.ends_on) AS ends_on,
+    CASE WHEN items.ended_on IS NULL THEN subscriptions.cancel_requested_on ELSE items.end_requested_on END
+      AS cancel_requested_on,
+    CASE WHEN items.ended_on IS NULL THEN subscriptions.cancel_reason ELSE items.end_reason END
+      AS cancel_reason, subscriptions.contract_id,
     subscriptions.changed_at AS subscription_changed_at, lists.currency, plan_versions."interval" AS iso
   FROM numbered
   JOIN engine_items AS items USING (item_id)

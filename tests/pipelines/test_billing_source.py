@@ -146,6 +146,19 @@ def test_a_cancellation_cuts_the_version_and_names_its_cause(store, load, reason
     assert known_in_february == [(None, None)]
 
 
+def test_an_end_keeps_its_cause_when_the_customer_comes_back(store, load):
+    open_shop(store)
+    old = subscribe(store)
+    subscriptions.cancel(store, at("2024-02-10"), subscription_id="s1", when="now", reason="payment")
+    subscriptions.reactivate(store, at("2024-03-01"), subscription_id="s1")
+    subscriptions.cancel(store, at("2024-04-10"), subscription_id="s1", when="now", reason="switched")
+    columns = "subscription_item_id, valid_from, valid_to, cancel_requested_on, cancel_reason, end_cause"
+    first, second = load()(LATEST.format(columns))
+    ended, again = date(2024, 2, 10), date(2024, 4, 10)
+    assert first == (old, date(2024, 1, 1), ended, ended, "payment", "involuntary")
+    assert second[1:] == (date(2024, 3, 1), again, again, "switched", "voluntary")
+
+
 def test_a_trial_and_a_pause_are_statuses_of_their_days(store, load):
     open_shop(store)
     subscribe(store, trial_days=14)
