@@ -46,8 +46,8 @@ def set_policy(
     return version
 
 
-_KNOWN = (
-    select(policies)
+_HELD = (
+    select(policies.c.version)
     .where(policies.c.name == bindparam("name"), policies.c.valid_from <= bindparam("on"))
     .order_by(policies.c.valid_from.desc(), policies.c.version.desc())
     .limit(1)
@@ -56,10 +56,16 @@ _KNOWN = (
 
 def policy_on(store: Store, name: str, on: date) -> PolicyVersion:
     """The version of a policy that holds on a day. Raises `unknown_setting` for a name nobody defined."""
-    row = store.row(_KNOWN, {"name": name, "on": on})
-    if row is None:
+    held = store.row(_HELD, {"name": name, "on": on})
+    if held is None:
         raise BillingError("unknown_setting", f"no policy {name!r} on {on}")
-    return _version(row)
+    key = ("policy", name, held["version"])
+    known = store.memory.get(key)
+    if known is None:
+        (row,) = store.rows(select(policies).where(policies.c.name == name, policies.c.version == key[2]))
+        known = store.memory[key] = _version(row)
+    assert isinstance(known, PolicyVersion)
+    return known
 
 
 def _version(row: Mapping[str, object]) -> PolicyVersion:

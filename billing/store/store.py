@@ -206,6 +206,8 @@ class Store:
             self._is_epoch_open = self._is_epoch_open and depth > 0
         finally:
             self._depth = depth
+            if not depth:
+                self._temporaries = 0
 
     @property
     def is_in_transaction(self) -> bool:
@@ -350,11 +352,7 @@ class Store:
         """The rows of a frame as a table to join with, for the time of the block, inside a transaction."""
         assert self._depth, "a temporary table lives in a transaction"
         self._temporaries += 1
-        given = Table(
-            f"given_{self._temporaries}",
-            MetaData(),
-            *(Column(name, _column_type(dtype)) for name, dtype in frame.schema.items()),
-        )
+        given = _given(self._temporaries, tuple(frame.schema.items()))
         columns = ", ".join(
             f'"{column.name}" {column.type.compile(self._engine.dialect)}' for column in given.c
         )
@@ -363,6 +361,7 @@ class Store:
         self._insert_frame(given, frame)
         yield given
         self._run(f"DROP TABLE {given.name}")
+        self._temporaries -= 1
 
     def update(
         self, table: Table, rows: Rows, at: datetime | None = None, *, key: Sequence[str] | None = None
@@ -556,6 +555,13 @@ def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
     return at.astimezone(UTC)
+
+
+@lru_cache(maxsize=256)
+def _given(number: int, schema: tuple[tuple[str, pl.DataType], ...]) -> Table:
+    """A temporary table, the same object each time: statements that join with it are compiled once."""
+    columns = (Column(name, _column_type(dtype)) for name, dtype in schema)
+    return Table(f"given_{number}", MetaData(), *columns)
 
 
 @lru_cache(maxsize=1024)
