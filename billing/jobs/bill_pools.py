@@ -448,7 +448,7 @@ def _at_terms(parts: pl.DataFrame, terms: pl.DataFrame, *, has_quantity: bool = 
         pl.when(is_pooled).then(pl.lit("per_unit")).otherwise("price_model").alias("price_model"),
         *(
             pl.when(~is_pooled).then(name).alias(name)
-            for name in ("minimum_spend_minor", "maximum_spend_minor", "window_unit")
+            for name in ("minimum_spend_minor", "maximum_spend_minor", "window_unit", "prorate", "is_ahead")
         ),
     )
     anew = pl.format("{}|{}.{}", agreed(), "policy_name", "policy_version")

@@ -232,7 +232,7 @@ def day_of(text: object, zone: str = "UTC") -> date:
 
 # Comparing.
 
-_FOR_PEOPLE = frozenset({"label", "state", "note"})
+_FOR_PEOPLE = frozenset({"label", "state", "note", "reason"})
 
 
 def compare(expected: Any, got: Any, path: str = "expect") -> None:

@@ -25,7 +25,6 @@ from billing.jobs.import_usage import import_usage
 from billing.service.catalog import (
     NewComponent,
     NewPrice,
-    NewTier,
     add_tax_rate,
     create_legal_entity,
     create_meter,
@@ -48,9 +47,11 @@ from billing.store.tables import (
     items,
     line_items,
     refunds,
+    usage_events,
 )
-from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, exact, instant_of
+from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, instant_of
 from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
+from tajdid.conformance.billing_plans import model_terms
 
 RUN_SETTINGS = (
     "day_count",
@@ -79,6 +80,7 @@ RUN_SETTINGS = (
     "on_cancel",
     "suspension_billing",
     "flat_fee_on_zero",
+    "percentage_free",
 )
 """The settings a bill run obeys in a story; a case that asks for another is unsupported."""
 
@@ -198,7 +200,7 @@ class Story:
                 if isinstance(price, str):
                     plan.components["fee"] = ("fee", {"model": "flat", "price": price})
                 else:
-                    self._metered(plan, _model(Given(price, f"{given.path}.{key}")))
+                    self._metered(plan, model_terms(Given(price, f"{given.path}.{key}")))
         if "unit_price" in given:
             self._metered(plan, {"model": "per_unit", "price": given.take("unit_price")})
         for key in sorted(given.keys()):
@@ -594,42 +596,6 @@ def _billing_day_on_or_before(on: date, billing_day: int) -> date:
     raise Unsupported(f"billing_day {billing_day}")
 
 
-def _model(given: Given) -> dict[str, Any]:
-    """A price model of the case as the terms of a catalogue price."""
-    model = given.need("model")
-    if model == "per_unit":
-        terms: dict[str, Any] = {"model": model, "price": given.need("unit_price")}
-    elif model == "package":
-        terms = {
-            "model": model,
-            "price": given.need("package_price"),
-            "package_size": _whole(given.need("package_size")),
-            "free_units": _whole(given.take("free_units") or "0"),
-            "partial_package": given.take("partial_package", "up"),
-        }
-    elif model in ("graduated", "volume"):
-        tiers = []
-        for tier in given.each("tiers"):
-            bound = tier.need("up_to")
-            unit, fee = tier.need("unit_price"), tier.take("flat_fee") or "0"
-            tier.done()
-            tiers.append(NewTier(None if bound is None else _whole(bound), unit, fee))
-        terms = {"model": model, "tiers": tiers}
-        if given.take("flat_fee_on_zero", "none") != "none":
-            raise Unsupported("flat_fee_on_zero of a plan's price")
-    else:
-        raise Unsupported(f"a plan with price model {model!r}")
-    given.done()
-    return terms
-
-
-def _whole(text: Any) -> int:
-    value = exact(text)
-    if value.denominator != 1:
-        raise Unsupported(f"{text!r} in a plan's price")
-    return int(value)
-
-
 def _import(stage: Stage, number: int, metric: str, at: datetime, value: str) -> None:
     """One usage event of the customer's item, as a batch of one."""
     item = stage.store.rows(select(items.c.item_id))
@@ -758,6 +724,8 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
         answer = answer_of_store(frame.money, store)
         following = store.rows(select(customers.c.next_bill_on).where(customers.c.customer_id == CUSTOMER))
         answer |= _last_due(frame.money, store)
+        if "not_billed" in expect:
+            answer["not_billed"] = _left_out(store, expect["not_billed"])
     answer["next_invoice"] = following[0]["next_bill_on"]
     answer["account_credit"] = sum((note["left"] for note in answer["credit_notes"]), Fraction(0))
     if "states" in expect:
@@ -766,6 +734,20 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
         posted = _posted_lines(answer, story.changed)
         answer |= {"lines": posted, "net": sum((line["amount"] for line in posted), Fraction(0))}
     return answer
+
+
+def _left_out(store: Store, expected: Any) -> Any:
+    """Usage kept unbilled with a reason, in the shape that is asked for: event by event, or in all."""
+    has_reason = select(usage_events).where(usage_events.c.unbilled_reason.is_not(None))
+    events = store.rows(has_reason.order_by(usage_events.c.occurred_at, usage_events.c.seq))
+    values = [Fraction(event["value_mantissa"], 10**METER_SCALE) for event in events]
+    if isinstance(expected, list):
+        return [
+            {"usage_date": event["occurred_on"], "value": value, "quantity": value}
+            for event, value in zip(events, values, strict=True)
+        ]
+    total = sum(values, Fraction(0))
+    return {"value": total, "quantity": total} if isinstance(expected, Mapping) else total
 
 
 def _posted_lines(answer: Mapping[str, Any], changed: tuple[date, date] | None) -> list[dict[str, Any]]:

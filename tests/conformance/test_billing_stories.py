@@ -148,6 +148,105 @@ STORIES = {
             ]
         },
     ),
+    "usage that comes too late is left out with its reason": story(
+        {
+            "unit_price": "0.01",
+            "anchor": "calendar",
+            "start": "2024-05-01",
+            "events": [
+                {"usage_date": "2024-05-10", "value": "100"},
+                {"usage_date": "2024-05-20", "value": "30", "recorded_at": "2024-06-03"},
+                {"usage_date": "2024-05-21", "value": "25", "recorded_at": "2024-06-09"},
+                {"usage_date": "2024-06-10", "value": "7"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2024-06-01", ("1.00", "2024-05-01", "2024-06-01")),
+                invoice(
+                    "2024-07-01", ("0.30", "2024-05-01", "2024-06-01"), ("0.07", "2024-06-01", "2024-07-01")
+                ),
+            ],
+            "not_billed": {"quantity": "25", "reason": "it came a week after its period"},
+        },
+        late_usage="days:5",
+    ),
+    "usage of the day of the end is left out": story(
+        {
+            "unit_price": "1.00",
+            "anchor": "calendar",
+            "start": "2024-05-01",
+            "cancel": "2024-05-10",
+            "events": [
+                {"usage_date": "2024-05-09", "value": "3"},
+                {"usage_date": "2024-05-10", "value": "2"},
+            ],
+        },
+        {
+            "invoices": [invoice("2024-05-10", ("3.00", "2024-05-01", "2024-05-10"))],
+            "not_billed": [{"usage_date": "2024-05-10", "value": "2", "reason": "after the end"}],
+        },
+        end_day_usage="exclude",
+    ),
+    "blocks fill the tier that is reached": story(
+        {
+            "price": {
+                "model": "tiered_block",
+                "policy": "top_tier",
+                "tiers": [
+                    {"block_size": "10", "max_blocks": "2", "block_price": "1.00"},
+                    {"block_size": "100", "max_blocks": None, "block_price": "0.50"},
+                ],
+            },
+            "period": ["2024-05-01", "2024-06-01"],
+            "events": [
+                {"usage_date": "2024-05-10", "value": "15"},
+                {"usage_date": "2024-05-11", "value": "120"},
+            ],
+        },
+        {"invoices": [invoice("2024-06-01", ("1.00", "2024-05-01", "2024-06-01"), subtotal="1.00")]},
+    ),
+    "a percentage looks at each event in its order": story(
+        {
+            "price": {
+                "model": "percentage",
+                "rate_percent": "10",
+                "fee_per_event": "0.50",
+                "free_events": "1",
+                "max_per_event": "3.00",
+            },
+            "period": ["2024-05-01", "2024-06-01"],
+            "events": [
+                {"usage_date": "2024-05-10", "value": "9.99"},
+                {"usage_date": "2024-05-11", "value": "10"},
+                {"usage_date": "2024-05-12", "value": "40"},
+            ],
+        },
+        {"invoices": [invoice("2024-06-01", ("4.50", "2024-05-01", "2024-06-01"))]},
+    ),
+    "graduated rates within a least and a most": story(
+        {
+            "price": {
+                "model": "graduated_percentage",
+                "tiers": [{"up_to": "100", "rate_percent": "5"}, {"up_to": None, "rate_percent": "2"}],
+                "maximum_spend": "5.50",
+            },
+            "period": ["2024-05-01", "2024-06-01"],
+            "events": [{"usage_date": "2024-05-10", "value": "150"}],
+        },
+        {"invoices": [invoice("2024-06-01", ("5.50", "2024-05-01", "2024-06-01"))]},
+    ),
+    "dynamic events bring their amounts": story(
+        {
+            "price": {"model": "dynamic"},
+            "period": ["2024-05-01", "2024-06-01"],
+            "events": [
+                {"usage_date": "2024-05-10", "value": "1.25"},
+                {"usage_date": "2024-05-11", "value": "0.10"},
+            ],
+        },
+        {"invoices": [invoice("2024-06-01", ("1.35", "2024-05-01", "2024-06-01"))]},
+    ),
     "a cancellation becomes a credit note where notes are asked for": story(
         {
             "price": "30.00",
