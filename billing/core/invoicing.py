@@ -15,7 +15,6 @@ A row that cannot be billed is not dropped in silence: it gives its customer a f
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import reduce
 from typing import NamedTuple, cast
 
 import polars as pl
@@ -37,12 +36,12 @@ from billing.core.cuts import (
     with_high_water,
     with_moved_cuts,
 )
+from billing.core.discounts import with_discounts
 from billing.core.exact_tax import with_exact_target
 from billing.core.money import (
     DOCUMENT_LIMIT,
     EXACT_LIMIT,
     LINE_LIMIT,
-    PPM,
     Number,
     RoundingMode,
     post,
@@ -470,50 +469,6 @@ def _cut(rows: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
         (pl.col("amount_num") - kept).fill_null(0).alias("cut_num"),
         pl.coalesce("failure", beyond).alias("failure"),
     ).drop("_maximum", "_most", "_own", "_before")
-
-
-def with_discounts(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
-    """The share an item's discounts take off, each of what the one before left: exact, before proration."""
-    one = pl.lit(1, dtype=pl.Int128)
-    if (rows["discount_ids"] == "").all():
-        return rows.with_columns((one * 0).alias("discount_num"), one.alias("discount_den"))
-    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
-    shares = []
-    for text in rows["discount_ids"].unique().sort():
-        ids = [part for part in text.split(",") if part]
-        found = [known.get(part) for part in ids]
-        is_share = all(
-            one is not None
-            and one["discount_ppm"] is not None
-            and one["scope"] == "item"
-            and one["times"] is None
-            and one["valid_end"] is None
-            for one in found
-        )
-        ppms = [one["discount_ppm"] for one in found if one is not None] if is_share else []
-        left = reduce(lambda product_, ppm: product_ * (PPM - ppm), ppms, 1)
-        shares.append((text, PPM ** len(ppms) - left, PPM ** len(ppms), is_share and len(ids) <= 4))
-    table = pl.DataFrame(
-        shares,
-        schema={
-            "discount_ids": pl.String,
-            "_off": pl.Int128,
-            "_of": pl.Int128,
-            "_is_known": pl.Boolean,
-        },
-        orient="row",
-    )
-    return (
-        rows.join(table, on="discount_ids", how="left", maintain_order="left")
-        .with_columns(
-            product(pl.col("amount_num"), pl.col("_off")).alias("discount_num"),
-            product(pl.col("amount_den"), pl.col("_of")).alias("discount_den"),
-            pl.coalesce("failure", pl.when(~pl.col("_is_known")).then(pl.lit("unsupported_discount"))).alias(
-                "failure"
-            ),
-        )
-        .drop("_off", "_of", "_is_known")
-    )
 
 
 def _with_posted(rows: pl.DataFrame, amounts: Mapping[str, tuple[Number, Number]], mode: str) -> pl.DataFrame:

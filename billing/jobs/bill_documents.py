@@ -7,6 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from billing.core import invoicing
+from billing.jobs.bill_discounts import write_uses
 from billing.jobs.bill_draft import GROUP, Draft
 from billing.jobs.bill_facts import (
     OPEN_CREDIT,
@@ -208,6 +209,7 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
     rows = rows.filter(~on_note)
     columns = [name for name in line_items.c.keys() if name in rows.columns]  # noqa: SIM118
     store.insert(line_items, rows.select(columns), at)
+    write_uses(store, at, rows)
     store.insert(
         tax_lines,
         rows.select(

@@ -16,9 +16,11 @@ from sqlalchemy import (
 
 from billing.core import commitments, invoicing, pools, spend, unbilled
 from billing.core.cuts import credits_due
+from billing.core.discounts import in_force, last_days, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
+from billing.jobs.bill_discounts import special_discounts
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
 from billing.jobs.bill_facts import (
     BILLED,
@@ -233,8 +235,14 @@ def _owed(
     if pooled_floors is not None:
         looked_at = looked_at.update(pooled_floors, on="customer_id")
     terms = read_terms(store, ids).join(looked_at, on="customer_id")
+    reductions = special_discounts(store, terms)
+    if reductions is not None:
+        catalogue = read_catalogue(store, terms, settings)
+        terms = with_fixed_shares(terms, reductions, catalogue.prices, catalogue.tiers, held)
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
+    if reductions is not None:
+        parts = in_force(parts, last_days(terms, reductions), reductions)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
     pooled = None

@@ -19,6 +19,7 @@ from sqlalchemy import and_, func, or_, select
 from billing.core import invoicing, pools
 from billing.core.adjustments import tax_of
 from billing.core.cuts import agreed
+from billing.core.discounts import with_discounts
 from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion
 from billing.core.money import RoundingMode, product, wide
 from billing.core.policy import Policy
@@ -523,13 +524,16 @@ def _discounted(store: Store, owed: pl.DataFrame, settings: Mapping[PolicyKey, P
             *(pl.lit(0, pl.Int64).alias(name) for name in ("discount_minor", "net_minor")),
             pl.lit(None, pl.String).alias("failure"),
         )
+    # A fixed amount is off the lines, which are dear enough for it; only shares grow less with the price.
+    fixed = r"(^|,)[^,]*:\d+"
+    owed = owed.with_columns(pl.col("discount_ids").str.replace_all(fixed, "").str.strip_chars(","))
     catalogue = read_catalogue(store, owed, settings)
     rows = owed.with_columns(
         wide(pl.col("gross_minor")).alias("amount_num"),
         pl.lit(1, pl.Int128).alias("amount_den"),
         pl.lit(None, pl.String).alias("failure"),
     )
-    return invoicing.usage_amounts(invoicing.with_discounts(rows, catalogue.discounts), catalogue)
+    return invoicing.usage_amounts(with_discounts(rows, catalogue.discounts), catalogue)
 
 
 def _related(store: Store, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:

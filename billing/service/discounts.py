@@ -38,6 +38,8 @@ def create_discount(
     amount_minor = None if amount is None else parse_money(amount, str(currency))
     if (amount_minor is not None and amount_minor < 0) or (times is not None and times < 1):
         raise BillingError("negative_quantity", f"an amount of {amount}, {times} times")
+    if set(discount_id) & set(",:|"):
+        raise BillingError("unknown_setting", f"discount_id = {discount_id!r}: no comma, colon or bar")
     if scope not in ("item", "document"):
         raise BillingError("unknown_setting", f"scope = {scope!r}: item or document")
     start = valid_start or date(1970, 1, 1)

@@ -1,0 +1,283 @@
+"""Discounts of items: part of their terms, acting on whole periods, before proration.
+
+A version names its discounts by `discount_ids`, joined by commas. Shares act one after the other, each on
+what is left. Then fixed amounts: an amount is shared over the fees and seats of the item by what is left of
+their whole prices, and each share becomes part of that component's terms, written `id:minor_units`. So half a
+period bears half of the share, and a credit takes back what its own line was given.
+
+A discount reaches the periods that begin while it is valid, and if it counts its uses, that many periods of
+an item from the first on.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import reduce
+from typing import Any, cast
+
+import polars as pl
+
+from billing.core.calendar import boundary, parse_interval, period_number
+from billing.core.cuts import FOREVER, agreed
+from billing.core.money import LINE_LIMIT, PPM, RoundingMode, post, product, wide, with_shares, within
+from billing.core.policy import Policy
+from billing.core.pricing import rate_frame
+
+_MOST_SHARES = 4
+"""Shares that one item may have, so that their product stays exact in 128 bits."""
+
+
+def is_plain(discount: Mapping[str, Any]) -> bool:
+    """Whether a discount is a share of every period, which needs nothing of what follows."""
+    return (
+        discount["discount_ppm"] is not None
+        and discount["times"] is None
+        and discount["valid_end"] is None
+        and discount["valid_start"] <= date(1970, 1, 1)
+    )
+
+
+def ids_of(text: str) -> list[str]:
+    """The discounts that terms name."""
+    return [part.split(":")[0] for part in text.split(",") if part]
+
+
+# What a discount takes off.
+
+
+def with_discounts(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """Adds what an item's discounts take off the whole, exact: `discount_num` over `discount_den`, a multiple
+    of `amount_den`. Terms fail with a discount that is unknown or of documents, or an amount without share.
+    """
+    one = pl.lit(1, dtype=pl.Int128)
+    if (rows["discount_ids"] == "").all():
+        return rows.with_columns((one * 0).alias("discount_num"), one.alias("discount_den"))
+    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
+    texts = rows["discount_ids"].unique().sort().to_list()
+    table = pl.DataFrame(
+        [(text, *_taken(text, known)) for text in texts],
+        schema={
+            "discount_ids": pl.String,
+            "_off": pl.Int128,
+            "_of": pl.Int128,
+            "_fixed": pl.Int128,
+            "_is_known": pl.Boolean,
+        },
+        orient="row",
+    )
+    rows = rows.join(table, on="discount_ids", how="left", maintain_order="left").with_columns(
+        product(pl.col("amount_num"), pl.col("_off")).alias("discount_num"),
+        product(pl.col("amount_den"), pl.col("_of")).alias("discount_den"),
+        pl.coalesce("failure", pl.when(~pl.col("_is_known")).then(pl.lit("unsupported_discount"))).alias(
+            "failure"
+        ),
+    )
+    if (table["_fixed"] != 0).any():
+        whole = product(pl.col("amount_num"), pl.col("_of"))
+        fixed = product(pl.col("_fixed"), pl.col("discount_den"))
+        rows = rows.with_columns(whole.alias("_whole"), fixed.alias("_amount")).with_columns(
+            pl.when(pl.col("_fixed") == 0)
+            .then("discount_num")
+            .otherwise(least_of(pl.col("discount_num") + pl.col("_amount"), pl.col("_whole")))
+            .alias("discount_num")
+        )
+        rows = rows.drop("_whole", "_amount")
+    return rows.drop("_off", "_of", "_fixed", "_is_known")
+
+
+def least_of(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    """The smaller of two, null where one is."""
+    return pl.when(left <= right).then(left).when(left > right).then(right)
+
+
+def _taken(text: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, int, bool]:
+    """The share that terms take off, as a fraction, and the fixed amount beyond it; whether all is known."""
+    parts = [part for part in text.split(",") if part]
+    found = [known.get(part.split(":")[0]) for part in parts]
+    if any(one is None or one["scope"] != "item" for one in found):
+        return 0, 1, 0, False
+    ppms = [one["discount_ppm"] for one in found if one is not None and one["discount_ppm"] is not None]
+    fixed = [part.split(":")[1] for part in parts if ":" in part]
+    if len(ppms) > _MOST_SHARES or len(ppms) + len(fixed) < len(parts):
+        return 0, 1, 0, False
+    left = reduce(lambda product_, ppm: product_ * (PPM - ppm), ppms, 1)
+    return PPM ** len(ppms) - left, PPM ** len(ppms), sum(map(int, fixed)), True
+
+
+# Fixed amounts.
+
+
+def with_fixed_shares(
+    terms: pl.DataFrame, discounts: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame, settings: Policy
+) -> pl.DataFrame:
+    """Terms with the share of each fixed amount that falls to their component; usage bears none.
+
+    terms: one row a version and component, with `currency`. An amount of another currency keeps no share.
+    """
+    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
+    texts = [text for text in terms["discount_ids"].unique() if text]
+    split = []
+    for text in texts:
+        found = [known[one] for one in ids_of(text) if one in known]
+        amounts = [one for one in found if one["amount_minor"] is not None and one["scope"] == "item"]
+        if amounts:
+            fixed = {one["discount_id"] for one in amounts}
+            rest = ",".join(one for one in ids_of(text) if one not in fixed)
+            off, of, _, _ = _taken(rest, known)
+            split += [
+                (text, rest, place, one["discount_id"], one["amount_minor"], one["currency"], off, of)
+                for place, one in enumerate(amounts)
+            ]
+    if not split:
+        return terms
+    table = pl.DataFrame(
+        split,
+        schema={
+            "discount_ids": pl.String,
+            "_rest": pl.String,
+            "_place": pl.Int64,
+            "_id": pl.String,
+            "_amount": pl.Int64,
+            "_currency": pl.String,
+            "_off": pl.Int128,
+            "_of": pl.Int128,
+        },
+        orient="row",
+    )
+    numbered = terms.with_row_index("_term")
+    rows = numbered.join(
+        table.filter(pl.col("_place") == 0).select("discount_ids", "_rest", "_off", "_of"), on="discount_ids"
+    ).sort("_term")
+    is_seat = pl.col("kind") == "seat"
+    whole = rate_frame(
+        rows.filter(pl.col("kind") != "usage").with_columns(
+            pl.when(is_seat).then("quantity_mantissa").otherwise(1).alias("quantity_mantissa"),
+            pl.when(is_seat).then("quantity_scale").otherwise(0).alias("quantity_scale"),
+        ),
+        prices,
+        tiers,
+    )
+    mode = cast(RoundingMode, settings.rounding)
+    left = post(
+        product(pl.col("amount_num"), pl.col("_of") - pl.col("_off")),
+        product(pl.col("amount_den"), pl.col("_of")),
+        mode,
+    )
+    # A bundle has one price, whatever it covers.
+    version = ["item_id", "effective_start"]
+    parts = (
+        whole.with_columns(within(left, LINE_LIMIT).fill_null(0).alias("_left"))
+        .unique([*version, "price_id"], keep="first", maintain_order=True)
+        .select(*version, "price_id", "discount_ids", "currency", "_left", pl.lit("").alias("_text"))
+        .with_columns(pl.struct(version).rank("dense").alias("_version"))
+        .sort("_version", maintain_order=True)
+    )
+    for place in range(int(cast(int, table["_place"].max())) + 1):
+        of_place = table.filter(pl.col("_place") == place).select(
+            "discount_ids", "_id", "_amount", "_currency"
+        )
+        parts = parts.join(of_place, on="discount_ids", how="left", maintain_order="left")
+        is_meant = pl.col("_currency") == pl.col("currency")
+        in_all = wide(pl.col("_left")).sum().over("_version")
+        total = least_of(wide(pl.col("_amount")), in_all)
+        parts = parts.with_columns(pl.when(is_meant).then(total).otherwise(0).alias("_total"))
+        parts = with_shares(parts, "_share", total="_total", weight="_left", group="_version")
+        text = pl.format(",{}:{}", "_id", "_share")
+        parts = parts.with_columns(
+            pl.concat_str(
+                "_text",
+                pl.when(is_meant).then(text).otherwise(pl.format(",{}", "_id")).fill_null(""),
+            ).alias("_text"),
+            (pl.col("_left") - pl.col("_share")).alias("_left"),
+        ).drop("_id", "_amount", "_currency", "_total", "_share")
+    named = (
+        rows.join(
+            parts.select(*version, "price_id", "_text"),
+            on=[*version, "price_id"],
+            how="left",
+            maintain_order="left",
+            nulls_equal=True,
+        )
+        .with_columns(pl.when(pl.col("kind") != "usage").then("_text").fill_null("").alias("_text"))
+        .select("_term", pl.concat_str("_rest", "_text").str.strip_chars(",").alias("_new"))
+    )
+    return (
+        numbered.join(named, on="_term", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("_new", "discount_ids").alias("discount_ids"))
+        .drop("_term", "_new")
+    )
+
+
+# Which periods have a discount.
+
+
+def last_days(terms: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """Until when an item has a discount that counts its uses: `item_id`, `discount_id`, `until`, the end of
+    the last of that many periods, counted from the first that bears it."""
+    counted = discounts.filter(pl.col("times").is_not_null()).select("discount_id", "times", "valid_start")
+    named = (
+        terms.filter(pl.col("phase") == "regular", pl.col("pause").is_null(), pl.col("discount_ids") != "")
+        .select(
+            "item_id",
+            "anchor_on",
+            "interval",
+            pl.max_horizontal("effective_start", "billing_starts_on").alias("_first"),
+            pl.col("discount_ids").str.split(",").alias("_part"),
+        )
+        .explode("_part")
+        .with_columns(pl.col("_part").str.split(":").list.first().alias("discount_id"))
+        .join(counted, on="discount_id")
+        .sort("item_id", "discount_id", "_first")
+        .unique(["item_id", "discount_id"], keep="first", maintain_order=True)
+    )
+    cases = named.select("anchor_on", "interval", "_first", "valid_start", "times").unique()
+    ends = [_end_of_uses(*case) for case in cases.iter_rows()]
+    return named.join(
+        cases.with_columns(pl.Series("until", ends, dtype=pl.Date)), on=cases.columns, how="left"
+    ).select("item_id", "discount_id", "until")
+
+
+def _end_of_uses(anchor: date, interval: str, first: date, valid_start: date, times: int) -> date:
+    length = parse_interval(interval)
+    number = period_number(anchor, length, max(first, valid_start))
+    if max(boundary(anchor, length, number), first) < valid_start:
+        number += 1
+    return boundary(anchor, length, number + times)
+
+
+def in_force(parts: pl.DataFrame, ends: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """Segments with the discounts that reach their period.
+
+    ends: as `last_days` gives them. A period begins with its boundary, or with the item's first day.
+    """
+    numbered = parts.with_row_index("_part_of")
+    first = pl.col("start").min().over("item_id")
+    named = (
+        numbered.with_columns(pl.max_horizontal("reference_start", first).alias("_begins"))
+        .filter(pl.col("discount_ids") != "")
+        .select("_part_of", "item_id", "_begins", pl.col("discount_ids").str.split(",").alias("_one"))
+        .explode("_one")
+        .with_columns(pl.col("_one").str.split(":").list.first().alias("discount_id"))
+        .join(
+            discounts.select("discount_id", "valid_start", "valid_end"),
+            on="discount_id",
+            how="left",
+            maintain_order="left",
+        )
+        .join(ends, on=["item_id", "discount_id"], how="left", maintain_order="left")
+    )
+    reaches = (
+        (pl.col("_begins") >= pl.col("valid_start"))
+        & (pl.col("_begins") < pl.col("valid_end").fill_null(FOREVER))
+        & (pl.col("_begins") < pl.col("until").fill_null(FOREVER))
+    ) | pl.col("valid_start").is_null()
+    kept = named.filter(reaches).group_by("_part_of").agg(pl.col("_one").str.join(",").alias("_kept"))
+    has_had = pl.col("discount_ids") != ""
+    rows = numbered.join(kept, on="_part_of", how="left", maintain_order="left").with_columns(
+        pl.when(has_had).then(pl.col("_kept").fill_null("")).otherwise("discount_ids").alias("discount_ids"),
+        has_had.alias("_has_had"),
+    )
+    anew = pl.format("{}|{}.{}", agreed(), "policy_name", "policy_version")
+    return rows.with_columns(
+        pl.when("_has_had").then(agreed()).otherwise("agreed").alias("agreed"),
+        pl.when("_has_had").then(anew).otherwise("terms_id").alias("terms_id"),
+    ).drop("_part_of", "_kept", "_has_had")
