@@ -247,14 +247,12 @@ class Store:
         rows = cursor.fetchall()
         result.close()
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(statement.selected_columns)
-        return pl.DataFrame(
-            [
-                self._series(column.key or f"column_{position}", column.type, values)
-                for position, (column, values) in enumerate(
-                    zip(statement.selected_columns, columns, strict=True)
-                )
-            ]
-        )
+        kinds = {
+            column.key or f"column_{position}": _polars_type(column.type)
+            for position, column in enumerate(statement.selected_columns)
+        }
+        values_of = dict(zip(kinds, columns, strict=True))
+        return _from_sqlite(values_of, kinds) if self.is_sqlite else _from_driver(values_of, kinds)
 
     def _copied(
         self, statement: Select[Any], compiled: SQLCompiler, values: Mapping[str, Any] | None
@@ -269,21 +267,6 @@ class Store:
             data = b"".join(bytes(part) for part in copy)
         cursor.close()
         return _from_csv(data, {str(column.key): column.type for column in statement.selected_columns})
-
-    def _series(self, name: str, kind: TypeEngine[Any], values: Sequence[Any]) -> pl.Series:
-        """Driver values as a typed column. SQLite gives dates and instants as text, booleans as numbers."""
-        dtype = _polars_type(kind)
-        if self.is_sqlite:
-            if dtype == pl.Date:
-                return pl.Series(name, values, dtype=pl.String).str.to_date("%Y-%m-%d")
-            if dtype == pl.Datetime:
-                text = pl.Series(name, values, dtype=pl.String)
-                return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", time_zone="UTC")
-            if dtype == pl.Boolean:
-                return pl.Series(name, values, dtype=pl.Int64).cast(pl.Boolean)
-        if dtype == pl.Int64 and any(isinstance(value, Decimal) for value in values):
-            values = [None if value is None else int(value) for value in values]
-        return pl.Series(name, values, dtype=dtype)
 
     def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
@@ -614,6 +597,37 @@ def _sqlite_rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
         elif dtype == pl.Boolean:
             casts.append(pl.col(name).cast(pl.Int8))
     return frame.with_columns(casts).rows()
+
+
+def _from_sqlite(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Columns as SQLite keeps them (see `_sqlite_rows`), read in one pass."""
+    series, casts = [], []
+    for name, dtype in kinds.items():
+        held: pl.DataType = dtype
+        if dtype == pl.Date:
+            held = pl.String()
+            casts.append(pl.col(name).str.to_date("%Y-%m-%d"))
+        elif isinstance(dtype, pl.Datetime):
+            held = pl.String()
+            casts.append(
+                pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", time_zone="UTC")
+            )
+        elif dtype == pl.Boolean:
+            held = pl.Int64()
+            casts.append(pl.col(name).cast(pl.Boolean))
+        series.append(pl.Series(name, columns[name], dtype=held))
+    frame = pl.DataFrame(series)
+    return frame.with_columns(casts) if casts else frame
+
+
+def _from_driver(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Columns of Python values; the driver of PostgreSQL gives a sum of big integers as a decimal."""
+    whole = {
+        name: [int(value) if isinstance(value, Decimal) else value for value in columns[name]]
+        for name, dtype in kinds.items()
+        if dtype == pl.Int64
+    }
+    return pl.DataFrame({**columns, **whole}, schema=dict(kinds))
 
 
 def _csv(frame: pl.DataFrame) -> bytes:
