@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from shop import Part, at, item_of, join, lines, open_shop, parked, run, sell, take, use
+from shop import Part, at, item_of, join, life, lines, live, open_shop, parked, run, sell, take, use
 from sqlalchemy import select
 
 from billing.jobs.import_usage import import_usage
@@ -282,3 +282,27 @@ def test_events_priced_one_by_one_come_too_late_like_others(store: Store) -> Non
     run(store, JUNE)
     assert billed_by_month(store) == {3: 700}
     assert [event for event, reason in reasons(store).items() if reason == "late"] == ["too late"]
+
+
+# 27, in random lives.
+
+SEEDS = [seed for seed in range(40) if sum(act.kind == "usage" for act in life(seed)) > 1][:2]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"end_day_usage": "exclude", "trial_usage": "free", "late_usage": "while_draft"}],
+    ids=["by default", "with every reason"],
+)
+def test_what_was_billed_and_what_has_a_reason_is_all_that_was_used(
+    seed: int, settings: dict[str, str]
+) -> None:
+    store = live(life(seed), "each", **settings)
+    events = store.frame(select(tables.usage_events))
+    assert events.height > 0
+    key = ["item_id", "component_id", "service_start", "service_end"]
+    counted = store.frame(select(tables.usage_snapshots)).sort("revision").group_by(key).last()
+    without_reason = events.filter(pl.col("unbilled_reason").is_null())
+    assert counted["quantity_mantissa"].sum() == without_reason["value_mantissa"].sum()
+    store.close()
