@@ -194,12 +194,16 @@ def run_billing(
         bool, typer.Option("--dry-run", help="Show what would be posted and write nothing.")
     ] = False,
 ) -> None:
-    """Bill everything that is due; a second run to the same day posts nothing.
+    """Renew terms and index prices that are due, then bill everything that is; a second run posts nothing.
+
+    With --dry-run terms and prices stay as they are today.
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
     from billing.core.money import BillingError
     from billing.jobs.bill_run import bill
+    from billing.service.contracts import renew_due
+    from billing.service.index_clauses import index_prices_due
 
     at = now()
     store = _store(chosen(company))
@@ -209,6 +213,11 @@ def run_billing(
         say(f"  {done:,} of {of:,} due looked at")
 
     try:
+        if not dry_run:
+            terms = renew_due(store, at)
+            steps = index_prices_due(store, at)
+            say(f"  terms: {len(terms.renewed):,} renewed, {len(terms.ended):,} ended")
+            say(f"  prices that follow an index: {len(steps):,} changed")
         summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
     except BillingError as error:
         stop(error.message, 1)

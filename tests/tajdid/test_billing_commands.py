@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from billing.service import catalog, customers, subscriptions
 from billing.service.catalog import NewComponent, NewPrice
+from billing.service.subscriptions import NewContract
 from billing.store import tables
 from billing.store.store import IdGenerator, open_store
 
@@ -102,3 +103,21 @@ def test_a_wrong_file_or_name_is_refused_in_plain_words(home: Path) -> None:
     nobody = billing(home, "retry", "nobody")
     assert (nobody.returncode, "no such customer" in nobody.stderr) == (2, True)
     assert billing(home, "import-usage").returncode == 2
+
+
+def test_a_term_that_is_over_ends_its_subscription_before_the_run(home: Path) -> None:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        subscriptions.subscribe(
+            store,
+            OPENED,
+            customer_id="anna",
+            plan_id="plan",
+            contract=NewContract("P6M", auto_renew=False),
+        )
+    ran = billing(home, "run", "--up-to", "2025-12-31")
+    assert (ran.returncode, "terms: 0 renewed, 1 ended" in ran.stdout) == (0, True), ran.stderr
+    # 12 fees of the subscription without a term, 6 of the one that ended.
+    assert "lines            18" in ran.stdout
+    again = billing(home, "run", "--up-to", "2025-12-31")
+    assert "terms: 0 renewed, 0 ended" in again.stdout
