@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from billing.core.money import BillingError, currency_exponent, post
+from billing.jobs.bill_facts import MEMBERS
+from billing.jobs.bill_pools import draw_siblings
 from billing.jobs.bill_run import preview
 from billing.jobs.retry import retry
 from billing.service import catalog, customers, subscriptions
@@ -467,6 +469,39 @@ def test_a_member_set_aside_for_itself_holds_up_its_pool(store: Store) -> None:
     used(store, found["anna"], date(2025, 1, 10), 900)
     run(store, date(2025, 2, 1))
     assert parked(store) == {"anna": "pool_failed", "bert": "no_tax_rate"}
+
+
+def test_a_pool_with_a_member_that_is_held_is_passed_over_whole(store: Store, database_url: str) -> None:
+    if store.is_sqlite:
+        return
+    with open_store(database_url) as other:
+        shop(store, others=["bert"])
+        join(store, "gina")
+        take(store, START, "metered", "gina")
+        held = select(tables.customers.c.customer_id).where(tables.customers.c.customer_id == "bert")
+        due = MEMBERS.where(tables.customers.c.customer_id.in_(["anna", "gina"]))
+        with other.transaction(), store.transaction():
+            other.row(held.with_for_update())
+            members = draw_siblings(store, store.frame(due), waits=False)
+            assert members["customer_id"].to_list() == ["gina"]
+        with store.transaction():
+            members = draw_siblings(store, store.frame(due), waits=False)
+            assert sorted(members["customer_id"]) == ["anna", "bert", "gina"]
+
+
+def test_a_pool_that_fails_unforeseen_is_set_aside_alone(store: Store) -> None:
+    found = shop(store, others=["bert"])
+    join(store, "gina")
+    gina = item_of(store, take(store, START, "metered", "gina"))
+    used(store, found["bert"], date(2025, 1, 10), 900)
+    used(store, gina, date(2025, 1, 11), 7)
+    # A policy that is not there is no failure a run foresees.
+    for one in ("anna", "bert"):
+        row = {"customer_id": one, "policy_name": "none"}
+        store.update(tables.customers, [row], at(START))
+    run(store, date(2025, 2, 1))
+    assert parked(store) == {"anna": "unexpected", "bert": "pool_failed"}
+    assert nets(store, "usage") == [("gina", 7000)]
 
 
 def test_members_under_several_policies_cannot_share_a_pool(store: Store) -> None:
