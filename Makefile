@@ -37,7 +37,7 @@ test: .venv/.ready ## run every test that needs no browser
 
 test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "No Chromium found: install Debian's package 'chromium' (apt-get install chromium)"; exit 1; }
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -n 2 -m browser tests/browser
 
 test-faults: .venv/.ready ## kill a bill run 50 times on each database, and start it again
 	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py
