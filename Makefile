@@ -59,8 +59,8 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 bench: bench-billing ## run every benchmark
 
 bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows
-	$(BIN)/python benchmarks/bill_run_beside_copy.py
-	$(BIN)/python benchmarks/usage_import_beside_copy.py
+	@fell_short=0; for one in bill_run_beside_copy usage_import_beside_copy; do \
+	  $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
 
 clean: ## remove the environment, caches and the sample companies (not your own)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs
