@@ -84,10 +84,11 @@ class NewContract:
 
 @dataclass(frozen=True, slots=True)
 class AddOn:
-    """An add-on taken together with a plan."""
+    """An add-on taken together with a plan; `unit` as for `subscribe`."""
 
     plan_id: str
     quantity: Quantity = 1
+    unit: str | None = None
 
 
 # Beginning.
@@ -166,7 +167,10 @@ def subscribe(
         on_cancel=None,
         was_in_dunning=False,
     )
-    wanted = [(plan_id, quantity, False), *((one.plan_id, one.quantity, True) for one in add_ons)]
+    wanted = [
+        (AddOn(plan_id, quantity, unit), False),
+        *((one, True) for one in add_ons),
+    ]
     new = replace(
         new,
         items=tuple(
@@ -175,17 +179,17 @@ def subscribe(
                 at,
                 customer,
                 new,
-                wanted_id,
-                wanted_quantity,
+                one.plan_id,
+                one.quantity,
                 is_add_on=is_add_on,
                 start=start,
                 reason="subscribe",
-                unit=None if is_add_on else unit,
+                unit=one.unit,
                 trial_plan_id=None if is_add_on else trial_plan_id,
                 discount_ids=discount_ids,
                 committed_minimum_minor=0 if is_add_on else committed_minimum_minor,
             )
-            for wanted_id, wanted_quantity, is_add_on in wanted
+            for one, is_add_on in wanted
         ),
     )
     standing = Standing(new, customer, _is_in_dunning(store, new), today)
@@ -490,9 +494,11 @@ def add_item(
     subscription_id: str,
     plan_id: str,
     quantity: Quantity = 1,
+    unit: str | None = None,
     starts_on: date | None = None,
 ) -> Item:
-    """Add an add-on to a subscription, on its anchor. Returns the item. Raises as `subscribe`."""
+    """Add an add-on to a subscription, on its anchor; `unit` as for `subscribe`. Returns the item. Raises as
+    `subscribe`."""
     standing = _live(store, at, subscription_id)
     subscription = standing.subscription
     start = starts_on or max(standing.today, subscription.starts_on)
@@ -507,6 +513,7 @@ def add_item(
         is_add_on=True,
         start=start,
         reason="add_on",
+        unit=unit,
     )
     main = subscription.main_item.version_on(start)
     if main is not None and main.pause is not None:

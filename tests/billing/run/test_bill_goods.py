@@ -178,3 +178,39 @@ def test_a_delivery_is_the_least_quantity_that_fits(
 
 def _fraction(value: Scaled) -> Fraction:
     return Fraction(value.mantissa, 10**value.scale)
+
+
+def test_goods_taken_as_an_add_on_are_ordered_in_units_too(store: Store) -> None:
+    shop(store)
+    catalog.create_plan(store, OPENED, plan_id="extra", name="More", product_id="goods", is_add_on=True)
+    catalog.publish_plan_version(
+        store,
+        OPENED,
+        plan_id="extra",
+        interval="P1M",
+        components=[catalog.NewComponent("paper", "seat", sku_id="paper")],
+    )
+    catalog.create_price_list(
+        store,
+        OPENED,
+        list_id="extras",
+        name="Extras",
+        currency="EUR",
+        valid_start=date(2000, 1, 1),
+        prices=[catalog.NewPrice("extra.1.paper", "per_unit", "20.00")],
+    )
+    pallet = subscriptions.AddOn("extra", 1, "pallet")
+    taken = subscriptions.subscribe(
+        store, at(DAY), customer_id="anna", plan_id="standing", quantity=12, add_ons=[pallet]
+    )
+    subscriptions.add_item(
+        store,
+        at(DAY),
+        subscription_id=taken.subscription_id,
+        plan_id="extra",
+        quantity="0.5",
+        unit="pallet",
+    )
+    run(store, DAY)
+    # 48 cases are 50 in steps of 5, 24 are 25.
+    assert sorted(billed(store)) == [(15, 35_100), (25, 50_000), (50, 100_000)]
