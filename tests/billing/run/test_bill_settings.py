@@ -371,7 +371,7 @@ def net_by_period(store: Store) -> dict[tuple[Any, ...], int]:
     rows = store.frame(select(tables.line_items))
     key = ["component_id", "kind", "reference_start"]
     origin = rows.select("line_id", *key)
-    noted = store.frame(select(tables.credit_note_lines)).join(origin, on="line_id")
+    noted = store.frame(select(tables.credit_note_lines)).drop("kind").join(origin, on="line_id")
     both = pl.concat([rows.select(*key, "net_minor"), noted.select(*key, -pl.col("net_minor"))])
     sums = both.group_by(key).agg(pl.col("net_minor").sum()).filter(pl.col("net_minor") != 0)
     return {tuple(row[:3]): row[3] for row in sums.iter_rows()}
