@@ -342,11 +342,13 @@ def due_usage(parts: pl.DataFrame, snapshots: pl.DataFrame, up_to: date) -> pl.D
 
     parts: usage segments with due_on <= up_to. snapshots: the periods whose quantity was billed before
     (LINE_KEY, SERVICE). An item's latest due period decides: once it is billed, what arrives late waits for
-    the next one. An item that stopped has no next one, so late usage of it is due at once.
+    the next one. An item that stopped has no next one, so late usage of it is due at once; the last of its
+    service says so (the terms before a change in the period of the end are due at that period's end).
     """
     latest = parts.filter(pl.col("due_on") == pl.col("due_on").max().over("item_id"))
     is_new = latest.join(snapshots, on=[*LINE_KEY, *SERVICE], how="anti")
-    has_ended = latest.filter("ends_here")
+    is_last = pl.col("service_end") == pl.col("service_end").max().over("item_id")
+    has_ended = parts.filter(is_last & pl.col("ends_here"))
     regular = pl.concat([is_new.select("item_id"), has_ended.select("item_id")]).unique()
     return parts.join(regular, on="item_id", how="semi", maintain_order="left")
 

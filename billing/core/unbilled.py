@@ -98,7 +98,7 @@ def without_service(days: pl.DataFrame, terms: pl.DataFrame, settings: Policy) -
             ).filter(pl.col("first_day") < pl.col("end_day"))
         )
     if settings.trial_usage == "free":
-        trials = terms.filter(pl.col("kind") == "usage", pl.col("phase") != "regular")
+        trials = terms.filter(pl.col("kind") == "usage", pl.col("phase") == "trial")
         ends = pl.min_horizontal("effective_end", "ends_on").fill_null(FOREVER)
         found.append(
             trials.filter(ends >= pl.col("floor")).select(

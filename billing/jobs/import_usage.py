@@ -110,7 +110,7 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
 
 
 def _take_in(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
-    rows = _known_things(store, rows)
+    rows = _known_things(store, at, rows)
     rows = _valued(_timed(rows, at))
     rows = _first_code(rows, at)
     rows = _repeats(store, at, rows)
@@ -196,7 +196,7 @@ _METERED = (
 )
 
 
-def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
+def _known_things(store: Store, at: datetime, rows: pl.DataFrame) -> pl.DataFrame:
     """Beside each row its item's customer, zone and horizon, its meter's scale, and the days between which
     the item's meter is sold; null where unknown."""
     with store.temporary(rows.select("item_id").drop_nulls().unique().sort("item_id")) as given:
@@ -207,11 +207,9 @@ def _known_things(store: Store, rows: pl.DataFrame) -> pl.DataFrame:
         .group_by("item_id", "meter_id")
         .agg(pl.col("sold_from").min(), pl.col("sold_until").max())
     )
-    horizons = (
-        store.frame(_HORIZONS.order_by(policies.c.valid_from, policies.c.version))
-        .group_by("policy_name")
-        .last()
-    )
+    versions = store.frame(_HORIZONS.order_by(policies.c.valid_from, policies.c.version))
+    is_first = pl.int_range(pl.len()).over("policy_name") == 0
+    horizons = versions.filter(is_first | (pl.col("valid_from") <= at.date())).group_by("policy_name").last()
     return (
         rows.join(known, on="item_id", how="left", maintain_order="left")
         .join(horizons, on="policy_name", how="left", maintain_order="left")

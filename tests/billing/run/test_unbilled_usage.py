@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from billing.jobs.import_usage import import_usage
 from billing.service import catalog, subscriptions
+from billing.service.policies import set_policy
 from billing.store import tables
 from billing.store.store import Store
 
@@ -306,3 +307,46 @@ def test_what_was_billed_and_what_has_a_reason_is_all_that_was_used(
     without_reason = events.filter(pl.col("unbilled_reason").is_null())
     assert counted["quantity_mantissa"].sum() == without_reason["value_mantissa"].sum()
     store.close()
+
+
+def test_usage_before_a_change_in_the_period_of_the_end_is_billed_when_it_comes_late(store: Store) -> None:
+    sub, item = shop(store)
+    sell(store, "dear", [Part("calls", "usage", "0.02", "per_unit")], in_advance=False)
+    changed, ended = days_of_march(4, 25)
+    subscriptions.change_plan(store, at(changed), subscription_id=sub, plan_id="dear", when="now")
+    run(store, changed)
+    subscriptions.cancel(store, at(ended), subscription_id=sub, when="now")
+    for on in (ended, END):
+        run(store, on)
+    use_each(store, item, days_of_march(2, 19), arrived=date(2024, 4, 12))
+    run(store, date(2024, 4, 12))
+    # 100 calls at 0.01 before the change, 100 at 0.02 after it.
+    assert net(store) == 300
+    assert reasons(store) == {"02 March": None, "19 March": None}
+
+
+@pytest.mark.parametrize("agreed", [{}, {"horizon_months": 2}, {"end_day_usage": "exclude"}])
+def test_a_policy_of_the_future_does_not_judge_usage_of_today(store: Store, agreed: dict[str, Any]) -> None:
+    sub, item = shop(store)
+    set_policy(store, at(START), valid_from=date(2030, 1, 1), settings=agreed)
+    for on in (END, date(2024, 5, 1), date(2024, 6, 1)):
+        run(store, on)
+    use_each(store, item, [START], arrived=date(2024, 6, 10))
+    end = date(2024, 6, 16)
+    subscriptions.cancel(store, at(end), subscription_id=sub, when="now")
+    run(store, end)
+    use_each(store, item, [end], arrived=date(2024, 7, 5))
+    run(store, date(2024, 7, 5))
+    assert (net(store), set(reasons(store).values())) == (200, {None})
+
+
+def test_usage_of_a_paid_trial_is_billed_and_has_no_reason(store: Store) -> None:
+    open_shop(store, trial_usage="free")
+    sell(store, "cheap", CALLS, in_advance=False)
+    sell(store, "try", CALLS, in_advance=False)
+    join(store, "anna")
+    sub = take(store, START, "cheap", trial_days=10, trial_plan_id="try")
+    use_each(store, item_of(store, sub), days_of_march(5))
+    for on in (*days_of_march(11), date(2024, 4, 11)):
+        run(store, on)
+    assert (net(store), reasons(store)) == (100, {"05 March": None})
