@@ -244,15 +244,19 @@ def _end_of_uses(anchor: date, interval: str, first: date, valid_start: date, ti
     return boundary(anchor, length, number + times)
 
 
-def in_force(parts: pl.DataFrame, ends: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+def in_force(
+    parts: pl.DataFrame, service: pl.DataFrame, ends: pl.DataFrame, discounts: pl.DataFrame
+) -> pl.DataFrame:
     """Segments with the discounts that reach their period.
 
-    ends: as `last_days` gives them. A period begins with its boundary, or with the item's first day.
+    ends: as `last_days` gives them. A period begins with its boundary, or with the item's first day, which
+    service knows: segments may leave out what is settled.
     """
     numbered = parts.with_row_index("_part_of")
-    first = pl.col("start").min().over("item_id")
+    firsts = service.group_by("item_id").agg(pl.col("start").min().alias("_first_day"))
     named = (
-        numbered.with_columns(pl.max_horizontal("reference_start", first).alias("_begins"))
+        numbered.join(firsts, on="item_id", how="left", maintain_order="left")
+        .with_columns(pl.max_horizontal("reference_start", "_first_day").alias("_begins"))
         .filter(pl.col("discount_ids") != "")
         .select("_part_of", "item_id", "_begins", pl.col("discount_ids").str.split(",").alias("_one"))
         .explode("_one")

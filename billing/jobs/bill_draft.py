@@ -242,7 +242,7 @@ def _owed(
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
     if reductions is not None:
-        parts = in_force(parts, last_days(terms, reductions), reductions)
+        parts = in_force(parts, service, last_days(terms, reductions), reductions)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
     pooled = None

@@ -158,6 +158,29 @@ def test_a_stub_begins_with_its_first_day(store: Store) -> None:
     assert [net for *_, net in lines(store)] == [8_000]
 
 
+@pytest.mark.parametrize("daily", [True, False])
+def test_a_period_resumed_halfway_began_with_its_boundary_whatever_is_settled(
+    store: Store, daily: bool
+) -> None:
+    about = {"discount_ppm": 500_000, "valid_start": date(2025, 1, 1), "valid_end": date(2025, 4, 10)}
+    shop(store, fee("100.00"), spring=about)
+    sell(store, "weekly", fee("7.00"), interval="P1W")
+    new = take(store, date(2025, 2, 1), "plan", discount_ids=["spring"])
+    take(store, date(2025, 2, 1), "weekly")
+    acts = {date(2025, 3, 20): subscriptions.pause, date(2025, 4, 15): subscriptions.resume}
+    # The week that begins on 12 April is billed while March is settled and nothing of April is owed.
+    for on in sorted([date(2025, 2, 1), date(2025, 3, 1), *acts, date(2025, 4, 12)]):
+        if on in acts:
+            acts[on](store, at(on), subscription_id=new)
+        if daily:
+            run(store, on)
+    run(store, date(2025, 4, 30))
+    # All of February, 19 of 31 days of March and 16 of 30 of April, each half off, and 13 weeks.
+    nets = [post(10_000 * days, of) - post(5_000 * days, of) for days, of in ((28, 28), (19, 31), (16, 30))]
+    assert by_component(store) == {"plan.1.fee": sum(nets), "weekly.1.fee": 13 * 700}
+    assert look_again(store, date(2025, 4, 30)).lines == 0
+
+
 @pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
 def test_shares_of_an_amount_are_whole_minor_units_and_add_up(store: Store, currency: str) -> None:
     parts = [Part(name, "fee", "11") for name in ("a", "b", "c")]
