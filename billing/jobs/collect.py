@@ -196,8 +196,15 @@ _PAYMENT = (
         ),
     )
 )
-_DUE = _PAYMENT.where(payments.c.next_attempt_at <= bindparam("at"))
-_FAILED_IN_CASE = _PAYMENT.where(payments.c.case_id == bindparam("of"), payments.c.state == "failed")
+# Held while the gateway is asked, so that no transfer pays the invoice meanwhile, and no second call asks
+# (PostgreSQL; SQLite has one writer). A payment that a transfer holds is passed over; where its case recovers
+# it is waited for, since what is left of it is tried or given up with the case.
+_DUE = _PAYMENT.where(payments.c.next_attempt_at <= bindparam("at")).with_for_update(
+    of=payments, skip_locked=True
+)
+_FAILED_IN_CASE = _PAYMENT.where(
+    payments.c.case_id == bindparam("of"), payments.c.state == "failed"
+).with_for_update(of=payments)
 
 
 def _one_each(rows: Iterable[Row]) -> list[Row]:

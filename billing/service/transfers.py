@@ -35,6 +35,13 @@ _INVOICE = (
 _OTHERS = select(payments).where(
     payments.c.invoice_id == bindparam("id"), payments.c.state.in_(["pending", "failed"])
 )
+_OTHERS_FREE = _OTHERS.with_for_update(skip_locked=True)
+_PAYER = (
+    select(customers.c.customer_id)
+    .where(customers.c.customer_id == bindparam("id"))
+    .with_for_update(read=True, key_share=True)
+)
+_HELD = select(invoices.c.invoice_id).where(invoices.c.invoice_id == bindparam("id")).with_for_update()
 _FAILED = select(payments.c.payment_id).where(
     payments.c.customer_id == bindparam("customer"),
     payments.c.case_id == bindparam("of"),
@@ -50,19 +57,29 @@ def receive_transfer(
 
     What is charged otherwise for the invoice is lowered to the rest, or given up where nothing is left: a
     dunning case with nothing else unpaid closes as recovered. Raises `unknown_invoice`, `negative_quantity`,
-    `amount_out_of_range` above what is open, `illegal_transition` while a charge's outcome is unknown.
+    `amount_out_of_range` above what is open, `illegal_transition` while a charge is under way or its outcome
+    unknown.
     """
     row = store.row(_INVOICE, {"id": invoice_id})
     if row is None:
         raise BillingError("unknown_invoice", invoice_id)
+    if not store.is_sqlite:
+        # Whoever else pays this invoice waits: the bill run with credit, which holds the payer before an
+        # invoice as here, and other transfers. What is open is read only then.
+        store.row(_PAYER, {"id": row["customer_id"]})
+        store.row(_HELD, {"id": invoice_id})
+        row = store.row(_INVOICE, {"id": invoice_id}) or row
     if amount_minor <= 0:
         raise BillingError("negative_quantity", f"a transfer of {amount_minor}")
     open_minor = row["open_minor"] if row["state"] == "open" else 0
     if amount_minor > open_minor:
         raise BillingError("amount_out_of_range", f"{amount_minor} of {open_minor} open on {invoice_id}")
     today = local_date(at, row["time_zone"])
-    others = store.rows(_OTHERS, {"id": invoice_id})
-    if any(other["state"] == "pending" and other["attempt"] for other in others):
+    others = store.rows(_OTHERS_FREE, {"id": invoice_id})
+    # What `collect` holds it is charging. To wait for it with the invoice held would be a deadlock, since it
+    # needs the invoice next.
+    is_held = len(others) < len(store.rows(_OTHERS, {"id": invoice_id}))
+    if is_held or any(other["state"] == "pending" and other["attempt"] for other in others):
         raise BillingError("illegal_transition", f"a charge of {invoice_id} is under way")
     payment_id, application_id = store.new_id("pay"), store.new_id("app")
     payment = {

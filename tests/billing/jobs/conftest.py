@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
 import pytest
@@ -20,7 +20,7 @@ from billing.service.catalog import (
 )
 from billing.service.customers import add_payment_method, create_customer
 from billing.service.subscriptions import subscribe
-from billing.store.store import Store
+from billing.store.store import Store, open_store
 from billing.store.tables import invoices, items, line_items
 
 START = datetime(2024, 12, 1, 8, tzinfo=UTC)
@@ -157,3 +157,13 @@ def worlds(both_stores: tuple[Store, Store]) -> list[tuple[Store, Subscribe, Inv
     for store in both_stores:
         set_up(store)
     return [(store, customers_of(store), invoices_of(store)) for store in both_stores]
+
+
+@pytest.fixture
+def two(_postgres_databases: Callable[[], str]) -> Iterator[tuple[Store, Store, Invoice]]:
+    """Two connections to one company on PostgreSQL with a customer, anna, and what makes invoices."""
+    url = _postgres_databases()
+    with open_store(url) as one, open_store(url) as other:
+        set_up(one)
+        customers_of(one)("anna")
+        yield one, other, invoices_of(one)
