@@ -103,6 +103,29 @@ def _taken(text: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[int, int,
     return PPM ** len(ppms) - left, PPM ** len(ppms), sum(map(int, fixed)), True
 
 
+def with_kept_share(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """Adds what the shares of an item's discounts leave of a price, the decimal `kept_mantissa` at
+    `kept_scale`; null where terms name a discount that is unknown or of documents."""
+    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
+    texts = rows["discount_ids"].unique().sort().to_list()
+    table = pl.DataFrame(
+        [(text, *_kept(text, known)) for text in texts],
+        schema={"discount_ids": pl.String, "kept_mantissa": pl.Int128, "kept_scale": pl.Int64},
+        orient="row",
+    )
+    return rows.join(table, on="discount_ids", how="left", maintain_order="left")
+
+
+def _kept(text: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[int | None, int]:
+    off, of, _, is_known = _taken(text, known)
+    if not is_known:
+        return None, 0
+    left, scale = of - off, len(str(of)) - 1
+    while scale and left % 10 == 0:
+        left, scale = left // 10, scale - 1
+    return left, scale
+
+
 # Fixed amounts.
 
 

@@ -222,12 +222,14 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
     """The rebate of each year whose rebate is due, shared over its items: one row a YEAR, item and component,
     also where it is 0. The first columns are those of the item's last segment.
 
-    rows: as `with_tiers` gives them, of segments that count by `up_to`, with `currency` and the policy of
-    `year_version` by `policy_name`. SERVICE and reference become the year; `gross_minor` is 0 or negative,
+    rows: as `with_tiers` gives them, of segments that count by `up_to`, with `currency`, the policy of
+    `year_version` by `policy_name`, and what discounts leave of their price, `kept_mantissa` / `kept_scale`.
+    SERVICE and reference become the year; `gross_minor`, `discount_minor` and `net_minor` are 0 or negative,
     null where an amount leaves the bounds.
 
     All that the year's lines cost beyond the last price is given back, at once [`year_end`: on the last day
-    of the year; `from_here`: only what one line of goods costs beyond the tiers it fills].
+    of the year; `from_here`: only what one line of goods costs beyond the tiers it fills]. What a discount
+    took off a line was not paid: it is not given back, and does not count where the rebate is shared.
     """
     at_once, at_end = pl.col("pool_effect") == "retroactive_credit", pl.col("pool_effect") == "year_end"
     is_due = ~at_end | (pl.col("year_end") <= up_to)
@@ -241,51 +243,77 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
         .then(line - pl.col("graduated_num"))
         .otherwise(pl.lit(0, pl.Int128))
     )
-    counted = rows.filter(is_due, "is_counted").with_columns(
-        within(beyond, _ROOM).alias("_beyond"),
-        pl.col("currency")
-        .replace_strict(exponents, default=None, return_dtype=pl.Int64)
-        .cast(pl.Int128)
-        .alias("_minor"),
+    in_year = pl.col("kept_scale").max().over(YEAR)
+    kept = product(wide(pl.col("kept_mantissa")), _power_of_ten(pl.col("_scale") - pl.col("kept_scale")))
+    counted = (
+        rows.filter(is_due, "is_counted")
+        .with_columns(
+            within(beyond, _ROOM).alias("_beyond"),
+            in_year.alias("_scale"),
+            pl.col("currency")
+            .replace_strict(exponents, default=None, return_dtype=pl.Int64)
+            .cast(pl.Int128)
+            .alias("_minor"),
+        )
+        .with_columns(kept.alias("_kept"))
+        .with_columns(
+            within(product(pl.col("_beyond"), pl.col("_kept")), _ROOM).alias("_paid_beyond"),
+            within(product(wide(pl.col("volume")), pl.col("_kept")), _ROOM).alias("_weight"),
+        )
     )
     sums = counted.group_by(YEAR, maintain_order=True).agg(
-        pl.when(pl.col("_beyond").null_count() == 0).then(pl.col("_beyond").sum()).alias("_sum"),
-        pl.col("_minor").first(),
-        pl.col("volume_scale").first(),
-        pl.col("unit_scale").first(),
-        pl.col("policy_name").first(),
+        _sum_of("_beyond"),
+        _sum_of("_paid_beyond"),
+        pl.col("_minor", "_scale", "volume_scale", "unit_scale", "policy_name").first(),
         pl.col("year_version").first().alias("policy_version"),
     )
-    den = pl.lit(10, pl.Int128).pow((pl.col("volume_scale") + pl.col("unit_scale")).cast(pl.UInt32))
-    sums = sums.with_columns(product(pl.col("_sum"), pl.col("_minor")).alias("_num"), den.alias("_den"))
+    den = _power_of_ten(pl.col("volume_scale") + pl.col("unit_scale"))
+    paid_den = product(den, _power_of_ten(pl.col("_scale")))
 
     def posted(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
-        whole = post(pl.col("_num"), pl.col("_den"), cast(RoundingMode, settings.rounding))
-        return part.with_columns(within(whole, LINE_LIMIT).alias("_total"))
+        def whole(name: str, of: pl.Expr) -> pl.Expr:
+            amount = post(product(pl.col(name), pl.col("_minor")), of, cast(RoundingMode, settings.rounding))
+            return within(amount, LINE_LIMIT)
+
+        paid, gross = whole("_paid_beyond", paid_den), whole("_beyond", den)
+        return part.with_columns(paid.alias("_total"), (gross - paid).alias("_total_off"))
 
     sums = by_policy(sums, policies, posted).with_row_index("_pool")
     shared = (
         counted.group_by([*YEAR, *LINE_KEY], maintain_order=True)
-        .agg(pl.all().exclude("volume", "policy_version").last(), pl.col("volume").sum())
+        .agg(
+            pl.all().exclude("volume", "policy_version", "_weight").last(),
+            pl.col("volume").sum(),
+            _sum_of("_weight"),
+        )
         .sort(*YEAR, *LINE_KEY)
         .join(
-            sums.select(*YEAR, "_pool", "_total", "policy_version"),
+            sums.select(*YEAR, "_pool", "_total", "_total_off", "policy_version"),
             on=YEAR,
             how="left",
             maintain_order="left",
         )
     )
+    amounts = ("gross_minor", "discount_minor", "net_minor")
     if shared.is_empty():
-        return shared.with_columns(pl.lit(None, pl.Int64).alias("gross_minor"))
-    return (
-        with_shares(shared, "_share", total="_total", weight="volume", group="_pool")
-        .with_columns(
-            (-pl.col("_share").cast(pl.Int64)).alias("gross_minor"),
-            *(pl.col("year_start").alias(name) for name in (SERVICE[0], "reference_start")),
-            *(pl.col("year_end").alias(name) for name in (SERVICE[1], "reference_end")),
-        )
-        .drop("_beyond", "_minor", "_pool", "_total", "_share")
-    )
+        return shared.with_columns(pl.lit(None, pl.Int64).alias(name) for name in amounts)
+    for name in ("_total", "_total_off"):
+        shared = with_shares(shared, f"{name}_share", total=name, weight="_weight", group="_pool")
+    net, off = (-pl.col(f"{name}_share").cast(pl.Int64) for name in ("_total", "_total_off"))
+    return shared.with_columns(
+        *(amount.alias(name) for name, amount in zip(amounts, (net + off, off, net), strict=True)),
+        *(pl.col("year_start").alias(name) for name in (SERVICE[0], "reference_start")),
+        *(pl.col("year_end").alias(name) for name in (SERVICE[1], "reference_end")),
+    ).drop(pl.selectors.starts_with("_"))
+
+
+def _power_of_ten(exponent: pl.Expr) -> pl.Expr:
+    return pl.lit(10, pl.Int128).pow(exponent.cast(pl.UInt32))
+
+
+def _sum_of(name: str) -> pl.Expr:
+    """The sum, null where a part of it left the bounds."""
+    return pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name)
 
 
 # Failures.

@@ -348,7 +348,11 @@ def _owed(
             lines.append(_shaped(with_entries(owed), _LINE_SCHEMA))
     all_lines = pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *lines])
     failures = pl.concat(
-        [*(invoicing.line_failures(one) for one in priced), invoicing.crowded_items(all_lines)]
+        [
+            *([] if pooled is None else [pooled.failures]),
+            *(invoicing.line_failures(one) for one in priced),
+            invoicing.crowded_items(all_lines),
+        ]
     )
     waiting = time_back.filter(~is_due).join(billed.charged.select("line_id", "customer_id"), on="line_id")
     days = pl.concat(

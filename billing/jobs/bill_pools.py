@@ -19,11 +19,11 @@ from sqlalchemy import and_, func, or_, select
 from billing.core import invoicing, pools
 from billing.core.adjustments import tax_of
 from billing.core.cuts import agreed
-from billing.core.discounts import with_discounts
+from billing.core.discounts import with_kept_share
 from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion
 from billing.core.money import RoundingMode, product, wide
 from billing.core.policy import Policy
-from billing.jobs.bill_facts import MEMBERS, ORIGIN, read_by_ids, read_catalogue
+from billing.jobs.bill_facts import MEMBERS, ORIGIN, read_by_ids
 from billing.store.store import Store
 from billing.store.tables import (
     components,
@@ -31,6 +31,7 @@ from billing.store.tables import (
     contract_terms,
     contracts,
     customers,
+    discounts,
     item_versions,
     items,
     line_items,
@@ -350,6 +351,15 @@ class Pooled:
         waits = (pl.col("pool_effect") == "year_end") & (pl.col("year_end") > up_to)
         return self.rows.filter(waits).select("customer_id", pl.col("year_end").alias("next_bill_on"))
 
+    @property
+    def failures(self) -> pl.DataFrame:
+        """Customers with a due segment that bears an amount discount: what is left of an amount where the
+        price falls is not told."""
+        bears_amount = pl.col("discount_ids").str.contains(r":[1-9]")
+        detail = pl.format("item {}: an amount discount on the pooled {}", "item_id", "component_id")
+        found = self.rows.filter("is_counted", bears_amount)
+        return invoicing.failures_of(found, pl.lit("unsupported_discount"), detail)
+
 
 _QUANTITY = ["quantity_mantissa", "quantity_scale"]
 _SEGMENT = [*LINE_KEY, "service_start"]
@@ -496,7 +506,10 @@ def rebate_rows(
         ]
     ).unique()
     counted = pooled.rows.join(known_later, on=pools.YEAR, how="anti", maintain_order="left")
-    owed = _discounted(store, pools.rebates(counted, settings, up_to), settings)
+    has_discounts = (counted["discount_ids"] != "").any()
+    known = store.frame(select(discounts)) if has_discounts else pl.DataFrame()
+    owed = pools.rebates(with_kept_share(counted, known), settings, up_to)
+    owed = owed.with_columns(pl.lit(None, pl.String).alias("failure"))
     rows = invoicing.beyond_billed(owed, _granted(billed).drop("granted_by"))
     return pl.concat([_related(store, rows, charged), taken_back], how="diagonal")
 
@@ -515,25 +528,6 @@ def _gone(pooled: Pooled | None, billed: pl.DataFrame, later: pl.DataFrame) -> p
         return sums
     of_year = (pl.col("year_start").alias(SERVICE[0]), pl.col("year_end").alias(SERVICE[1]))
     return sums.join(pooled.rows.select(*LINE_KEY, *of_year), on=[*LINE_KEY, *SERVICE], how="anti")
-
-
-def _discounted(store: Store, owed: pl.DataFrame, settings: Mapping[PolicyKey, Policy]) -> pl.DataFrame:
-    """Rebates less the discounts of their items: a discounted line costs less, and so does its rebate."""
-    if owed.is_empty():
-        return owed.with_columns(
-            *(pl.lit(0, pl.Int64).alias(name) for name in ("discount_minor", "net_minor")),
-            pl.lit(None, pl.String).alias("failure"),
-        )
-    # A fixed amount is off the lines, which are dear enough for it; only shares grow less with the price.
-    fixed = r"(^|,)[^,]*:\d+"
-    owed = owed.with_columns(pl.col("discount_ids").str.replace_all(fixed, "").str.strip_chars(","))
-    catalogue = read_catalogue(store, owed, settings)
-    rows = owed.with_columns(
-        wide(pl.col("gross_minor")).alias("amount_num"),
-        pl.lit(1, pl.Int128).alias("amount_den"),
-        pl.lit(None, pl.String).alias("failure"),
-    )
-    return invoicing.usage_amounts(with_discounts(rows, catalogue.discounts), catalogue)
 
 
 def _related(store: Store, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:

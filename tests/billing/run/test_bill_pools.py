@@ -25,6 +25,7 @@ from billing.service.discounts import create_discount
 from billing.service.goods import create_sku
 from billing.service.policies import set_policy
 from billing.service.pools import agree_pool
+from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import NewContract
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
@@ -411,6 +412,88 @@ def test_a_discount_of_the_item_lowers_its_rebate_too(store: Store) -> None:
     run(store, date(2025, 3, 1))
     assert nets(store, "rebate") == [("anna", -81_000)]
     assert total(store) == 891_000
+
+
+@pytest.mark.parametrize("days", [MONTHS, MONTHS[-1:]], ids=["monthly", "once"])
+@pytest.mark.parametrize(
+    ("ppm", "costs"),
+    # 900 calls less the discount, then 200 at full price, all of them at 9.00 in the end.
+    [(1_000_000, 200 * 900), (500_000, 900 * 450 + 200 * 900), (333_333, 900 * 600 + 200 * 900)],
+)
+def test_a_rebate_gives_back_what_was_paid_with_the_discount_of_its_time(
+    store: Store, days: Sequence[date], ppm: int, costs: int
+) -> None:
+    open_shop(store, tax_rate_ppm=0)
+    sell(store, "metered", [Part("calls", "usage", "10.00", "per_unit")])
+    join(store, "anna")
+    create_discount(store, OPENED, discount_id="intro", name="Intro", discount_ppm=ppm, times=3)
+    contract = NewContract(term="P1Y", contract_id="frame")
+    item = item_of(store, take(store, START, "metered", contract=contract, discount_ids=["intro"]))
+    agree_pool(store, at(START), contract_id="frame", components=[CALLS], tiers=TIERS)
+    used(store, item, date(2025, 2, 10), 900)
+    for on in [day for day in days if day < date(2025, 9, 10)]:
+        run(store, on)
+    used(store, item, date(2025, 9, 10), 200)
+    for on in [day for day in days if day > date(2025, 9, 10)]:
+        run(store, on)
+    assert rebates(store) == ({"anna": -round(900 * 100 * (1 - ppm / 10**6))} if ppm < 10**6 else {})
+    assert (total(store), parked(store)) == (costs, {})
+    assert look_again(store, days[-1]).lines == 0
+    assert total(store) == costs
+
+
+def test_a_discount_that_comes_later_does_not_lower_the_rebate_of_what_was_paid_in_full(store: Store) -> None:
+    open_shop(store, tax_rate_ppm=0)
+    sell(store, "metered", [Part("calls", "usage", "10.00", "per_unit")])
+    join(store, "anna")
+    create_discount(store, OPENED, discount_id="half", name="Half", discount_ppm=500_000)
+    contract = NewContract(term="P1Y", contract_id="frame")
+    subscription_id = take(store, START, "metered", contract=contract)
+    agree_pool(store, at(START), contract_id="frame", components=[CALLS], tiers=TIERS)
+    used(store, item_of(store, subscription_id), date(2025, 1, 10), 900)
+    used(store, item_of(store, subscription_id), date(2025, 2, 10), 200)
+    for on in MONTHS[:3]:
+        run(store, on)
+    phases = [Phase(from_on=date(2025, 5, 1), discount_ids=["half"])]
+    agree_ramp(store, at(date(2025, 4, 2)), subscription_id=subscription_id, phases=phases)
+    for on in MONTHS[3:]:
+        run(store, on)
+    assert (total(store), rebates(store), parked(store)) == (990_000, {"anna": -90_000}, {})
+
+
+def test_a_member_whose_calls_were_free_has_no_part_in_the_rebate(store: Store) -> None:
+    open_shop(store, tax_rate_ppm=0)
+    sell(store, "metered", [Part("calls", "usage", "10.00", "per_unit")])
+    create_discount(store, OPENED, discount_id="free", name="Free", discount_ppm=1_000_000)
+    join(store, "anna")
+    contract = NewContract(term="P1Y", contract_id="frame")
+    items = {"anna": item_of(store, take(store, START, "metered", contract=contract, discount_ids=["free"]))}
+    for one in ("bert", "carl"):
+        join(store, one, parent_id="anna")
+        items[one] = item_of(store, take(store, START, "metered", one))
+    agree_pool(store, at(START), contract_id="frame", components=[CALLS], tiers=TIERS)
+    used(store, items["anna"], date(2025, 1, 10), 900)
+    used(store, items["bert"], date(2025, 1, 10), 50)
+    used(store, items["carl"], date(2025, 2, 10), 150)
+    for on in MONTHS[:2]:
+        run(store, on)
+    # bert paid 50.00 beyond 9.00 a call; by 50 and 150 calls that were paid.
+    assert (rebates(store), parked(store)) == ({"bert": -1_250, "carl": -3_750}, {})
+    assert total(store) == 200 * 900
+    assert look_again(store, MONTHS[1]).lines == 0
+
+
+def test_an_amount_off_goods_of_a_pool_sets_the_pool_aside(store: Store) -> None:
+    goods(store)
+    join(store, "bert", parent_id="anna")
+    create_discount(store, OPENED, discount_id="less", name="Less", amount="500.00", currency="EUR", times=1)
+    take(store, START, "standing", "bert", quantity=50, discount_ids=["less"])
+    run(store, START)
+    assert parked(store) == {"anna": "pool_failed", "bert": "unsupported_discount"}
+    row = store.row(select(tables.customers.c.parked_detail).where(tables.customers.c.customer_id == "bert"))
+    assert row is not None
+    assert row["parked_detail"].endswith("an amount discount on the pooled standing.1.paper")
+    assert lines(store) == []
 
 
 @pytest.mark.parametrize(
