@@ -38,6 +38,7 @@ from billing.jobs.bill_facts import (
 from billing.jobs.bill_levels import with_level_amounts
 from billing.jobs.bill_pools import (
     Pools,
+    compared_together,
     floors,
     priced_by_pools,
     read_pools,
@@ -244,7 +245,7 @@ def _owed(
     if reductions is not None:
         parts = in_force(parts, service, last_days(terms, reductions), reductions)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
-    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to)
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found)
     pooled = None
     if found:
         pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
@@ -499,6 +500,7 @@ def _compared_usage(
     held: Policy,
     policies: Mapping[PolicyKey, Policy],
     up_to: date,
+    found: Pools,
 ) -> _Usage:
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     all_parts = parts.filter("is_usage")
@@ -514,6 +516,8 @@ def _compared_usage(
             .last()
         )
     compared = invoicing.due_usage(due, snapshots, up_to)
+    if found:
+        compared = compared_together(found, due, compared)
     waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select(
         *invoicing.LINE_KEY, "customer_id"
     )

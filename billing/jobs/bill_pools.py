@@ -333,6 +333,22 @@ def _year_floor(clause: Mapping[str, object], on: date) -> date:
     return max(pools.year_start(anchor, str(interval), on), first)
 
 
+def compared_together(found: Pools, due: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+    """Usage segments to compare, of those that are due: with an item those of all that share a pool with it,
+    since its usage may change their prices."""
+    if compared.is_empty():
+        return compared
+    members = found.members.select("clause_id", "customer_id", "component_id")
+    pooled = due.join(members, on=["customer_id", "component_id"]).select("clause_id", "item_id").unique()
+    reached, before = compared.select("item_id").unique(), -1
+    while reached.height != before:
+        before = reached.height
+        of_pools = pooled.join(reached, on="item_id", how="semi").select("clause_id")
+        more = pooled.join(of_pools, on="clause_id", how="semi").select("item_id")
+        reached = pl.concat([reached, more]).unique()
+    return due.join(reached, on="item_id", how="semi", maintain_order="left")
+
+
 # Pricing.
 
 

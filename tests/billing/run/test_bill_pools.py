@@ -331,6 +331,28 @@ def test_a_late_event_of_a_year_that_is_over_lowers_that_year(store: Store) -> N
     assert look_again(store, date(2026, 2, 1)).lines == 0
 
 
+@pytest.mark.parametrize("effect", ["retroactive_credit", "year_end"])
+@pytest.mark.parametrize("is_once", [False, True], ids=["monthly", "once"])
+def test_a_late_event_after_the_year_reprices_members_whose_own_invoice_is_not_due(
+    store: Store, effect: str, is_once: bool
+) -> None:
+    found = shop(store, pool_effect=effect)
+    join(store, "bert", parent_id="anna")
+    bert = item_of(store, take(store, START, "metered", "bert", anchor_on=date(2025, 1, 15)))
+    used(store, found["anna"], date(2025, 2, 10), 300)
+    used(store, bert, date(2025, 11, 20), 600)
+    days = [date(year, month, day) for year in (2025, 2026) for month in range(1, 13) for day in (1, 15)]
+    late = date(2026, 2, 10)
+    for on in days[22:27] if not is_once else []:
+        run(store, on)
+    used(store, found["anna"], date(2025, 2, 11), 200, late)
+    for on in days[27:31] if not is_once else days[30:31]:
+        run(store, on)
+    # 1100 calls of 2025, all at 9.00.
+    assert (total(store), parked(store)) == (1100 * 900, {})
+    assert look_again(store, days[30]).lines == 0
+
+
 def test_usage_taken_back_shrinks_the_rebate(store: Store) -> None:
     item = shop(store, tax_rate_ppm=200_000)["anna"]
     used(store, item, date(2025, 1, 10), 900)
