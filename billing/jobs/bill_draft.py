@@ -175,7 +175,7 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
     members: `customer_id`, `root_id`, `policy_name`, `time_zone`.
     """
     known = read_policies(store)
-    found = read_pools(store, members)
+    found = read_pools(store, members, up_to)
     sound = members
     if found.failures.height:
         sound = members.join(found.failures, on="customer_id", how="anti", maintain_order="left")

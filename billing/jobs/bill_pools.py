@@ -69,6 +69,9 @@ _MEMBERS_OF_POOLS = (
         customers.c.root_id,
         customers.c.policy_name,
         customers.c.parked_code,
+        customers.c.unsettled_from,
+        contracts.c.ended_on,
+        pool_members.c.kind.label("counts"),
     )
     .select_from(items)
     .join(customers, customers.c.customer_id == items.c.customer_id)
@@ -112,15 +115,25 @@ _TIERS = select(
 # Who shares a pool.
 
 
-def pool_members_of(store: Store, root_ids: Sequence[str]) -> pl.DataFrame:
-    """The members of the pools of some trees, one row a pool, component and customer."""
+def pool_members_of(store: Store, root_ids: Sequence[str], up_to: date) -> pl.DataFrame:
+    """The members of the pools of some trees, one row a pool, component and customer.
+
+    Without pools that set no price any more or not yet, unless they share a customer with another: a pool
+    is over once all its members are settled beyond its end, and has not begun while the usage it counts is
+    due before it. Goods may be billed ahead.
+    """
     if store.row(_ANY) is None:
         return pl.DataFrame(schema=_MEMBER_SCHEMA)
     owned = read_by_ids(store, _CLAUSES, customers.c.root_id, root_ids)["root_id"].unique().to_list()
     if not owned:
         return pl.DataFrame(schema=_MEMBER_SCHEMA)
     found = read_by_ids(store, _MEMBERS_OF_POOLS, customers.c.root_id, owned)
-    return found.sort("clause_id", "customer_id", "component_id")
+    has_begun = (pl.col("first_on") <= up_to) | (pl.col("counts") == "sku")
+    is_open = pl.col("ended_on").is_null() | pl.col("unsettled_from").is_null()
+    is_open |= pl.col("ended_on") > pl.col("unsettled_from")
+    in_force = found.filter(has_begun.fill_null(True) & is_open)
+    found = _connected(found, set(in_force["customer_id"]))
+    return found.sort("clause_id", "customer_id", "component_id").select(*_MEMBER_SCHEMA)
 
 
 _MEMBER_SCHEMA = {
@@ -134,10 +147,10 @@ _MEMBER_SCHEMA = {
 }
 
 
-def siblings_of(store: Store, members: pl.DataFrame) -> list[str]:
+def siblings_of(store: Store, members: pl.DataFrame, up_to: date) -> list[str]:
     """Who shares a pool with one of these customers and is not among them; not who was set aside for reasons
     of its own."""
-    found = pool_members_of(store, members["root_id"].unique().sort().to_list())
+    found = pool_members_of(store, members["root_id"].unique().sort().to_list(), up_to)
     if found.is_empty():
         return []
     named = set(members["customer_id"])
@@ -158,9 +171,9 @@ def _connected(found: pl.DataFrame, named: set[str]) -> pl.DataFrame:
     return shared
 
 
-def units_of(store: Store, root_ids: Sequence[str], members: Sequence[str]) -> list[list[str]]:
+def units_of(store: Store, root_ids: Sequence[str], members: Sequence[str], up_to: date) -> list[list[str]]:
     """The customers in parts that can be billed apart: who shares pools stays together."""
-    found = pool_members_of(store, root_ids)
+    found = pool_members_of(store, root_ids, up_to)
     parts, placed = [], set[str]()
     for customer_id in members:
         if customer_id in placed:
@@ -173,9 +186,9 @@ def units_of(store: Store, root_ids: Sequence[str], members: Sequence[str]) -> l
     return parts
 
 
-def with_siblings(store: Store, members: pl.DataFrame) -> pl.DataFrame:
+def with_siblings(store: Store, members: pl.DataFrame, up_to: date) -> pl.DataFrame:
     """Members of a preview with those they share a pool with."""
-    more = siblings_of(store, members)
+    more = siblings_of(store, members, up_to)
     if not more:
         return members
     added = read_by_ids(store, MEMBERS, customers.c.customer_id, more)
@@ -186,10 +199,10 @@ _FREE = MEMBERS.with_for_update(skip_locked=True, of=customers)
 _WHEN_FREE = MEMBERS.order_by(customers.c.customer_id).with_for_update(of=customers)
 
 
-def draw_siblings(store: Store, members: pl.DataFrame, *, waits: bool) -> pl.DataFrame:
+def draw_siblings(store: Store, members: pl.DataFrame, up_to: date, *, waits: bool) -> pl.DataFrame:
     """The due members of a chunk with those they share a pool with, locked like them. Where another
     transaction holds one, all who share its pool are passed over with it."""
-    more = siblings_of(store, members) if members.height else []
+    more = siblings_of(store, members, up_to) if members.height else []
     if not more:
         return members
     drawn = read_by_ids(store, _WHEN_FREE if waits else _FREE, customers.c.customer_id, more)
@@ -198,7 +211,7 @@ def draw_siblings(store: Store, members: pl.DataFrame, *, waits: bool) -> pl.Dat
     )
     held = set(more) - set(drawn["customer_id"])
     if held:
-        found = pool_members_of(store, both["root_id"].unique().sort().to_list())
+        found = pool_members_of(store, both["root_id"].unique().sort().to_list(), up_to)
         passed_over = _connected(found, held)["customer_id"].unique()
         both = both.filter(~pl.col("customer_id").is_in(passed_over.implode()))
     return both
@@ -261,10 +274,10 @@ _NONE = Pools(
 )
 
 
-def read_pools(store: Store, members: pl.DataFrame) -> Pools:
+def read_pools(store: Store, members: pl.DataFrame, up_to: date) -> Pools:
     """The pools of a draft's customers. A pool of which a member is not here, or whose members have several
     policies, cannot be told."""
-    found = pool_members_of(store, members["root_id"].unique().sort().to_list())
+    found = pool_members_of(store, members["root_id"].unique().sort().to_list(), up_to)
     if found.is_empty():
         return _NONE
     found = _connected(found, set(members["customer_id"]))

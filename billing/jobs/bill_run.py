@@ -128,7 +128,7 @@ def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Dra
     members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
     if members.is_empty():
         raise BillingError("unknown_customer", customer_id)
-    return draft(store, at, with_siblings(store, members), up_to)
+    return draft(store, at, with_siblings(store, members, up_to), up_to)
 
 
 class _Standing(NamedTuple):
@@ -249,7 +249,7 @@ class _Run:
         self._back_to(before)
         if not members:
             raise error
-        units = units_of(self.store, roots, members)
+        units = units_of(self.store, roots, members, self.up_to)
         if len(units) > 1:
             middle, failed = len(units) // 2, self.failed
             self.bill_chunk(roots, list(chain(*units[:middle])))
@@ -299,4 +299,4 @@ def _due_members(
         members = read_by_ids(store, due, customers.c.customer_id, only, values)
     else:
         members = read_by_ids(store, due, customers.c.root_id, roots, values)
-    return draw_siblings(store, members, waits=waits).sort("root_id", "customer_id")
+    return draw_siblings(store, members, up_to, waits=waits).sort("root_id", "customer_id")

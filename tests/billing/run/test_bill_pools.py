@@ -576,6 +576,41 @@ def test_a_member_set_aside_for_itself_holds_up_its_pool(store: Store) -> None:
     assert parked(store) == {"anna": "pool_failed", "bert": "no_tax_rate"}
 
 
+def test_a_pool_that_is_over_sets_nobody_aside(store: Store) -> None:
+    found = shop(store, others=["bert"])
+    sell(store, "plain", [Part("fee", "fee", "5.00")])
+    used(store, found["bert"], date(2025, 6, 10), 1100)
+    give_notice(store, at(date(2025, 7, 2)), contract_id="frame")
+    for on in (MONTHS[5], MONTHS[-1], date(2026, 2, 1)):
+        renew_due(store, at(on))
+        run(store, on)
+    assert (total(store), parked(store)) == (990_000, {})
+    later = date(2026, 2, 10)
+    used(store, found["bert"], date(2026, 2, 2), -5, later)
+    take(store, later, "plain", "anna")
+    run(store, later)
+    run(store, date(2026, 3, 1))
+    assert parked(store) == {"bert": "negative_quantity"}
+    assert dict(nets(store, "recurring")) == {"anna": 500}
+
+
+def test_a_pool_that_has_not_begun_sets_nobody_aside(store: Store) -> None:
+    open_shop(store, tax_rate_ppm=0)
+    sell(store, "metered", [Part("calls", "usage", "10.00", "per_unit")])
+    join(store, "anna")
+    join(store, "bert", parent_id="anna")
+    contract = NewContract(term="P1Y", contract_id="frame")
+    anna = item_of(store, take(store, START, "metered", contract=contract))
+    bert = item_of(store, take(store, START, "metered", "bert"))
+    first = date(2026, 1, 1)
+    agree_pool(store, at(START), contract_id="frame", components=[CALLS], tiers=TIERS, first_on=first)
+    used(store, anna, date(2025, 1, 5), 3)
+    used(store, bert, date(2025, 1, 5), -3)
+    run(store, MONTHS[0])
+    assert parked(store) == {"bert": "negative_quantity"}
+    assert nets(store, "usage") == [("anna", 3_000)]
+
+
 def test_a_pool_with_a_member_that_is_held_is_passed_over_whole(store: Store, database_url: str) -> None:
     if store.is_sqlite:
         return
@@ -587,10 +622,10 @@ def test_a_pool_with_a_member_that_is_held_is_passed_over_whole(store: Store, da
         due = MEMBERS.where(tables.customers.c.customer_id.in_(["anna", "gina"]))
         with other.transaction(), store.transaction():
             other.row(held.with_for_update())
-            members = draw_siblings(store, store.frame(due), waits=False)
+            members = draw_siblings(store, store.frame(due), START, waits=False)
             assert members["customer_id"].to_list() == ["gina"]
         with store.transaction():
-            members = draw_siblings(store, store.frame(due), waits=False)
+            members = draw_siblings(store, store.frame(due), START, waits=False)
             assert sorted(members["customer_id"]) == ["anna", "bert", "gina"]
 
 
