@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import polars as pl
+from sqlalchemy import select
 
 from billing.core import invoicing
 from billing.jobs.bill_discounts import write_uses
@@ -45,6 +46,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
     if found.lines.is_empty():
         return
     papers = _papers(store, at, found)
+    _hold_payers(store, found, papers)
     notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
     back = None
     if found.lines["is_refunded"].any():
@@ -60,6 +62,24 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         events.append(_write_applications(store, at, papers, paid, debts))
     post_events(store, at, pl.concat(events, how="diagonal"))
     _announce(store, at, papers)
+
+
+_PAYERS = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
+
+
+def _hold_payers(store: Store, found: Draft, papers: pl.DataFrame) -> None:
+    """Hold the payers that are not billed themselves, before their credit is read: so none of it is given
+    back or spent elsewhere meanwhile (PostgreSQL; SQLite has one writer).
+
+    A payer stands above its members in their tree, so two runs with parts of one tree are all that could wait
+    for each other, and they take payers in the order of their ids. Where the members they hold close a circle
+    all the same, the database ends it, and the chunk it undid is tried again.
+    """
+    if store.is_sqlite:
+        return
+    payers = set(papers["payer_id"]) - set(found.members["customer_id"])
+    if payers:
+        read_by_ids(store, _PAYERS, customers.c.customer_id, sorted(payers))
 
 
 def _write_usage(store: Store, at: datetime, found: Draft) -> None:
