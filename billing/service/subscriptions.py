@@ -355,7 +355,7 @@ def change_plan(
     subscription, today = standing.subscription, standing.today
     item = subscription.item(item_id) if item_id else subscription.main_item
     current = _version_on(item, max(today, subscription.starts_on))
-    if current.phase == "paid_trial":
+    while current.phase == "paid_trial":
         if trial_days is not None or current.effective_end is None:
             raise BillingError("illegal_transition", "a trial that is paid for keeps its days")
         current = _version_on(item, current.effective_end)

@@ -257,6 +257,25 @@ def test_a_plan_change_in_a_paid_trial_acts_at_its_end(store: Store) -> None:
     ]
 
 
+@pytest.mark.parametrize("pauses", [[(5, 6)], [(5, 6), (8, 10)]])
+def test_a_plan_change_in_a_paid_trial_that_was_paused_acts_at_its_end(
+    store: Store, pauses: list[tuple[int, int]]
+) -> None:
+    sub = paid_trial(store)
+    sell(store, "big", fee("62"))
+    run(store, JAN)
+    for first, last in pauses:
+        named = {"from_on": date(2025, 1, first), "until": date(2025, 1, last)}
+        subscriptions.pause(store, at(date(2025, 1, 3)), subscription_id=sub, **named)
+    changed = subscriptions.change_plan(store, at(date(2025, 1, 4)), subscription_id=sub, plan_id="big")
+    phases = {(one.plan_id, one.phase) for one in changed.main_item.versions}
+    assert phases == {("try", "paid_trial"), ("big", "regular")}
+    run(store, date(2025, 1, 20))
+    of_big = [line[1:] for line in lines(store) if line[0].startswith("big")]
+    assert of_big == [("charge", TRIED, date(2025, 2, 15), 6200)]
+    assert parked(store) == {}
+
+
 def test_a_paid_trial_given_up_costs_nothing_more(store: Store) -> None:
     sub = paid_trial(store)
     run(store, JAN)
