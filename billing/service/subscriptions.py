@@ -751,12 +751,16 @@ def reactivate(
 
 
 def _last_version(subscription: Subscription) -> ItemVersion:
-    """What the main item was when it ended (or, ended before it began, would have been)."""
+    """What the main item was when it ended (or, ended before it began, would have been); for one that ended
+    in a paid trial, what was to follow it."""
     versions = subscription.main_item.versions
     before = [v for v in versions if subscription.ends_on and v.effective_start < subscription.ends_on]
     if not versions:
         raise BillingError("illegal_transition", f"{subscription.subscription_id} never began")
-    return before[-1] if before else versions[0]
+    last = before[-1] if before else versions[0]
+    if last.phase != "paid_trial":
+        return last
+    return next((version for version in versions if version.phase == "regular"), last)
 
 
 # What the acts share.

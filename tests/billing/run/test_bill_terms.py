@@ -291,3 +291,22 @@ def test_a_plan_for_a_trial_needs_the_days_of_one(store: Store) -> None:
     join(store, "anna")
     with pytest.raises(BillingError, match="illegal_plan"):
         take(store, JAN, "basic", trial_plan_id="basic")
+
+
+def test_whoever_comes_back_after_a_paid_trial_pays_the_plan_itself(store: Store) -> None:
+    sub = paid_trial(store)
+    run(store, JAN)
+    subscriptions.cancel(store, at(date(2025, 1, 5)), subscription_id=sub)
+    run(store, FEB)
+    back = subscriptions.reactivate(store, at(FEB), subscription_id=sub)
+    assert [(one.plan_id, one.phase) for one in back.main_item.versions] == [("basic", "regular")]
+    run(store, FEB)
+    assert lines(store)[1:] == [("basic.1.fee", "charge", FEB, MAR, 3100)]
+
+
+def test_whoever_comes_back_after_a_paid_trial_gets_the_plan_chosen_in_it(store: Store) -> None:
+    sub = paid_trial(store)
+    subscriptions.change_plan(store, at(date(2025, 1, 3)), subscription_id=sub, plan_id="better")
+    subscriptions.cancel(store, at(date(2025, 1, 5)), subscription_id=sub, when="now")
+    back = subscriptions.reactivate(store, at(date(2025, 1, 8)), subscription_id=sub)
+    assert [one.plan_id for one in back.main_item.versions] == ["better"]
