@@ -453,7 +453,8 @@ def change_quantity(
 ) -> Subscription:
     """Set the quantity of an item, or of a subscription's main item, also in versions still scheduled.
 
-    Without `when` it acts now; fewer only at the period end where `seat_decrease` says so.
+    Without `when` it acts now; fewer only at the period end where `seat_decrease` says so. The end of a paid
+    trial ends its last period.
     `unit`: what goods are ordered in. Raises `negative_quantity`, `too_many_decimals`.
     """
     standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
@@ -801,6 +802,9 @@ def _day_of(standing: Standing, current: ItemVersion, interval: str, when: When,
     """The day a change acts, within the item's life. Raises `illegal_transition`, `before_horizon`."""
     first_day = max(standing.today, current.effective_start)
     on = change_day(when, first_day, current.anchor_on, parse_interval(interval))
+    trial_ends_on = standing.subscription.trial_ends_on
+    if when == "period_end" and current.phase == "paid_trial" and trial_ends_on is not None:
+        on = min(on, trial_ends_on)
     _check_day(standing, on, settings)
     return on
 

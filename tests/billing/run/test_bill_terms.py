@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from shop import at, fee, join, lines, notes, open_shop, parked, run, sell, take
+from shop import Part, at, fee, join, lines, notes, open_shop, parked, run, sell, take
 from sqlalchemy import select
 
 from billing.core.money import BillingError
@@ -310,3 +310,41 @@ def test_whoever_comes_back_after_a_paid_trial_gets_the_plan_chosen_in_it(store:
     subscriptions.cancel(store, at(date(2025, 1, 5)), subscription_id=sub, when="now")
     back = subscriptions.reactivate(store, at(date(2025, 1, 8)), subscription_id=sub)
     assert [one.plan_id for one in back.main_item.versions] == ["better"]
+
+
+@pytest.mark.parametrize("when", ["period_end", None])
+def test_fewer_seats_in_a_paid_trial_wait_for_its_end_at_most(store: Store, when: str | None) -> None:
+    """The trial's plan is monthly, its periods counted from 1 January: its first boundary is 1 February."""
+    open_shop(store, **({} if when else {"seat_decrease": "period_end"}))
+    for plan_id, price in (("try", "1"), ("seats", "31")):
+        sell(store, plan_id, [Part("seat", "seat", price, "per_unit")])
+    join(store, "anna")
+    sub = take(store, JAN, "seats", trial_days=14, trial_plan_id="try", quantity=3)
+    changed = subscriptions.change_quantity(
+        store,
+        at(date(2025, 1, 5)),
+        subscription_id=sub,
+        quantity=1,
+        when=when,  # type: ignore[arg-type]
+    )
+    assert [(one.effective_start, one.quantity_mantissa) for one in changed.main_item.versions] == [
+        (JAN, 3),
+        (TRIED, 1),
+    ]
+    run(store, TRIED)
+    assert [line[1:] for line in lines(store) if line[0].startswith("seats")] == [
+        ("charge", TRIED, date(2025, 2, 15), 3100)
+    ]
+
+
+def test_fewer_seats_in_a_long_paid_trial_wait_for_its_next_period(store: Store) -> None:
+    open_shop(store)
+    for plan_id, price in (("try", "1"), ("seats", "31")):
+        sell(store, plan_id, [Part("seat", "seat", price, "per_unit")])
+    join(store, "anna")
+    sub = take(store, JAN, "seats", trial_days=45, trial_plan_id="try", quantity=3)
+    changed = subscriptions.change_quantity(
+        store, at(date(2025, 1, 5)), subscription_id=sub, quantity=1, when="period_end"
+    )
+    found = [(one.effective_start, one.plan_id, one.quantity_mantissa) for one in changed.main_item.versions]
+    assert found == [(JAN, "try", 3), (FEB, "try", 1), (date(2025, 2, 15), "seats", 1)]
