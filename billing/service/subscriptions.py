@@ -381,6 +381,7 @@ def change_plan(
     if when is None and standing.status not in ("trialing", "scheduled"):
         when = _setting_when(settings.downgrade_when if falls else settings.upgrade_when)
     on = _day_of(standing, current, old_interval, when or "now", settings)
+    _check_open(item, on)
     has_new_interval = offer.plan.interval != old_interval
     anchor = current.anchor_on
     if has_new_interval:
@@ -469,6 +470,7 @@ def change_quantity(
         is_fewer = _is_less(amount, current.quantity)
         when = "period_end" if is_fewer and settings.seat_decrease == "period_end" else "now"
     on = _day_of(standing, current, interval, when, settings)
+    _check_open(item, on)
 
     def edit(version: ItemVersion) -> ItemVersion:
         plan = plan_version(store, version.plan_id, version.plan_version)
@@ -814,6 +816,11 @@ def _check_day(standing: Standing, on: date, settings: Policy) -> None:
     _check_horizon(on, standing.today, settings)
     if on < subscription.starts_on or (subscription.ends_on is not None and on >= subscription.ends_on):
         raise BillingError("illegal_transition", f"{subscription.subscription_id} has no service on {on}")
+
+
+def _check_open(item: Item, on: date) -> None:
+    if not item.is_open_after(on):
+        raise BillingError("illegal_transition", f"{item.item_id} has ended by {on}")
 
 
 def _check_horizon(on: date, today: date, settings: Policy) -> None:

@@ -153,3 +153,28 @@ def test_an_add_on_takes_no_plan_and_the_plan_no_add_on(store: Store) -> None:
         subscriptions.change_plan(store, at(JAN), subscription_id=sub, plan_id="large-extra")
     with pytest.raises(BillingError, match="unknown_item"):
         subscriptions.change_plan(store, at(JAN), plan_id="large-extra")
+
+
+def test_an_add_on_that_leaves_changes_no_more_on_the_day_it_is_gone(store: Store) -> None:
+    with_add_ons(store)
+    take(store, JAN, "basic", add_ons=[subscriptions.AddOn("large-extra")])
+    item_id, day = add_on_of(store), date(2025, 1, 17)
+    subscriptions.remove_item(store, at(day), item_id=item_id)
+    before = store.rows(select(tables.item_versions))
+    for when in ("period_end", FEB, MAR, None):
+        with pytest.raises(BillingError, match="illegal_transition"):
+            subscriptions.change_plan(
+                store,
+                at(day),
+                item_id=item_id,
+                plan_id="small-extra",
+                when=when,  # type: ignore[arg-type]
+            )
+    with pytest.raises(BillingError, match="illegal_transition"):
+        subscriptions.change_quantity(store, at(day), item_id=item_id, quantity=2, when="period_end")
+    assert store.rows(select(tables.item_versions)) == before
+    changed = subscriptions.change_plan(
+        store, at(day), item_id=item_id, plan_id="small-extra", when=date(2025, 1, 31)
+    )
+    ends = [(one.plan_id, one.effective_end) for one in changed.item(item_id).versions]
+    assert ends == [("large-extra", date(2025, 1, 31)), ("small-extra", FEB)]
