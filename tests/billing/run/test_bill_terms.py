@@ -153,6 +153,47 @@ def test_an_end_with_the_term_moves_with_it_and_a_pause_taken_back_moves_it_back
     assert agreed(store)[0][1] == APR
 
 
+@pytest.mark.parametrize("auto_renew", [True, False])
+@pytest.mark.parametrize("end", [date(2025, 3, 25), APR, date(2025, 4, 10)])
+def test_a_pause_keeps_no_term_open_once_its_subscription_ended(
+    store: Store, end: date, auto_renew: bool
+) -> None:
+    sub = bound(store, "P3M", pause_extends_term=True, auto_renew=auto_renew)
+    pause_day, day = date(2025, 3, 20), JAN
+    while day <= date(2025, 5, 31):
+        if day == pause_day:
+            subscriptions.pause(store, at(day), subscription_id=sub)
+        if day == end:
+            subscriptions.cancel(store, at(day), subscription_id=sub, when="now")
+        contracts.renew_due(store, at(day))
+        day += timedelta(days=1)
+    # Renewals look a day ahead, for the zones where tomorrow has begun: on 31 March at a pause of eleven days
+    # of a subscription that still runs.
+    assert contract(store)["ended_on"] == (APR if end < APR else date(2025, 4, 12))
+    row = store.row(select(tables.subscriptions))
+    assert row is not None
+    assert row["ends_on"] == end
+
+
+def test_an_end_wished_on_the_last_day_of_a_term_does_not_move_with_it(store: Store) -> None:
+    sub = bound(store, "P3M", pause_extends_term=True)
+    subscriptions.pause(store, at(date(2025, 3, 20)), subscription_id=sub)
+    subscriptions.cancel(store, at(APR, 6), subscription_id=sub, when="now")
+    assert contracts.renew_due(store, at(APR)).ended == ("c",)
+    row = store.row(select(tables.subscriptions))
+    assert row is not None
+    assert contract(store)["ended_on"] == row["ends_on"] == APR
+
+
+def test_a_pause_counts_no_day_after_the_end_of_its_subscription(store: Store) -> None:
+    sub = bound(store, "P3M", pause_extends_term=True)
+    subscriptions.cancel(store, at(MAR), subscription_id=sub, when=date(2025, 3, 25))
+    pause = {"from_on": date(2025, 3, 20), "until": date(2025, 4, 20)}
+    subscriptions.pause(store, at(MAR), subscription_id=sub, **pause)
+    assert contract(store)["term_end"] == date(2025, 4, 6)
+    assert contracts.renew_due(store, at(date(2025, 4, 6))).ended == ("c",)
+
+
 # Trials with and without a card.
 
 
