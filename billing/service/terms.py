@@ -11,7 +11,7 @@ from billing.core.subscription import Subscription
 from billing.core.terms import extended_end
 from billing.service.acts import announce
 from billing.store.store import Store
-from billing.store.tables import contract_terms, contracts
+from billing.store.tables import contract_terms, contracts, subscriptions
 
 _RUNNING = select(contracts).where(
     contracts.c.contract_id == bindparam("id"),
@@ -43,6 +43,8 @@ def with_moved_term(store: Store, at: datetime, of: Subscription, today: date) -
     store.update(contracts, [change], at)
     term = {"contract_id": of.contract_id, "term_start": row["term_start"], "term_end": end}
     store.update(contract_terms, [term])
+    # A subscription shows the term it runs in, so whoever reads what changed must meet it again.
+    store.update(subscriptions, [{"contract_id": of.contract_id}], at, key=("contract_id",))
     announce(store, at, "contract.term_moved", str(of.contract_id), {"term_end": end, "agreed_end": agreed})
     return replace(of, ends_on=end) if _ends_with_term(of, row["term_end"]) else of
 

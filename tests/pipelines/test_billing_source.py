@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.service import catalog, customers, subscriptions
+from billing.service import catalog, contracts, customers, subscriptions
 from billing.store import tables
 from billing.store.store import Store
 from pipelines.sources import billing
@@ -108,6 +108,18 @@ def test_a_version_has_its_terms_amount_and_interval(store, load):
             False, START,
         )
     ]  # fmt: skip
+
+
+def test_a_term_that_an_open_pause_moves_comes_again(store, load):
+    open_shop(store)
+    terms = {"term": "P3M", "notice_days": 0, "pause_extends_term": True}
+    subscribe(store, contract=subscriptions.NewContract(**terms))
+    subscriptions.pause(store, at("2024-03-20"), subscription_id="s1")
+    load(at("2024-03-21"))
+    contracts.renew_due(store, at("2024-04-01"))
+    rows = load()(LATEST.format("term_end, notice_by_on, recorded_at"))
+    moved = date(2024, 4, 13)  # by the twelve days from 20 March to 1 April
+    assert rows == [(moved, moved, at("2024-04-01"))] * 2
 
 
 def test_each_state_of_an_item_comes_with_the_moment_it_became_known(store, load):
