@@ -45,6 +45,15 @@ def decline_class(code: str) -> DeclineClass:
     return DECLINE_CLASSES.get(code, "soft")
 
 
+def hours_until_retry(outcome: str, decline: str | None, tries: int) -> int | None:
+    """Hours until the same call of a gateway is made again, after that many tries; None when it is over: an
+    unknown outcome is asked until it is known, a technical decline as often as there are gaps."""
+    gaps = TECHNICAL_RETRY_GAPS_HOURS
+    if outcome == "unknown":
+        return gaps[min(tries, len(gaps)) - 1]
+    return gaps[tries - 1] if decline == "technical" and tries <= len(gaps) else None
+
+
 def retry_schedule(failed: Moment, gaps_days: Sequence[int] = CARD_RETRY_GAPS_DAYS) -> list[Moment]:
     """When a soft decline is tried again, each gap counted from the attempt before: a date gives dates, an
     instant instants. Raises `negative_quantity` for a gap below one day."""

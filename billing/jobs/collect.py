@@ -22,7 +22,7 @@ import polars as pl
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from billing.core.calendar import local_date
-from billing.core.dunning import TECHNICAL_RETRY_GAPS_HOURS, decline_class
+from billing.core.dunning import decline_class, hours_until_retry
 from billing.gateways.gateway import Answer, Charge, Gateway, charge_key
 from billing.jobs.dunning import Cases, close_case, end_cases, note_failure, open_cases, remind
 from billing.jobs.journal import post_events
@@ -254,7 +254,7 @@ def _attempt(gateway: Gateway, work: _Work, row: Row) -> bool:
     decline = decline_class(answer.code or "") if answer.outcome == "declined" else None
     if answer.code == NO_METHOD:
         decline = "hard"
-    waits_hours = _hours_to_wait(answer, decline, row["tries"])
+    waits_hours = hours_until_retry(answer.outcome, decline, row["tries"])
     if decline == "technical" and waits_hours is None:
         decline = "soft"
     row["decline"] = decline
@@ -326,16 +326,6 @@ def _ask(gateway: Gateway, row: Row, today: date) -> Answer:
             on=today,
         )
     )
-
-
-def _hours_to_wait(answer: Answer, decline: str | None, tries: int) -> int | None:
-    """Hours until the same attempt is tried again; None when it is over. An unknown outcome is asked until
-    it is known."""
-    if answer.outcome == "unknown":
-        return TECHNICAL_RETRY_GAPS_HOURS[min(tries, len(TECHNICAL_RETRY_GAPS_HOURS)) - 1]
-    if decline == "technical" and tries <= len(TECHNICAL_RETRY_GAPS_HOURS):
-        return TECHNICAL_RETRY_GAPS_HOURS[tries - 1]
-    return None
 
 
 # What was captured: applied, posted, announced.

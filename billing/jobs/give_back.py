@@ -15,8 +15,8 @@ import polars as pl
 from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
-from billing.core.dunning import TECHNICAL_RETRY_GAPS_HOURS, decline_class
-from billing.gateways.gateway import Answer, Gateway, charge_key
+from billing.core.dunning import decline_class, hours_until_retry
+from billing.gateways.gateway import Gateway, charge_key
 from billing.jobs.journal import post_events
 from billing.store.messages import Message, announce
 from billing.store.store import Row, Store
@@ -86,19 +86,10 @@ def _asked(gateway: Gateway, at: datetime, row: Row) -> Row:
     }
     if answer.outcome == "captured":
         return change | {"state": "refunded", "refunded_on": local_date(at, row["time_zone"])}
-    wait = _hours_to_wait(answer, row["tries"])
+    wait = hours_until_retry(answer.outcome, decline_class(answer.code or ""), row["tries"] + 1)
     if wait is None:
         return change | {"state": "failed"}
     return change | {"next_attempt_at": at + timedelta(hours=wait)}
-
-
-def _hours_to_wait(answer: Answer, tries: int) -> int | None:
-    """Hours until it is asked again; None when it is declined for good."""
-    gaps = TECHNICAL_RETRY_GAPS_HOURS
-    if answer.outcome == "unknown":
-        return gaps[min(tries, len(gaps) - 1)]
-    is_technical = decline_class(answer.code or "") == "technical"
-    return gaps[tries] if is_technical and tries < len(gaps) else None
 
 
 def post_refunds(store: Store, at: datetime, done: Sequence[Row], event: str) -> None:
