@@ -11,6 +11,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from billing.core.calendar import parse_interval, period_containing
+from billing.core.money import power_of_ten, wide
 from billing.core.policy import Policy
 
 FOREVER = date(9999, 12, 31)
@@ -194,9 +195,7 @@ def with_high_water(parts: pl.DataFrame) -> pl.DataFrame:
     give nothing back inside the period, and more are free up to the level paid.
     """
     is_level = (pl.col("kind") == "seat") & pl.col("in_advance")
-    level = pl.col("quantity_mantissa").cast(pl.Int128) * pl.lit(10, pl.Int128).pow(
-        (12 - pl.col("quantity_scale")).cast(pl.UInt32)
-    )
+    level = wide(pl.col("quantity_mantissa")) * power_of_ten(12 - pl.col("quantity_scale"))
     within = ["item_id", "component_id", "reference_start", "reference_end", "price_id", "discount_ids"]
     seats = parts.filter(is_level)
     if seats.is_empty():

@@ -7,7 +7,7 @@ count, and on which line their amount stands, is decided elsewhere.
 
 import polars as pl
 
-from billing.core.money import EXACT_LIMIT, PRICE_LIMIT, QUANTITY_LIMIT, Number, wide, within
+from billing.core.money import EXACT_LIMIT, PRICE_LIMIT, QUANTITY_LIMIT, Number, power_of_ten, wide, within
 from billing.core.pricing import UNBOUNDED, PercentageTerms, charge_of_event, free_part_of_event
 
 TERMS_OF_EVENTS = [
@@ -31,13 +31,12 @@ def rate_events_of_frame(events: pl.DataFrame, prices: pl.DataFrame) -> pl.DataF
     of the table `prices`. Returns one row a segment: `segment`, `event_num` / `event_den` in major units, and
     `event_failure`, null or a code (`negative_quantity`, `amount_out_of_range`).
     """
-    ten = pl.lit(10, dtype=pl.Int128)
     rows = events.join(
         prices.select(TERMS_OF_EVENTS), on="price_id", how="left", maintain_order="left"
     ).with_columns(pl.max_horizontal("value_scale", "price_scale").alias("_scale"))
 
     def to_money(column: str) -> pl.Expr:
-        factor = ten.pow((pl.col("_scale") - pl.col("price_scale")).cast(pl.UInt32))
+        factor = power_of_ten(pl.col("_scale") - pl.col("price_scale"))
         return within(wide(pl.col(column)), PRICE_LIMIT) * factor
 
     is_dynamic = pl.col("model") == "dynamic"
@@ -46,8 +45,8 @@ def rate_events_of_frame(events: pl.DataFrame, prices: pl.DataFrame) -> pl.DataF
     has_events, has_amount = (
         (pl.col(name) > 0).fill_null(False) for name in ("free_events", "free_amount_mantissa")
     )
-    rate_den = ten.pow(pl.col("price_scale").cast(pl.UInt32))
-    value_factor = ten.pow((pl.col("_scale") - pl.col("value_scale")).cast(pl.UInt32))
+    rate_den = power_of_ten(pl.col("price_scale"))
+    value_factor = power_of_ten(pl.col("_scale") - pl.col("value_scale"))
     rows = rows.with_columns(
         (within(wide(pl.col("value_mantissa")), QUANTITY_LIMIT) * value_factor).alias("_value"),
         pl.int_range(1, pl.len() + 1).over("period").cast(pl.Int128).alias("_place"),
@@ -78,9 +77,7 @@ def rate_events_of_frame(events: pl.DataFrame, prices: pl.DataFrame) -> pl.DataF
             (pl.col("_amount").max() <= EXACT_LIMIT // pl.len().cast(pl.Int128)).alias("_fits"),
             pl.col("_amount").null_count().alias("_missing"),
             pl.col("_amount").sum().alias("event_num"),
-            (ten.pow(pl.col("_scale").first().cast(pl.UInt32)) * pl.col("_rate_den").first()).alias(
-                "event_den"
-            ),
+            (power_of_ten(pl.col("_scale").first()) * pl.col("_rate_den").first()).alias("event_den"),
             (pl.col("value_mantissa") < 0).any().alias("_is_negative"),
         )
         .select(

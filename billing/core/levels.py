@@ -9,7 +9,7 @@ here it is told for many, day by day, since changes of one day add up.
 
 import polars as pl
 
-from billing.core.money import CURRENCY_EXPONENTS, EXACT_LIMIT, product, ten_to, wide, within
+from billing.core.money import EXACT_LIMIT, minor_per_major, product, within
 from billing.core.pricing import rate_frame
 
 LEVEL_COLUMNS = ["event_num", "event_den", "event_failure", "amount_detail", "highest"]
@@ -56,11 +56,7 @@ def charged_levels(
     )
     peaks = rows.with_columns(pl.col("highest").alias("quantity_mantissa"))
     in_all, in_units = (rate_frame(peaks, prices, part)["amount_num"] for part in (tiers, by_unit))
-    exponents = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
-    per_major = prices.select(
-        "price_id",
-        wide(pl.col("currency").replace_strict(exponents, return_dtype=pl.Int64)).alias("_minor_per_major"),
-    )
+    per_major = prices.select("price_id", minor_per_major(pl.col("currency")).alias("_minor_per_major"))
     fees = product(pl.col("_fees"), pl.col("reference_days"))
     found = (
         rows.with_columns((in_all - in_units).alias("_fees"))

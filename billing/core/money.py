@@ -84,6 +84,17 @@ def ten_to(power: int) -> int:
     return int(10**power)
 
 
+def power_of_ten(power: pl.Expr) -> pl.Expr:
+    """10**power as Int128, for a column that is not negative."""
+    return pl.lit(10, dtype=pl.Int128).pow(power.cast(pl.UInt32))
+
+
+def minor_per_major(currency: pl.Expr) -> pl.Expr:
+    """How many minor units a currency's major unit has, as Int128; null for a currency nobody knows."""
+    units = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
+    return wide(currency.replace_strict(units, default=None, return_dtype=pl.Int64))
+
+
 class Scaled(NamedTuple):
     """An exact decimal: mantissa / 10**scale, scale 0 to 12."""
 

@@ -19,16 +19,16 @@ import polars as pl
 from billing.core.calendar import parse_interval, period_containing
 from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion, by_policy, with_policy
 from billing.core.money import (
-    CURRENCY_EXPONENTS,
     EXACT_LIMIT,
     LINE_LIMIT,
     QUANTITY_LIMIT,
     BillingError,
     RoundingMode,
     Scaled,
+    minor_per_major,
     post,
+    power_of_ten,
     product,
-    ten_to,
     wide,
     with_shares,
     within,
@@ -109,7 +109,7 @@ def with_volumes(rows: pl.DataFrame) -> pl.DataFrame:
     """
     is_part = pl.col("factor_num") != pl.col("factor_den")
     decimals = pl.when(is_part).then(pl.max_horizontal("quantity_scale", _SHARED_SCALE))
-    times = pl.lit(10, pl.Int128).pow((pl.col("volume_scale") - pl.col("quantity_scale")).cast(pl.UInt32))
+    times = power_of_ten(pl.col("volume_scale") - pl.col("quantity_scale"))
     after = pl.col("_counted").cum_sum().over(YEAR)
     return (
         rows.sort(_ORDER)
@@ -150,7 +150,7 @@ def with_tiers(rows: pl.DataFrame, tiers: pl.DataFrame, versions: Sequence[Polic
             wide(pl.col("price_mantissa")).alias(f"_unit_{place}"),
         )
         rows = rows.join(tier, on="clause_id", how="left", maintain_order="left")
-    den = pl.lit(10, pl.Int128).pow(pl.col("volume_scale").cast(pl.UInt32))
+    den = power_of_ten(pl.col("volume_scale"))
     bounds = [pl.col(f"_up_to_{place}") * den for place in range(1, places + 1)]
     in_tiers = [
         Tier(bound.fill_null(UNBOUNDED), pl.col(f"_unit_{place}").fill_null(0), pl.lit(0, pl.Int128))
@@ -235,7 +235,6 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
     is_due = ~at_end | (pl.col("year_end") <= up_to)
     line = product(pl.col("volume"), pl.col("unit_mantissa"))
     all_cheaper = product(pl.col("volume"), pl.col("unit_mantissa") - pl.col("last_mantissa"))
-    exponents = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
     beyond = (
         pl.when(at_once | at_end)
         .then(all_cheaper)
@@ -244,16 +243,13 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
         .otherwise(pl.lit(0, pl.Int128))
     )
     in_year = pl.col("kept_scale").max().over(YEAR)
-    kept = product(wide(pl.col("kept_mantissa")), _power_of_ten(pl.col("_scale") - pl.col("kept_scale")))
+    kept = product(wide(pl.col("kept_mantissa")), power_of_ten(pl.col("_scale") - pl.col("kept_scale")))
     counted = (
         rows.filter(is_due, "is_counted")
         .with_columns(
             within(beyond, _ROOM).alias("_beyond"),
             in_year.alias("_scale"),
-            pl.col("currency")
-            .replace_strict(exponents, default=None, return_dtype=pl.Int64)
-            .cast(pl.Int128)
-            .alias("_minor"),
+            minor_per_major(pl.col("currency")).alias("_minor"),
         )
         .with_columns(kept.alias("_kept"))
         .with_columns(
@@ -267,8 +263,8 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
         pl.col("_minor", "_scale", "volume_scale", "unit_scale", "policy_name").first(),
         pl.col("year_version").first().alias("policy_version"),
     )
-    den = _power_of_ten(pl.col("volume_scale") + pl.col("unit_scale"))
-    paid_den = product(den, _power_of_ten(pl.col("_scale")))
+    den = power_of_ten(pl.col("volume_scale") + pl.col("unit_scale"))
+    paid_den = product(den, power_of_ten(pl.col("_scale")))
 
     def posted(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         def whole(name: str, of: pl.Expr) -> pl.Expr:
@@ -305,10 +301,6 @@ def rebates(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: dat
         *(pl.col("year_start").alias(name) for name in (SERVICE[0], "reference_start")),
         *(pl.col("year_end").alias(name) for name in (SERVICE[1], "reference_end")),
     ).drop(pl.selectors.starts_with("_"))
-
-
-def _power_of_ten(exponent: pl.Expr) -> pl.Expr:
-    return pl.lit(10, pl.Int128).pow(exponent.cast(pl.UInt32))
 
 
 def _sum_of(name: str) -> pl.Expr:

@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeAlias
 import polars as pl
 
 from billing.core.money import (
-    CURRENCY_EXPONENTS,
     EXACT_LIMIT,
     LINE_LIMIT,
     PRICE_LIMIT,
@@ -27,7 +26,9 @@ from billing.core.money import (
     choose,
     greatest,
     least,
+    minor_per_major,
     parse_decimal,
+    power_of_ten,
     product,
     ten_to,
     wide,
@@ -507,7 +508,7 @@ def rate_frame(items: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame) -
         rows = rows.with_columns(pl.lit(None, pl.Int128).alias(name) for name in ("event_num", "event_den"))
         rows = rows.with_columns(pl.lit(None, pl.String).alias("event_failure"))
     mantissa = within(wide(pl.col("quantity_mantissa")), QUANTITY_LIMIT)
-    den = pl.lit(10, dtype=pl.Int128).pow(pl.col("quantity_scale").cast(pl.UInt32))
+    den = power_of_ten(pl.col("quantity_scale"))
     if "quantity_num" in items.columns:
         mantissa = pl.when(mantissa.is_not_null()).then(pl.coalesce("quantity_num", mantissa))
         den = den * pl.col("quantity_den").fill_null(1)
@@ -544,20 +545,16 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
 
     A price with fewer tiers goes on with tiers that nothing can enter.
     """
-    exponents = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
     terms = prices.select(
         "price_id",
         pl.col("model").alias("_model"),
         wide(pl.col("price_mantissa")).alias("_price"),
-        pl.lit(10, dtype=pl.Int128).pow(pl.col("price_scale").cast(pl.UInt32)).alias("_price_den"),
+        power_of_ten(pl.col("price_scale")).alias("_price_den"),
         wide(pl.col("package_size")).alias("_size"),
         wide(pl.col("free_units")).fill_null(0).alias("_free"),
         (pl.col("partial_package") == "up").cast(pl.Int128).fill_null(1).alias("_rounds_up"),
         pl.when(pl.col("model") == "tiered_block").then("block_policy").otherwise("model").alias("_rule"),
-        pl.col("currency")
-        .replace_strict(exponents, default=None, return_dtype=pl.Int64)
-        .cast(pl.Int128)
-        .alias("_minor_per_major"),
+        minor_per_major(pl.col("currency")).alias("_minor_per_major"),
     )
     ranked = tiers.sort("price_id", "position").with_columns(
         pl.int_range(pl.len()).over("price_id").alias("_place"),

@@ -6,12 +6,10 @@ A window costs c + greatest(cost - c, 0) x factor; without a true-up its cost as
 counts whole, also one that nothing was used in. So a segment's amount is a sum over its windows, exact.
 """
 
-from datetime import date
-
 import polars as pl
 
 from billing.core.calendar import add_months
-from billing.core.money import CURRENCY_EXPONENTS, EXACT_LIMIT, PPM, Number, product, ten_to, wide, within
+from billing.core.money import EXACT_LIMIT, PPM, Number, minor_per_major, power_of_ten, product, wide, within
 from billing.core.pricing import rate_frame, window_charge
 
 WINDOWS = ("hour", "day", "month")
@@ -37,14 +35,6 @@ def months_of(spans: pl.DataFrame) -> pl.DataFrame:
         },
         orient="row",
     )
-
-
-def month_count(start: date, end: date) -> int:
-    """The months that a service begins."""
-    number = 0
-    while add_months(start, number) < end:
-        number += 1
-    return number
 
 
 def charged_windows(
@@ -78,17 +68,15 @@ def charged_windows(
         .join(segments.drop("window_count"), on="segment")
         .sort("segment", "quantity_mantissa")
     )
-    exponents = {code: ten_to(exponent) for code, exponent in CURRENCY_EXPONENTS.items()}
-    ten = pl.lit(10, dtype=pl.Int128)
     terms = prices.select(
         "price_id",
         "overage_factor_ppm",
         wide(pl.col("window_commitment_mantissa")).alias("_commitment"),
-        ten.pow(pl.col("price_scale").cast(pl.UInt32)).alias("_price_den"),
+        power_of_ten(pl.col("price_scale")).alias("_price_den"),
         pl.col("window_true_up").cast(pl.Int128).alias("_trues_up"),
-        wide(pl.col("currency").replace_strict(exponents, return_dtype=pl.Int64)).alias("_minor_per_major"),
+        minor_per_major(pl.col("currency")).alias("_minor_per_major"),
     )
-    quantity_den = ten.pow(pl.col("quantity_scale").cast(pl.UInt32))
+    quantity_den = power_of_ten(pl.col("quantity_scale"))
     rated = (
         rate_frame(quantities, prices, tiers)
         .join(terms, on="price_id", how="left", maintain_order="left")

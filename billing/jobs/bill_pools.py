@@ -21,7 +21,7 @@ from billing.core.adjustments import tax_of
 from billing.core.cuts import agreed
 from billing.core.discounts import with_kept_share
 from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion
-from billing.core.money import RoundingMode, product, wide
+from billing.core.money import RoundingMode, power_of_ten, product, wide
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import MEMBERS, ORIGIN, read_by_ids
 from billing.store.store import Store
@@ -452,7 +452,7 @@ def _terms(rows: pl.DataFrame, tiers: pl.DataFrame) -> pl.DataFrame:
         wide(pl.col("price_mantissa")).alias("first_mantissa"),
     )
     is_by_tier = (pl.col("pool_effect") == "from_here") & ~pl.col("is_goods")
-    finer = pl.lit(10, pl.Int128).pow((pl.col("volume_scale") - pl.col("quantity_scale")).cast(pl.UInt32))
+    finer = power_of_ten(pl.col("volume_scale") - pl.col("quantity_scale"))
     is_exact = is_by_tier & (pl.col("first_mantissa") > 0)
     names = (("clause_id", "clause_id"), ("volume_before", "before"), ("volume", "after"))
     about = [
