@@ -6,7 +6,7 @@ their whole prices, and each share becomes part of that component's terms, writt
 period bears half of the share, and a credit takes back what its own line was given.
 
 A discount reaches the periods that begin while it is valid, and if it counts its uses, that many periods of
-an item from the first on.
+an item from the first that bears it.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from billing.core.calendar import boundary, parse_interval, period_number
+from billing.core.calendar import calendar_table
 from billing.core.cuts import FOREVER, agreed
 from billing.core.money import LINE_LIMIT, PPM, RoundingMode, post, product, wide, with_shares, within
 from billing.core.policy import Policy
@@ -233,70 +233,21 @@ def with_fixed_shares(
 # Which periods have a discount.
 
 
-def last_days(terms: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
-    """Until when an item has a discount that counts its uses: `item_id`, `discount_id`, `until`, the end of
-    the last of that many periods, counted from the first that bears it."""
-    counted = discounts.filter(pl.col("times").is_not_null()).select("discount_id", "times", "valid_start")
-    named = (
-        terms.filter(pl.col("phase") == "regular", pl.col("pause").is_null(), pl.col("discount_ids") != "")
-        .select(
-            "item_id",
-            "anchor_on",
-            "interval",
-            pl.max_horizontal("effective_start", "billing_starts_on").alias("_first"),
-            pl.col("discount_ids").str.split(",").alias("_part"),
-        )
-        .explode("_part")
-        .with_columns(pl.col("_part").str.split(":").list.first().alias("discount_id"))
-        .join(counted, on="discount_id")
-        .sort("item_id", "discount_id", "_first")
-        .unique(["item_id", "discount_id"], keep="first", maintain_order=True)
-    )
-    cases = named.select("anchor_on", "interval", "_first", "valid_start", "times").unique()
-    ends = [_end_of_uses(*case) for case in cases.iter_rows()]
-    return named.join(
-        cases.with_columns(pl.Series("until", ends, dtype=pl.Date)), on=cases.columns, how="left"
-    ).select("item_id", "discount_id", "until")
-
-
-def _end_of_uses(anchor: date, interval: str, first: date, valid_start: date, times: int) -> date:
-    length = parse_interval(interval)
-    number = period_number(anchor, length, max(first, valid_start))
-    if max(boundary(anchor, length, number), first) < valid_start:
-        number += 1
-    return boundary(anchor, length, number + times)
-
-
 def in_force(
-    parts: pl.DataFrame, service: pl.DataFrame, ends: pl.DataFrame, discounts: pl.DataFrame
+    parts: pl.DataFrame, service: pl.DataFrame, terms: pl.DataFrame, discounts: pl.DataFrame, up_to: date
 ) -> pl.DataFrame:
     """Segments with the discounts that reach their period.
 
-    ends: as `last_days` gives them. A period begins with its boundary, or with the item's first day, which
-    service knows: segments may leave out what is settled.
+    service: what was cut to segments, of which these may leave out what is settled. A period begins with its
+    boundary, or with the item's first day.
     """
     numbered = parts.with_row_index("_part_of")
-    firsts = service.group_by("item_id").agg(pl.col("start").min().alias("_first_day"))
-    named = (
-        numbered.join(firsts, on="item_id", how="left", maintain_order="left")
-        .with_columns(pl.max_horizontal("reference_start", "_first_day").alias("_begins"))
-        .filter(pl.col("discount_ids") != "")
-        .select("_part_of", "item_id", "_begins", pl.col("discount_ids").str.split(",").alias("_one"))
-        .explode("_one")
-        .with_columns(pl.col("_one").str.split(":").list.first().alias("discount_id"))
-        .join(
-            discounts.select("discount_id", "valid_start", "valid_end"),
-            on="discount_id",
-            how="left",
-            maintain_order="left",
-        )
-        .join(ends, on=["item_id", "discount_id"], how="left", maintain_order="left")
+    named = _named(numbered, service, discounts).join(
+        _uses(service, terms, discounts, up_to), on=_USE, how="left", maintain_order="left"
     )
-    reaches = (
-        (pl.col("_begins") >= pl.col("valid_start"))
-        & (pl.col("_begins") < pl.col("valid_end").fill_null(FOREVER))
-        & (pl.col("_begins") < pl.col("until").fill_null(FOREVER))
-    ) | pl.col("valid_start").is_null()
+    is_unknown = pl.col("valid_start").is_null()
+    is_counted = pl.col("times").is_null() | pl.col("_use").is_not_null()
+    reaches = (_is_valid & is_counted) | is_unknown
     kept = named.filter(reaches).group_by("_part_of").agg(pl.col("_one").str.join(",").alias("_kept"))
     has_had = pl.col("discount_ids") != ""
     rows = numbered.join(kept, on="_part_of", how="left", maintain_order="left").with_columns(
@@ -308,3 +259,70 @@ def in_force(
         pl.when("_has_had").then(agreed()).otherwise("agreed").alias("agreed"),
         pl.when("_has_had").then(anew).otherwise("terms_id").alias("terms_id"),
     ).drop("_part_of", "_kept", "_has_had")
+
+
+_USE = ["item_id", "discount_id", "reference_start", "reference_end"]
+_is_valid = pl.col("_begins").is_between("valid_start", pl.col("valid_end").fill_null(FOREVER), closed="left")
+
+
+def _named(rows: pl.DataFrame, service: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """One row a part of the discounts of rows with their period: its `discount_id`, what it is, and the day
+    on which the period `_begins`."""
+    firsts = service.group_by("item_id").agg(pl.col("start").min().alias("_first_day"))
+    return (
+        rows.filter(pl.col("discount_ids") != "")
+        .join(firsts, on="item_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.max_horizontal("reference_start", "_first_day").alias("_begins"),
+            pl.col("discount_ids").str.split(",").alias("_one"),
+        )
+        .explode("_one")
+        .with_columns(pl.col("_one").str.split(":").list.first().alias("discount_id"))
+        .join(
+            discounts.select("discount_id", "times", "valid_start", "valid_end"),
+            on="discount_id",
+            how="left",
+            maintain_order="left",
+        )
+    )
+
+
+def _uses(service: pl.DataFrame, terms: pl.DataFrame, discounts: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """The periods of items that have a discount which counts its uses, up to a day: _USE and `_use`, numbered
+    from 1 in the order in which they first bear it, whatever their intervals and however long ago.
+
+    Usage in a trial counts no period.
+    """
+    counted = discounts.filter(pl.col("times").is_not_null())
+    ids = pl.col("discount_ids").str.split(",").list.eval(pl.element().str.split(":").list.first())
+    after_trials = (
+        terms.filter(pl.col("phase") != "trial")
+        .group_by("item_id")
+        .agg(pl.col("effective_start").min().alias("_after_trial"))
+    )
+    rows = (
+        service.join(after_trials, on="item_id", maintain_order="left")
+        .with_columns(pl.max_horizontal("start", "_after_trial").alias("start"))
+        .filter(
+            pl.col("start") < pl.min_horizontal("end", pl.lit(up_to).dt.offset_by("1d")),
+            ids.list.set_intersection(counted["discount_id"].to_list()).list.len() > 0,
+        )
+    )
+    asked = rows.select("anchor_on", "interval").unique()
+    first_day = min([up_to, *rows.select(pl.col("start").min()).drop_nulls().to_series()])
+    calendar = calendar_table(asked.iter_rows(), first_day, up_to).rename(
+        {"period_start": "reference_start", "period_end": "reference_end"}
+    )
+    periods = rows.join(calendar, on=["anchor_on", "interval"]).filter(
+        pl.col("start") < pl.col("reference_end"), pl.col("end") > pl.col("reference_start")
+    )
+    return (
+        _named(periods, service, counted)
+        .filter(_is_valid)
+        .group_by(*_USE, "times")
+        .agg(pl.max_horizontal("start", "reference_start").min().alias("_since"))
+        .sort("_since", "reference_start", "reference_end")
+        .with_columns(pl.int_range(1, pl.len() + 1).over("item_id", "discount_id").alias("_use"))
+        .filter(pl.col("_use") <= pl.col("times"))
+        .select(*_USE, "_use")
+    )

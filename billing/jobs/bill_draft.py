@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from billing.core import commitments, invoicing, pools, spend, unbilled
 from billing.core.cuts import credits_due
-from billing.core.discounts import in_force, last_days, with_fixed_shares
+from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
@@ -243,7 +243,7 @@ def _owed(
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
     if reductions is not None:
-        parts = in_force(parts, service, last_days(terms, reductions), reductions)
+        parts = in_force(parts, service, terms, reductions, up_to)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found)
     pooled = None

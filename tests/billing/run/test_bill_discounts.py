@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from billing.core.money import BillingError, currency_exponent, post
 from billing.service import catalog, subscriptions
 from billing.service.discounts import create_discount
+from billing.service.ramps import Phase, agree_ramp
 from billing.store import tables
 from billing.store.store import Store
 from tests.billing.run.shop import (
@@ -139,6 +140,55 @@ def test_a_discount_valid_later_counts_from_its_first_period(store: Store) -> No
     run(store, date(2025, 6, 1))
     # January and February began before it was valid.
     assert [net for *_, net in lines(store)] == [10_000, 10_000, 6_000, 6_000, 10_000, 10_000]
+
+
+@pytest.mark.parametrize(("times", "nets"), [(1, [10_000] * 4), (3, [5_000, 5_000, 10_000, 10_000])])
+def test_uses_are_counted_over_a_change_of_interval(store: Store, times: int, nets: list[int]) -> None:
+    shop(store, fee("100.00"), half={"discount_ppm": 500_000, "times": times})
+    sell(store, "year", fee("1200.00"), interval="P1Y")
+    new = take(store, date(2025, 1, 1), "year", discount_ids=["half"])
+    run(store, date(2025, 1, 1))
+    change = date(2025, 2, 1)
+    subscriptions.change_plan(store, at(change), subscription_id=new, plan_id="plan", when="now")
+    for month in range(2, 6):
+        run(store, date(2025, month, 1))
+    assert [net for *_, net in lines(store)] == [60_000, *nets]
+    back = post(120_000 * 334, 365) - post(60_000 * 334, 365)
+    assert [net for _, _, net, _ in notes(store)] == [back]
+    assert len(store.rows(select(tables.discount_uses))) == times
+    assert look_again(store, date(2025, 5, 1)).lines == 0
+
+
+def test_a_paid_trial_uses_a_discount(store: Store) -> None:
+    shop(store, fee("100.00"), half={"discount_ppm": 500_000, "times": 1})
+    sell(store, "try", fee("10.00"))
+    take(store, date(2025, 1, 1), "plan", trial_days=31, trial_plan_id="try", discount_ids=["half"])
+    for month in range(1, 4):
+        run(store, date(2025, month, 1))
+    assert [net for *_, net in lines(store)] == [500, 10_000, 10_000]
+    assert len(store.rows(select(tables.discount_uses))) == 1
+
+
+def test_a_trial_without_pay_uses_no_discount(store: Store) -> None:
+    shop(store, [Part("calls", "usage", "1.00", "per_unit")], half={"discount_ppm": 500_000, "times": 1})
+    new = take(store, date(2025, 1, 1), "plan", trial_days=31, discount_ids=["half"])
+    for on in (date(2025, 2, 5), date(2025, 3, 5)):
+        use(store, on, item_of(store, new), on, 10, str(on))
+    run(store, date(2025, 4, 1))
+    assert [net for *_, net in lines(store)] == [500, 1_000]
+
+
+def test_a_discount_of_a_period_that_began_before_it_was_valid_waits_for_the_next(store: Store) -> None:
+    shop(store, fee("100.00"), half={"discount_ppm": 500_000, "times": 1, "valid_start": date(2025, 4, 10)})
+    new = take(store, APRIL, "plan")
+    run(store, APRIL)
+    phases = [Phase(date(2025, 4, 16), discount_ids=["half"])]
+    agree_ramp(store, at(date(2025, 4, 5)), subscription_id=new, phases=phases)
+    for on in (date(2025, 4, 16), date(2025, 5, 1), date(2025, 6, 1)):
+        run(store, on)
+    assert [net for *_, net in lines(store)] == [10_000, 5_000, 10_000]
+    assert notes(store) == []
+    assert look_again(store, date(2025, 6, 1)).lines == 0
 
 
 def test_a_discount_reaches_the_periods_that_begin_while_it_is_valid(store: Store) -> None:
