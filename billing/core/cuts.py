@@ -29,6 +29,11 @@ def agreed() -> pl.Expr:
     ).alias("agreed")
 
 
+def agreed_discounts(terms_id: str = "terms_id") -> pl.Expr:
+    """The discounts that a line's terms name: `agreed`, of which `terms_id` is made, holds them last."""
+    return pl.col(terms_id).str.extract(r"\|\d+e-\d+\|([^|]*)\|[^|]*$").fill_null("").alias("discount_ids")
+
+
 def service_bounds() -> list[pl.Expr]:
     """`start` and `end` of the service of each version: within billing and the subscription's life."""
     return [

@@ -103,6 +103,54 @@ def _taken(text: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[int, int,
     return PPM ** len(ppms) - left, PPM ** len(ppms), sum(map(int, fixed)), True
 
 
+def uses_of(lines: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """What the discounts that count their uses took off lines: `line_id`, `discount_id`, `amount_minor`.
+
+    lines: charges with a discount: `line_id`, `discount_ids` as their terms name them, `gross_minor`,
+    `discount_minor`, and their factor. All that was taken off a line is shared over its discounts by what
+    each takes: a share of what is left before it, or an amount for the part of the period.
+    """
+    known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
+    texts = lines["discount_ids"].unique().sort().to_list()
+    table = pl.DataFrame(
+        [(text, *one) for text in texts for one in _takes(text, known)],
+        schema={
+            "discount_ids": pl.String,
+            "discount_id": pl.String,
+            "_counts": pl.Boolean,
+            "_ppm": pl.Int64,
+            "_fixed": pl.Int64,
+        },
+        orient="row",
+    )
+    counting = table.group_by("discount_ids").agg(pl.col("_counts").any()).filter("_counts")
+    # Millionths of a minor unit.
+    share = product(wide(pl.col("gross_minor")), pl.col("_ppm"))
+    amount = product(wide(pl.col("_fixed")) * PPM, pl.col("factor_num")) // pl.col("factor_den")
+    rows = (
+        lines.join(counting, on="discount_ids", how="semi", maintain_order="left")
+        .join(table, on="discount_ids", how="inner", maintain_order="left_right")
+        .with_columns((share + amount).alias("_weight"))
+    )
+    return (
+        with_shares(rows, "amount_minor", total="discount_minor", weight="_weight", group="line_id")
+        .filter("_counts")
+        .select("line_id", "discount_id", pl.col("amount_minor").cast(pl.Int64))
+    )
+
+
+def _takes(text: str, known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, bool, int, int]]:
+    """The discounts of terms: whether it counts its uses, its share of the whole in ppm, its amount."""
+    found, left = [], PPM
+    for part in (part for part in text.split(",") if part):
+        discount_id, _, fixed = part.partition(":")
+        one = known[discount_id]
+        ppm = one["discount_ppm"] or 0
+        found.append((discount_id, one["times"] is not None, left * ppm // PPM, int(fixed or 0)))
+        left = left * (PPM - ppm) // PPM
+    return found
+
+
 def with_kept_share(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
     """Adds what the shares of an item's discounts leave of a price, the decimal `kept_mantissa` at
     `kept_scale`; null where terms name a discount that is unknown or of documents."""

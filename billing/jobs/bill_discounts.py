@@ -7,8 +7,8 @@ from datetime import datetime
 import polars as pl
 from sqlalchemy import select
 
-from billing.core.discounts import ids_of, is_plain
-from billing.core.money import PPM, post, product, wide
+from billing.core.cuts import agreed_discounts
+from billing.core.discounts import ids_of, is_plain, uses_of
 from billing.store.store import Store
 from billing.store.tables import discount_uses, discounts
 
@@ -25,34 +25,8 @@ def special_discounts(store: Store, terms: pl.DataFrame) -> pl.DataFrame | None:
 
 def write_uses(store: Store, at: datetime, lines: pl.DataFrame) -> None:
     """Keep what each discount that counts its uses took off each new charge."""
-    rows = lines.filter(pl.col("discount_minor") > 0, pl.col("entry") == "charge").select(
-        "line_id",
-        "gross_minor",
-        "discount_minor",
-        pl.col("terms_id").str.extract(r"\|\d+e-\d+\|([^|]*)\|[^|]*$").fill_null("").alias("text"),
+    rows = lines.filter(pl.col("discount_minor") > 0, pl.col("entry") == "charge").with_columns(
+        agreed_discounts()
     )
-    if rows.is_empty():
-        return
-    known = {row["discount_id"]: row for row in store.rows(select(discounts))}
-    uses = [rows.clear().select("line_id", pl.lit("").alias("discount_id"), "discount_minor")]
-    for text in rows["text"].unique().sort():
-        found = [known[one] for one in ids_of(text) if one in known]
-        if all(one["times"] is None for one in found):
-            continue
-        part, left, taken = rows.filter(pl.col("text") == text), PPM, pl.lit(0, pl.Int64)
-        for place, one in enumerate(found, start=1):
-            amount = pl.col("discount_minor") - taken
-            if place < len(found):
-                ppm = one["discount_ppm"] or 0
-                share = post(product(wide(pl.col("gross_minor")), left * ppm), PPM * PPM).cast(pl.Int64)
-                amount, left = pl.min_horizontal(share, amount), left * (PPM - ppm) // PPM
-            if one["times"] is not None:
-                uses.append(
-                    part.select(
-                        "line_id",
-                        pl.lit(one["discount_id"]).alias("discount_id"),
-                        amount.alias("discount_minor"),
-                    )
-                )
-            taken = taken + amount
-    store.insert(discount_uses, pl.concat(uses).rename({"discount_minor": "amount_minor"}), at)
+    if rows.height:
+        store.insert(discount_uses, uses_of(rows, store.frame(select(discounts))), at)

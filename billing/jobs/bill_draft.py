@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 from billing.core import commitments, invoicing, pools, spend, unbilled
-from billing.core.cuts import credits_due
+from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
@@ -629,9 +629,7 @@ def _origin(store: Store, line_ids: pl.Series) -> pl.DataFrame:
     """The posted lines that are taken back, with what their credit needs. Their discounts are part of their
     terms."""
     rows = read_by_ids(store, ORIGIN, line_items.c.line_id, line_ids.unique().to_list())
-    return rows.with_columns(
-        pl.col("terms_id").str.extract(r"\|\d+e-\d+\|([^|]*)\|[^|]*$").fill_null("").alias("discount_ids")
-    ).sort("line_id")
+    return rows.with_columns(agreed_discounts()).sort("line_id")
 
 
 def _creditable(

@@ -142,6 +142,27 @@ def test_a_discount_valid_later_counts_from_its_first_period(store: Store) -> No
     assert [net for *_, net in lines(store)] == [10_000, 10_000, 6_000, 6_000, 10_000, 10_000]
 
 
+@pytest.mark.parametrize(("until", "taken"), [(None, [1_000, 2_700]), (date(2025, 1, 16), [500, 1_350])])
+def test_each_use_keeps_what_its_own_discount_took(
+    store: Store, until: date | None, taken: list[int]
+) -> None:
+    # 10 % of 100.00 and 27.00, of [1 January, 31 January) in thirtieths: whole, or half of each.
+    open_shop(store, tax_rate_ppm=0, day_count="fixed_30")
+    sell(store, "plan", fee("100.00"), in_advance=False)
+    join(store, "anna")
+    for name, about in (
+        ("tenth", {"discount_ppm": 100_000}),
+        ("amount", {"amount": "27.00", "currency": "EUR"}),
+    ):
+        create_discount(store, OPENED, discount_id=name, name=name, times=5, **about)
+    new = take(store, date(2025, 1, 1), "plan", discount_ids=["tenth", "amount"])
+    if until is not None:
+        subscriptions.cancel(store, at(until), subscription_id=new, when="now")
+    run(store, date(2025, 2, 1))
+    uses = {row["discount_id"]: row["amount_minor"] for row in store.rows(select(tables.discount_uses))}
+    assert uses == dict(zip(("tenth", "amount"), taken, strict=True))
+
+
 @pytest.mark.parametrize(("times", "nets"), [(1, [10_000] * 4), (3, [5_000, 5_000, 10_000, 10_000])])
 def test_uses_are_counted_over_a_change_of_interval(store: Store, times: int, nets: list[int]) -> None:
     shop(store, fee("100.00"), half={"discount_ppm": 500_000, "times": times})
