@@ -416,18 +416,21 @@ def _column(value: Number) -> pl.Expr:
     return value if isinstance(value, pl.Expr) else pl.lit(value, dtype=pl.Int64)
 
 
+def with_fee_on_zero(rows: pl.DataFrame, policies: Mapping[PolicyKey, Policy]) -> pl.DataFrame:
+    """Adds the setting `flat_fee_on_zero`, as `rate_frame` takes it, where some policy has one."""
+    if all(settings.flat_fee_on_zero == "none" for settings in policies.values()):
+        return rows
+
+    def with_setting(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
+        return part.with_columns(pl.lit(settings.flat_fee_on_zero).alias("flat_fee_on_zero"))
+
+    return by_policy(rows, policies, with_setting)
+
+
 def rated(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     """Adds the exact amount of the whole (`amount_num`, `amount_den`), its discounted part
     (`discount_num`, `discount_den`) and `failure`, null or a code."""
-    if any(settings.flat_fee_on_zero != "none" for settings in catalogue.policies.values()):
-        rows = by_policy(
-            rows,
-            catalogue.policies,
-            lambda part, settings: part.with_columns(
-                pl.lit(settings.flat_fee_on_zero).alias("flat_fee_on_zero")
-            ),
-        )
-    priced = rate_frame(rows, catalogue.prices, catalogue.tiers)
+    priced = rate_frame(with_fee_on_zero(rows, catalogue.policies), catalogue.prices, catalogue.tiers)
     if has_maximum(catalogue):
         priced = _cut(priced, catalogue.prices)
     return with_discounts(priced, catalogue.discounts)

@@ -21,10 +21,11 @@ def charged_levels(
 ) -> pl.DataFrame:
     """What levels cost.
 
-    segments: `segment`, `price_id`, `quantity_scale`, `flat_fee_on_zero`, `service_start`, `service_end`,
-    `reference_days`, `is_prorated` and `is_ahead` (paid in advance). moves: a row a segment and day on which
-    its level moved: `segment`, `day` (null for what came before the service), `closing` and `peak`, the
-    level at the day's end and the highest after one of its events. prices, tiers: rows of the tables. Returns
+    segments: `segment`, `price_id`, `quantity_scale`, `flat_fee_on_zero` if set, `service_start`,
+    `service_end`, `reference_days`, `is_prorated` and `is_ahead` (paid in advance). moves: a row a segment
+    and day on which its level moved: `segment`, `day` (null for what came before the service), `closing` and
+    `peak`, the level at the day's end and the highest after one of its events. prices, tiers: rows of the
+    tables. Returns
     one row a segment: `segment`, `event_num` / `event_den` in major units, `event_failure`, `highest` (the
     highest level), and `amount_detail`, from which the amount can be computed again, as a part of JSON.
     """

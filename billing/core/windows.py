@@ -42,8 +42,8 @@ def charged_windows(
 ) -> pl.DataFrame:
     """What segments of usage cost by their windows.
 
-    segments: `segment`, `price_id`, `quantity_scale`, `flat_fee_on_zero` and `window_count`, the windows of
-    the service. used: a row a window that something was used in: `segment`, `quantity_mantissa`,
+    segments: `segment`, `price_id`, `quantity_scale`, `flat_fee_on_zero` if set, and `window_count`, the
+    windows of the service. used: a row a window that something was used in: `segment`, `quantity_mantissa`,
     `is_inside` (false for the day beyond the service that counts to it). prices, tiers: rows of the tables.
     Returns one row a segment: `segment`, `event_num` / `event_den` in major units, `event_failure`, and
     `amount_detail`, the quantities with how many windows had each, as a part of JSON: enough to compute the

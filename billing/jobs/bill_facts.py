@@ -359,6 +359,15 @@ def read_policies(store: Store) -> dict[str, list[PolicyVersion]]:
     return found
 
 
+def read_prices(store: Store, price_ids: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of `prices` and of `price_tiers` of some prices."""
+    ids = _distinct(price_ids)
+    return (
+        read_by_ids(store, select(prices), prices.c.price_id, ids),
+        read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids),
+    )
+
+
 def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey, Policy]) -> Catalogue:
     """The prices and tiers the rows name, and all policies. Prices never change: the store remembers them."""
     wanted = rows["price_id"].drop_nulls().unique()
@@ -366,10 +375,8 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
     if known is not None:
         wanted = wanted.filter(~wanted.is_in(known.prices["price_id"].implode()))
     if known is None or len(wanted):
-        ids = wanted.sort().to_list()
-        new_prices = read_by_ids(store, select(prices), prices.c.price_id, ids)
-        new_tiers = read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids)
-        bundles = read_by_ids(store, _BUNDLES, prices.c.price_id, ids)
+        new_prices, new_tiers = read_prices(store, wanted)
+        bundles = read_by_ids(store, _BUNDLES, prices.c.price_id, _distinct(wanted))
         if known is not None:
             bundles = pl.concat([known.bundles, bundles])
             new_prices = pl.concat([known.prices, new_prices])

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 from sqlalchemy import BigInteger, case, cast, func, select
 
-from billing.core.invoicing import PolicyKey, by_policy
+from billing.core.invoicing import PolicyKey, with_fee_on_zero
 from billing.core.levels import LEVEL_COLUMNS, charged_levels
 from billing.core.policy import Policy
-from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.bill_facts import read_prices
 from billing.jobs.bill_usage import events_of_segments, named_ranges, ranges_of
 from billing.store.store import Store
-from billing.store.tables import line_items, price_tiers, prices
+from billing.store.tables import line_items
 
 _BIG = line_items.c.net_minor.type
 IS_LEVEL = ((pl.col("prorate") == "day") | pl.col("is_ahead")).fill_null(False)
@@ -37,24 +37,18 @@ def with_level_amounts(
         _moves(store, group, str(aggregation))
         for (aggregation,), group in wanted.group_by("aggregation", maintain_order=True)
     ]
-    segments = by_policy(
-        wanted,
-        policies,
-        lambda part, one: part.with_columns(pl.lit(one.flat_fee_on_zero).alias("flat_fee_on_zero")),
-    ).select(
+    segments = with_fee_on_zero(wanted, policies).select(
         "segment",
         "price_id",
         "quantity_scale",
-        "flat_fee_on_zero",
+        pl.col("^flat_fee_on_zero$"),
         "service_start",
         "service_end",
         (pl.col("reference_end") - pl.col("reference_start")).dt.total_days().alias("reference_days"),
         (pl.col("prorate") == "day").alias("is_prorated"),
         "is_ahead",
     )
-    ids = segments["price_id"].unique().sort().to_list()
-    terms = read_by_ids(store, select(prices), prices.c.price_id, ids)
-    tiers = read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids)
+    terms, tiers = read_prices(store, segments["price_id"])
     amounts = charged_levels(segments, pl.concat(moves), terms, tiers)
     rated = wanted.select("segment").join(amounts, on="segment", how="left", maintain_order="left")
     with_amounts = (

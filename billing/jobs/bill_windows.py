@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Integer, cast, extract, func, literal_column, select
 
-from billing.core.invoicing import PolicyKey, by_policy
+from billing.core.invoicing import PolicyKey, with_fee_on_zero
 from billing.core.policy import Policy
 from billing.core.windows import WINDOW_COLUMNS, charged_windows, months_of
-from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.bill_facts import read_prices
 from billing.jobs.bill_usage import events_of_segments, named_ranges, ranges_of, with_midnights
 from billing.store.store import Store
-from billing.store.tables import line_items, price_tiers, prices
+from billing.store.tables import line_items
 
 _BIG = line_items.c.net_minor.type
 _HOUR_MICROSECONDS = 3_600_000_000
@@ -39,15 +39,13 @@ def with_window_amounts(
     ]
     counts = months.group_by("service_start", "service_end").agg(pl.len().cast(pl.Int64).alias("_months"))
     hours = (pl.col("service_end_at") - pl.col("service_start_at")).dt.total_microseconds()
-    segments = by_policy(
-        wanted.join(counts, on=["service_start", "service_end"], how="left", maintain_order="left"),
-        policies,
-        lambda part, one: part.with_columns(pl.lit(one.flat_fee_on_zero).alias("flat_fee_on_zero")),
+    segments = with_fee_on_zero(
+        wanted.join(counts, on=["service_start", "service_end"], how="left", maintain_order="left"), policies
     ).select(
         "segment",
         "price_id",
         "quantity_scale",
-        "flat_fee_on_zero",
+        pl.col("^flat_fee_on_zero$"),
         pl.when(pl.col("window_unit") == "hour")
         .then(hours // _HOUR_MICROSECONDS)
         .when(pl.col("window_unit") == "day")
@@ -55,9 +53,7 @@ def with_window_amounts(
         .otherwise("_months")
         .alias("window_count"),
     )
-    ids = segments["price_id"].unique().sort().to_list()
-    terms = read_by_ids(store, select(prices), prices.c.price_id, ids)
-    tiers = read_by_ids(store, select(price_tiers), price_tiers.c.price_id, ids)
+    terms, tiers = read_prices(store, segments["price_id"])
     amounts = charged_windows(segments, pl.concat(used), terms, tiers)
     rated = wanted.select("segment").join(amounts, on="segment", how="left", maintain_order="left")
     with_amounts = parts.filter(has_window).drop(WINDOW_COLUMNS, strict=False)
