@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select
 from billing.core.calendar import local_date
 from billing.core.dunning import decline_class, hours_until_retry
 from billing.gateways.gateway import Gateway, charge_key
-from billing.jobs.journal import post_events
+from billing.jobs.journal import check_days_open, post_events
 from billing.store.messages import Message, announce
 from billing.store.store import Row, Store
 from billing.store.tables import customers, payments, refunds
@@ -48,27 +48,59 @@ REFUND = (
     .join(payments, payments.c.payment_id == refunds.c.payment_id)
     .join(customers, customers.c.customer_id == payments.c.customer_id)
 )
-_DUE = REFUND.where(refunds.c.next_attempt_at <= bindparam("at")).order_by(refunds.c.refund_id)
+_DUE = (
+    select(refunds.c.refund_id)
+    .where(refunds.c.next_attempt_at <= bindparam("at"))
+    .order_by(refunds.c.refund_id)
+)
+_HELD = REFUND.where(
+    refunds.c.refund_id == bindparam("id"), refunds.c.next_attempt_at <= bindparam("at")
+).with_for_update(skip_locked=True, of=refunds)
 
 
 def give_back(store: Store, gateway: Gateway, at: datetime) -> RefundSummary:
-    """Make all refunds that are due. Call it daily; a second call at once finds none.
+    """Make all refunds that are due, each in a transaction of its own. Call it daily; a second call at once
+    finds none.
 
-    An unknown or technical answer is asked again later, with the same key. Raises `period_locked`.
+    An unknown or technical answer is asked again later, with the same key. What goes wrong with one stops no
+    other: the first error is raised when all were asked, `period_locked` before the gateway hears of it.
     """
-    counts: dict[str, int] = defaultdict(int)
-    with store.transaction():
-        due = store.rows(_DUE, {"at": at})
-        changes = [_asked(gateway, at, row) for row in due]
-        store.update(refunds, changes, at)
-        done = [row for row, change in zip(due, changes, strict=True) if change["state"] == "refunded"]
-        post_refunds(store, at, done, "payment_refunded")
-        failed = [row for row, change in zip(due, changes, strict=True) if change["state"] == "failed"]
-        announce(store, at, [_message("refund.failed", row) for row in failed])
-    for row in done:
-        counts[row["currency"]] += row["amount_minor"]
-    left = len(due) - len(done) - len(failed)
-    return RefundSummary(len(due), len(done), left, len(failed), dict(sorted(counts.items())))
+    states: list[str] = []
+    refunded: dict[str, int] = defaultdict(int)
+    errors: list[Exception] = []
+    for one in store.rows(_DUE, {"at": at}):
+        try:
+            with store.transaction(savepoint=True):
+                row = store.row(_HELD, {"id": one["refund_id"], "at": at})
+                if row is None:
+                    continue
+                state = _make(store, gateway, at, row)
+        except Exception as error:
+            if not store.is_connected:
+                raise
+            errors.append(error)
+            continue
+        states.append(state)
+        if state == "refunded":
+            refunded[row["currency"]] += row["amount_minor"]
+    if errors:
+        raise errors[0]
+    done, failed = states.count("refunded"), states.count("failed")
+    return RefundSummary(
+        len(states), done, len(states) - done - failed, failed, dict(sorted(refunded.items()))
+    )
+
+
+def _make(store: Store, gateway: Gateway, at: datetime, row: Row) -> str:
+    """Ask the gateway for a refund and write what it says; returns the state that follows."""
+    check_days_open(store, [(row["entity_id"], local_date(at, row["time_zone"]))])
+    change = _asked(gateway, at, row)
+    store.update(refunds, [change], at)
+    if change["state"] == "refunded":
+        post_refunds(store, at, [row], "payment_refunded")
+    elif change["state"] == "failed":
+        announce(store, at, [_message("refund.failed", row)])
+    return str(change["state"])
 
 
 def _asked(gateway: Gateway, at: datetime, row: Row) -> Row:

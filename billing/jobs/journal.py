@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import date, datetime
 
 import polars as pl
 from sqlalchemy import select
@@ -19,6 +20,15 @@ _LOCKED = select(accounting_periods.c.entity_id, accounting_periods.c.month).whe
 )
 
 
+def check_days_open(store: Store, days: Iterable[tuple[str, date]]) -> None:
+    """Raise `period_locked` where the books of an entity are closed on a day."""
+    locked: dict[str, set[date]] = {}
+    for row in store.rows(_LOCKED):
+        locked.setdefault(row["entity_id"], set()).add(row["month"])
+    for entity_id, day in days if locked else ():
+        check_period_open(day, locked.get(entity_id, set()))
+
+
 def post_events(store: Store, at: datetime, events: pl.DataFrame) -> None:
     """Post events, each once: a second posting of the same document and event violates a unique key.
 
@@ -30,13 +40,7 @@ def post_events(store: Store, at: datetime, events: pl.DataFrame) -> None:
     events = events.filter(pl.any_horizontal(amounts))
     if events.is_empty():
         return
-    locked: dict[str, set[object]] = {}
-    for row in store.rows(_LOCKED):
-        locked.setdefault(row["entity_id"], set()).add(row["month"])
-    for entity_id, posted_on in (
-        events.select("entity_id", "posted_on").unique().iter_rows() if locked else ()
-    ):
-        check_period_open(posted_on, locked.get(entity_id, set()))  # type: ignore[arg-type]
+    check_days_open(store, events.select("entity_id", "posted_on").unique().rows())
     ids = pl.Series("entry_id", store.new_ids("je", events.height), dtype=pl.String)
     events = events.with_columns(ids)
     store.insert(journal_entries, events.select(_ENTRY), at)

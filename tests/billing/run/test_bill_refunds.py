@@ -295,6 +295,45 @@ def test_a_crash_while_giving_back_repeats_a_key_and_never_a_refund(store: Store
     assert check_books(store) == 0
 
 
+def test_a_refund_that_goes_wrong_holds_up_no_other(store: Store) -> None:
+    sub, gateway = shop(store), SimulatedGateway()
+    join(store, "ben")
+    customers.add_payment_method(store, at(START), customer_id="ben", gateway_ref="card")
+    other = take(store, START, "basic", "ben", anchor_on=date(2025, 2, 1))
+    run(store, START)
+    by_card(store, gateway)
+    end(store, sub)
+    end(store, other)
+    first, second = (row["refund_id"] for row in store.rows(select(tables.refunds).order_by("refund_id")))
+
+    class Failing:
+        charge, find = gateway.charge, gateway.find
+
+        def refund(self, key: str, charge_key: str, amount_minor: int) -> Any:
+            if key == first:
+                raise RuntimeError("no line")
+            return gateway.refund(key, charge_key, amount_minor)
+
+    with pytest.raises(RuntimeError, match="no line"):
+        give_back(store, Failing(), at(ENDED, 21))
+    assert gateway.refunded_minor == {second: 3000}
+    assert give_back(store, gateway, at(ENDED, 22)).refunded == 1
+    assert gateway.refunded_minor == {first: 3000, second: 3000}
+    assert check_books(store) == 0
+
+
+def test_no_money_goes_back_while_the_books_of_the_day_are_closed(store: Store) -> None:
+    sub, gateway = shop(store), SimulatedGateway()
+    by_card(store, gateway)
+    end(store, sub)
+    lock = {"entity_id": "seller", "month": date(2025, 2, 1), "locked_at": at(ENDED, 20)}
+    store.insert(tables.accounting_periods, [lock], at(ENDED, 20))
+    with pytest.raises(BillingError, match="period_locked"):
+        give_back(store, gateway, at(ENDED, 21))
+    assert gateway.refunded_minor == {}
+    assert give_back(store, gateway, at(MARCH, 21)).refunded == 1
+
+
 # Any life.
 
 
