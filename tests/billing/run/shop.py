@@ -84,6 +84,35 @@ def sell(
     )
 
 
+def sell_alone(
+    store: Store,
+    part: catalog.NewComponent,
+    price: catalog.NewPrice,
+    *,
+    plan_id: str = "plan",
+    interval: str = "P1M",
+    in_advance: bool = False,
+    currency: str = "EUR",
+    is_add_on: bool = False,
+) -> None:
+    """Publish a plan of one component, with a price list of its own for its price."""
+    catalog.create_plan(
+        store, OPENED, plan_id=plan_id, name=plan_id.title(), product_id="goods", is_add_on=is_add_on
+    )
+    catalog.publish_plan_version(
+        store, OPENED, plan_id=plan_id, interval=interval, in_advance=in_advance, components=[part]
+    )
+    catalog.create_price_list(
+        store,
+        OPENED,
+        list_id=f"{plan_id}-list",
+        name=plan_id,
+        currency=currency,
+        valid_start=date(2000, 1, 1),
+        prices=[price],
+    )
+
+
 def fee(price: str) -> list[Part]:
     return [Part("fee", "fee", price)]
 

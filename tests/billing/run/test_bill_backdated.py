@@ -168,7 +168,7 @@ def test_an_add_on_that_leaves_changes_no_more_on_the_day_it_is_gone(store: Stor
                 at(day),
                 item_id=item_id,
                 plan_id="small-extra",
-                when=when,  # type: ignore[arg-type]
+                when=when,
             )
     with pytest.raises(BillingError, match="illegal_transition"):
         subscriptions.change_quantity(store, at(day), item_id=item_id, quantity=2, when="period_end")

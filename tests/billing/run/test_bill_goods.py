@@ -16,7 +16,7 @@ from billing.service import catalog, subscriptions
 from billing.service.goods import create_sku
 from billing.store.store import Store
 from billing.store.tables import item_versions, rejected_inputs, skus
-from tests.billing.run.shop import OPENED, at, join, lines, open_shop, run, take
+from tests.billing.run.shop import OPENED, at, join, lines, open_shop, run, sell_alone, take
 
 DAY = date(2025, 1, 1)
 
@@ -35,23 +35,9 @@ def shop(store: Store, price: str = "23.40", currency: str = "EUR", **settings: 
         minimum_quantity=10,
         order_multiple=5,
     )
-    catalog.create_plan(store, OPENED, plan_id="standing", name="Paper", product_id="goods")
-    catalog.publish_plan_version(
-        store,
-        OPENED,
-        plan_id="standing",
-        interval="P1M",
-        components=[catalog.NewComponent("paper", "seat", sku_id="paper")],
-    )
-    catalog.create_price_list(
-        store,
-        OPENED,
-        list_id="list",
-        name="List",
-        currency=currency,
-        valid_start=date(2000, 1, 1),
-        prices=[catalog.NewPrice("standing.1.paper", "per_unit", price)],
-    )
+    paper = catalog.NewComponent("paper", "seat", sku_id="paper")
+    of_plan = catalog.NewPrice("standing.1.paper", "per_unit", price)
+    sell_alone(store, paper, of_plan, plan_id="standing", in_advance=True, currency=currency)
     join(store, "anna", currency=currency)
     return store
 
@@ -182,23 +168,9 @@ def _fraction(value: Scaled) -> Fraction:
 
 def test_goods_taken_as_an_add_on_are_ordered_in_units_too(store: Store) -> None:
     shop(store)
-    catalog.create_plan(store, OPENED, plan_id="extra", name="More", product_id="goods", is_add_on=True)
-    catalog.publish_plan_version(
-        store,
-        OPENED,
-        plan_id="extra",
-        interval="P1M",
-        components=[catalog.NewComponent("paper", "seat", sku_id="paper")],
-    )
-    catalog.create_price_list(
-        store,
-        OPENED,
-        list_id="extras",
-        name="Extras",
-        currency="EUR",
-        valid_start=date(2000, 1, 1),
-        prices=[catalog.NewPrice("extra.1.paper", "per_unit", "20.00")],
-    )
+    paper = catalog.NewComponent("paper", "seat", sku_id="paper")
+    of_add_on = catalog.NewPrice("extra.1.paper", "per_unit", "20.00")
+    sell_alone(store, paper, of_add_on, plan_id="extra", in_advance=True, is_add_on=True)
     pallet = subscriptions.AddOn("extra", 1, "pallet")
     taken = subscriptions.subscribe(
         store, at(DAY), customer_id="anna", plan_id="standing", quantity=12, add_ons=[pallet]

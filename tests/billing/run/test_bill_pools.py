@@ -710,7 +710,7 @@ def test_a_pool_that_cannot_be_is_refused_and_changes_nothing(store: Store) -> N
         ([NewTier(10, "1"), NewTier(None, "2")], "bad_tiers"),
         ([NewTier(10, "1", flat="3"), NewTier(None, "1")], "bad_tiers"),
         ([NewTier(10, "1"), NewTier(None, "-1")], "negative_price"),
-        ([NewTier(10, 1.5), NewTier(None, "1")], "float_money"),  # type: ignore[arg-type]
+        ([NewTier(10, 1.5), NewTier(None, "1")], "float_money"),
         ([NewTier(10, "1"), NewTier(None, "0.0000000000001")], "too_many_decimals"),
         ([NewTier(10**16, "1"), NewTier(None, "1")], "amount_out_of_range"),
     ]:

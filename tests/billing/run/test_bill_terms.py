@@ -366,7 +366,7 @@ def test_fewer_seats_in_a_paid_trial_wait_for_its_end_at_most(store: Store, when
         at(date(2025, 1, 5)),
         subscription_id=sub,
         quantity=1,
-        when=when,  # type: ignore[arg-type]
+        when=when,
     )
     assert [(one.effective_start, one.quantity_mantissa) for one in changed.main_item.versions] == [
         (JAN, 3),

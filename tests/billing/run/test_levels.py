@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from shop import OPENED, at, item_of, join, open_shop, parked, run, take
+from shop import OPENED, at, item_of, join, open_shop, parked, run, sell_alone, take
 from sqlalchemy import select
 
 from billing.core.calendar import local_date, midnight
@@ -53,24 +53,7 @@ def shop(
         scale=scale,
         is_recurring=is_recurring,
     )
-    catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
-    catalog.publish_plan_version(
-        store,
-        OPENED,
-        plan_id="plan",
-        interval="P1M",
-        in_advance=False,
-        components=[catalog.NewComponent("seats", "usage", "seats")],
-    )
-    catalog.create_price_list(
-        store,
-        OPENED,
-        list_id="list",
-        name="List",
-        currency=currency,
-        valid_start=date(2000, 1, 1),
-        prices=[price],
-    )
+    sell_alone(store, catalog.NewComponent("seats", "usage", "seats"), price, currency=currency)
     join(store, "anna", time_zone=zone, currency=currency)
     return item_of(store, take(store, start, "plan", anchor_on=MARCH))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from shop import OPENED, at, item_of, join, open_shop, parked, run, take
+from shop import OPENED, at, item_of, join, open_shop, parked, run, sell_alone, take
 from sqlalchemy import select
 
 from billing.core.calendar import midnight
@@ -31,24 +31,8 @@ def shop(store: Store, price: str = "0.31", zone: str = ZONE, currency: str = "E
     """A shop with one metered plan, sold to anna; the item's id."""
     open_shop(store)
     catalog.create_meter(store, OPENED, meter_id="units", name="Units", **meter)
-    catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
-    catalog.publish_plan_version(
-        store,
-        OPENED,
-        plan_id="plan",
-        interval="P1M",
-        in_advance=False,
-        components=[catalog.NewComponent("units", "usage", "units")],
-    )
-    catalog.create_price_list(
-        store,
-        OPENED,
-        list_id="list",
-        name="List",
-        currency=currency,
-        valid_start=date(2000, 1, 1),
-        prices=[catalog.NewPrice("plan.1.units", "per_unit", price)],
-    )
+    part, terms = catalog.NewComponent("units", "usage", "units"), ("plan.1.units", "per_unit", price)
+    sell_alone(store, part, catalog.NewPrice(*terms), currency=currency)
     join(store, "anna", time_zone=zone, currency=currency)
     return item_of(store, take(store, START, "plan", anchor_on=START))
 

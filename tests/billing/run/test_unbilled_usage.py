@@ -107,8 +107,8 @@ def test_usage_of_a_meter_that_is_not_sold_is_kept_with_its_reason(store: Store)
 def test_usage_between_two_plans_that_sell_it_is_kept_with_its_reason(store: Store) -> None:
     sub, item = shop(store, upgrade_when="now", downgrade_when="now")
     one = {"subscription_id": sub, "when": "now"}
-    subscriptions.change_plan(store, at(date(2024, 3, 10)), plan_id="fixed", **one)  # type: ignore[arg-type]
-    subscriptions.change_plan(store, at(date(2024, 3, 20)), plan_id="cheap", **one)  # type: ignore[arg-type]
+    subscriptions.change_plan(store, at(date(2024, 3, 10)), plan_id="fixed", **one)
+    subscriptions.change_plan(store, at(date(2024, 3, 20)), plan_id="cheap", **one)
     use_each(store, item, days_of_march(9, 15, 20))
     run(store, END)
     assert net(store) == 200

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from shop import OPENED, at, item_of, join, open_shop, parked, run, take
+from shop import OPENED, at, item_of, join, open_shop, parked, run, sell_alone, take
 from sqlalchemy import select
 
 from billing.core.calendar import midnight
@@ -43,24 +43,8 @@ def shop(
     """A shop with one metered plan, sold to anna; the item's id."""
     open_shop(store, **settings)
     catalog.create_meter(store, OPENED, meter_id="units", name="Units", aggregation=aggregation, scale=scale)
-    catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
-    catalog.publish_plan_version(
-        store,
-        OPENED,
-        plan_id="plan",
-        interval=interval,
-        in_advance=False,
-        components=[catalog.NewComponent("units", "usage", "units")],
-    )
-    catalog.create_price_list(
-        store,
-        OPENED,
-        list_id="list",
-        name="List",
-        currency=currency,
-        valid_start=date(2000, 1, 1),
-        prices=[price],
-    )
+    part = catalog.NewComponent("units", "usage", "units")
+    sell_alone(store, part, price, interval=interval, currency=currency)
     join(store, "anna", time_zone=zone, currency=currency)
     return item_of(store, take(store, START, "plan", anchor_on=START))
 
@@ -195,7 +179,7 @@ def test_windows_of_different_prices_and_meters_in_one_run(store: Store) -> None
         currency="EUR",
         valid_start=date(2000, 1, 1),
         prices=[
-            NewPrice("plan.1.day", "per_unit", "2", **DAY_AT_10),  # type: ignore[arg-type]
+            NewPrice("plan.1.day", "per_unit", "2", **DAY_AT_10),
             NewPrice("plan.1.plain", "per_unit", "0.01"),
             NewPrice("plan.1.peak", "per_unit", "1", window="month", window_commitment="3"),
         ],
@@ -255,7 +239,7 @@ def test_random_windows_equal_their_exact_sum(store: Store, window: str, seed: i
     for moment, value in events:
         hour = int((moment - begin).total_seconds()) // 3600
         local = (moment + timedelta(hours=1 + (moment >= datetime(2025, 3, 30, 1, tzinfo=UTC)))).date()
-        used[{"hour": hour, "day": local.day, "month": 0}[window]] += value  # type: ignore[assignment]
+        used[{"hour": hour, "day": local.day, "month": 0}[window]] += value
     count = {"hour": 743, "day": 31, "month": 1}[window]
     assert len(used) <= count
     costs = [tiered(Fraction(value)) for value in used.values()] + [Fraction(0)] * (count - len(used))
