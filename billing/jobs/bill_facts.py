@@ -424,18 +424,20 @@ OPEN_CREDIT = (
     )
     .having(_CREDIT_LEFT > 0)
 )
+OPEN_MINOR = (
+    invoices.c.total_minor
+    - select(func.coalesce(func.sum(applications.c.amount_minor), 0))
+    .where(applications.c.invoice_id == invoices.c.invoice_id)
+    .scalar_subquery()
+)
+"""What of an invoice nothing has paid yet."""
 OPEN_DEBT = select(
     invoices.c.customer_id.label("payer_id"),
     invoices.c.currency,
     invoices.c.invoice_id,
     invoices.c.entity_id,
     invoices.c.due_on,
-    (
-        invoices.c.total_minor
-        - select(func.coalesce(func.sum(applications.c.amount_minor), 0))
-        .where(applications.c.invoice_id == invoices.c.invoice_id)
-        .scalar_subquery()
-    ).label("open_minor"),
+    OPEN_MINOR.label("open_minor"),
 ).where(
     invoices.c.state == "open",
     ~exists().where(

@@ -99,7 +99,7 @@ def bill(
             run.waits = True
             for first in range(0, len(held), chunk_size):
                 run.bill_chunk(held[first : first + chunk_size])
-    except Exception:
+    except BaseException:
         with suppress(Exception):  # The error tells more than what the database says of it afterwards.
             run.end("failed")
         raise

@@ -19,11 +19,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from billing.core.calendar import local_date
 from billing.core.dunning import decline_class, hours_until_retry
 from billing.gateways.gateway import Answer, Charge, Gateway, charge_key
+from billing.jobs.bill_facts import OPEN_MINOR
 from billing.jobs.dunning import Cases, close_case, end_cases, note_failure, open_cases, remind
 from billing.jobs.journal import post_events
 from billing.jobs.turn import turn
@@ -115,18 +116,13 @@ _COUNTS = (
 
 # New payments.
 
-_APPLIED = (
-    select(func.coalesce(func.sum(applications.c.amount_minor), 0))
-    .where(applications.c.invoice_id == invoices.c.invoice_id)
-    .scalar_subquery()
-)
 _UNPAID = (
     select(
         invoices.c.invoice_id,
         invoices.c.customer_id,
         invoices.c.currency,
         invoices.c.due_on,
-        (invoices.c.total_minor - _APPLIED).label("amount_minor"),
+        OPEN_MINOR.label("amount_minor"),
         customers.c.time_zone,
     )
     .join(customers, customers.c.customer_id == invoices.c.customer_id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
+from billing.jobs.bill_facts import OPEN_MINOR
 from billing.jobs.dunning import close_case, open_cases
 from billing.jobs.journal import post_events
 from billing.service.acts import act, announce
@@ -17,16 +18,7 @@ from billing.store.store import Row, Store
 from billing.store.tables import applications, customers, invoices, payment_attempts, payments
 
 _INVOICE = (
-    select(
-        invoices,
-        customers.c.time_zone,
-        (
-            invoices.c.total_minor
-            - select(func.coalesce(func.sum(applications.c.amount_minor), 0))
-            .where(applications.c.invoice_id == invoices.c.invoice_id)
-            .scalar_subquery()
-        ).label("open_minor"),
-    )
+    select(invoices, customers.c.time_zone, OPEN_MINOR.label("open_minor"))
     .join(customers, customers.c.customer_id == invoices.c.customer_id)
     .where(invoices.c.invoice_id == bindparam("id"))
 )

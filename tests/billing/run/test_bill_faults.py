@@ -327,13 +327,17 @@ def test_a_run_whose_process_is_gone_is_called_interrupted_by_the_next_and_no_ot
     assert posted(shop) == expected()
 
 
-def test_a_run_that_ends_by_an_error_has_failed(shop: Store) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_run_that_ends_by_an_error_has_failed_and_claims_nothing(
+    shop: Store, error: type[BaseException]
+) -> None:
     def give_up(done: int, due: int) -> None:
-        raise RuntimeError("no more")
+        raise error("no more")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(error):
         run(shop, BILLED_ON, chunk_size=10, progress=give_up)
     assert states(shop) == ["failed"]
+    assert shop.path is None or list(shop.path.parent.glob("*.claim")) == []
     run(shop, BILLED_ON)
     assert states(shop) == ["done", "failed"]
 
