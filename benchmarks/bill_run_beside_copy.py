@@ -15,22 +15,23 @@ on a small machine.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import count
 from pathlib import Path
+from typing import Any, Protocol
 
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
-from clock import Cost, cost_of, peak_mb
+from clock import Cost, cost_of, forget_peak, peak_mb
 from servers import create_database, drop_database, postgres
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 
 from billing.jobs.bill_run import bill
 from billing.store import tables
@@ -67,8 +68,7 @@ SIZES = {
 }
 
 
-@contextmanager
-def prepared(url: str, items: int) -> Iterator[Store]:
+def prepare(url: str, items: int) -> None:
     """A base of items of which nothing is billed."""
     with open_store(url, IdGenerator(1)) as store:
         store.migrate()
@@ -78,40 +78,120 @@ def prepared(url: str, items: int) -> Iterator[Store]:
         multiply(store, items - 1)
         if not store.is_sqlite:
             store.analyze()
-        yield store
 
 
-def billed(url: str, items: int) -> tuple[Cost, list[tuple[tables.Table, pl.DataFrame]], pl.DataFrame]:
-    """The cost of the first run, the rows it wrote and the days it set."""
-    with prepared(url, items) as store:
+class Databases(Protocol):
+    """Where a claim is measured: copies of one prepared base, one after the other."""
+
+    def base(self, items: int) -> None:
+        """Prepare what the copies are of."""
+
+    def fresh(self) -> str:
+        """A new copy; the one before is dropped."""
+
+
+@dataclass
+class OfServer:
+    """Databases of a PostgreSQL server."""
+
+    server: str
+
+    def base(self, items: int) -> None:
+        drop_database(self.server, "bench")
+        prepare(create_database(self.server, "bench_base"), items)
+
+    def fresh(self) -> str:
+        return create_database(self.server, "bench", "bench_base")
+
+
+@dataclass
+class OfFolder:
+    """SQLite files."""
+
+    folder: Path
+
+    def base(self, items: int) -> None:
+        self._forget()
+        (self.folder / "base.db").unlink(missing_ok=True)
+        prepare(f"sqlite:///{self.folder / 'base.db'}", items)
+
+    def fresh(self) -> str:
+        self._forget()
+        shutil.copyfile(self.folder / "base.db", self.folder / "bench.db")
+        return f"sqlite:///{self.folder / 'bench.db'}"
+
+    def _forget(self) -> None:
+        for file in self.folder.glob("bench.db*"):
+            file.unlink()
+
+
+def rows_of(table: tables.Table) -> Select[Any]:
+    """What the run wrote: messages of the acts that prepared the base are not of it."""
+    written = table.select()
+    return written.where(table.c.topic == "invoice.issued") if table is tables.outbox else written
+
+
+def billed(url: str, items: int, folder: Path) -> tuple[Cost, float, int, pl.DataFrame]:
+    """The cost of the first run, the most memory this process held in it, the rows it wrote (kept in the
+    folder, ready to be written again) and the days it set."""
+    with open_store(url, IdGenerator(1)) as store:
+        forget_peak()
         cost = cost_of(lambda: bill(store, AT, up_to=FIRST), store)
-        frames = [
-            (
-                table,
-                store.frame(
-                    table.select().where(table.c.topic == "invoice.issued")
-                    if table is tables.outbox
-                    else table.select()
-                ),
-            )
+        peak = peak_mb()
+        lines = store.row(select(func.count().label("n")).select_from(tables.line_items))
+        assert lines is not None
+        assert lines["n"] == 2 * items, f"{lines['n']} lines for {items} items of two components"
+        rows = sum(keep(store, table, folder) for table in WRITTEN)
+        return cost, peak, rows, store.frame(DAYS)
+
+
+def keep(store: Store, table: tables.Table, folder: Path) -> int:
+    """The rows of a table in a file, as the bare side takes them; how many."""
+    if store.is_sqlite:
+        rows = [tuple(row) for row in store._cursor().execute(literal(store, rows_of(table)))]
+        (folder / table.name).write_text(json.dumps(rows))
+        return len(rows)
+    with (folder / table.name).open("wb") as file, store._cursor() as cursor:
+        with cursor.copy(f"COPY ({literal(store, rows_of(table))}) TO STDOUT") as blocks:
+            for block in blocks:
+                file.write(block)
+        return int(cursor.rowcount)
+
+
+def literal(store: Store, asked: Select[Any]) -> str:
+    return str(asked.compile(store._engine, compile_kwargs={"literal_binds": True}))
+
+
+def copied(url: str, folder: Path, days: pl.DataFrame) -> Cost:
+    """The cost of the bare copy of these rows, their text or tuples made before, and of the same update."""
+
+    def write(store: Store, table: tables.Table, rows: list[tuple[object, ...]]) -> None:
+        names = ", ".join(f'"{name}"' for name in table.c.keys())  # noqa: SIM118
+        with store._cursor() if not store.is_sqlite else nullcontext(store._cursor()) as cursor:
+            if store.is_sqlite:
+                marks = ", ".join("?" * len(table.c))
+                cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)
+                return
+            with (
+                cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy,
+                (folder / table.name).open("rb") as file,
+            ):
+                while block := file.read(1 << 20):
+                    copy.write(block)
+
+    with open_store(url) as store:
+        ready = {
+            table: json.loads((folder / table.name).read_bytes()) if store.is_sqlite else []
             for table in WRITTEN
-        ]
-        lines = next(frame.height for table, frame in frames if table is tables.line_items)
-        assert lines == 2 * items, f"{lines} lines for {items} items of two components"
-        return cost, frames, store.frame(DAYS)
+        }
 
+        def copy() -> None:
+            with store.transaction():
+                for table in WRITTEN:
+                    write(store, table, ready[table])
+                store.update(tables.customers, days, AT)
 
-def copied(url: str, items: int, frames: list[tuple[tables.Table, pl.DataFrame]], days: pl.DataFrame) -> Cost:
-    """The cost of the bare copy of these rows and of the same update."""
-
-    def copy(store: Store) -> None:
-        with store.transaction():
-            for table, frame in frames:
-                store.insert(table, frame)
-            store.update(tables.customers, days, AT)
-
-    with prepared(url, items) as store:
-        return cost_of(lambda: copy(store), store)
+        return cost_of(copy, store)
 
 
 def median(costs: list[Cost]) -> Cost:
@@ -130,31 +210,40 @@ def report(claim: str, ours: Cost, bare: Cost, limit: float, others: str = "") -
     return ratio <= limit
 
 
-def beside_copy(databases: Callable[[], str], name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
-    """The run beside the bare copy, at each size; and that cost grows with size, not faster."""
-    holds, runs = [], []
+def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
+    """The run beside the bare copy, at each size; and that its cost grows with size, not faster, in the same
+    memory."""
+    holds, runs, peaks = [], [], []
     for items in sizes:
-        ours, bare = [], []
+        ours, bare, held = [], [], []
+        databases.base(items)
         for _ in range(repeats):
-            cost, frames, days = billed(databases(), items)
-            ours.append(cost)
-            bare.append(copied(databases(), items, frames, days))
-            rows = sum(frame.height for _, frame in frames)
+            with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
+                cost, peak, rows, days = billed(databases.fresh(), items, Path(folder))
+                ours.append(cost)
+                held.append(peak)
+                bare.append(copied(databases.fresh(), Path(folder), days))
         runs.append(median(ours))
+        peaks.append(statistics.median(held))
         others = (
-            f" | {rows:,} rows, {2 * items / runs[-1].all_cpu:,.0f} lines a CPU second, {peak_mb():,.0f} MB"
+            f" | {rows:,} rows, {2 * items / runs[-1].all_cpu:,.0f} lines a CPU second, {peaks[-1]:,.0f} MB"
         )
         holds.append(report(f"bill {items:,} items on {name}", runs[-1], median(bare), 3.0, others))
-    for small, large, few, many in zip(runs, runs[1:], sizes, sizes[1:], strict=False):
-        limit = 1.1 * many / few
-        holds.append(report(f"bill {many:,} items beside {few:,} on {name}", large, small, limit))
+        holds.append(peaks[-1] <= 4096)
+    for place in range(1, len(sizes)):
+        few, many = sizes[place - 1], sizes[place]
+        others = f" | {peaks[place]:,.0f} MB beside {peaks[place - 1]:,.0f} MB"
+        claim = f"bill {many:,} items beside {few:,} on {name}"
+        holds.append(report(claim, runs[place], runs[place - 1], 1.1 * many / few, others))
+        holds.append(peaks[place] <= 1.1 * peaks[place - 1])
     return holds
 
 
 def history(url: str, items: int, months: int) -> bool:
     """The last of many monthly runs beside the second."""
     costs = []
-    with prepared(url, items) as store:
+    prepare(url, items)
+    with open_store(url, IdGenerator(1)) as store:
         for month in range(months):
             on = date(FIRST.year + month // 12, month % 12 + 1, 1)
             at = datetime(on.year, on.month, on.day, 6, tzinfo=UTC)
@@ -169,23 +258,10 @@ def main() -> None:
     size = SIZES[os.environ.get("SIZE", "full")]
     holds = []
     with postgres() as server:
-        numbers = count(1)
-        made: list[str] = []
-
-        def fresh() -> str:
-            """A new database; the one before is dropped, so that the disk holds two at most."""
-            if len(made) > 1:
-                drop_database(server, made.pop(0))
-            made.append(f"bench_{next(numbers)}")
-            return create_database(server, made[-1])
-
-        holds += beside_copy(fresh, "PostgreSQL", size.postgresql, size.repeats)
-        holds.append(history(fresh(), size.history, size.months))
+        holds += beside_copy(OfServer(server), "PostgreSQL", size.postgresql, size.repeats)
+        holds.append(history(create_database(server, "history"), size.history, size.months))
     with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
-        places = count(1)
-        holds += beside_copy(
-            lambda: f"sqlite:///{Path(folder) / f'{next(places)}.db'}", "SQLite", size.sqlite, size.repeats
-        )
+        holds += beside_copy(OfFolder(Path(folder)), "SQLite", size.sqlite, size.repeats)
     sys.exit(0 if all(holds) or os.environ.get("SIZE") == "small" else 1)
 
 

@@ -85,20 +85,21 @@ def bill(
         raise BillingError("naive_time", f"{at} has no time zone")
     if not dry_run:
         _mark_interrupted(store, at)
-    due = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})})
-    if not due:
+    due = store.frame(DUE_ROOTS, {"up_to": up_to}).sort("root_id")
+    if due.is_empty():
         return RunSummary()
-    run = _Run(store, at, up_to, dry_run)
+    run, done = _Run(store, at, up_to, dry_run), 0
     try:
-        for first in range(0, len(due), chunk_size):
-            run.bill_chunk(due[first : first + chunk_size])
+        for chunk in due.iter_slices(chunk_size):
+            run.bill_chunk(chunk["root_id"].to_list())
+            done += chunk.height
             if progress:
-                progress(min(first + chunk_size, len(due)), len(due))
+                progress(done, due.height)
         if not (store.is_sqlite or dry_run):
-            held = sorted({row["root_id"] for row in store.rows(DUE_ROOTS, {"up_to": up_to})} & set(due))
+            held = store.frame(DUE_ROOTS, {"up_to": up_to}).join(due, on="root_id", how="semi")
             run.waits = True
-            for first in range(0, len(held), chunk_size):
-                run.bill_chunk(held[first : first + chunk_size])
+            for chunk in held.sort("root_id").iter_slices(chunk_size):
+                run.bill_chunk(chunk["root_id"].to_list())
     except BaseException:
         with suppress(Exception):  # The error tells more than what the database says of it afterwards.
             run.end("failed")
