@@ -19,7 +19,6 @@ import polars as pl
 from billing.core.calendar import calendar_table
 from billing.core.cuts import FOREVER, agreed
 from billing.core.money import LINE_LIMIT, PPM, RoundingMode, post, product, wide, with_shares, within
-from billing.core.policy import Policy
 from billing.core.pricing import rate_frame
 
 _MOST_SHARES = 4
@@ -178,11 +177,17 @@ def _kept(text: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[int | None
 
 
 def with_fixed_shares(
-    terms: pl.DataFrame, discounts: pl.DataFrame, prices: pl.DataFrame, tiers: pl.DataFrame, settings: Policy
+    terms: pl.DataFrame,
+    discounts: pl.DataFrame,
+    prices: pl.DataFrame,
+    tiers: pl.DataFrame,
+    roundings: Mapping[int, RoundingMode],
 ) -> pl.DataFrame:
     """Terms with the share of each fixed amount that falls to their component; usage bears none.
 
     terms: one row a version and component, with `currency`. An amount of another currency keeps no share.
+    roundings: of each version of the policy. Where they differ there is a share for each way to round,
+    `id:minor_units:minor_units`, of which `in_force` keeps the one of the period.
     """
     known = {row["discount_id"]: row for row in discounts.iter_rows(named=True)}
     texts = [text for text in terms["discount_ids"].unique() if text]
@@ -227,18 +232,16 @@ def with_fixed_shares(
         prices,
         tiers,
     )
-    mode = cast(RoundingMode, settings.rounding)
-    left = post(
-        product(pl.col("amount_num"), pl.col("_of") - pl.col("_off")),
-        product(pl.col("amount_den"), pl.col("_of")),
-        mode,
-    )
+    modes = sorted(set(roundings.values()))
+    num = product(pl.col("amount_num"), pl.col("_of") - pl.col("_off"))
+    den = product(pl.col("amount_den"), pl.col("_of"))
+    left = {f"_left_{mode}": within(post(num, den, mode), LINE_LIMIT).fill_null(0) for mode in modes}
     # A bundle has one price, whatever it covers.
     version = ["item_id", "effective_start"]
     parts = (
-        whole.with_columns(within(left, LINE_LIMIT).fill_null(0).alias("_left"))
+        whole.with_columns(**left)
         .unique([*version, "price_id"], keep="first", maintain_order=True)
-        .select(*version, "price_id", "discount_ids", "currency", "_left", pl.lit("").alias("_text"))
+        .select(*version, "price_id", "discount_ids", "currency", *left, pl.lit("").alias("_text"))
         .with_columns(pl.struct(version).rank("dense").alias("_version"))
         .sort("_version", maintain_order=True)
     )
@@ -248,18 +251,19 @@ def with_fixed_shares(
         )
         parts = parts.join(of_place, on="discount_ids", how="left", maintain_order="left")
         is_meant = pl.col("_currency") == pl.col("currency")
-        in_all = wide(pl.col("_left")).sum().over("_version")
-        total = least_of(wide(pl.col("_amount")), in_all)
-        parts = parts.with_columns(pl.when(is_meant).then(total).otherwise(0).alias("_total"))
-        parts = with_shares(parts, "_share", total="_total", weight="_left", group="_version")
-        text = pl.format(",{}:{}", "_id", "_share")
+        shares = [f"_share_{mode}" for mode in modes]
+        for name, share in zip(left, shares, strict=True):
+            total = least_of(wide(pl.col("_amount")), wide(pl.col(name)).sum().over("_version"))
+            parts = parts.with_columns(pl.when(is_meant).then(total).otherwise(0).alias("_total"))
+            parts = with_shares(parts, share, total="_total", weight=name, group="_version")
+            parts = parts.with_columns(pl.col(name) - pl.col(share))
+        text = pl.format(",{}:{}", "_id", pl.concat_str(*shares, separator=":"))
         parts = parts.with_columns(
             pl.concat_str(
                 "_text",
                 pl.when(is_meant).then(text).otherwise(pl.format(",{}", "_id")).fill_null(""),
             ).alias("_text"),
-            (pl.col("_left") - pl.col("_share")).alias("_left"),
-        ).drop("_id", "_amount", "_currency", "_total", "_share")
+        ).drop("_id", "_amount", "_currency", "_total", *shares)
     named = (
         rows.join(
             parts.select(*version, "price_id", "_text"),
@@ -278,13 +282,34 @@ def with_fixed_shares(
     )
 
 
+def _with_share_of_policy(rows: pl.DataFrame, roundings: Mapping[int, RoundingMode]) -> pl.DataFrame:
+    """`_one`, a discount of terms, with the share that its policy version rounds to."""
+    modes = sorted(set(roundings.values()))
+    if len(modes) == 1:
+        return rows
+    places = {version: 1 + modes.index(mode) for version, mode in roundings.items()}
+    share = pl.col("_one").str.split(":").list.get(pl.col("_share_of"), null_on_oob=True)
+    return (
+        rows.with_columns(
+            pl.col("policy_version").replace_strict(places, return_dtype=pl.Int64).alias("_share_of")
+        )
+        .with_columns(pl.concat_str("discount_id", share, separator=":", ignore_nulls=True).alias("_one"))
+        .drop("_share_of")
+    )
+
+
 # Which periods have a discount.
 
 
 def in_force(
-    parts: pl.DataFrame, service: pl.DataFrame, terms: pl.DataFrame, discounts: pl.DataFrame, up_to: date
+    parts: pl.DataFrame,
+    service: pl.DataFrame,
+    terms: pl.DataFrame,
+    discounts: pl.DataFrame,
+    up_to: date,
+    roundings: Mapping[int, RoundingMode],
 ) -> pl.DataFrame:
-    """Segments with the discounts that reach their period.
+    """Segments with the discounts that reach their period, in the shares of its policy version.
 
     service: what was cut to segments, of which these may leave out what is settled. A period begins with its
     boundary, or with the item's first day.
@@ -296,7 +321,8 @@ def in_force(
     is_unknown = pl.col("valid_start").is_null()
     is_counted = pl.col("times").is_null() | pl.col("_use").is_not_null()
     reaches = (_is_valid & is_counted) | is_unknown
-    kept = named.filter(reaches).group_by("_part_of").agg(pl.col("_one").str.join(",").alias("_kept"))
+    held = _with_share_of_policy(named.filter(reaches), roundings)
+    kept = held.group_by("_part_of").agg(pl.col("_one").str.join(",").alias("_kept"))
     has_had = pl.col("discount_ids") != ""
     rows = numbered.join(kept, on="_part_of", how="left", maintain_order="left").with_columns(
         pl.when(has_had).then(pl.col("_kept").fill_null("")).otherwise("discount_ids").alias("discount_ids"),

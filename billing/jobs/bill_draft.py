@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import cast
 
 import polars as pl
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
+from billing.core.money import RoundingMode
 from billing.core.policy import Policy
 from billing.jobs.bill_discounts import special_discounts
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
@@ -239,11 +241,12 @@ def _owed(
     reductions = special_discounts(store, terms)
     if reductions is not None:
         catalogue = read_catalogue(store, terms, settings)
-        terms = with_fixed_shares(terms, reductions, catalogue.prices, catalogue.tiers, held)
+        roundings = {one.version: cast(RoundingMode, one.settings.rounding) for one in versions}
+        terms = with_fixed_shares(terms, reductions, catalogue.prices, catalogue.tiers, roundings)
     service = invoicing.stretches(terms, held)
     parts = invoicing.segments(service, versions, up_to)
     if reductions is not None:
-        parts = in_force(parts, service, terms, reductions, up_to)
+        parts = in_force(parts, service, terms, reductions, up_to, roundings)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found)
     pooled = None

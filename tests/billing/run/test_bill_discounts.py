@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from billing.core.money import BillingError, currency_exponent, post
 from billing.service import catalog, subscriptions
 from billing.service.discounts import create_discount
+from billing.service.policies import set_policy
 from billing.service.ramps import Phase, agree_ramp
 from billing.store import tables
 from billing.store.store import Store
@@ -325,3 +326,28 @@ def test_an_amount_of_another_currency_and_a_discount_of_documents_set_the_custo
 def test_an_id_that_terms_could_not_name_is_refused(store: Store, discount_id: str) -> None:
     with pytest.raises(BillingError, match="unknown_setting"):
         create_discount(store, OPENED, discount_id=discount_id, name="x", discount_ppm=1)
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "cent", "whole"),
+    [
+        ("USD", "100.005", "0.01", 10_000),
+        ("JPY", "100.5", "1", 100),
+        ("KWD", "100.0005", "0.001", 100_000),
+    ],
+)
+def test_another_rounding_shares_an_amount_anew_from_the_next_period_on(
+    store: Store, currency: str, price: str, cent: str, whole: int
+) -> None:
+    parts = [Part("a", "fee", "100"), Part("b", "fee", price)]
+    shop(store, parts, currency=currency, cent={"amount": cent})
+    take(store, date(2025, 4, 15), "plan", discount_ids=["cent"])
+    run(store, date(2025, 4, 15))
+    # Of 100.00 and 100.01 the larger has the cent.
+    assert by_component(store) == {"plan.1.a": whole, "plan.1.b": whole}
+    set_policy(store, at(date(2025, 4, 20)), valid_from=date(2025, 5, 1), settings={"rounding": "down"})
+    assert look_again(store, date(2025, 5, 1)).lines == 0
+    run(store, date(2025, 5, 15))
+    # Of 100.00 and 100.00 the first has it.
+    assert by_component(store) == {"plan.1.a": 2 * whole - 1, "plan.1.b": 2 * whole}
+    assert look_again(store, date(2025, 5, 20)).lines == 0
