@@ -1,4 +1,4 @@
-"""Ramps: what a contract agrees for later days (quantities, discounts, prices), written ahead by one act.
+"""Ramps: what a contract agrees for later days (quantity, discounts, commitment, prices), written by one act.
 
 Each phase is a dated version like any other, so the bill run knows no ramp; `preview_change` with this act
 shows what the first periods would cost.
@@ -20,7 +20,7 @@ from billing.service.catalog import plan_version
 from billing.service.goods import order_of
 from billing.service.policies import policy_on
 from billing.service.prices import at_quantity, price_plan, priced_by
-from billing.service.subscriptions import change_item, difference, save_changes, with_prices
+from billing.service.subscriptions import change_item, check_minimum, difference, save_changes, with_prices
 from billing.store.store import Store
 from billing.store.subscriptions import Standing, read_standing
 from billing.store.tables import discounts
@@ -37,6 +37,7 @@ class Phase:
     quantity: int | str | None = None
     unit: str | None = None
     discount_ids: Sequence[str] | None = None
+    committed_minimum_minor: int | None = None
     at_prices_of_day: bool = False
 
 
@@ -79,6 +80,9 @@ def _as_agreed(store: Store, at: datetime, standing: Standing, phase: Phase) -> 
         if store.row(select(discounts).where(discounts.c.discount_id == discount_id)) is None:
             raise BillingError("unknown_discount", discount_id)
 
+    if phase.committed_minimum_minor is not None:
+        check_minimum(phase.committed_minimum_minor)
+
     def edit(version: ItemVersion) -> ItemVersion:
         plan = plan_version(store, version.plan_id, version.plan_version)
         agreed = version
@@ -87,6 +91,8 @@ def _as_agreed(store: Store, at: datetime, standing: Standing, phase: Phase) -> 
             agreed = replace(agreed, **order.columns)  # type: ignore[arg-type]
         if phase.discount_ids is not None:
             agreed = replace(agreed, discount_ids=",".join(phase.discount_ids))
+        if phase.committed_minimum_minor is not None:
+            agreed = replace(agreed, committed_minimum_minor=phase.committed_minimum_minor)
         price = at_quantity(store, at, priced_by(store, plan, version.choice_id), agreed.quantity)
         if phase.at_prices_of_day:
             price = price_plan(

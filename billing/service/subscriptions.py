@@ -133,9 +133,9 @@ def subscribe(
     today, settings = _today_and_policy(store, at, customer)
     start = starts_on or today
     _check_horizon(start, today, settings)
-    if trial_days < 0 or committed_minimum_minor < 0:
-        raise BillingError("negative_quantity", f"{trial_days} days, minimum {committed_minimum_minor}")
-    within(committed_minimum_minor, LINE_LIMIT)
+    if trial_days < 0:
+        raise BillingError("negative_quantity", f"{trial_days} days")
+    check_minimum(committed_minimum_minor)
     subscription_id = subscription_id or store.new_id("sub")
     if store.row(_TAKEN, {"id": subscription_id}) is not None:
         raise BillingError("immutable", f"subscription {subscription_id} exists")
@@ -315,6 +315,13 @@ def _open_contract(
     return contract_id
 
 
+def check_minimum(committed_minimum_minor: int) -> None:
+    """Raises `negative_quantity`, `amount_out_of_range`."""
+    if committed_minimum_minor < 0:
+        raise BillingError("negative_quantity", f"a minimum of {committed_minimum_minor}")
+    within(committed_minimum_minor, LINE_LIMIT)
+
+
 def _check_discounts(store: Store, discount_ids: Sequence[str]) -> None:
     for discount_id in discount_ids:
         if store.row(select(discounts).where(discounts.c.discount_id == discount_id)) is None:
@@ -350,15 +357,15 @@ def change_plan(
     its end. A new interval keeps the anchor [`interval_anchor`]. `trial_days` in a free trial: it then ends
     that long after the original start. Overrides a plan change that waits. Raises as `subscribe`.
     """
-    standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
+    standing = live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
     subscription, today = standing.subscription, standing.today
     item = subscription.item(item_id) if item_id else subscription.main_item
-    current = _version_on(item, max(today, subscription.starts_on))
+    current = version_from(item, max(today, subscription.starts_on))
     while current.phase == "paid_trial":
         if trial_days is not None or current.effective_end is None:
             raise BillingError("illegal_transition", "a trial that is paid for keeps its days")
-        current = _version_on(item, current.effective_end)
+        current = version_from(item, current.effective_end)
     first_day = max(today, current.effective_start)
     offer = _offer(
         store,
@@ -380,8 +387,8 @@ def change_plan(
     )
     if when is None and standing.status not in ("trialing", "scheduled"):
         when = _setting_when(settings.downgrade_when if falls else settings.upgrade_when)
-    on = _day_of(standing, current, old_interval, when or "now", settings)
-    _check_open(item, on)
+    on = day_of_change(standing, current, old_interval, when or "now", settings)
+    check_open(item, on)
     has_new_interval = offer.plan.interval != old_interval
     anchor = current.anchor_on
     if has_new_interval:
@@ -458,19 +465,19 @@ def change_quantity(
     trial ends its last period.
     `unit`: what goods are ordered in. Raises `negative_quantity`, `too_many_decimals`.
     """
-    standing = _live(store, at, _subscription_of(store, subscription_id, item_id))
+    standing = live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
     subscription = standing.subscription
     item = subscription.item(item_id) if item_id else subscription.main_item
-    current = _version_on(item, max(standing.today, subscription.starts_on))
+    current = version_from(item, max(standing.today, subscription.starts_on))
     current_plan = plan_version(store, current.plan_id, current.plan_version)
     interval = current_plan.interval
     amount = order_of(store, current_plan, quantity, unit, settings).quantity
     if when is None:
         is_fewer = _is_less(amount, current.quantity)
         when = "period_end" if is_fewer and settings.seat_decrease == "period_end" else "now"
-    on = _day_of(standing, current, interval, when, settings)
-    _check_open(item, on)
+    on = day_of_change(standing, current, interval, when, settings)
+    check_open(item, on)
 
     def edit(version: ItemVersion) -> ItemVersion:
         plan = plan_version(store, version.plan_id, version.plan_version)
@@ -502,7 +509,7 @@ def add_item(
 ) -> Item:
     """Add an add-on to a subscription, on its anchor; `unit` as for `subscribe`. Returns the item. Raises as
     `subscribe`."""
-    standing = _live(store, at, subscription_id)
+    standing = live(store, at, subscription_id)
     subscription = standing.subscription
     start = starts_on or max(standing.today, subscription.starts_on)
     _check_day(standing, start, _policy(store, standing))
@@ -530,13 +537,13 @@ def add_item(
 @act
 def remove_item(store: Store, at: datetime, *, item_id: str, when: When = "period_end") -> Subscription:
     """Let an add-on end. Raises `illegal_transition` for the main item: cancel its subscription instead."""
-    standing = _live(store, at, _subscription_of(store, None, item_id))
+    standing = live(store, at, _subscription_of(store, None, item_id))
     item = standing.subscription.item(item_id)
     if not item.is_add_on:
         raise BillingError("illegal_transition", f"{item_id} is the plan itself: cancel the subscription")
-    current = _version_on(item, max(standing.today, item.versions[0].effective_start))
+    current = version_from(item, max(standing.today, item.versions[0].effective_start))
     interval = plan_version(store, current.plan_id, current.plan_version).interval
-    on = _day_of(standing, current, interval, when, _policy(store, standing))
+    on = day_of_change(standing, current, interval, when, _policy(store, standing))
     change = end_versions(item.versions, on, new_id=_version_ids(store))
     facts = {"item_id": item_id, "on": on}
     return save_changes(store, at, standing, [(item, change)], "subscription.item_removed", facts)
@@ -560,7 +567,7 @@ def pause(
     `cause`: customer, or overdue (a suspension). Raises `empty_period`, `illegal_transition` where a pause
     begins already.
     """
-    standing = _live(store, at, subscription_id)
+    standing = live(store, at, subscription_id)
     start = from_on or max(standing.today, standing.subscription.starts_on)
     if until is not None and until <= start:
         raise BillingError("empty_period", f"{start} to {until} holds no day")
@@ -582,7 +589,7 @@ def pause(
 @act
 def resume(store: Store, at: datetime, *, subscription_id: str, on: date | None = None) -> Subscription:
     """End a pause on a day, today by default. Raises `illegal_transition` where there is none."""
-    standing = _live(store, at, subscription_id)
+    standing = live(store, at, subscription_id)
     day = on or standing.today
     _check_day(standing, day, _policy(store, standing))
     main = standing.subscription.main_item.version_on(day)
@@ -633,7 +640,7 @@ def cancel(
     the end, credit, refund or none; without it the policy decides [`on_cancel`].
     Raises `unknown_setting` for another reason, money or when, `before_horizon`.
     """
-    standing = _live(store, at, subscription_id)
+    standing = live(store, at, subscription_id)
     if reason not in CANCEL_REASONS:
         raise BillingError("unknown_setting", f"reason {reason!r}: {', '.join(CANCEL_REASONS)}")
     if money not in (None, "credit", "refund", "none"):
@@ -664,7 +671,7 @@ def _end_day(store: Store, standing: Standing, when: When | str) -> date:
     if when == "period_end":
         if subscription.trial_ends_on is not None and today < subscription.trial_ends_on:
             return subscription.trial_ends_on
-        current = _version_on(subscription.main_item, max(today, subscription.starts_on))
+        current = version_from(subscription.main_item, max(today, subscription.starts_on))
         plan = plan_version(store, current.plan_id, current.plan_version)
         first_day = max(today, subscription.starts_on)
         return next_boundary(current.anchor_on, parse_interval(plan.interval), first_day)
@@ -684,7 +691,7 @@ def _term_end(store: Store, of: Subscription) -> date | None:
 @act
 def undo_cancel(store: Store, at: datetime, *, subscription_id: str) -> Subscription:
     """Take back a cancellation, or the notice on a contract, that has not acted yet."""
-    standing = _live(store, at, subscription_id)
+    standing = live(store, at, subscription_id)
     if standing.subscription.ends_on is None:
         raise BillingError("illegal_transition", f"{subscription_id} is not canceled")
     contract_id = standing.subscription.contract_id
@@ -769,7 +776,7 @@ def _last_version(subscription: Subscription) -> ItemVersion:
 # What the acts share.
 
 
-def _live(store: Store, at: datetime, subscription_id: str) -> Standing:
+def live(store: Store, at: datetime, subscription_id: str) -> Standing:
     """A subscription that has not ended. Raises `illegal_transition`."""
     standing = read_standing(store, at, subscription_id)
     if standing.subscription.is_canceled(standing.today):
@@ -791,7 +798,7 @@ def _subscription_of(store: Store, subscription_id: str | None, item_id: str | N
     return str(row["subscription_id"])
 
 
-def _version_on(item: Item, on: date) -> ItemVersion:
+def version_from(item: Item, on: date) -> ItemVersion:
     """The version of a day, or the first one after it. Raises `illegal_transition` for an item that ended."""
     version = item.version_on(on)
     ahead = [version for version in item.versions if version.effective_start > on]
@@ -800,7 +807,9 @@ def _version_on(item: Item, on: date) -> ItemVersion:
     return version or ahead[0]
 
 
-def _day_of(standing: Standing, current: ItemVersion, interval: str, when: When, settings: Policy) -> date:
+def day_of_change(
+    standing: Standing, current: ItemVersion, interval: str, when: When, settings: Policy
+) -> date:
     """The day a change acts, within the item's life. Raises `illegal_transition`, `before_horizon`."""
     first_day = max(standing.today, current.effective_start)
     on = change_day(when, first_day, current.anchor_on, parse_interval(interval))
@@ -818,7 +827,7 @@ def _check_day(standing: Standing, on: date, settings: Policy) -> None:
         raise BillingError("illegal_transition", f"{subscription.subscription_id} has no service on {on}")
 
 
-def _check_open(item: Item, on: date) -> None:
+def check_open(item: Item, on: date) -> None:
     if not item.is_open_after(on):
         raise BillingError("illegal_transition", f"{item.item_id} has ended by {on}")
 

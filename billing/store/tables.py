@@ -581,8 +581,8 @@ Index("ix_items_customer_id", items.c.customer_id)
 # billed. `pause`: null while running, else who paused: customer or overdue.
 # `ordered_*`: what was ordered of goods, in its unit; `quantity_*` are the base units it comes to.
 # `discount_ids`: ids joined by commas, '' for none. `reason`: subscribe, trial_end, upgrade, downgrade,
-# interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, ramp, reactivate, end. A
-# superseded version says nothing any more; its time is told by those that follow.
+# interval, quantity, add_on, remove, pause, overdue, resume, renewal, price, ramp, commitment, reactivate,
+# end. A superseded version says nothing any more; its time is told by those that follow.
 item_versions = Table(
     "item_versions",
     metadata,

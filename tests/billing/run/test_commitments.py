@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,9 +28,15 @@ from shop import (
 )
 from sqlalchemy import select, update
 
+from billing.core.money import BillingError
 from billing.service import subscriptions
+from billing.service.commitments import change_commitment
+from billing.service.previews import preview_change
+from billing.service.ramps import Phase, agree_ramp
+from billing.service.undo import undo_change
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
+from billing.store.subscriptions import read_standing
 
 FEE = Part("fee", "fee", "1000")
 CALLS = Part("calls", "usage", "0.01", "per_unit")
@@ -285,3 +292,114 @@ def test_any_life_ends_at_the_same_true_ups_however_often_it_is_billed(seed: int
         store.close()
     assert found[0] == found[1]
     assert all(net > 0 for *_, net in found[0])
+
+
+@pytest.mark.parametrize(("currency", "fee"), [("USD", "100.00"), ("JPY", "10000"), ("KWD", "10.000")])
+def test_a_promise_agreed_anew_is_owed_day_by_day(store: Store, currency: str, fee: str) -> None:
+    open_shop(store)
+    sell(store, "plan", [Part("fee", "fee", fee)], currency=currency)
+    join(store, "anna", currency=currency)
+    sub = take(store, date(2024, 4, 1), "plan", committed_minimum_minor=90_000)
+    run(store, date(2024, 4, 1))
+    change_commitment(store, at(date(2024, 4, 11)), subscription_id=sub, committed_minimum_minor=190_000)
+    run(store, date(2024, 4, 11))
+    assert true_ups(store) == []
+    run(store, date(2024, 5, 1))
+    run(store, date(2024, 6, 1))
+    # 900.00 for 10 of 30 days and 1,900.00 for 20 of them; the fee is promised and charged alike.
+    assert true_ups(store) == [
+        (date(2024, 4, 1), date(2024, 5, 1), 30_000 + 126_667),
+        (date(2024, 5, 1), date(2024, 6, 1), 190_000),
+    ]
+    assert nets(store, "recurring") == [10_000] * 3
+    assert look_again(store, date(2024, 6, 1)).lines == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    # April has 30 days, 15 of them before the change: what was promised from then on, and until then.
+    [(0, 30_000, 15_000), (30_000, 0, 15_000)],
+)
+def test_a_promise_may_begin_and_end_within_a_period(
+    store: Store, before: int, after: int, expected: int
+) -> None:
+    open_shop(store)
+    sell(store, "plan", [FEE])
+    join(store, "anna")
+    sub = take(store, date(2024, 4, 1), "plan", committed_minimum_minor=before)
+    run(store, date(2024, 4, 1))
+    change_commitment(store, at(date(2024, 4, 16)), subscription_id=sub, committed_minimum_minor=after)
+    run(store, date(2024, 4, 16))
+    run(store, date(2024, 5, 1))
+    assert true_ups(store) == [(date(2024, 4, 1), date(2024, 5, 1), expected)]
+    run(store, date(2024, 6, 1))
+    assert [net for _, end, net in true_ups(store) if end == date(2024, 6, 1)] == ([after] if after else [])
+
+
+def test_a_promise_for_the_next_period_is_shown_and_can_be_taken_back(store: Store) -> None:
+    open_shop(store)
+    sell(store, "plan", [FEE])
+    join(store, "anna")
+    sub = take(store, date(2024, 4, 1), "plan", committed_minimum_minor=9_000)
+    run(store, date(2024, 4, 1))
+
+    def raise_it(store: Store, now: datetime) -> object:
+        return change_commitment(
+            store, now, subscription_id=sub, committed_minimum_minor=50_000, when="period_end"
+        )
+
+    for is_taken_back in (True, False):
+        shown = preview_change(
+            store, at(date(2024, 4, 10)), raise_it, customer_id="anna", up_to=date(2024, 6, 1)
+        )
+        due = shown.lines.filter(pl.col("kind") == "true_up").sort("service_start")
+        assert due["net_minor"].to_list() == [9_000, 50_000]
+        raise_it(store, at(date(2024, 4, 10)))
+        if is_taken_back:
+            undo_change(store, at(date(2024, 4, 11)), subscription_id=sub, on=date(2024, 5, 1))
+            (version,) = read_standing(store, at(date(2024, 5, 2)), sub).subscription.main_item.versions
+            assert version.committed_minimum_minor == 9_000
+    run(store, date(2024, 5, 1))
+    run(store, date(2024, 6, 1))
+    assert [net for *_, net in true_ups(store)] == [9_000, 50_000]
+
+
+def test_a_ramp_raises_the_promise_year_by_year(store: Store) -> None:
+    open_shop(store)
+    sell(store, "plan", [FEE])
+    join(store, "anna")
+    sub = take(store, date(2024, 1, 1), "plan", committed_minimum_minor=1_000)
+    phases = [Phase(date(2024, month, 1), committed_minimum_minor=1_000 * month) for month in (2, 3)]
+    agree_ramp(store, at(date(2024, 1, 1)), subscription_id=sub, phases=phases)
+    for month in range(1, 5):
+        run(store, date(2024, month, 1))
+    assert [net for *_, net in true_ups(store)] == [1_000, 2_000, 3_000]
+
+
+@pytest.mark.parametrize(("minimum", "code"), [(-1, "negative_quantity"), (10**16, "amount_out_of_range")])
+def test_a_promise_out_of_bounds_is_refused(store: Store, minimum: int, code: str) -> None:
+    open_shop(store)
+    sell(store, "plan", [FEE])
+    join(store, "anna")
+    sub = take(store, date(2024, 4, 1), "plan", committed_minimum_minor=90)
+    with pytest.raises(BillingError) as refused:
+        change_commitment(store, at(date(2024, 4, 2)), subscription_id=sub, committed_minimum_minor=minimum)
+    assert refused.value.code == code
+    with pytest.raises(BillingError):
+        agree_ramp(
+            store,
+            at(date(2024, 4, 2)),
+            subscription_id=sub,
+            phases=[Phase(date(2024, 5, 1), committed_minimum_minor=minimum)],
+        )
+
+
+def test_the_promise_of_a_canceled_subscription_stays(store: Store) -> None:
+    open_shop(store)
+    sell(store, "plan", [FEE])
+    join(store, "anna")
+    sub = take(store, date(2024, 4, 1), "plan", committed_minimum_minor=90)
+    subscriptions.cancel(store, at(date(2024, 4, 5)), subscription_id=sub, when="now")
+    with pytest.raises(BillingError) as refused:
+        change_commitment(store, at(date(2024, 4, 6)), subscription_id=sub, committed_minimum_minor=9)
+    assert refused.value.code == "illegal_transition"
