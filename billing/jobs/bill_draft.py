@@ -15,7 +15,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import commitments, invoicing, pools, spend, unbilled
+from billing.core import commitments, endings, invoicing, pools, spend, unbilled
 from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
@@ -37,7 +37,7 @@ from billing.jobs.bill_facts import (
     read_policies,
     read_terms,
 )
-from billing.jobs.bill_levels import with_level_amounts
+from billing.jobs.bill_levels import as_billed, with_level_amounts
 from billing.jobs.bill_pools import (
     Pools,
     compared_together,
@@ -289,7 +289,7 @@ def _owed(
         lines.append(_charge_lines(with_price_choice(store, priced[-1]), "recurring"))
         exact += [exact_nets(priced[-1], "recurring")] if has_exact else []
     if to_credit.height:
-        back = _creditable(to_credit, rated["origin"], settings)
+        back = endings.creditable(to_credit, rated["origin"], settings)
         priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
         lines.append(_credit_lines(priced[-1]))
     to_take = usage.gone
@@ -343,6 +343,7 @@ def _owed(
             for one, of_kind in ((to_take, is_usage), (too_much, ~is_usage))
         )
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
+        take = endings.creditable_usage(take, of_usage, settings)
         priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
         lines.append(_credit_lines(priced[-1]))
     if pooled is not None or billed.rebates.height:
@@ -362,6 +363,7 @@ def _owed(
     days = pl.concat(
         [
             invoicing.next_bill_days(service, parts, up_to),
+            endings.end_days(parts, up_to),
             *(
                 one.filter(pl.col("due_on") > up_to).select(
                     "customer_id", pl.col("due_on").alias("next_bill_on")
@@ -534,8 +536,10 @@ def _compared_usage(
         )
     usage_credits = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
     sums = invoicing.billed_amounts(charged, usage_credits)
+    compared = as_billed(store, compared, charged, sums, policies, up_to)
     gone = (
         sums.join(all_parts, on=key, how="anti")
+        .join(compared, on=key, how="anti")
         .join(waiting, on="item_id", how="anti")
         .filter(pl.col("net_minor") > 0)
         .select(*key, -pl.col("net_minor"))
@@ -633,31 +637,6 @@ def _origin(store: Store, line_ids: pl.Series) -> pl.DataFrame:
     terms."""
     rows = read_by_ids(store, ORIGIN, line_items.c.line_id, line_ids.unique().to_list())
     return rows.with_columns(agreed_discounts()).sort("line_id")
-
-
-def _creditable(
-    to_credit: pl.DataFrame, origin: pl.DataFrame, settings: Mapping[PolicyKey, Policy]
-) -> pl.DataFrame:
-    """Without time after a cancellation that is not given back: where `on_cancel` is none (the act's own word
-    before the policy's), and where its invoice was still unpaid when an end for lack of payment came (paid
-    later, it stays so). Started periods are charged whole under day_count none. Adds `is_refunded`: what was
-    paid for the time is to be given back as money."""
-    lines = origin.select(
-        "line_id", "ends_on", "cancel_reason", "on_cancel", "paid_on", "policy_name", "policy_version"
-    )
-    is_after_end = pl.col("service_start") >= pl.col("ends_on")
-    was_paid = (pl.col("paid_on") <= pl.col("ends_on")).fill_null(False)
-    is_unpaid = (pl.col("cancel_reason") == "payment") & ~was_paid
-
-    def given_back(part: pl.DataFrame, one: Policy) -> pl.DataFrame:
-        money = pl.coalesce("on_cancel", pl.lit(one.on_cancel))
-        kept = is_after_end & ((money == "none") | is_unpaid)
-        return part.filter(~kept.fill_null(False) & pl.lit(one.day_count != "none")).with_columns(
-            (is_after_end & (money == "refund")).fill_null(False).alias("is_refunded")
-        )
-
-    rows = to_credit.join(lines, on="line_id", maintain_order="left")
-    return invoicing.by_policy(rows, settings, given_back).select(*to_credit.columns, "is_refunded")
 
 
 # From amounts to lines.

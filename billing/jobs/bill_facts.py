@@ -288,12 +288,14 @@ ORIGIN = (
         _END_REASON.label("cancel_reason"),
         _end(items.c.on_cancel, subscriptions.c.on_cancel).label("on_cancel"),
         customers.c.time_zone,
+        prices.c.is_ahead,
         tax_lines.c.country.label("tax_country"),
     )
     .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
     .join(items, items.c.item_id == line_items.c.item_id)
     .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
     .join(customers, customers.c.customer_id == items.c.customer_id)
+    .outerjoin(prices, prices.c.price_id == line_items.c.price_id)
     .outerjoin(tax_lines, tax_lines.c.line_id == line_items.c.line_id)
 )
 SNAPSHOTS = (

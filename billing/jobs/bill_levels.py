@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import polars as pl
 from sqlalchemy import BigInteger, case, cast, func, select
 
-from billing.core.invoicing import PolicyKey, with_fee_on_zero
+from billing.core.endings import cut_levels, with_levels_as_billed
+from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, with_fee_on_zero
 from billing.core.levels import LEVEL_COLUMNS, charged_levels
 from billing.core.policy import Policy
-from billing.jobs.bill_facts import read_prices
+from billing.jobs.bill_facts import ORIGIN, read_by_ids, read_prices
 from billing.jobs.bill_usage import events_of_segments, named_ranges, ranges_of
 from billing.store.store import Store
 from billing.store.tables import line_items
@@ -43,7 +45,7 @@ def with_level_amounts(
         "quantity_scale",
         pl.col("^flat_fee_on_zero$"),
         "service_start",
-        "service_end",
+        pl.col("paid_until" if "paid_until" in wanted.columns else "service_end").alias("service_end"),
         (pl.col("reference_end") - pl.col("reference_start")).dt.total_days().alias("reference_days"),
         (pl.col("prorate") == "day").alias("is_prorated"),
         "is_ahead",
@@ -60,6 +62,32 @@ def with_level_amounts(
         .drop("highest")
     )
     return pl.concat([parts.filter(~IS_LEVEL), with_amounts], how="diagonal")
+
+
+def as_billed(
+    store: Store,
+    uses: pl.DataFrame,
+    charged: pl.DataFrame,
+    sums: pl.DataFrame,
+    policies: Mapping[PolicyKey, Policy],
+    up_to: date,
+) -> pl.DataFrame:
+    """Usage segments, those of levels that were billed in advance beyond an end as `with_levels_as_billed`
+    gives them.
+
+    charged: posted lines of usage. sums: what of them is billed, per LINE_KEY and SERVICE.
+    """
+    cut = cut_levels(uses)
+    if cut.is_empty():
+        return uses
+    key = [*LINE_KEY, *SERVICE]
+    lines = charged.join(sums.filter(pl.col("net_minor") > 0), on=key, how="semi").join(
+        cut.with_columns(pl.col("reference_end").alias("service_end")), on=key, how="semi"
+    )
+    if lines.is_empty():
+        return uses
+    billed = read_by_ids(store, ORIGIN, line_items.c.line_id, lines["line_id"].to_list())
+    return with_levels_as_billed(uses, billed, policies, up_to)
 
 
 def _moves(store: Store, rows: pl.DataFrame, aggregation: str) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 from shop import OPENED, at, item_of, join, open_shop, parked, run, sell_alone, take
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from billing.core.calendar import local_date, midnight
 from billing.core.money import BillingError, Scaled, format_scaled, post
@@ -22,7 +22,9 @@ from billing.core.usage import Meter, UsageEvent, charges_by_day, trace
 from billing.jobs.import_usage import import_usage
 from billing.service import catalog
 from billing.service.catalog import NewPrice, NewTier
-from billing.service.subscriptions import cancel
+from billing.service.policies import set_policy
+from billing.service.subscriptions import cancel, undo_cancel
+from billing.service.transfers import receive_transfer
 from billing.store import tables
 from billing.store.store import Store
 
@@ -317,3 +319,115 @@ def test_levels_that_cannot_be_priced_are_refused(
     with pytest.raises(BillingError) as refused:
         shop(sqlite_store, price(**terms), **meter)
     assert refused.value.code == code
+
+
+# Levels paid in advance, and an end.
+
+
+def sold(store: Store, currency: str = "USD", **settings: str | int) -> tuple[str, str]:
+    """Two seats at 31 a month, paid for April; item and subscription."""
+    item = shop(store, price(in_advance=True), currency=currency, start=APRIL)
+    if settings:
+        set_policy(store, OPENED, valid_from=OPENED.date(), settings=settings)
+    send(store, item, [seat("a", APRIL), seat("b", APRIL)], APRIL)
+    run(store, APRIL)
+    sub = store.rows(select(tables.subscriptions.c.subscription_id))[0]["subscription_id"]
+    return item, sub
+
+
+def end(store: Store, sub: str, on: date, **named: Any) -> None:
+    cancel(store, at(on), **{"subscription_id": sub, "when": "now"} | named)
+    run(store, on)
+    assert parked(store) == {}
+    store.execute(update(tables.customers).values(next_bill_on=on, unsettled_from=None))
+    assert run(store, on, 22).lines == 0
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+@pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
+@pytest.mark.parametrize("end_day_usage", ["include", "exclude"])
+def test_a_cancellation_that_gives_nothing_back_keeps_levels_paid_in_advance(
+    store: Store, currency: str, by_policy: bool, end_day_usage: str
+) -> None:
+    """A third seat of 16 April is paid as it comes, for the half month left, and nothing of that either."""
+    word = {"on_cancel": "none"} if by_policy else {}
+    item, sub = sold(store, currency, end_day_usage=end_day_usage, **word)
+    send(store, item, [seat("c", date(2024, 4, 16))], date(2024, 4, 16))
+    end(store, sub, date(2024, 4, 21), money=None if by_policy else "none")
+    one = 10 ** EXPONENTS[currency]
+    assert billed(store) == {APRIL: 62 * one + post(31 * one, 2)}
+    entries = store.rows(select(tables.line_items.c.entry))
+    assert [row["entry"] for row in entries] == ["charge", "charge"]
+
+
+@pytest.mark.parametrize("back_to", [APRIL, date(2024, 3, 20)])
+def test_nothing_is_given_back_of_a_level_whose_whole_period_falls_away(store: Store, back_to: date) -> None:
+    item = shop(store, price(in_advance=True))
+    send(store, item, [seat("a", MARCH)], MARCH)
+    run(store, MARCH)
+    run(store, APRIL)
+    sub = store.rows(select(tables.subscriptions.c.subscription_id))[0]["subscription_id"]
+    end(store, sub, date(2024, 4, 5), when=back_to, money="none")
+    assert billed(store) == {MARCH: 3100, APRIL: 3100}
+
+
+def test_a_level_that_was_not_billed_before_the_end_is_paid_to_the_end_only(store: Store) -> None:
+    item = shop(store, price(in_advance=True), start=APRIL)
+    send(store, item, [seat("a", APRIL)], APRIL)
+    sub = store.rows(select(tables.subscriptions.c.subscription_id))[0]["subscription_id"]
+    end(store, sub, date(2024, 4, 16), money="none")
+    assert billed(store) == {APRIL: 1550}
+
+
+@pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
+@pytest.mark.parametrize(("on", "used_days"), [(date(2024, 4, 16), 15), (APRIL, 0)])
+def test_a_refund_gives_back_the_days_left_of_a_level_paid_in_advance(
+    store: Store, currency: str, on: date, used_days: int
+) -> None:
+    _, sub = sold(store, currency)
+    one = 10 ** EXPONENTS[currency]
+    invoice = store.row(select(tables.invoices))
+    assert invoice is not None
+    tax = post(62 * one * 19, 100)
+    assert invoice["total_minor"] == 62 * one + tax
+    receive_transfer(store, at(on, 7), invoice_id=invoice["invoice_id"], amount_minor=invoice["total_minor"])
+    end(store, sub, on, money="refund")
+    back = post(62 * one * (30 - used_days), 30)
+    tax_back = post(tax * back, 62 * one)
+    assert billed(store) == {APRIL: 62 * one - back}
+    note = store.row(select(tables.credit_notes))
+    assert note is not None
+    assert note["total_minor"] == back + tax_back
+    assert [row["amount_minor"] for row in store.rows(select(tables.refunds))] == [back + tax_back]
+
+
+@pytest.mark.parametrize(("is_paid", "left"), [(True, 3100), (False, 6200)])
+def test_nothing_is_credited_of_a_level_that_was_not_paid_when_its_customer_was_lost(
+    store: Store, is_paid: bool, left: int
+) -> None:
+    _, sub = sold(store)
+    invoice = store.row(select(tables.invoices))
+    assert invoice is not None
+    if is_paid:
+        receive_transfer(
+            store, at(APRIL, 21), invoice_id=invoice["invoice_id"], amount_minor=invoice["total_minor"]
+        )
+    end(store, sub, date(2024, 4, 16), reason="payment")
+    assert billed(store) == {APRIL: left}
+
+
+def test_a_credit_takes_back_the_days_left_of_a_level_and_charges_nothing_anew(store: Store) -> None:
+    _, sub = sold(store)
+    end(store, sub, date(2024, 4, 16))
+    assert billed(store) == {APRIL: 3100}
+    assert len(store.rows(select(tables.line_items))) == 1
+    assert [row["net_minor"] for row in store.rows(select(tables.credit_note_lines))] == [3100]
+
+
+def test_a_cancellation_taken_back_pays_the_level_again(store: Store) -> None:
+    _, sub = sold(store)
+    cancel(store, at(date(2024, 4, 16)), subscription_id=sub, when=date(2024, 4, 18), money="credit")
+    run(store, date(2024, 4, 17))
+    undo_cancel(store, at(date(2024, 4, 17), 21), subscription_id=sub)
+    run(store, date(2024, 4, 18))
+    assert billed(store) == {APRIL: 6200}
