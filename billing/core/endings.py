@@ -82,8 +82,8 @@ def with_levels_as_billed(
     uses: pl.DataFrame, billed: pl.DataFrame, policies: Mapping[PolicyKey, Policy], up_to: date
 ) -> pl.DataFrame:
     """Usage segments that were billed in advance beyond an end under the service that was billed, so that
-    they are compared with it. Adds `paid_until`, the day up to which their level costs money: the end, or where
-    nothing is given back, and before the end has come, all that was billed.
+    they are compared with it. Adds `paid_until`, the day up to which their level costs money: the end, or
+    where nothing is given back, and before the end has come, all that was billed.
 
     billed: lines of `cut_levels` to the end of their reference period, with LINE_KEY, SERVICE, END_FACTS.
     """
