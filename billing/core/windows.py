@@ -3,7 +3,9 @@ what was committed for it, and dearer beyond it.
 
 A window costs c + greatest(cost - c, 0) x factor; without a true-up its cost as long as that is below c
 (pricing.window_charge). Windows are counted from the start of the service; each that the service begins
-counts whole, also one that nothing was used in. So a segment's amount is a sum over its windows, exact.
+counts whole, also one that nothing was used in. One below 0 costs as one of 0, for what corrects an hour may
+lie in another; only all of them together must not be below 0. So a segment's amount is a sum over its
+windows, exact.
 """
 
 import polars as pl
@@ -49,6 +51,8 @@ def charged_windows(
     `amount_detail`, the quantities with how many windows had each, as a part of JSON: enough to compute the
     amount again.
     """
+    sums = used.group_by("segment").agg((wide(pl.col("quantity_mantissa")).sum() < 0).alias("_is_below_zero"))
+    used = used.filter(pl.col("is_inside") | (pl.col("quantity_mantissa") >= 0))
     counted = used.group_by("segment", "quantity_mantissa").agg(
         pl.len().cast(pl.Int64).alias("times"), pl.col("is_inside").sum().cast(pl.Int64).alias("_inside")
     )
@@ -78,7 +82,8 @@ def charged_windows(
     )
     quantity_den = power_of_ten(pl.col("quantity_scale"))
     rated = (
-        rate_frame(quantities, prices, tiers)
+        rate_frame(quantities.with_columns(pl.col("quantity_mantissa").clip(0)), prices, tiers)
+        .with_columns(quantities["quantity_mantissa"].alias("_quantity"))
         .join(terms, on="price_id", how="left", maintain_order="left")
         .with_columns(
             (pl.col("amount_num") // pl.col("_minor_per_major")).alias("_cost"),
@@ -94,8 +99,8 @@ def charged_windows(
     )
     rated = rated.with_columns(_column(charge).alias("_charge"))
     rated = rated.with_columns(product(pl.col("_charge"), pl.col("times")).alias("_charges"))
-    text = pl.format("[{}, {}]", "quantity_mantissa", "times").str.join(", ")
-    sums = rated.group_by("segment", maintain_order=True).agg(
+    text = pl.format("[{}, {}]", "_quantity", "times").str.join(", ")
+    charges = rated.group_by("segment", maintain_order=True).agg(
         (pl.col("_charges").max() <= EXACT_LIMIT // pl.len().cast(pl.Int128)).alias("_fits"),
         pl.col("_charges").null_count().alias("_missing"),
         pl.col("_charges").sum().alias("event_num"),
@@ -104,13 +109,16 @@ def charged_windows(
         pl.format('"windows": [{}]', text.first()).first().alias("amount_detail"),
     )
     out_of_range = (pl.col("_missing") > 0) | ~pl.col("_fits").fill_null(False)
-    return sums.select(
+    found = charges.join(sums, on="segment", how="left", maintain_order="left")
+    return found.select(
         "segment",
         within(pl.col("event_num"), EXACT_LIMIT).alias("event_num"),
         "event_den",
-        pl.coalesce("_failure", pl.when(out_of_range).then(pl.lit("amount_out_of_range"))).alias(
-            "event_failure"
-        ),
+        pl.coalesce(
+            pl.when("_is_below_zero").then(pl.lit("negative_quantity")),
+            "_failure",
+            pl.when(out_of_range).then(pl.lit("amount_out_of_range")),
+        ).alias("event_failure"),
         "amount_detail",
     )
 

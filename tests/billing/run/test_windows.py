@@ -91,6 +91,37 @@ def test_a_window_costs_its_commitment_and_what_exceeds_it_the_factor(
     assert run(store, END).lines == 0
 
 
+@pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
+@pytest.mark.parametrize(("trues_up", "idle"), [(True, 10), (False, 0)])
+@pytest.mark.parametrize("correction", ["-7", "-6"])
+def test_a_window_below_zero_costs_as_an_idle_one(
+    store: Store, currency: str, trues_up: bool, idle: int, correction: str
+) -> None:
+    """A correction of the 3rd is dated on the 5th. Price 2, commitment 10, factor 2: 7 units cost 18. That of
+    the day after the end is no window, for nothing was used."""
+    item = shop(store, price(**DAY_AT_10, window_true_up=trues_up), currency=currency)
+    send(store, item, [(noon(3), "7"), (noon(5), correction)])
+    sub = store.rows(select(tables.subscriptions.c.subscription_id))[0]["subscription_id"]
+    cancel(store, at(END), subscription_id=sub, when="now")
+    send(store, item, [(noon(20), "1"), (noon(1, 4), "-1")], date(2025, 4, 2))
+    run(store, date(2025, 4, 2))
+    assert parked(store) == {}
+    # The unit of the 20th costs its 2, or the commitment.
+    assert billed(store) == [(18 + max(2, idle) + 29 * idle) * 10 ** EXPONENTS[currency]]
+    assert run(store, date(2025, 4, 3)).lines == 0
+
+
+@pytest.mark.parametrize("window", ["hour", "day", "month"])
+def test_a_period_below_zero_sets_its_customer_aside_whatever_its_windows_say(
+    store: Store, window: str
+) -> None:
+    item = shop(store, price(window=window, window_commitment="10"))
+    send(store, item, [(noon(3), "7"), (noon(5), "-8")])
+    run(store, END)
+    assert parked(store) == {"anna": "negative_quantity"}
+    assert billed(store) == []
+
+
 def test_a_line_says_what_was_used_in_its_windows(store: Store) -> None:
     item = shop(store, price(**DAY_AT_10))
     send(store, item, [(noon(3), "2"), (noon(5), "7"), (noon(6), "7")])
