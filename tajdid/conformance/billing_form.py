@@ -56,6 +56,9 @@ class Given:
     def take(self, key: str, default: Any = None) -> Any:
         return self._values.pop(key, default)
 
+    def peek(self, key: str) -> Any:
+        return self._values.get(key)
+
     def need(self, key: str) -> Any:
         if key not in self._values:
             raise Unsupported(f"{self.path} without {key!r}")

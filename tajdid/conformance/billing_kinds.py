@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Any
 
-from billing.core.adjustments import Discount, discount_lines, tax_of
+from billing.core.adjustments import Discount, TaxLine, discount_lines, tax_lines, tax_of
 from billing.core.calendar import (
     DayCount,
     boundaries,
@@ -646,7 +646,10 @@ def discount(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
 
 
 def tax(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    """Each line on its own where taxes per line are expected, else once for each rate."""
+    """Each line on its own where taxes per line are expected, else once for each rate.
+
+    Where `tax_scope` names the group, the taxes of lines are their shares of it.
+    """
     frame = frame_of(case, *TIMELESS, "tax_scope", "tax_base")
     given, money = frame.given, frame.money
     is_exact = frame.convention.policy.tax_base == "exact_net"
@@ -669,6 +672,10 @@ def tax(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     scope = frame.convention.policy.tax_scope if "tax_scope" in frame.convention.named else None
     if scope is None:
         scope = "group" if "groups" in expect or "per_line_tax" not in expect else "line"
+    elif scope == "group" and not is_exact:
+        minor = [int(net * 10**money.exponent) for net in nets]
+        of_lines = [TaxLine(net, parse_ppm(rate)) for net, rate in zip(minor, rates, strict=True)]
+        taxes = [money.major(one) for one in tax_lines(of_lines, scope="group", mode=money.mode)]
     posted = [group["tax"] for group in groups] if scope == "group" else taxes
     total = sum(posted, Fraction(0))
     net = sum((money.posted(net) for net in nets), Fraction(0))

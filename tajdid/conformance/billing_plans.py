@@ -23,8 +23,8 @@ def model_terms(given: Given) -> dict[str, Any]:
         }
     elif model in ("graduated", "volume", "graduated_percentage"):
         terms["tiers"] = [_tier(tier, model) for tier in given.each("tiers")]
-        if given.take("flat_fee_on_zero", "none") != "none":
-            raise Unsupported("flat_fee_on_zero of a plan's price")
+        if "flat_fee_on_zero" in given:
+            terms["flat_fee_on_zero"] = given.take("flat_fee_on_zero")
     elif model == "tiered_block":
         terms |= {
             "tiers": [_block(tier) for tier in given.each("tiers")],

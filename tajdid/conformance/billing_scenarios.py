@@ -18,6 +18,8 @@ def scenario(case: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, An
     if not isinstance(given, Mapping):
         raise Unsupported("given is no object")
     rule = answer_of(given)
+    if rule is None and isinstance(given.get("cases"), list):
+        return _each_case(case, expect)
     if rule is None:
         rule = consolidated if "children" in given else tell
     answer = dict(rule(case, expect))
@@ -25,6 +27,20 @@ def scenario(case: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, An
         if key in expect and key in answer:
             answer[key] = matched(expect[key], answer[key], f"expect.{key}")
     return answer
+
+
+def _each_case(case: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, Any]:
+    """One story for each of `cases`, with its fields beside those of all; answers are lists in that order."""
+    shared = dict(case["given"])
+    cases = shared.pop("cases")
+    for key, answers in expect.items():
+        if not isinstance(answers, list) or len(answers) != len(cases):
+            raise Unsupported(f"expect.{key} is no list of {len(cases)}")
+    told = [
+        scenario({**case, "given": {**shared, **one}}, {key: answers[i] for key, answers in expect.items()})
+        for i, one in enumerate(cases)
+    ]
+    return {key: [answer.get(key) for answer in told] for key in expect if all(key in one for one in told)}
 
 
 def matched(expected: Any, got: Sequence[Any], path: str) -> list[Any]:

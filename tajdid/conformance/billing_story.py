@@ -5,8 +5,8 @@ cancels on its days, usage is imported, and the bill run is made after each fact
 Only what a story's words say becomes an act; a word without an act is unsupported.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -19,25 +19,24 @@ from billing.core.adjustments import net_of_gross, tax_of
 from billing.core.calendar import add_months, local_date, midnight, parse_interval, period_containing
 from billing.core.invoicing import unsupported_setting
 from billing.core.money import BillingError, parse_ppm
-from billing.core.policy import Policy, policy_of
+from billing.core.policy import policy_of
 from billing.jobs.bill_run import bill
 from billing.jobs.import_usage import import_usage
-from billing.service.catalog import (
-    NewComponent,
-    NewPrice,
-    add_tax_rate,
-    create_legal_entity,
-    create_meter,
-    create_plan,
-    create_price_list,
-    create_product,
-    publish_plan_version,
-)
+from billing.service.commitments import change_commitment
 from billing.service.customers import create_customer
-from billing.service.policies import set_policy
-from billing.service.subscriptions import cancel, change_plan, change_quantity, pause, resume, subscribe
+from billing.service.ramps import Phase, agree_ramp
+from billing.service.subscriptions import (
+    NewContract,
+    cancel,
+    change_plan,
+    change_quantity,
+    pause,
+    resume,
+    subscribe,
+)
 from billing.service.transfers import receive_transfer
 from billing.store.store import IdGenerator, Store, open_store
+from billing.store.subscriptions import read_standing
 from billing.store.tables import (
     applications,
     credit_note_lines,
@@ -49,9 +48,10 @@ from billing.store.tables import (
     refunds,
     usage_events,
 )
-from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, instant_of
+from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, exact, instant_of
 from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
 from tajdid.conformance.billing_plans import model_terms
+from tajdid.conformance.billing_shop import METER_SCALE, Plan, Shop, open_shop, zero_fee_of
 
 RUN_SETTINGS = (
     "day_count",
@@ -81,29 +81,14 @@ RUN_SETTINGS = (
     "suspension_billing",
     "flat_fee_on_zero",
     "percentage_free",
+    "true_up_rounding",
+    "horizon_months",
 )
 """The settings a bill run obeys in a story; a case that asks for another is unsupported."""
 
-CUSTOMER, SUBSCRIPTION, METER_SCALE = "customer", "subscription", 6
-LAST_USAGE = "last_usage"
+CUSTOMER, SUBSCRIPTION = "customer", "subscription"
+LAST_USAGE, RATED_USAGE, ALL_USAGE = "last_usage", "rated_usage", "usage"
 MAX_DAYS = 4000
-
-
-# What is sold.
-
-
-@dataclass
-class Plan:
-    """A plan of the story. `components`: name, kind (fee, seat, usage) and the price's model and terms."""
-
-    plan_id: str
-    interval: str | None
-    trial_days: int = 0
-    components: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def has_fee(self) -> bool:
-        return any(kind != "usage" for kind, _ in self.components.values())
 
 
 @dataclass(frozen=True)
@@ -113,6 +98,22 @@ class Act:
     at: datetime
     do: Callable[["Stage"], object]
     is_usage: bool = False
+
+
+@dataclass(frozen=True)
+class _Already:
+    """What an invoice of before the story charged for a period."""
+
+    period: tuple[date, date]
+    amount: str
+    quantity: str | None
+
+    @staticmethod
+    def read(given: Given, zone: str) -> "_Already":
+        start, end = (day_of(day, zone) for day in given.need("period"))
+        amount, quantity = given.need("amount"), given.take("quantity")
+        given.done()
+        return _Already((start, end), amount, None if quantity is None else str(quantity))
 
 
 @dataclass
@@ -134,21 +135,34 @@ class Story:
         self.tax_ppm = parse_ppm(self.given.take("tax_percent", "0"))
         period = self.given.take("period")
         self.period = None if period is None else (self.day(period[0]), self.day(period[1]))
+        self.already = [_Already.read(one, self.zone) for one in self.given.each("already_invoiced")]
+        if self.period is None and self.already:
+            self.period = min(one.period for one in self.already)
         self.interval = self.given.take("interval") or self._interval_of_period()
         self.billing = self.given.take("billing")
         self.cancel_at = self.given.take("cancel")
         self.timeline = self.given.each("timeline")
         self.plans = self._plans()
-        self.paid = self.given.take("paid")
+        self.zero_fee = zero_fee_of(list(self.plans.values()))
+        self.commitment = self.given.take("commitment")
+        self.paid, payments = self.given.take("paid"), self.given.take("payments")
+        if payments not in (None, "all paid") or (payments and self.paid is not None):
+            raise Unsupported(f"payments {payments!r}")
+        self.pays_all = payments is not None
         self.usage_invoice = self.given.take("usage_invoice")
         if self.usage_invoice is not None:
             self._sell_usage()
         self.days_named: list[date] = []
+        self.all_usage = self._usage_at_once()
         self._read_usage()
+        self._read_already()
         self._read_timeline()
         self._read_change()
         self._read_block()
         self.start = self._start()
+        if self.all_usage is not None:
+            self._use(ALL_USAGE, self.start, self.all_usage, self.start)
+        self.term: NewContract | None = None
         self._read_end()
         self._read_cancel()
         self.anchor = self._anchor()
@@ -187,6 +201,12 @@ class Story:
             plans = [self._plan(name, given.inner(name)) for name in ("old", "new") if name in given]
         else:
             plans = [self._plan("plan", given)]
+            return {"plan": plans[0]}
+        for key in ("discount", "coupon", "discount_percent"):
+            if key in given and "old" in {plan.plan_id for plan in plans}:
+                size, kind = str(given.take(key)), "percent" if key == "discount_percent" else "amount"
+                for plan in plans:
+                    plan.discounts.append((kind, size))
         return {plan.plan_id: plan for plan in plans}
 
     def _plan(self, plan_id: str, given: Given) -> Plan:
@@ -194,6 +214,9 @@ class Story:
         is_own = given is not self.given
         plan = Plan(plan_id, given.take("interval", None) if is_own else None)
         plan.trial_days = int(given.take("trial_days", 0))
+        plan.add_parts(given)
+        if is_own and "discount_percent" in given:
+            plan.discounts.append(("percent", str(given.take("discount_percent"))))
         for key in ("fee", "plan_fee", "price"):
             if key in given:
                 price = given.take(key)
@@ -232,6 +255,13 @@ class Story:
             event.done()
             self._use("units", at, value, max(recorded, at))
         for one in self.given.each("usage"):
+            if "amount" in one:
+                at = self.instant(one.need("at"))
+                for plan in self.plans.values():
+                    plan.components[RATED_USAGE] = ("usage", {"model": "dynamic"})
+                self._use(RATED_USAGE, at, one.need("amount"), at)
+                one.done()
+                continue
             start, end = (self.day(day) for day in one.need("period"))
             at = midnight(start, self.zone)
             if not start < end:
@@ -245,6 +275,33 @@ class Story:
             for offset in range((self.period[1] - self.period[0]).days):
                 at = midnight(self.period[0] + timedelta(days=offset), self.zone)
                 self._use("units", at, value, at)
+
+    def _usage_at_once(self) -> Any:
+        """`usage` as one object: so much of it at one price in the first period."""
+        if not isinstance(self.given.peek("usage"), Mapping):
+            return None
+        usage = self.given.inner("usage")
+        price, amount = usage.need("unit_price"), usage.need("quantity")
+        usage.done()
+        for plan in self.plans.values():
+            plan.components[ALL_USAGE] = ("usage", {"model": "per_unit", "price": price})
+        return amount
+
+    def _read_already(self) -> None:
+        """Invoices of before are played like the rest, and must come to the same amounts."""
+        for one in self.already:
+            if one.quantity is None:
+                continue
+            at = midnight(one.period[0], self.zone)
+            kinds = {kind for plan in self.plans.values() for kind, _ in plan.components.values()}
+            if "usage" in kinds:
+                self._use("units", at, one.quantity, at)
+            elif "seat" in kinds and not hasattr(self, "units"):
+                self.units = one.quantity
+            elif "seat" in kinds:
+                self._set_units(at, one.quantity)
+            else:
+                raise Unsupported("a quantity of a fee")
 
     def _sell_usage(self) -> None:
         """Usage of 1 a unit, so that an invoice of it can come to any amount."""
@@ -270,7 +327,7 @@ class Story:
     def _read_timeline(self) -> None:
         """Entries as acts; the first that starts a plan, or names units, is the start itself."""
         self.told: list[datetime] = []
-        started = "start" in self.given or "quantity" in self.given
+        started = bool(self.already) or "start" in self.given or "quantity" in self.given
         for entry in self.timeline:
             at, words = self.instant(entry.need("at")), str(entry.take("do", "")).split()
             when, units, usage = entry.take("when"), entry.take("units"), entry.take("usage")
@@ -313,25 +370,50 @@ class Story:
             raise Unsupported(f"do {' '.join(words)!r}")
 
     def _change(self, at: datetime, plan: Plan, when: Literal["now", "period_end"] | None) -> None:
-        self.add(
-            at,
-            lambda stage: change_plan(
+        def change(stage: Stage) -> None:
+            after = change_plan(
                 stage.store,
                 stage.at,
                 subscription_id=SUBSCRIPTION,
                 plan_id=plan.plan_id,
                 when=when,
                 trial_days=plan.trial_days or None,
-            ),
-        )
+            )
+            if any(other.discounts != plan.discounts for other in self.plans.values()):
+                on = min(
+                    one.effective_start for one in after.main_item.versions if one.plan_id == plan.plan_id
+                )
+                on = max(on, local_date(stage.at, self.zone))
+                phase = Phase(on, discount_ids=plan.discount_ids)
+                agree_ramp(stage.store, stage.at, subscription_id=SUBSCRIPTION, phases=[phase])
+            self._keep_commitment(stage)
+
+        self.add(at, change)
 
     def _set_units(self, at: datetime, units: str) -> None:
-        self.add(
-            at,
-            lambda stage: change_quantity(
-                stage.store, stage.at, subscription_id=SUBSCRIPTION, quantity=units, when="now"
-            ),
-        )
+        def change(stage: Stage) -> None:
+            change_quantity(stage.store, stage.at, subscription_id=SUBSCRIPTION, quantity=units)
+            self._keep_commitment(stage)
+
+        self.add(at, change)
+
+    def _keep_commitment(self, stage: Stage) -> None:
+        """A period's commitment is the same on any plan and quantity: what lies beyond them follows."""
+        if self.commitment is None:
+            return
+        today, whole = local_date(stage.at, self.zone), self.frame.money.minor(self.commitment)
+        item = read_standing(stage.store, stage.at, SUBSCRIPTION).subscription.main_item
+        for version in item.versions:
+            beyond = max(whole - version.recurring_minor, 0)
+            is_over = version.effective_end is not None and version.effective_end <= today
+            if not is_over and version.committed_minimum_minor != beyond:
+                change_commitment(
+                    stage.store,
+                    stage.at,
+                    subscription_id=SUBSCRIPTION,
+                    committed_minimum_minor=beyond,
+                    when=max(version.effective_start, today),
+                )
 
     def _named(self, name: str | None) -> Plan:
         if name is None and len(self.plans) == 1:
@@ -341,7 +423,10 @@ class Story:
         return self.plans[str(name)]
 
     def _read_change(self) -> None:
-        """`old` and `new`, changed at one moment."""
+        """`old` and `new`, changed at one moment, or by a downgrade asked for (`request_downgrade`)."""
+        if "request_downgrade" in self.given:
+            self.first_plan = self._named("old")
+            self._change(self.instant(self.given.take("request_downgrade")), self._named("new"), None)
         if "change_at" not in self.given:
             return
         at = self.instant(self.given.take("change_at"))
@@ -417,6 +502,9 @@ class Story:
             return
         ends_on = self.day(self.given.take("end"))
         self.days_named.append(ends_on)
+        begins = local_date(self.start, self.zone) + timedelta(days=self.first_plan.trial_days)
+        if begins < ends_on:
+            self.term = NewContract(term=f"P{(ends_on - begins).days}D", auto_renew=False)
         self.add(
             self.start,
             lambda stage: cancel(
@@ -470,6 +558,7 @@ class Story:
         day = min(local_date(act.at, self.zone) for act in [Act(started, self._subscribe), *self.acts])
         now = midnight(day, self.zone)
         while day <= self.last:
+            now = max(now, midnight(day, self.zone))
             ends = midnight(day + timedelta(days=1), self.zone)
             todays = [act for act in self.acts if midnight(day, self.zone) <= act.at < ends]
             if local_date(started, self.zone) == day:
@@ -481,7 +570,7 @@ class Story:
                     self._run(store, now, day)
                 # No two runs share an instant, so what one of them recorded can be told from the rest.
                 now += timedelta(seconds=1)
-            now = ends - timedelta(seconds=1)
+            now = max(now, ends - timedelta(seconds=1))
             if self.only_run is None:
                 self._run(store, now, day)
             day += timedelta(days=1)
@@ -492,8 +581,10 @@ class Story:
         return store
 
     def _run(self, store: Store, now: datetime, up_to: date) -> None:
-        """A bill run; `paid` comes in with the first invoice."""
+        """A bill run; `paid` comes in with the first invoice, and where all is paid what is due of each."""
         bill(store, now, up_to=up_to)
+        if self.pays_all:
+            self._pay_all(store, now)
         first = store.rows(select(invoices.c.invoice_id).where(invoices.c.number.is_not(None)))
         if self.paid is None or not first:
             return
@@ -503,6 +594,13 @@ class Story:
                 receive_transfer(store, now, invoice_id=first[0]["invoice_id"], amount_minor=amount)
         except BillingError as error:
             raise Unsupported(f"paid: {error}") from error
+
+    def _pay_all(self, store: Store, now: datetime) -> None:
+        for invoice in store.rows(select(invoices).where(invoices.c.state == "open")):
+            paid = select(applications).where(applications.c.invoice_id == invoice["invoice_id"])
+            left = invoice["total_minor"] - sum(one["amount_minor"] for one in store.rows(paid))
+            if left > 0:
+                receive_transfer(store, now, invoice_id=invoice["invoice_id"], amount_minor=left)
 
     def _set_up(self, store: Store, at: datetime) -> None:
         shop = Shop(list(self.plans.values()), self.frame, str(self.interval), self.tax_ppm, self.billing)
@@ -529,58 +627,10 @@ class Story:
             starts_on=local_date(self.start, self.zone),
             trial_days=self.first_plan.trial_days,
             anchor_on=self.anchor,
+            contract=self.term,
+            discount_ids=self.first_plan.discount_ids,
         )
-
-
-@dataclass(frozen=True)
-class Shop:
-    """What a seller offers in a story."""
-
-    plans: list[Plan]
-    frame: Frame
-    interval: str
-    tax_ppm: int = 0
-    billing: str | None = None
-
-
-def open_shop(store: Store, at: datetime, shop: Shop) -> None:
-    """Publish the policy, the tax and the plans, all known long before the story begins."""
-    first_day = local_date(at, "UTC") - timedelta(days=3650)
-    policy, default = asdict(shop.frame.convention.policy), asdict(Policy())
-    create_legal_entity(store, at, entity_id="seller", name="Seller", country="DE", tax_number="DE1")
-    add_tax_rate(store, at, country="DE", tax_rate_ppm=shop.tax_ppm, valid_from=first_day)
-    changed = {name: value for name, value in policy.items() if value != default[name]}
-    set_policy(store, at, name="default", valid_from=first_day, settings=changed)
-    create_product(store, at, product_id="product", name="Product")
-    parts = [part for plan in shop.plans for part in plan.components.items()]
-    for metric in sorted({name for name, (kind, _) in parts if kind == "usage"}):
-        create_meter(store, at, meter_id=metric, name=metric, scale=METER_SCALE)
-    prices = []
-    for plan in shop.plans:
-        create_plan(store, at, plan_id=plan.plan_id, name=plan.plan_id, product_id="product")
-        publish_plan_version(
-            store,
-            at,
-            plan_id=plan.plan_id,
-            interval=plan.interval or shop.interval,
-            components=[
-                NewComponent(name, kind, meter_id=name if kind == "usage" else None)
-                for name, (kind, _) in plan.components.items()
-            ],
-            in_advance=shop.billing != "in_arrears" and plan.has_fee,
-        )
-        prices += [
-            NewPrice(f"{plan.plan_id}.1.{name}", **terms) for name, (_, terms) in plan.components.items()
-        ]
-    create_price_list(
-        store,
-        at,
-        list_id="list",
-        name="List",
-        currency=shop.frame.money.code,
-        valid_start=first_day,
-        prices=prices,
-    )
+        self._keep_commitment(stage)
 
 
 def _billing_day_on_or_before(on: date, billing_day: int) -> date:
@@ -649,6 +699,7 @@ def _invoices(money: Money, store: Store) -> list[dict[str, Any]]:
                         "period": [line["service_start"], line["service_end"]],
                         "amount": money.major(line["net_minor"]),
                         "tax": money.major(line["tax_minor"]),
+                        "kind": line["kind"],
                     }
                     for line in lines
                 ],
@@ -720,12 +771,16 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     if refused:
         raise Unsupported(f"setting {refused} in a bill run")
     story = Story(frame, expect)
+    if story.zero_fee is not None:
+        settings = asdict(frame.convention.policy) | {"flat_fee_on_zero": story.zero_fee}
+        story.frame = replace(frame, convention=replace(frame.convention, policy=policy_of(settings)))
     with story.play() as store:
         answer = answer_of_store(frame.money, store)
         following = store.rows(select(customers.c.next_bill_on).where(customers.c.customer_id == CUSTOMER))
         answer |= _last_due(frame.money, store)
         if "not_billed" in expect:
             answer["not_billed"] = _left_out(store, expect["not_billed"])
+    _leave_out(answer, story.already)
     answer["next_invoice"] = following[0]["next_bill_on"]
     answer["account_credit"] = sum((note["left"] for note in answer["credit_notes"]), Fraction(0))
     if "states" in expect:
@@ -733,7 +788,48 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     if "lines" in expect or "net" in expect:
         posted = _posted_lines(answer, story.changed)
         answer |= {"lines": posted, "net": sum((line["amount"] for line in posted), Fraction(0))}
-    return answer
+    return answer | _sizes(answer, story.changed, expect)
+
+
+def _leave_out(answer: dict[str, Any], already: Sequence[_Already]) -> None:
+    """Take the invoices of before out of the answer. Unsupported where they would have been others."""
+    for one in already:
+        for invoice in answer["invoices"]:
+            found = [
+                line
+                for line in invoice["lines"]
+                if tuple(line["period"]) == one.period and line["amount"] == exact(one.amount)
+            ]
+            if found:
+                invoice["lines"].remove(found[0])
+                break
+        else:
+            raise Unsupported(f"already_invoiced of other terms: {one.amount}")
+    if already:
+        answer["invoices"] = [invoice for invoice in answer["invoices"] if invoice["lines"]]
+
+
+def _sizes(answer: Mapping[str, Any], changed: tuple[date, date] | None, expect: Expect) -> dict[str, Any]:
+    """Credits and charges as positive sizes: all that was credited, what a change posts, and true-ups."""
+    every = [line for invoice in answer["invoices"] for line in invoice["lines"]]
+    credits = [-line["amount"] for line in every if line["amount"] < 0]
+    credits += [line["net"] for note in answer["credit_notes"] for line in note["lines"]]
+    missing = [line for line in every if line["kind"] == "true_up"]
+    sizes: dict[str, Any] = {
+        "credits": sum(credits, Fraction(0)),
+        "true_ups": [line["amount"] for line in sorted(missing, key=lambda line: line["period"])],
+    }
+    if changed is not None:
+        posted = [line["amount"] for line in _posted_lines(answer, changed)]
+        sizes["credit_lines"] = _ordered([-one for one in posted if one < 0], expect.get("credit_lines"))
+        sizes["charge_lines"] = _ordered([one for one in posted if one > 0], expect.get("charge_lines"))
+    return sizes
+
+
+def _ordered(got: list[Fraction], expected: Any) -> list[Fraction]:
+    """Lines of one invoice come in any order: the expected one where they are the same."""
+    wanted = [exact(one) for one in expected] if isinstance(expected, list) else got
+    return wanted if sorted(wanted) == sorted(got) else got
 
 
 def _left_out(store: Store, expected: Any) -> Any:
@@ -769,6 +865,7 @@ def consolidated(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     for child in frame.given.each("children"):
         charges.append((str(child.need("id")), child.need("charge")))
         child.done()
+    tax_ppm = parse_ppm(frame.given.take("tax_percent", "0"))
     frame.given.done()
     at = datetime(2024, 1, 1, tzinfo=UTC)
     with open_store("sqlite://", IdGenerator(1)) as store:
@@ -777,7 +874,7 @@ def consolidated(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
             name: Plan(f"plan-{name}", "P1M", components={"fee": ("fee", {"model": "flat", "price": charge})})
             for name, charge in charges
         }
-        open_shop(store, at, Shop(list(plans.values()), frame, "P1M"))
+        open_shop(store, at, Shop(list(plans.values()), frame, "P1M", tax_ppm))
         create_customer(
             store,
             at,

@@ -173,6 +173,12 @@ CASES = [
     case(
         "tax",
         {"lines": [{"net": "1.02", "tax_percent": "21"}] * 3},
+        {"per_line_tax": ["0.22", "0.21", "0.21"], "total_tax": "0.64", "total": "3.70"},
+        tax_scope="group",
+    ),
+    case(
+        "tax",
+        {"lines": [{"net": "1.02", "tax_percent": "21"}] * 3},
         {
             "groups": [{"tax_percent": "21", "net": "3.06", "tax": "0.64"}],
             "total_tax": "0.64",

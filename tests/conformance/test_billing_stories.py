@@ -308,6 +308,230 @@ STORIES = {
             ]
         },
     ),
+    "fewer seats wait for the period end where the policy says so": story(
+        {
+            "unit_price": "10.00",
+            "anchor": "calendar",
+            "timeline": [
+                {"at": "2025-04-01", "do": "start", "units": 10},
+                {"at": "2025-04-16", "units": 6},
+                {"at": "2025-05-01", "do": "bill"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2025-04-01", ("100.00", "2025-04-01", "2025-05-01")),
+                invoice("2025-05-01", ("60.00", "2025-05-01", "2025-06-01")),
+            ],
+            "credit_notes": [],
+        },
+        seat_decrease="period_end",
+    ),
+    "a price names its flat fee on zero": story(
+        {
+            "price": {
+                "model": "graduated",
+                "tiers": [
+                    {"up_to": "10", "unit_price": "0", "flat_fee": "5"},
+                    {"up_to": None, "unit_price": "1"},
+                ],
+                "flat_fee_on_zero": "first_tier",
+            },
+            "anchor": "calendar",
+            "start": "2025-04-01",
+            "events": [{"usage_date": "2025-05-05", "value": "12"}],
+            "timeline": [{"at": "2025-06-01", "do": "bill"}],
+        },
+        {
+            "invoices": [
+                invoice("2025-05-01", ("5.00", "2025-04-01", "2025-05-01")),
+                invoice("2025-06-01", ("7.00", "2025-05-01", "2025-06-01")),
+            ]
+        },
+    ),
+    "a term that ends may be owed whole": story(
+        {"price": "30.00", "start": "2025-04-01", "end": "2025-05-11", "anchor": "calendar"},
+        {
+            "invoices": [
+                invoice("2025-04-01", ("30.00", "2025-04-01", "2025-05-01")),
+                {"at": "2025-05-01", "lines": [{"label": "all of May", "amount": "30.00"}]},
+            ]
+        },
+        term_end="full",
+    ),
+    "what was paid comes back where all is paid": story(
+        {
+            "price": "30.00",
+            "anchor": "calendar",
+            "start": "2025-04-01",
+            "cancel": "2025-05-11",
+            "payments": "all paid",
+            "on_cancel": "refund",
+        },
+        {
+            "credit_notes": [{"at": "2025-05-11", "total": "20.32", "refunded": "20.32", "credited": "0.00"}],
+            "credits": "20.32",
+            "final_invoice_due": "0.00",
+        },
+    ),
+    "late usage is invoiced on the day it comes where nothing else is to come": story(
+        {
+            "unit_price": "1",
+            "anchor": "calendar",
+            "timezone": "Asia/Tokyo",
+            "start": "2025-05-01",
+            "cancel": "2025-05-16",
+            "events": [
+                {"usage_date": "2025-05-10", "value": "4"},
+                {"usage_date": "2025-05-12", "value": "3", "recorded_at": "2025-05-20"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2025-05-16", ("4.00", "2025-05-01", "2025-05-16")),
+                invoice("2025-05-20", ("3.00", "2025-05-01", "2025-05-16")),
+            ]
+        },
+    ),
+    "a commitment of a period holds on any plan": story(
+        {
+            "plans": [{"id": "small", "price": "100.00"}, {"id": "large", "price": "200.00"}],
+            "commitment": "1000.00",
+            "anchor": "calendar",
+            "billing": "in_arrears",
+            "timeline": [
+                {"at": "2025-04-01", "do": "start small"},
+                {"at": "2025-04-16", "do": "change to large"},
+                {"at": "2025-06-01", "do": "bill"},
+            ],
+        },
+        {
+            "invoices": [
+                invoice(
+                    "2025-05-01",
+                    ("50.00", "2025-04-01", "2025-04-16"),
+                    ("100.00", "2025-04-16", "2025-05-01"),
+                    ("850.00", "2025-04-01", "2025-05-01"),
+                ),
+                invoice(
+                    "2025-06-01",
+                    ("200.00", "2025-05-01", "2025-06-01"),
+                    ("800.00", "2025-05-01", "2025-06-01"),
+                ),
+            ],
+            "true_ups": ["850.00", "800.00"],
+        },
+    ),
+    "usage and seats count towards a commitment": story(
+        {
+            "fee": "100.00",
+            "unit_price": "1",
+            "commitment": "1000.00",
+            "start": "2025-04-16",
+            "anchor": "calendar",
+            "billing": "in_arrears",
+            "events": [{"usage_date": "2025-04-20", "value": "200"}],
+            "timeline": [{"at": "2025-05-01", "do": "bill"}],
+        },
+        {"true_ups": ["250.00"], "next_invoice": "2025-06-01"},
+    ),
+    "a discount of the item is shared over the parts of two plans": story(
+        {
+            "old": {"components": ["100.00", "200.00"]},
+            "new": {"components": ["300.00", "200.00"]},
+            "discount": "90.00",
+            "tax_percent": "20",
+            "period": ["2025-06-01", "2025-07-01"],
+            "change_at": "2025-06-16",
+            "billing": "in_advance",
+        },
+        {"credit_lines": ["35.00", "70.00"], "charge_lines": ["123.00", "82.00"], "net": "100.00"},
+    ),
+    "each plan has its own share off": story(
+        {
+            "old": {"price": "100.00", "discount_percent": "10"},
+            "new": {"price": "200.00", "discount_percent": "20"},
+            "period": ["2025-04-01", "2025-05-01"],
+            "change_at": "2025-04-16",
+        },
+        {"lines": [{"amount": "-45.00"}, {"amount": "80.00"}], "net": "35.00"},
+    ),
+    "what was invoiced before counts as billed": story(
+        {
+            "unit_price": "0.01",
+            "anchor": "calendar",
+            "already_invoiced": [
+                {"period": ["2025-05-01", "2025-06-01"], "quantity": "100", "amount": "1.00"}
+            ],
+            "events": [{"usage_date": "2025-05-20", "value": "30", "recorded_at": "2025-06-03"}],
+            "timeline": [{"at": "2025-07-01", "do": "bill"}],
+        },
+        {"invoices": [invoice("2025-07-01", ("0.30", "2025-05-01", "2025-06-01"))]},
+    ),
+    "seats that were invoiced before are credited": story(
+        {
+            "unit_price": "10.00",
+            "anchor": "calendar",
+            "already_invoiced": [
+                {"period": ["2025-04-01", "2025-05-01"], "quantity": "5", "amount": "50.00"}
+            ],
+            "timeline": [{"at": "2025-04-16", "units": 8}],
+        },
+        {
+            "invoices": [
+                invoice(
+                    "2025-04-16",
+                    ("-25.00", "2025-04-16", "2025-05-01"),
+                    ("40.00", "2025-04-16", "2025-05-01"),
+                )
+            ]
+        },
+    ),
+    "usage as one quantity, and as amounts": story(
+        {
+            "fee": "30.00",
+            "usage": {"unit_price": "0.5", "quantity": "9"},
+            "period": ["2025-04-01", "2025-05-01"],
+            "billing": "in_arrears",
+        },
+        {
+            "invoices": [
+                invoice(
+                    "2025-05-01", ("30.00", "2025-04-01", "2025-05-01"), ("4.50", "2025-04-01", "2025-05-01")
+                )
+            ]
+        },
+    ),
+    "usage that brings its amount": story(
+        {
+            "fee": "30.00",
+            "usage": [{"at": "2025-04-10", "amount": "12.34"}],
+            "period": ["2025-04-01", "2025-05-01"],
+            "billing": "in_arrears",
+        },
+        {
+            "invoices": [
+                invoice(
+                    "2025-05-01", ("30.00", "2025-04-01", "2025-05-01"), ("12.34", "2025-04-01", "2025-05-01")
+                )
+            ]
+        },
+    ),
+    "several stories at once answer in their order": story(
+        {
+            "price": "30.00",
+            "start": "2025-04-01",
+            "anchor": "calendar",
+            "cases": [{"cancel": "2025-04-11"}, {"cancel": "2025-04-21"}],
+        },
+        {
+            "credits": ["20.00", "10.00"],
+            "credit_notes": [
+                [{"at": "2025-04-11", "total": "20.00"}],
+                [{"at": "2025-04-21", "total": "10.00"}],
+            ],
+        },
+    ),
 }
 
 
@@ -366,6 +590,16 @@ def test_an_invoice_that_is_missing_or_not_expected_fails():
         ({"given": {"unit_price": "1.00", "start": "2024-01-01"}}, "units"),
         ({"given": {"price": "1.00", "start": "2024-01-01", "paid": "1.01"}}, "paid"),
         ({"given": {"price": "1.00", "start": "2024-01-01", "usage_invoice": "1.00"}}, "usage_invoice"),
+        ({"given": {"price": "1.00", "start": "2024-01-01", "payments": "some"}}, "payments"),
+        (
+            {
+                "given": {
+                    "price": "1.00",
+                    "already_invoiced": [{"period": ["2024-01-01", "2024-02-01"], "amount": "2.00"}],
+                }
+            },
+            "already_invoiced",
+        ),
         ({"convention": {"pool_effect": "year_end"}}, "pool_effect"),
         ({"expect": {"weather": "fine"}}, "weather"),
     ],
