@@ -36,7 +36,7 @@ from billing.jobs.bill_facts import (
     read_by_ids,
 )
 from billing.jobs.bill_pools import draw_siblings, free, parked_together, units_of, with_siblings
-from billing.store.claims import claim, release
+from billing.store.claims import claim, clear, left_behind, release
 from billing.store.messages import keep_rejected
 from billing.store.store import Store, is_passing
 from billing.store.tables import (
@@ -113,11 +113,22 @@ _RUNNING = select(billing_runs.c.run_id).where(
 
 
 def _mark_interrupted(store: Store, at: datetime) -> None:
-    """Runs nobody works on any more, though nobody said that they ended."""
+    """Runs nobody works on any more, though nobody said that they ended; and the claims of those that were
+    killed before their first commit, which no row names."""
     for row in store.rows(_RUNNING):
         if claim(store, row["run_id"]):
             store.update(billing_runs, [row | {"state": "interrupted", "finished_at": at}], at)
             release(store, row["run_id"])
+    if _unnamed_claims(store):
+        # Whoever writes is alone: no run is between its claim and the row that names it.
+        with store.transaction():
+            for run_id in _unnamed_claims(store):
+                clear(store, run_id)
+
+
+def _unnamed_claims(store: Store) -> set[str]:
+    found = left_behind(store, "run")
+    return found and found - {row["run_id"] for row in store.rows(_RUNNING)}
 
 
 def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Draft:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from glob import escape
 from pathlib import Path
 
 from sqlalchemy import bindparam, func, select
@@ -49,6 +50,23 @@ def release(store: Store, name: str) -> None:
     if descriptor is not None and path is not None:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def left_behind(store: Store, kind: str) -> set[str]:
+    """The names of claims of a kind that have a file, whether a process holds them or was killed. On
+    PostgreSQL, and in memory, a claim leaves nothing."""
+    if store.path is None:
+        return set()
+    before, after = f"{store.path.name}.", ".claim"
+    found = store.path.parent.glob(f"{escape(before)}{kind}_*{after}")
+    return {one.name.removeprefix(before).removesuffix(after) for one in found}
+
+
+def clear(store: Store, name: str) -> None:
+    """Remove what a claim left behind. The caller knows that nobody will ask for it any more."""
+    path = _file(store, name)
+    if path is not None:
+        path.unlink(missing_ok=True)
 
 
 def _file(store: Store, name: str) -> Path | None:

@@ -24,6 +24,7 @@ from sqlalchemy import func, select, update
 from billing.jobs.import_usage import import_usage
 from billing.service import subscriptions
 from billing.store import tables
+from billing.store.claims import claim, release
 from billing.store.store import Store, open_store
 
 KILLS = int(os.environ.get("TAJDID_FAULT_KILLS", "4"))
@@ -327,6 +328,55 @@ def test_a_run_whose_process_is_gone_is_called_interrupted_by_the_next_and_no_ot
     assert posted(shop) == expected()
 
 
+BEGUN = """
+import os, signal, sys
+from billing.store.claims import claim
+from billing.store.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+with store.transaction():
+    claim(store, store.new_id("run"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def claim_files(store: Store) -> list[str]:
+    return [] if store.path is None else sorted(one.name for one in store.path.parent.glob("*.claim"))
+
+
+def test_the_claim_of_a_run_killed_before_its_first_commit_goes_with_the_next(
+    shop: Store, database_url: str
+) -> None:
+    start(BEGUN, database_url).wait()
+    assert len(claim_files(shop)) == shop.is_sqlite
+    run(shop, BILLED_ON)
+    assert states(shop) == ["done"]
+    assert claim_files(shop) == []
+
+
+def test_a_run_that_begins_beside_another_keeps_its_claim(shop: Store, database_url: str) -> None:
+    def bill_all() -> None:
+        with open_store(database_url) as third:
+            run(third, BILLED_ON)
+
+    thread = threading.Thread(target=bill_all)
+    with open_store(database_url) as other:
+        with other.transaction():
+            name = other.new_id("run")
+            assert claim(other, name)
+            thread.start()
+            thread.join(0.3)
+            row = {"run_id": name, "up_to": BILLED_ON, "mode": "bill", "state": "running"}
+            other.insert(tables.billing_runs, [row | {"started_at": at(BILLED_ON)}], at(BILLED_ON))
+        wait_for(thread)
+        assert states(shop) == ["done", "running"]
+        assert not claim(shop, name)
+        run(shop, date(2025, 4, 1))
+        assert states(shop) == ["done", "done", "running"]
+        release(other, name)
+    assert claim_files(shop) == []
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_run_that_ends_by_an_error_has_failed_and_claims_nothing(
     shop: Store, error: type[BaseException]
@@ -337,7 +387,7 @@ def test_a_run_that_ends_by_an_error_has_failed_and_claims_nothing(
     with pytest.raises(error):
         run(shop, BILLED_ON, chunk_size=10, progress=give_up)
     assert states(shop) == ["failed"]
-    assert shop.path is None or list(shop.path.parent.glob("*.claim")) == []
+    assert claim_files(shop) == []
     run(shop, BILLED_ON)
     assert states(shop) == ["done", "failed"]
 
