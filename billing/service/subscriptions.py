@@ -353,9 +353,10 @@ def change_plan(
     its own, at today's price list).
 
     Without `when` an upgrade (yearly amount rises or is equal) and a downgrade act as the policy says
-    [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now, in a paid one at
-    its end. A new interval keeps the anchor [`interval_anchor`]. `trial_days` in a free trial: it then ends
-    that long after the original start. Overrides a plan change that waits. Raises as `subscribe`.
+    [`upgrade_when` now, `downgrade_when` period_end]; a change in a trial acts now, in (or dated
+    into) a paid one at its end. A new interval keeps the anchor [`interval_anchor`]. `trial_days` in a free
+    trial: it then ends that long after the original start. Overrides a plan change that waits. Raises as
+    `subscribe`.
     """
     standing = live(store, at, _subscription_of(store, subscription_id, item_id))
     settings = _policy(store, standing)
@@ -388,6 +389,8 @@ def change_plan(
     if when is None and standing.status not in ("trialing", "scheduled"):
         when = _setting_when(settings.downgrade_when if falls else settings.upgrade_when)
     on = day_of_change(standing, current, old_interval, when or "now", settings)
+    on = _after_paid_trial(item, on)
+    _check_day(standing, on, settings)
     check_open(item, on)
     has_new_interval = offer.plan.interval != old_interval
     anchor = current.anchor_on
@@ -408,6 +411,15 @@ def change_plan(
     if item.is_add_on:
         facts["item_id"] = item.item_id
     return save_changes(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
+
+
+def _after_paid_trial(item: Item, on: date) -> date:
+    """The day, or where it lies in a trial that is paid for, the end of that."""
+    while item.is_open_after(on) and (version := version_from(item, on)).phase == "paid_trial":
+        if version.effective_end is None:
+            break
+        on = version.effective_end
+    return on
 
 
 def _move_trial_end(

@@ -298,6 +298,35 @@ def test_a_plan_change_in_a_paid_trial_acts_at_its_end(store: Store) -> None:
     ]
 
 
+@pytest.mark.parametrize("asked_on", [JAN, date(2025, 1, 5), date(2025, 1, 20)])
+@pytest.mark.parametrize("when", [JAN, date(2025, 1, 10), date(2025, 1, 14), TRIED])
+def test_a_plan_change_dated_inside_a_paid_trial_acts_at_its_end(
+    store: Store, asked_on: date, when: date
+) -> None:
+    sub = paid_trial(store)
+    run(store, JAN)
+    changed = subscriptions.change_plan(store, at(asked_on), subscription_id=sub, plan_id="better", when=when)
+    assert [(one.effective_start, one.plan_id, one.phase) for one in changed.main_item.versions] == [
+        (JAN, "try", "paid_trial"),
+        (TRIED, "better", "regular"),
+    ]
+    run(store, date(2025, 1, 31))
+    assert [line[1:] for line in lines(store)] == [
+        ("charge", JAN, TRIED, 100),
+        ("charge", TRIED, date(2025, 2, 15), 3100),
+    ]
+
+
+def test_a_plan_change_in_a_paid_trial_that_ends_with_its_subscription_is_refused(store: Store) -> None:
+    sub = paid_trial(store)
+    subscriptions.cancel(store, at(JAN), subscription_id=sub, when="period_end")
+    for when in (None, date(2025, 1, 10)):
+        with pytest.raises(BillingError, match="illegal_transition"):
+            subscriptions.change_plan(
+                store, at(date(2025, 1, 5)), subscription_id=sub, plan_id="better", when=when
+            )
+
+
 @pytest.mark.parametrize("pauses", [[(5, 6)], [(5, 6), (8, 10)]])
 def test_a_plan_change_in_a_paid_trial_that_was_paused_acts_at_its_end(
     store: Store, pauses: list[tuple[int, int]]
