@@ -548,14 +548,16 @@ def add_item(
 
 @act
 def remove_item(store: Store, at: datetime, *, item_id: str, when: When = "period_end") -> Subscription:
-    """Let an add-on end. Raises `illegal_transition` for the main item: cancel its subscription instead."""
+    """Let an add-on end. Raises `illegal_transition` where it has ended by that day, and for the main item:
+    cancel its subscription instead."""
     standing = live(store, at, _subscription_of(store, None, item_id))
     item = standing.subscription.item(item_id)
     if not item.is_add_on:
         raise BillingError("illegal_transition", f"{item_id} is the plan itself: cancel the subscription")
-    current = version_from(item, max(standing.today, item.versions[0].effective_start))
+    current = version_from(item, standing.today)
     interval = plan_version(store, current.plan_id, current.plan_version).interval
     on = day_of_change(standing, current, interval, when, _policy(store, standing))
+    check_open(item, on)
     change = end_versions(item.versions, on, new_id=_version_ids(store))
     facts = {"item_id": item_id, "on": on}
     return save_changes(store, at, standing, [(item, change)], "subscription.item_removed", facts)

@@ -288,6 +288,39 @@ def test_an_add_on_removed_on_its_first_day_leaves_nothing(company: Store) -> No
     item = acts.add_item(company, at(1, 10), subscription_id="s", plan_id="support")
     acts.remove_item(company, at(1, 10), item_id=item.item_id, when="now")
     assert versions(company, "plan_id") == [(on(1, 1), None, "basic")]
+    with pytest.raises(BillingError, match="illegal_transition"):
+        acts.remove_item(company, at(1, 10), item_id=item.item_id, when="now")
+
+
+@pytest.mark.parametrize(
+    ("day", "when"),
+    [
+        ((1, 20), "period_end"),
+        ((1, 21), on(2, 1)),
+        ((1, 21), on(2, 5)),
+        ((2, 1), "now"),
+        ((2, 1), "period_end"),
+        ((2, 1), on(2, 1)),
+    ],
+)
+def test_an_add_on_that_has_ended_by_a_day_is_not_removed_on_it_again(
+    company: Store, day: tuple[int, int], when: Any
+) -> None:
+    subscribe(company)
+    item = acts.add_item(company, at(1, 10), subscription_id="s", plan_id="support")
+    acts.remove_item(company, at(1, 20), item_id=item.item_id)
+    before = topics(company)
+    with pytest.raises(BillingError, match="illegal_transition"):
+        acts.remove_item(company, at(*day), item_id=item.item_id, when=when)
+    assert topics(company) == before
+
+
+def test_the_end_of_an_add_on_that_is_still_to_come_moves_forward(company: Store) -> None:
+    subscribe(company)
+    item = acts.add_item(company, at(1, 10), subscription_id="s", plan_id="support")
+    acts.remove_item(company, at(1, 20), item_id=item.item_id)
+    acts.remove_item(company, at(1, 21), item_id=item.item_id, when=on(1, 25))
+    assert versions(company, "plan_id")[1] == (on(1, 10), on(1, 25), "support")
 
 
 # Pausing.
