@@ -116,6 +116,11 @@ class _Already:
         return _Already((start, end), amount, None if quantity is None else str(quantity))
 
 
+def _as_one(acts: list[Act]) -> list[Act]:
+    """What one entry says is one fact, with one run after it."""
+    return [Act(acts[0].at, lambda stage: [act.do(stage) for act in acts])] if len(acts) > 1 else acts
+
+
 @dataclass
 class Stage:
     """The store on which a story is played, and the clock."""
@@ -339,13 +344,16 @@ class Story:
                 raise Unsupported(f"when {when!r}")
             if usage is not None:
                 self._use("units", at, usage, at)
-            if not started and (words[:1] in (["start"], ["bill"]) or units is not None):
+            starts = words[:1] in (["start"], ["bill"]) and (words != ["bill"] or self.period is None)
+            if not started and (starts or units is not None):
                 started = True
                 self._begin(at, words, units)
                 continue
+            before = len(self.acts)
             self._act(at, words, when)
             if units is not None:
                 self._set_units(at, str(units))
+            self.acts[before:] = _as_one(self.acts[before:])
 
     def _begin(self, at: datetime, words: list[str], units: Any) -> None:
         if words and (words[0] not in ("start", "bill") or len(words) > 2):
@@ -704,6 +712,7 @@ def _invoices(money: Money, store: Store) -> list[dict[str, Any]]:
                     for line in lines
                 ],
                 "subtotal": money.major(sum(line["net_minor"] for line in lines)),
+                "discount": Fraction(0),
                 "tax": money.major(invoice["tax_minor"]),
                 "credit_applied": money.major(credit),
                 "total": money.major(invoice["total_minor"] - credit),

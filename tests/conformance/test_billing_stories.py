@@ -517,6 +517,47 @@ STORIES = {
             ]
         },
     ),
+    "one entry is one fact": story(
+        {
+            "plans": [{"id": "A", "unit_price": "10.00"}, {"id": "B", "unit_price": "15.00"}],
+            "anchor": "calendar",
+            "timeline": [
+                {"at": "2025-04-01", "do": "start A", "units": 2},
+                {"at": "2025-04-16", "do": "change to B", "units": 4},
+            ],
+        },
+        {
+            "invoices": [
+                invoice("2025-04-01", ("20.00", "2025-04-01", "2025-05-01")),
+                invoice(
+                    "2025-04-16",
+                    ("-10.00", "2025-04-16", "2025-05-01"),
+                    ("30.00", "2025-04-16", "2025-05-01"),
+                    discount="0.00",
+                    total="20.00",
+                ),
+            ]
+        },
+    ),
+    "a run starts nothing where a period is running": story(
+        {
+            "old": {"unit_price": "1"},
+            "new": {"unit_price": "2"},
+            "period": ["2025-04-01", "2025-05-01"],
+            "change_at": "2025-04-16",
+            "events": [
+                {"usage_date": "2025-04-10", "value": "5"},
+                {"usage_date": "2025-04-11", "value": "3", "recorded_at": "2025-05-03"},
+            ],
+            "timeline": [{"at": "2025-06-01", "do": "bill"}],
+        },
+        {
+            "invoices": [
+                invoice("2025-05-01", ("5.00", "2025-04-01", "2025-04-16")),
+                invoice("2025-06-01", ("3.00", "2025-04-01", "2025-04-16")),
+            ]
+        },
+    ),
     "several stories at once answer in their order": story(
         {
             "price": "30.00",
