@@ -9,7 +9,8 @@ from typing import Any
 
 from tajdid.conformance.billing_documents import answer_of
 from tajdid.conformance.billing_form import Mismatch, Unsupported, compare, same, shown
-from tajdid.conformance.billing_story import consolidated, tell
+from tajdid.conformance.billing_several import consolidated, subscriptions
+from tajdid.conformance.billing_story import tell
 
 
 def scenario(case: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def scenario(case: Mapping[str, Any], expect: Mapping[str, Any]) -> dict[str, An
     if rule is None and isinstance(given.get("cases"), list):
         return _each_case(case, expect)
     if rule is None:
-        rule = consolidated if "children" in given else tell
+        several = {"children": consolidated, "subscriptions": subscriptions}
+        rule = next((told for key, told in several.items() if key in given), tell)
     answer = dict(rule(case, expect))
     for key in ("invoices", "credit_notes", "lines"):
         if key in expect and key in answer:

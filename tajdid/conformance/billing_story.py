@@ -7,7 +7,7 @@ Only what a story's words say becomes an act; a word without an act is unsupport
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal, cast
@@ -865,46 +865,3 @@ def _posted_lines(answer: Mapping[str, Any], changed: tuple[date, date] | None) 
         if first <= note["at"] <= last:
             lines += [{"period": line["period"], "amount": -line["net"]} for line in note["lines"]]
     return lines
-
-
-def consolidated(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
-    """Children billed to their parent: each subscribes on one day, and one run invoices them."""
-    frame = frame_of(case)
-    charges = []
-    for child in frame.given.each("children"):
-        charges.append((str(child.need("id")), child.need("charge")))
-        child.done()
-    tax_ppm = parse_ppm(frame.given.take("tax_percent", "0"))
-    frame.given.done()
-    at = datetime(2024, 1, 1, tzinfo=UTC)
-    with open_store("sqlite://", IdGenerator(1)) as store:
-        store.migrate()
-        plans = {
-            name: Plan(f"plan-{name}", "P1M", components={"fee": ("fee", {"model": "flat", "price": charge})})
-            for name, charge in charges
-        }
-        open_shop(store, at, Shop(list(plans.values()), frame, "P1M", tax_ppm))
-        create_customer(
-            store,
-            at,
-            customer_id="parent",
-            name="parent",
-            entity_id="seller",
-            currency=frame.money.code,
-            country="DE",
-        )
-        for name, plan in plans.items():
-            create_customer(
-                store,
-                at,
-                customer_id=name,
-                name=name,
-                entity_id="seller",
-                currency=frame.money.code,
-                country="DE",
-                parent_id="parent",
-                bill_to_id="parent",
-            )
-            subscribe(store, at, customer_id=name, plan_id=plan.plan_id)
-        bill(store, at, up_to=at.date())
-        return answer_of_store(frame.money, store)

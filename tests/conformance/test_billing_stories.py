@@ -291,6 +291,28 @@ STORIES = {
             ]
         },
     ),
+    "subscriptions of a customer share an invoice": story(
+        {
+            "subscriptions": [
+                {"price": "10.00", "start": "2025-04-01", "net_days": 30},
+                {"price": "30.00", "start": "2025-04-11", "net_days": 30},
+            ],
+            "anchor": "calendar",
+            "tax_percent": "20",
+        },
+        {
+            "invoices": [
+                invoice("2025-04-01", ("10.00", "2025-04-01", "2025-05-01")),
+                invoice("2025-04-11", ("20.00", "2025-04-11", "2025-05-01"), total="24.00"),
+                invoice(
+                    "2025-05-01",
+                    ("10.00", "2025-05-01", "2025-06-01"),
+                    ("30.00", "2025-05-01", "2025-06-01"),
+                    tax="8.00",
+                ),
+            ]
+        },
+    ),
     "a paused month costs nothing": story(
         {
             "price": "29.00",
@@ -640,6 +662,17 @@ def test_an_invoice_that_is_missing_or_not_expected_fails():
                 }
             },
             "already_invoiced",
+        ),
+        (
+            {
+                "given": {
+                    "subscriptions": [
+                        {"price": "1.00", "start": "2024-01-01", "net_days": 30},
+                        {"price": "1.00", "start": "2024-01-01", "net_days": 14},
+                    ]
+                }
+            },
+            "payment terms",
         ),
         ({"convention": {"pool_effect": "year_end"}}, "pool_effect"),
         ({"expect": {"weather": "fine"}}, "weather"),
