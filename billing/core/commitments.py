@@ -23,9 +23,7 @@ from billing.core.invoicing import (
     PolicyKey,
     PolicyVersion,
     by_policy,
-    segments,
-    stretches,
-    version_on,
+    service_and_parts,
     with_factor,
 )
 from billing.core.money import LINE_LIMIT, RoundingMode, product, wide, within
@@ -71,8 +69,7 @@ def promises(terms: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date
             ends.max().over("item_id").alias("item_ends_on"),
         )
     )
-    held = version_on(versions, up_to).settings
-    parts = segments(stretches(whole, held), versions, up_to)
+    _, parts = service_and_parts(whole, versions, up_to)
     policies = {(one.name, one.version): one.settings for one in versions}
     of_terms = (
         with_factor(parts, policies)

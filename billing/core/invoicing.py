@@ -28,6 +28,8 @@ from billing.core.calendar import (
     factor,
     local_date,
     midnight,
+    parse_interval,
+    period_containing,
 )
 from billing.core.cuts import (
     agreed,
@@ -150,15 +152,78 @@ def horizon(up_to: date, settings: Policy) -> date:
     return add_months(up_to, -settings.horizon_months)
 
 
-def segments(service: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date) -> pl.DataFrame:
+_CUTTING = (
+    "change_day",
+    "cancel_day",
+    "seat_decrease",
+    "suspension_billing",
+    "term_end",
+    "trial_usage",
+    "usage_on_change",
+)
+
+
+def service_and_parts(
+    terms: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Stretches by the settings that hold on a day, and segments, each cut by those of its own period."""
+    held = version_on(versions, up_to).settings
+    service = stretches(terms, held)
+    parts = segments(service, versions, up_to)
+    groups: dict[tuple[str, ...], list[PolicyVersion]] = {}
+    for one in _of_periods(terms, versions, up_to):
+        groups.setdefault(_cutting(one.settings), []).append(one)
+    if groups.keys() <= {_cutting(held)}:
+        return service, parts
+    found = []
+    for key, alike in groups.items():
+        mine = parts
+        if key != _cutting(held):
+            settings = alike[0].settings
+            mine = segments(stretches(terms, settings), versions, up_to, settings)
+        found.append(mine.filter(pl.col("policy_version").is_in([one.version for one in alike])))
+    if any("closes_on" in mine.columns for mine in found):
+        found = [mine if "closes_on" in mine.columns else _unmoved(mine) for mine in found]
+    return service, pl.concat(found, how="diagonal").sort(*LINE_KEY, "service_start", maintain_order=True)
+
+
+def _cutting(settings: Policy) -> tuple[str, ...]:
+    return tuple(getattr(settings, name) for name in _CUTTING)
+
+
+def _unmoved(parts: pl.DataFrame) -> pl.DataFrame:
+    return parts.with_columns(pl.col("start").alias("begins_on"), pl.col("end").alias("closes_on"))
+
+
+def _of_periods(terms: pl.DataFrame, versions: Sequence[PolicyVersion], up_to: date) -> list[PolicyVersion]:
+    """The versions that hold for some period a run looks at: from the one that holds its oldest floor."""
+    ordered = sorted(versions, key=lambda one: (one.valid_from, one.version))
+    if len({_cutting(one.settings) for one in ordered}) == 1 or terms.is_empty():
+        return ordered
+    floor = min([up_to, *terms.select(pl.col("floor").min()).drop_nulls().to_series()])
+    anchors = terms.select("anchor_on", "interval").unique().iter_rows()
+    earliest = min(period_containing(anchor, parse_interval(text), floor).start for anchor, text in anchors)
+    until = [one.valid_from for one in ordered[1:]] + [date.max]
+    return [
+        one for one, end in zip(ordered, until, strict=True) if end > earliest and one.valid_from <= up_to
+    ]
+
+
+def segments(
+    service: pl.DataFrame,
+    versions: Sequence[PolicyVersion],
+    up_to: date,
+    settings: Policy | None = None,
+) -> pl.DataFrame:
     """Service cut at the boundaries of its periods, with the day each part is due.
 
-    service: as `stretches` gives it, of customers of one policy. Returns one row an item, component and
+    service: as `stretches` gives it, of customers of one policy; settings: those it was made with, by default
+    the ones of the day. Returns one row an item, component and
     `service_start`, with `service_end`, its reference period, `due_on`, `goes_on_after` (service continues
     past the period), `ends_here` (the item's service does not), the policy version of the period and
     `terms_id`. Periods reach from the one that holds a row's `floor` to the one that holds `up_to`.
     """
-    settings = version_on(versions, up_to).settings
+    settings = settings or version_on(versions, up_to).settings
     anchors = service.select("anchor_on", "interval").unique()
     first_days = service.select(pl.max_horizontal("floor", "start").min())
     first_day = min([up_to, *first_days.drop_nulls().to_series()])

@@ -243,8 +243,7 @@ def _owed(
         catalogue = read_catalogue(store, terms, settings)
         roundings = {one.version: cast(RoundingMode, one.settings.rounding) for one in versions}
         terms = with_fixed_shares(terms, reductions, catalogue.prices, catalogue.tiers, roundings)
-    service = invoicing.stretches(terms, held)
-    parts = invoicing.segments(service, versions, up_to)
+    service, parts = invoicing.service_and_parts(terms, versions, up_to)
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)

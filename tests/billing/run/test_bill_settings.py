@@ -31,6 +31,7 @@ from sqlalchemy import select, update
 from billing.core.money import BillingError
 from billing.service import catalog, contracts, subscriptions
 from billing.service.discounts import create_discount
+from billing.service.policies import set_policy
 from billing.store import tables
 from billing.store.store import Store
 
@@ -391,3 +392,68 @@ def test_every_setting_but_those_not_built_yet_is_honoured(store: Store) -> None
     take(store, JAN, "basic")
     assert run(store, JAN).lines == 1
     assert parked(store) == {}
+
+
+# A new version of a policy.
+
+CHANGED = date(2025, 1, 20)
+NEWS: list[tuple[dict[str, str], dict[str, str], str]] = [
+    ({}, {"seat_decrease": "high_water"}, "fewer"),
+    ({"seat_decrease": "high_water"}, {"seat_decrease": "credit"}, "fewer"),
+    ({}, {"change_day": "used"}, "plan"),
+    ({"change_day": "used"}, {"change_day": "new_terms"}, "plan"),
+    ({}, {"cancel_day": "used"}, "cancel"),
+    ({"cancel_day": "used"}, {"cancel_day": "unused", "change_day": "used"}, "cancel"),
+    ({}, {"suspension_billing": "continue"}, "pause"),
+    ({"suspension_billing": "continue"}, {"suspension_billing": "stop"}, "pause"),
+]
+
+
+def sold_team(store: Store, **settings: str) -> str:
+    open_shop(store, tax_rate_ppm=0, **settings)
+    sell(store, "team", [Part("fee", "fee", "31"), Part("seat", "seat", "31", "per_unit")])
+    sell(store, "big", fee("62"))
+    join(store, "anna")
+    sub = take(store, date(2025, 1, 15), "team", quantity=3)
+    run(store, date(2025, 1, 15))
+    return sub
+
+
+@pytest.mark.parametrize(("first", "then", "act"), NEWS)
+def test_a_new_version_of_a_policy_bills_no_running_period_anew(
+    store: Store, first: dict[str, str], then: dict[str, str], act: str
+) -> None:
+    sub = sold_team(store, **first)
+    named: dict[str, Any] = {"subscription_id": sub}
+    if act == "fewer":
+        subscriptions.change_quantity(store, at(CHANGED), quantity=1, when="now", **named)
+    elif act == "plan":
+        subscriptions.change_plan(store, at(CHANGED), plan_id="big", when="now", **named)
+    elif act == "cancel":
+        subscriptions.cancel(store, at(CHANGED), when="now", **named)
+    else:
+        subscriptions.pause(store, at(CHANGED), cause="overdue", until=date(2025, 2, 10), **named)
+    run(store, CHANGED)
+    before = nets(store)
+    set_policy(store, at(date(2025, 1, 25)), valid_from=FEB, settings=then)
+    store.execute(update(tables.customers).values(next_bill_on=FEB, unsettled_from=None))
+    assert run(store, FEB).lines == 0
+    assert nets(store) == before
+    assert parked(store) == {}
+
+
+def test_a_new_version_of_a_policy_holds_from_the_first_period_that_begins_with_it(store: Store) -> None:
+    """Three of four seats go in the period from 15 March, and nothing comes back."""
+    sub = sold_team(store)
+    subscriptions.change_quantity(store, at(CHANGED), subscription_id=sub, quantity=4, when="now")
+    run(store, CHANGED)
+    set_policy(store, at(date(2025, 1, 25)), valid_from=FEB, settings={"seat_decrease": "high_water"})
+    run(store, date(2025, 3, 15))
+    before = len(nets(store))
+    subscriptions.change_quantity(store, at(date(2025, 3, 20)), subscription_id=sub, quantity=1, when="now")
+    run(store, date(2025, 3, 20))
+    assert len(nets(store)) == before
+    # Four seats and a fee each month, but 26 of 31 days of the fourth in the first.
+    assert sum(net for *_, net in nets(store)) == 3 * 5 * 3100 - 500
+    store.execute(update(tables.customers).values(next_bill_on=FEB, unsettled_from=None))
+    assert run(store, date(2025, 3, 21)).lines == 0
