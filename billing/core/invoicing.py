@@ -70,11 +70,6 @@ class PolicyVersion(NamedTuple):
 PolicyKey = tuple[str, int]
 
 
-def unsupported_setting(settings: Policy) -> str | None:
-    """The first setting whose value a bill run cannot honour yet, as text; None when it honours all."""
-    return "grace_days above 0" if settings.grace_days else None
-
-
 def version_on(versions: Sequence[PolicyVersion], on: date) -> PolicyVersion:
     """The version that holds on a day: the latest valid_from, the first one for earlier days."""
     held = [one for one in versions if one.valid_from <= on]

@@ -155,7 +155,8 @@ def with_limits(
         elif kind == "periods":
             seq = pl.when(pl.col("_back") <= int(number)).then(always).otherwise(seq)
         elif kind == "days":
-            part = _with_days_after(part, int(number))
+            # The first day that is no more of the service is day 0.
+            part = _with_midnights_after(part, "service_end", int(number) + 1)
             until = pl.col("_until")
         # What is paid in advance is billed before the period it belongs to is over.
         seq = pl.when(pl.col("is_ahead").fill_null(False)).then(always).otherwise(seq.fill_null(ALWAYS))
@@ -165,15 +166,48 @@ def with_limits(
     return by_policy(rows, policies, lambda part, one: limited(part, one).select(columns))
 
 
-def _with_days_after(rows: pl.DataFrame, days: int) -> pl.DataFrame:
-    """`_until`: the end of the n-th day after the service ended, in the customer's zone. The first day that
-    is no more of the service is day 0."""
-    ends = rows.select("time_zone", "service_end").unique()
-    instants: list[datetime] = [
-        midnight(_later(end, days + 1), zone) for zone, end in ends.select("time_zone", "service_end").rows()
-    ]
+def _with_midnights_after(rows: pl.DataFrame, name: str, days: int) -> pl.DataFrame:
+    """`_until`: when the n-th day after the day of a column begins, in the customer's zone."""
+    ends = rows.select("time_zone", name).unique()
+    instants: list[datetime] = [midnight(_later(end, days), zone) for zone, end in ends.rows()]
     table = ends.with_columns(pl.Series("_until", instants, dtype=pl.Datetime("us", "UTC")))
-    return rows.join(table, on=["time_zone", "service_end"], how="left", maintain_order="left")
+    return rows.join(table, on=["time_zone", name], how="left", maintain_order="left")
+
+
+def with_frozen(
+    compared: pl.DataFrame, snapshots: pl.DataFrame, frozen: pl.DataFrame, grace_days: int
+) -> pl.DataFrame:
+    """Adds to usage segments `is_draft`, that they were not billed yet, and lets these count what came before
+    their quantities were frozen: by an act, or with days of grace when they end (at the customer's midnight).
+
+    compared: as `with_limits` gives it, or without limits. snapshots, frozen: the quantities of periods that
+    were billed, and of those frozen before (LINE_KEY, SERVICE, `last_event_seq`). A level paid in advance is
+    billed before the period it belongs to is over, so nothing of it is frozen.
+    """
+    key = [*LINE_KEY, *SERVICE]
+    columns = compared.columns
+    if "counts_seq" not in columns:
+        compared = compared.with_columns(
+            pl.lit(ALWAYS, pl.Int64).alias("counts_seq"),
+            pl.lit(None, pl.Datetime("us", "UTC")).alias("counts_until"),
+        )
+    billed = snapshots.select(*key, pl.lit(True).alias("_is_billed"))
+    by_act = frozen.select(*key, pl.col("last_event_seq").alias("_seq"))
+    rows = (
+        compared.join(billed, on=key, how="left", maintain_order="left")
+        .join(by_act, on=key, how="left", maintain_order="left")
+        .with_columns(
+            (pl.col("_is_billed").is_null() & ~pl.col("is_ahead").fill_null(False)).alias("is_draft")
+        )
+    )
+    seq, until = pl.col("_seq"), pl.col("counts_until")
+    if grace_days:
+        rows = _with_midnights_after(rows, "due_on", grace_days)
+        until = pl.when("is_draft", pl.col("_seq").is_null()).then("_until").otherwise(until)
+        seq = seq.fill_null(0)
+    seq = pl.when("is_draft").then(seq.fill_null(ALWAYS)).otherwise("counts_seq")
+    limits = (seq.alias("counts_seq"), until.alias("counts_until"))
+    return rows.with_columns(*limits).select(*compared.columns, "is_draft")
 
 
 def _later(on: date, days: int) -> date:
@@ -184,7 +218,10 @@ def too_late(compared: pl.DataFrame) -> pl.DataFrame:
     """The ranges of events that came too late for the periods compared, as RANGE_SCHEMA.
 
     compared: as `with_limits` gives it, with `usage_end`, the day up to before which their usage counts.
+    What came after a draft was frozen belongs to a later invoice, by the same setting.
     """
+    if "is_draft" in compared.columns:
+        compared = compared.filter(~pl.col("is_draft"))
     return compared.filter(pl.col("counts_seq") < ALWAYS).select(
         "customer_id",
         "item_id",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import cast
 
 import polars as pl
@@ -15,13 +15,14 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import commitments, endings, invoicing, pools, spend, unbilled
+from billing.core import charges, commitments, endings, invoicing, pools, spend, unbilled
 from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.money import RoundingMode
 from billing.core.policy import Policy
+from billing.jobs.bill_charges import read_charges
 from billing.jobs.bill_discounts import special_discounts
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
 from billing.jobs.bill_facts import (
@@ -64,9 +65,10 @@ from billing.store.tables import (
 class Draft:
     """What a run would post for some customers, before it has ids and numbers.
 
-    lines: one row a line item, `document` naming its group. documents: one row a group, with the sums of its
-    invoice and of its credit note. usage: the quantities billed. failures: customers to park, code and
-    detail. next_days: when each customer is due again, and from which day on it is unsettled.
+    lines: one row a line item, `document` naming its group, `issue_on` the day from which it may be issued.
+    documents: one row a group, with the sums of its invoice and of its credit note. usage: the quantities
+    billed. failures: customers to park, code and detail. next_days: when each customer is due again, and from
+    which day on it is unsettled.
     """
 
     members: pl.DataFrame
@@ -127,6 +129,7 @@ _LINE_SCHEMA = pl.Schema(
         "description": pl.String(),
         "explanation": pl.String(),
         "is_refunded": pl.Boolean(),
+        "issue_on": pl.Date(),
     }
 )
 _USAGE_SCHEMA = pl.Schema(
@@ -143,6 +146,7 @@ _USAGE_SCHEMA = pl.Schema(
     }
 )
 _DAY_SCHEMA = pl.Schema({"customer_id": pl.String(), "next_bill_on": pl.Date()})
+_SETTLED_SCHEMA = pl.Schema({"customer_id": pl.String(), "unsettled_from": pl.Date()})
 
 
 def _shaped(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
@@ -163,18 +167,19 @@ class _Owed:
     days: pl.DataFrame
     exact: pl.DataFrame | None
     """The exact nets of the charges, where a policy bases tax on them (core.exact_tax)."""
-    waiting: pl.DataFrame
-    """Customers with usage to be looked at again, when its item's next regular invoice is due."""
+    settled: pl.DataFrame
+    """From which day on each customer is unsettled then: `customer_id`, `unsettled_from`."""
     unbilled: pl.DataFrame
     served: pl.DataFrame
     shared: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Who shares which pool: `clause_id`, `customer_id`."""
 
 
-def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Draft:
+def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_grace: bool = False) -> Draft:
     """What the members owe up to a day: steps 2 to 13 of a run, nothing written.
 
-    members: `customer_id`, `root_id`, `policy_name`, `time_zone`.
+    members: `customer_id`, `root_id`, `policy_name`, `time_zone`. What became due in the last `grace_days`
+    stays a draft: it is left out, or with `in_grace` shown too.
     """
     known = read_policies(store)
     found = read_pools(store, members, up_to)
@@ -182,7 +187,7 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
     if found.failures.height:
         sound = members.join(found.failures, on="customer_id", how="anti", maintain_order="left")
     parts = [
-        _owed(store, of_policy, known, str(name), up_to, found)
+        _owed(store, of_policy, known, str(name), up_to, found, in_grace)
         for (name,), of_policy in sound.group_by("policy_name", maintain_order=True)
     ]
     owed = _Owed(
@@ -191,12 +196,12 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date) -> Dra
         pl.concat([found.failures, *(part.failures for part in parts)]),
         pl.concat([pl.DataFrame(schema=_DAY_SCHEMA), *(part.days for part in parts)]),
         _all_exact(parts),
-        pl.concat([members.select("customer_id").clear(), *(part.waiting for part in parts)]),
+        pl.concat([pl.DataFrame(schema=_SETTLED_SCHEMA), *(part.settled for part in parts)]),
         pl.concat([pl.DataFrame(schema=unbilled.RANGE_SCHEMA), *(part.unbilled for part in parts)]),
         pl.concat([pl.DataFrame(schema=unbilled.DAY_SCHEMA), *(part.served for part in parts)]),
         found.shared,
     )
-    return _documented(store, at, members, up_to, known, owed)
+    return _documented(store, at, members, known, owed)
 
 
 def _all_exact(parts: Sequence[_Owed]) -> pl.DataFrame | None:
@@ -209,26 +214,15 @@ def _owed(
     members: pl.DataFrame,
     known: Mapping[str, list[PolicyVersion]],
     name: str,
-    up_to: date,
+    run_day: date,
     found: Pools,
+    in_grace: bool,
 ) -> _Owed:
     versions = known[name]
+    grace = invoicing.version_on(versions, run_day).settings.grace_days
+    # What is due later than this may not be issued yet.
+    up_to = run_day if in_grace else run_day - timedelta(days=grace)
     held = invoicing.version_on(versions, up_to).settings
-    problem = next(filter(None, (invoicing.unsupported_setting(one.settings) for one in versions)), None)
-    if problem is not None:
-        refused = members.select(
-            "customer_id", pl.lit("unsupported_setting").alias("code"), pl.lit(problem).alias("detail")
-        )
-        return _Owed(
-            pl.DataFrame(schema=_LINE_SCHEMA),
-            pl.DataFrame(schema=_USAGE_SCHEMA),
-            refused,
-            pl.DataFrame(schema=_DAY_SCHEMA),
-            None,
-            members.select("customer_id").clear(),
-            pl.DataFrame(schema=unbilled.RANGE_SCHEMA),
-            pl.DataFrame(schema=unbilled.DAY_SCHEMA),
-        )
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
     horizon = invoicing.horizon(up_to, held)
@@ -247,7 +241,7 @@ def _owed(
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
-    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found)
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, grace)
     pooled = None
     if found:
         pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
@@ -331,6 +325,15 @@ def _owed(
         if owed.height:
             priced.append(owed)
             lines.append(_true_up_lines(owed))
+    once = charges.one_time(read_charges(store, looked_at), terms, versions)
+    of_charges = billed.charged.filter(pl.col("kind") == charges.KIND)
+    if once.height or of_charges.height:
+        missing.append(_missing(_due(once, up_to), once, of_charges, billed))
+        owed = missing[-1].filter(_is_charged)
+        if owed.height:
+            priced.append(owed)
+            lines.append(_one_time_lines(owed))
+    charged = pl.concat([charged, of_charges])
     too_much = pl.concat(
         [to_take.clear(), *(one.filter(pl.col("net_minor") < 0).select(to_take.columns) for one in missing)]
     )
@@ -367,7 +370,7 @@ def _owed(
                 one.filter(pl.col("due_on") > up_to).select(
                     "customer_id", pl.col("due_on").alias("next_bill_on")
                 )
-                for one in (promised, minimums)
+                for one in (promised, minimums, once)
             ),
             waiting.select(
                 "customer_id",
@@ -376,14 +379,43 @@ def _owed(
             *([] if pooled is None else [pooled.next_days(up_to)]),
         ]
     )
+    snapshots = _snapshots_of(rated["usage"], usage)
+    again = usage.parts.filter("is_draft") if "is_draft" in usage.parts.columns else usage.parts.clear()
+    if grace:
+        ends = again.filter("ends_here").select("customer_id", pl.lit(run_day).alias("next_bill_on"))
+        days = pl.concat([days.with_columns(pl.col("next_bill_on").dt.offset_by(f"{grace}d")), ends])
+    issue_on = pl.lit(run_day)
+    if grace and in_grace:
+        # Usage taken back comes with what is due next of its item.
+        due_on = pl.coalesce("issue_on", pl.col("issue_on").max().over("item_id"), pl.lit(run_day))
+        issue_on = pl.max_horizontal(due_on.dt.offset_by(f"{grace}d"), issue_on)
     return _Owed(
-        _with_revision(all_lines, billed.keys),
-        _snapshots_of(rated["usage"], usage.snapshots),
+        _with_revision(all_lines, billed.keys).with_columns(issue_on.alias("issue_on")),
+        snapshots,
         failures,
         days,
         pl.concat(exact) if exact else None,
-        usage.waiting.select("customer_id"),
+        _settled(members, usage.waiting, again, up_to),
         *_reasons(service, terms, usage.parts, held),
+    )
+
+
+def _settled(members: pl.DataFrame, waiting: pl.DataFrame, drafts: pl.DataFrame, up_to: date) -> pl.DataFrame:
+    """From which day on customers are unsettled once this is billed. waiting: usage to be looked at again
+    when its item's next regular invoice is due. drafts: usage segments whose quantities were frozen before
+    they were billed, so that some may have come since."""
+    day = pl.lit(up_to)
+    if drafts.height:
+        since = drafts.group_by("customer_id").agg(pl.col("service_start").min().alias("_since"))
+        members = members.join(since, on="customer_id", how="left", maintain_order="left")
+        day = pl.min_horizontal(pl.col("_since"), day)
+    is_waiting = pl.col("customer_id").is_in(waiting["customer_id"].implode())
+    return members.select(
+        "customer_id",
+        pl.when(is_waiting)
+        .then(pl.min_horizontal("unsettled_from", day))
+        .otherwise(day)
+        .alias("unsettled_from"),
     )
 
 
@@ -485,13 +517,14 @@ class _Usage:
     """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
     of segments that are no more (`gone`, with what to take back as `net_minor` below 0).
 
-    waiting: LINE_KEY and customer of usage that waits for its item's next invoice. waiting_sums: what was
-    billed of it."""
+    snapshots, frozen: the last quantities billed, and those frozen before they were. waiting: LINE_KEY and
+    customer of usage that waits for its item's next invoice. waiting_sums: what was billed of it."""
 
     parts: pl.DataFrame
     sums: pl.DataFrame
     gone: pl.DataFrame
     snapshots: pl.DataFrame
+    frozen: pl.DataFrame
     waiting: pl.DataFrame
     waiting_sums: pl.DataFrame
 
@@ -505,19 +538,20 @@ def _compared_usage(
     policies: Mapping[PolicyKey, Policy],
     up_to: date,
     found: Pools,
+    grace: int,
 ) -> _Usage:
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     all_parts = parts.filter("is_usage")
     due = all_parts.filter(pl.col("due_on") <= up_to)
     charged = billed.charged.filter(pl.col("kind") == "usage")
     since = min([up_to, *due.select(pl.col("service_start").min()).drop_nulls().to_series()])
-    snapshots = _NO_SNAPSHOTS
+    snapshots, frozen = _NO_SNAPSHOTS, _NO_SNAPSHOTS
     if due.height:
-        snapshots = (
-            read_by_ids(store, SNAPSHOTS, items.c.customer_id, ids, {"since": since})
-            .sort("revision")
-            .group_by(key, maintain_order=True)
-            .last()
+        taken = read_by_ids(store, SNAPSHOTS, items.c.customer_id, ids, {"since": since}).sort("revision")
+        is_frozen = pl.col("frozen_at").is_not_null()
+        snapshots, frozen = (
+            taken.filter(of_kind).group_by(key, maintain_order=True).last()
+            for of_kind in (~is_frozen, is_frozen)
         )
     compared = invoicing.due_usage(due, snapshots, up_to)
     if found:
@@ -528,6 +562,8 @@ def _compared_usage(
     if compared.height:
         if unbilled.has_limit(policies):
             compared = unbilled.with_limits(compared, due, snapshots, policies)
+        if grace or frozen.height:
+            compared = unbilled.with_frozen(compared, snapshots, frozen, grace)
         compared = with_quantities(store, compared, held)
     else:
         compared = compared.with_columns(
@@ -544,7 +580,7 @@ def _compared_usage(
         .select(*key, -pl.col("net_minor"))
     )
     waiting_sums = sums.join(waiting, on="item_id", how="semi")
-    return _Usage(compared, sums, gone, snapshots, waiting, waiting_sums)
+    return _Usage(compared, sums, gone, snapshots, frozen, waiting, waiting_sums)
 
 
 def _due(promised: pl.DataFrame, up_to: date) -> pl.DataFrame:
@@ -586,6 +622,7 @@ _NO_SNAPSHOTS = pl.DataFrame(
         "revision": pl.Int64,
         "quantity_mantissa": pl.Int64,
         "last_event_seq": pl.Int64,
+        "frozen_at": pl.Datetime("us", "UTC"),
     }
 )
 
@@ -667,6 +704,7 @@ def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
             pl.col("bill_to").alias("payer_id"),
             pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
             pl.concat_str(whole, choice, pl.lit("}")).alias("explanation"),
+            pl.col("due_on").alias("issue_on"),
         ),
         _LINE_SCHEMA,
     )
@@ -688,6 +726,25 @@ def _true_up_lines(rows: pl.DataFrame) -> pl.DataFrame:
             pl.lit(1, pl.Int64).alias("factor_den"),
             pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
             explanation.alias("explanation"),
+            pl.col("due_on").alias("issue_on"),
+        ),
+        _LINE_SCHEMA,
+    )
+
+
+def _one_time_lines(rows: pl.DataFrame) -> pl.DataFrame:
+    return _shaped(
+        rows.with_columns(
+            pl.lit(charges.KIND).alias("kind"),
+            pl.lit("charge").alias("entry"),
+            pl.col("bill_to").alias("payer_id"),
+            pl.lit(None, pl.String).alias("price_id"),
+            pl.lit(1, pl.Int64).alias("factor_num"),
+            pl.lit(1, pl.Int64).alias("factor_den"),
+            pl.concat_str(
+                pl.lit('{"whole_minor": "'), pl.col("amount_minor").cast(pl.String), pl.lit('/1"}')
+            ).alias("explanation"),
+            pl.col("due_on").alias("issue_on"),
         ),
         _LINE_SCHEMA,
     )
@@ -702,6 +759,7 @@ def _credit_lines(rows: pl.DataFrame) -> pl.DataFrame:
             pl.col("line_id").alias("reverses_line_id"),
             pl.col("invoice_id").alias("origin_invoice_id"),
             pl.lit(None, dtype=pl.String).alias("explanation"),
+            pl.when(pl.col("kind") == "recurring").then("service_start").alias("issue_on"),
         ),
         _LINE_SCHEMA,
     )
@@ -717,10 +775,10 @@ def _usage_quantity(rows: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _snapshots_of(parts: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+def _snapshots_of(parts: pl.DataFrame, usage: _Usage) -> pl.DataFrame:
     """The quantities billed now: of periods billed for the first time, or on other events."""
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
-    before = snapshots.select(
+    before = usage.snapshots.select(
         *key,
         (pl.col("revision") + 1).alias("revision"),
         pl.col("quantity_mantissa").alias("_before"),
@@ -731,6 +789,11 @@ def _snapshots_of(parts: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
         | (pl.col("_before") != pl.col("quantity_mantissa"))
         | (pl.col("_seq_before") < pl.col("last_event_seq"))
     )
+    if usage.frozen.height:
+        taken = usage.frozen.select(*key, (pl.col("revision") + 1).alias("_frozen"))
+        rows = rows.join(taken, on=key, how="left", maintain_order="left").with_columns(
+            pl.max_horizontal("revision", "_frozen")
+        )
     return _shaped(rows.with_columns(pl.col("revision").fill_null(0)), _USAGE_SCHEMA)
 
 
@@ -756,7 +819,6 @@ def _documented(
     store: Store,
     at: datetime,
     members: pl.DataFrame,
-    up_to: date,
     known: Mapping[str, list[PolicyVersion]],
     owed: _Owed,
 ) -> Draft:
@@ -778,23 +840,13 @@ def _documented(
     beyond = pl.concat([invoicing.untaxable(lines), invoicing.large_documents(documents, lines)])
     if beyond.height:
         left = replace(owed, failures=pl.concat([failures, beyond]))
-        return _documented(store, at, members, up_to, known, left)
+        return _documented(store, at, members, known, left)
     failures = failures.unique("customer_id", keep="first", maintain_order=True)
-    next_days = (
-        members.select(
-            "customer_id",
-            pl.when(pl.col("customer_id").is_in(owed.waiting["customer_id"].implode()))
-            .then("unsettled_from")
-            .otherwise(pl.lit(up_to))
-            .alias("unsettled_from"),
-        )
-        .join(failures, on="customer_id", how="anti", maintain_order="left")
-        .join(
-            owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),
-            on="customer_id",
-            how="left",
-            maintain_order="left",
-        )
+    next_days = owed.settled.join(failures, on="customer_id", how="anti", maintain_order="left").join(
+        owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),
+        on="customer_id",
+        how="left",
+        maintain_order="left",
     )
     usage = owed.usage.join(failures, on="customer_id", how="anti", maintain_order="left")
     return Draft(
@@ -815,7 +867,9 @@ _ORDER = ["customer_id", "item_id", "position", "component_id", "service_start",
 
 def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
     """The lines in the order they are printed, with what their payer and ship-to bring: the document they
-    belong to (a payer, a seller, a currency), its day, and the facts that decide tax."""
+    belong to (a payer, a seller, a currency, of drafts the day of issue), its day, and the facts that decide
+    tax."""
+    by = [*GROUP, "issue_on"]
     ids = pl.concat([lines["payer_id"], lines["ship_to"]]).drop_nulls().unique().to_list()
     parties = read_by_ids(store, PARTIES, customers.c.customer_id, ids)
     days = invoicing.issue_days(parties["time_zone"].to_list(), at)
@@ -836,9 +890,9 @@ def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
         lines.join(payers, on="payer_id", how="left", maintain_order="left")
         .join(ship_to, on="ship_to", how="left", maintain_order="left")
         .with_columns(pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"))
-        .sort(*GROUP, *_ORDER, maintain_order=True)
+        .sort(*by, *_ORDER, maintain_order=True)
     )
-    is_next = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in GROUP).fill_null(True)
+    is_next = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in by).fill_null(True)
     return rows.with_columns(is_next.cum_sum().cast(pl.Int64).alias("document"))
 
 

@@ -307,6 +307,7 @@ SNAPSHOTS = (
         usage_snapshots.c.revision,
         usage_snapshots.c.quantity_mantissa,
         usage_snapshots.c.last_event_seq,
+        usage_snapshots.c.frozen_at,
     )
     .join(items, items.c.item_id == usage_snapshots.c.item_id)
     .where(usage_snapshots.c.service_end > bindparam("since"))

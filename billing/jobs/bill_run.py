@@ -133,14 +133,14 @@ def _unnamed_claims(store: Store) -> set[str]:
 
 def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Draft:
     """What a run would post for a customer up to a day, parked or due or not, and for those it shares a pool
-    with; nothing is written.
+    with; nothing is written. With days of grace it shows what stays a draft for them too.
 
     To preview a change, act and preview in one transaction and roll it back. Raises `unknown_customer`.
     """
     members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
     if members.is_empty():
         raise BillingError("unknown_customer", customer_id)
-    return draft(store, at, with_siblings(store, members, up_to), up_to)
+    return draft(store, at, with_siblings(store, members, up_to), up_to, in_grace=True)
 
 
 class _Standing(NamedTuple):

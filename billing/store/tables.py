@@ -674,6 +674,8 @@ Index(
     sqlite_where=usage_events.c.unbilled_reason.is_not(None),
 )
 
+# The quantity of a usage period: taken when its line is posted, or, with `frozen_at`, before that, while its
+# invoice is a draft.
 usage_snapshots = Table(
     "usage_snapshots",
     metadata,
@@ -685,8 +687,24 @@ usage_snapshots = Table(
     _long("quantity_mantissa"),
     _count("quantity_scale"),
     _long("last_event_seq"),
+    _at("frozen_at", optional=True),
     _recorded(),
 )
+
+# Charges that come once, added to an item by hand. One with `removed_at` is owed no more.
+one_time_charges = Table(
+    "one_time_charges",
+    metadata,
+    _key("charge_id"),
+    _id("item_id", "items.item_id"),
+    _day("charged_on"),
+    _text("description"),
+    _long("amount_minor"),
+    _at("removed_at", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index("ix_one_time_charges_item_id", one_time_charges.c.item_id)
 
 # --- billing ---
 

@@ -17,7 +17,6 @@ from sqlalchemy import select
 
 from billing.core.adjustments import net_of_gross, tax_of
 from billing.core.calendar import add_months, local_date, midnight, parse_interval, period_containing
-from billing.core.invoicing import unsupported_setting
 from billing.core.money import BillingError, parse_ppm
 from billing.core.policy import policy_of
 from billing.jobs.bill_run import bill
@@ -776,9 +775,6 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     if "on_cancel" in frame.given:
         settings = asdict(frame.convention.policy) | {"on_cancel": frame.given.take("on_cancel")}
         frame = replace(frame, convention=replace(frame.convention, policy=policy_of(settings)))
-    refused = unsupported_setting(frame.convention.policy)
-    if refused:
-        raise Unsupported(f"setting {refused} in a bill run")
     story = Story(frame, expect)
     if story.zero_fee is not None:
         settings = asdict(frame.convention.policy) | {"flat_fee_on_zero": story.zero_fee}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0017"
+HEAD = "0018"
 
 
 def upgrade(connection: Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
