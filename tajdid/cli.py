@@ -226,6 +226,34 @@ def run_billing(
     raise SystemExit(3 if summary.parked else 0)
 
 
+@billing_app.command(name="drafts")
+def list_drafts(
+    company: CompanyOption = None,
+    customer: Annotated[str | None, typer.Option(help="Only this customer's; default all.")] = None,
+    up_to: Annotated[str | None, typer.Option(help="As they stand on this day; default today.")] = None,
+) -> None:
+    """List invoices that are drafts for the policy's days of grace, with the day they will be issued.
+
+    Example: tajdid billing drafts --company atlas --customer customer-17
+    """
+    from billing.core.money import BillingError
+    from billing.service.drafts import drafts
+
+    at, store = now(), _store(chosen(company))
+    try:
+        found = drafts(store, at, up_to=_day(up_to) if up_to else at.date(), customer_id=customer)
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    if found.documents.height:
+        _print_frame(found.documents.drop("document"))
+    else:
+        say("No invoice is a draft.")
+    for row in found.failures.iter_rows(named=True):
+        say(f"{row['customer_id']} cannot be billed: {row['code']} {row['detail'] or ''}".rstrip())
+
+
 @billing_app.command(name="import-usage")
 def import_usage_command(
     paths: Annotated[

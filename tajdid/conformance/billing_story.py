@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any, Literal, cast
 
 import polars as pl
@@ -19,10 +20,12 @@ from billing.core.adjustments import net_of_gross, tax_of
 from billing.core.calendar import add_months, local_date, midnight, parse_interval, period_containing
 from billing.core.money import BillingError, parse_ppm
 from billing.core.policy import policy_of
-from billing.jobs.bill_run import bill
+from billing.jobs.bill_run import bill, preview
 from billing.jobs.import_usage import import_usage
+from billing.service.charges import add_charge
 from billing.service.commitments import change_commitment
 from billing.service.customers import create_customer
+from billing.service.drafts import drafts, freeze_quantities
 from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import (
     NewContract,
@@ -47,7 +50,16 @@ from billing.store.tables import (
     refunds,
     usage_events,
 )
-from tajdid.conformance.billing_form import Given, Mismatch, Money, Unsupported, day_of, exact, instant_of
+from tajdid.conformance.billing_form import (
+    Given,
+    Mismatch,
+    Money,
+    Unsupported,
+    day_of,
+    exact,
+    instant_of,
+    is_instant,
+)
 from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
 from tajdid.conformance.billing_plans import model_terms
 from tajdid.conformance.billing_shop import METER_SCALE, Plan, Shop, open_shop, zero_fee_of
@@ -92,11 +104,13 @@ MAX_DAYS = 4000
 
 @dataclass(frozen=True)
 class Act:
-    """One fact on the clock. Usage of a day is known before the day's other facts (`is_usage`)."""
+    """One fact on the clock, followed by a run. Usage of a day is known before the day's other facts
+    (`is_usage`). What only looks, or holds a draft, is `quiet`: no run follows."""
 
     at: datetime
     do: Callable[["Stage"], object]
     is_usage: bool = False
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +172,10 @@ class Story:
             self._sell_usage()
         self.days_named: list[date] = []
         self.all_usage = self._usage_at_once()
+        self.frozen_at = self.instant(self.given.take("frozen_at")) if "frozen_at" in self.given else None
+        self.totals: dict[int, int] = {}
+        """The totals of the states that are asked for, by their place."""
+        self._read_states()
         self._read_usage()
         self._read_already()
         self._read_timeline()
@@ -170,6 +188,7 @@ class Story:
         self._read_end()
         self._read_cancel()
         self.anchor = self._anchor()
+        self.held_from = self._read_frozen()
         self.created = self.day(self.given.take("created")) if "created" in self.given else None
         applied = self.given.take("applied")
         self.only_run = None if applied is None else self.instant(applied)
@@ -251,13 +270,60 @@ class Story:
             raise Unsupported("units and usage told apart")
         plan.components["units"] = ("seat" if has_units else "usage", terms)
 
+    def _read_states(self) -> None:
+        """States with a total: read at their time of day, or at the end of their day."""
+        self.at_end: list[tuple[date, int]] = []
+        for place, state in enumerate(self.expect.get("states", [])):
+            if "total" not in state:
+                continue
+            if is_instant(state["at"]):
+                at = self.instant(state["at"])
+                reading = partial(self._read_total, place, local_date(at, self.zone))
+                self.acts.append(Act(at, reading, is_quiet=True))
+            else:
+                self.at_end.append((self.day(state["at"]), place))
+
+    def _read_total(self, place: int, on: date, stage: Stage) -> None:
+        """What the invoice of a day comes to: the draft there is, else the last that was issued."""
+        found = drafts(stage.store, stage.at, up_to=on).documents
+        if self.held_from is not None and self.held_from <= on:
+            found = preview(stage.store, stage.at, customer_id=CUSTOMER, up_to=on).documents
+        if found.height:
+            self.totals[place] = found.item(-1, "total_minor")
+            return
+        issued = select(invoices.c.total_minor).where(invoices.c.number.is_not(None))
+        last = stage.store.row(issued.order_by(invoices.c.invoice_id.desc()).limit(1))
+        if last is not None:
+            self.totals[place] = last["total_minor"]
+
+    def _read_frozen(self) -> date | None:
+        """A draft whose quantities are frozen at a moment, a line added to it last of all, and only then
+        issued: from the day it became due no run is made."""
+        added = self.given.take("add_line")
+        if self.frozen_at is None:
+            if added is not None:
+                raise Unsupported("add_line without frozen_at")
+            return None
+        on = local_date(self.frozen_at, self.zone)
+        self.add(self.frozen_at, lambda stage: freeze_quantities(stage.store, stage.at, customer_id=CUSTOMER))
+        interval = parse_interval(self._interval(self.first_plan))
+        due_on = period_containing(self.anchor or local_date(self.start, self.zone), interval, on).start
+        self.added = None if added is None else str(added)
+        return due_on
+
+    @property
+    def _is_timed(self) -> bool:
+        """The story tells usage that came before a moment of a day from what came after it."""
+        return self.frozen_at is not None or any("total" in one for one in self.expect.get("states", []))
+
     def _read_usage(self) -> None:
         for event in self.given.each("events"):
             key = "usage_at" if "usage_at" in event else "usage_date"
             at, value = self.instant(event.need(key)), event.need("value")
+            is_timed = "recorded_at" in event and self._is_timed
             recorded = self.instant(event.take("recorded_at")) if "recorded_at" in event else at
             event.done()
-            self._use("units", at, value, max(recorded, at))
+            self._use("units", at, value, max(recorded, at), is_timed=is_timed)
         for one in self.given.each("usage"):
             if "amount" in one:
                 at = self.instant(one.need("at"))
@@ -321,11 +387,18 @@ class Story:
             raise Unsupported(f"usage_invoice {self.usage_invoice!r} of no net")
         self._use(LAST_USAGE, at, str(Decimal(net).scaleb(-money.exponent)), at)
 
-    def _use(self, metric: str, at: datetime, value: Any, recorded: datetime) -> None:
+    def _use(
+        self, metric: str, at: datetime, value: Any, recorded: datetime, *, is_timed: bool = False
+    ) -> None:
         self.days_named.append(local_date(at, self.zone))
         number = len(self.acts)
         self.acts.append(
-            Act(recorded, lambda stage: _import(stage, number, metric, at, str(value)), is_usage=True)
+            Act(
+                recorded,
+                lambda stage: _import(stage, number, metric, at, str(value)),
+                is_usage=not is_timed,
+                is_quiet=is_timed,
+            )
         )
 
     def _read_timeline(self) -> None:
@@ -573,19 +646,40 @@ class Story:
             for act in sorted(todays, key=lambda act: (act.do != self._subscribe, not act.is_usage, act.at)):
                 now = now if act.is_usage else max(now, act.at)
                 act.do(Stage(store, now))
-                if self.only_run is None:
+                if self._runs_on(day) and not act.is_quiet:
                     self._run(store, now, day)
                 # No two runs share an instant, so what one of them recorded can be told from the rest.
                 now += timedelta(seconds=1)
             now = max(now, ends - timedelta(seconds=1))
-            if self.only_run is None:
+            if self.held_from is not None and day == self.last:
+                self._issue_held(Stage(store, now))
+            elif self._runs_on(day):
                 self._run(store, now, day)
+            for on, place in self.at_end:
+                if on == day:
+                    self._read_total(place, on, Stage(store, now))
             day += timedelta(days=1)
         if self.only_run is not None:
             self._run(store, max(now, self.only_run), local_date(self.only_run, self.zone))
         if self.paid is not None:
             raise Unsupported("paid without an invoice")
         return store
+
+    def _runs_on(self, day: date) -> bool:
+        return self.only_run is None and not (self.held_from and self.held_from <= day)
+
+    def _issue_held(self, stage: Stage) -> None:
+        """The added line, then the run that issues the draft."""
+        if self.added is not None:
+            add_charge(
+                stage.store,
+                stage.at,
+                subscription_id=SUBSCRIPTION,
+                description="Added",
+                amount=self.added,
+                charged_on=self.last,
+            )
+        self._run(stage.store, stage.at, self.last)
 
     def _run(self, store: Store, now: datetime, up_to: date) -> None:
         """A bill run; `paid` comes in with the first invoice, and where all is paid what is due of each."""
@@ -775,6 +869,10 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     if "on_cancel" in frame.given:
         settings = asdict(frame.convention.policy) | {"on_cancel": frame.given.take("on_cancel")}
         frame = replace(frame, convention=replace(frame.convention, policy=policy_of(settings)))
+    if "frozen_at" in frame.given:
+        # The moment is told; no days of grace hold the draft beside it.
+        settings = asdict(frame.convention.policy) | {"grace_days": 0}
+        frame = replace(frame, convention=replace(frame.convention, policy=policy_of(settings)))
     story = Story(frame, expect)
     if story.zero_fee is not None:
         settings = asdict(frame.convention.policy) | {"flat_fee_on_zero": story.zero_fee}
@@ -789,7 +887,11 @@ def tell(case: Mapping[str, Any], expect: Expect) -> dict[str, Any]:
     answer["next_invoice"] = following[0]["next_bill_on"]
     answer["account_credit"] = sum((note["left"] for note in answer["credit_notes"]), Fraction(0))
     if "states" in expect:
-        answer["states"] = [{"at": state["at"]} for state in expect["states"]]
+        answer["states"] = [
+            {"at": state["at"]}
+            | ({"total": frame.money.major(story.totals[place])} if place in story.totals else {})
+            for place, state in enumerate(expect["states"])
+        ]
     if "lines" in expect or "net" in expect:
         posted = _posted_lines(answer, story.changed)
         answer |= {"lines": posted, "net": sum((line["amount"] for line in posted), Fraction(0))}

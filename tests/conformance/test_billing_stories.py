@@ -682,3 +682,75 @@ def test_a_story_that_is_not_understood_is_unsupported_and_named(change, word):
     result = run_case({**UPGRADE, **change})
     assert result.result == "unsupported"
     assert word in result.reason
+
+
+GRACE = story(
+    {
+        "fee": "31.00",
+        "unit_price": "1",
+        "billing": "in_advance",
+        "anchor": "calendar",
+        "start": "2025-01-01",
+        "events": [
+            {"usage_date": "2025-01-10", "value": "5"},
+            {"usage_date": "2025-01-20", "value": "7", "recorded_at": "2025-02-03T10:00:00Z"},
+            {"usage_date": "2025-01-21", "value": "9", "recorded_at": "2025-02-04T10:00:00Z"},
+        ],
+    },
+    {
+        "invoices": [
+            {"at": "2025-01-04", "lines": [{"amount": "31.00"}]},
+            {"at": "2025-02-04", "lines": [{"amount": "31.00"}, {"amount": "12.00"}]},
+            {"at": "2025-03-04", "lines": [{"amount": "31.00"}, {"amount": "9.00"}]},
+        ],
+        "states": [
+            {"at": "2025-02-02", "state": "draft", "total": "36.00"},
+            {"at": "2025-02-03T09:00:00Z", "state": "draft", "total": "36.00"},
+            {"at": "2025-02-03T11:00:00Z", "state": "draft", "total": "43.00"},
+            {"at": "2025-02-04T11:00:00Z", "state": "frozen", "total": "43.00"},
+            {"at": "2025-02-05", "state": "open", "total": "43.00"},
+        ],
+    },
+    grace_days=3,
+)
+FROZEN = story(
+    {
+        "unit_price": "2",
+        "period": ["2025-01-01", "2025-02-01"],
+        "billing": "in_arrears",
+        "events": [
+            {"usage_at": "2025-01-10T00:30:00Z", "value": "1"},
+            {"usage_at": "2025-01-11T00:35:00Z", "recorded_at": "2025-02-01T11:00:00Z", "value": "2"},
+            {"usage_at": "2025-01-11T00:35:00Z", "recorded_at": "2025-02-01T13:00:00Z", "value": "4"},
+        ],
+        "frozen_at": "2025-02-01T12:00:00Z",
+        "add_line": "10.00",
+    },
+    {
+        "invoices": [{"lines": [{"amount": "6.00"}, {"amount": "10.00"}], "subtotal": "16.00"}],
+        "states": [
+            {"at": "2025-02-01T10:30:00Z", "total": "2.00"},
+            {"at": "2025-02-01T11:30:00Z", "total": "6.00"},
+            {"at": "2025-02-01T13:30:00Z", "total": "6.00"},
+        ],
+    },
+)
+
+
+@pytest.mark.parametrize("case", [GRACE, FROZEN], ids=["grace", "frozen"])
+def test_a_draft_counts_what_came_before_it_was_frozen(case):
+    assert run_case(case).result == "pass"
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_the_total_of_a_state_is_compared(place):
+    changed = deepcopy(GRACE)
+    changed["expect"]["states"][place]["total"] = "36.01"
+    assert run_case(changed).result == "fail"
+
+
+def test_a_line_is_added_only_to_a_draft_that_was_frozen():
+    changed = deepcopy(FROZEN)
+    del changed["given"]["frozen_at"]
+    result = run_case(changed)
+    assert (result.result, result.reason) == ("unsupported", "add_line without frozen_at")

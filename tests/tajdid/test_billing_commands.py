@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from billing.service import catalog, customers, subscriptions
 from billing.service.catalog import NewComponent, NewPrice
+from billing.service.policies import set_policy
 from billing.service.subscriptions import NewContract
 from billing.store import tables
 from billing.store.store import IdGenerator, open_store
@@ -121,3 +122,17 @@ def test_a_term_that_is_over_ends_its_subscription_before_the_run(home: Path) ->
     assert "lines            18" in ran.stdout
     again = billing(home, "run", "--up-to", "2025-12-31")
     assert "terms: 0 renewed, 0 ended" in again.stdout
+
+
+def test_drafts_are_listed_with_the_day_of_their_issue(home: Path) -> None:
+    done = billing(home, "drafts")
+    assert (done.returncode, done.stdout) == (0, "No invoice is a draft.\n")
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        set_policy(store, OPENED, valid_from=OPENED.date(), settings={"grace_days": 3})
+    listed = billing(home, "drafts", "--up-to", "2025-01-02")
+    assert listed.returncode == 0, listed.stderr
+    assert "anna" in listed.stdout
+    assert "2025-01-04" in listed.stdout
+    assert "1190" in listed.stdout
+    assert billing(home, "drafts", "--customer", "nobody").returncode == 2

@@ -139,6 +139,21 @@ def test_many_runs_and_one_run_differ_by_a_minor_unit_a_credit_at_most(seed: int
         assert abs(of_many.get(key, 0) - of_one.get(key, 0)) <= bound, key
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("grace_days", [1, 9])
+def test_days_of_grace_delay_what_is_billed_and_change_none_of_it(seed: int, grace_days: int) -> None:
+    at_once = net_by_period(lived(seed, "daily", credit_rounding="kept_time"))
+    acts = life(seed)
+    store = live(acts, "daily", credit_rounding="kept_time", grace_days=grace_days)
+    for days in range(1, grace_days + 1):
+        run(store, last_day(acts) + timedelta(days=days))
+    assert net_by_period(store) == at_once
+    mark_all_due(store, acts[0].on)
+    again = run(store, last_day(acts) + timedelta(days=grace_days), 21)
+    assert (again.lines, again.invoices, again.credit_notes) == (0, 0, 0)
+    store.close()
+
+
 # 8: time.
 
 
