@@ -29,3 +29,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("charge_id", name=op.f("pk_one_time_charges")),
     )
     op.create_index("ix_one_time_charges_item_id", "one_time_charges", ["item_id"])
+    op.create_index("ix_one_time_charges_changed_at", "one_time_charges", ["changed_at"])
