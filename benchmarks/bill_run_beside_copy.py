@@ -5,6 +5,7 @@ Claims, each with both sides in one run:
   unique keys) costs at most three times what writing the same rows into the same tables and the same update
   of the customers do, on SQLite and on PostgreSQL;
 - four times the items cost at most 4.4 times as much, in the same memory;
+- a preview of one customer's change asks as many statements and costs as much among four times the others;
 - the 36th monthly run of a base costs at most 1.2 times the second.
 
 Costs are CPU seconds of this process and of its PostgreSQL backend; wall seconds stand beside them. The
@@ -25,7 +26,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
@@ -34,6 +35,8 @@ from servers import create_database, drop_database, postgres
 from sqlalchemy import Select, func, select
 
 from billing.jobs.bill_run import bill
+from billing.service.previews import preview_change
+from billing.service.subscriptions import change_quantity
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
@@ -45,6 +48,8 @@ WRITTEN = (
     tables.journal_lines,
     tables.outbox,
 )
+PREVIEWS = 20
+MID_MONTH = datetime(2025, 1, 12, 6, tzinfo=UTC)
 DAYS = select(
     tables.customers.c.customer_id, tables.customers.c.next_bill_on, tables.customers.c.unsettled_from
 )
@@ -131,9 +136,19 @@ def rows_of(table: tables.Table) -> Select[Any]:
     return written.where(table.c.topic == "invoice.issued") if table is tables.outbox else written
 
 
-def billed(url: str, items: int, folder: Path) -> tuple[Cost, float, int, pl.DataFrame]:
-    """The cost of the first run, the most memory this process held in it, the rows it wrote (kept in the
-    folder, ready to be written again) and the days it set."""
+class Billed(NamedTuple):
+    """A first run: its cost, the most memory this process held in it, the rows it wrote (kept in a folder,
+    ready to be written again), the days it set, and the previews made of one change after it."""
+
+    cost: Cost
+    peak: float
+    rows: int
+    days: pl.DataFrame
+    preview: Cost
+    statements: int
+
+
+def billed(url: str, items: int, folder: Path) -> Billed:
     with open_store(url, IdGenerator(1)) as store:
         forget_peak()
         cost = cost_of(lambda: bill(store, AT, up_to=FIRST), store)
@@ -142,7 +157,22 @@ def billed(url: str, items: int, folder: Path) -> tuple[Cost, float, int, pl.Dat
         assert lines is not None
         assert lines["n"] == 2 * items, f"{lines['n']} lines for {items} items of two components"
         rows = sum(keep(store, table, folder) for table in WRITTEN)
-        return cost, peak, rows, store.frame(DAYS)
+        days = store.frame(DAYS)
+        statements = preview_seats(store)
+        preview = cost_of(lambda: [preview_seats(store) for _ in range(PREVIEWS)], store)
+        return Billed(cost, peak, rows, days, preview, statements)
+
+
+def preview_seats(store: Store) -> int:
+    """Preview seven more seats for one customer; how many statements that took."""
+    told = preview_change(
+        store,
+        MID_MONTH,
+        lambda store, at: change_quantity(store, at, subscription_id="s0", quantity=8),
+        customer_id="c0",
+    )
+    assert told.total_minor > 0, "more seats cost nothing"
+    return told.statements
 
 
 def keep(store: Store, table: tables.Table, folder: Path) -> int:
@@ -213,20 +243,26 @@ def report(claim: str, ours: Cost, bare: Cost, limit: float, others: str = "") -
 def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
     """The run beside the bare copy, at each size; and that its cost grows with size, not faster, in the same
     memory."""
-    holds, runs, peaks = [], [], []
+    holds, runs, peaks, previews = [], [], [], []
+    statements: set[int] = set()
     for items in sizes:
-        ours, bare, held = [], [], []
+        ours, bare = [], []
         databases.base(items)
         for _ in range(repeats):
             with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
-                cost, peak, rows, days = billed(databases.fresh(), items, Path(folder))
-                ours.append(cost)
-                held.append(peak)
-                bare.append(copied(databases.fresh(), Path(folder), days))
-        runs.append(median(ours))
-        peaks.append(statistics.median(held))
+                ours.append(billed(databases.fresh(), items, Path(folder)))
+                bare.append(copied(databases.fresh(), Path(folder), ours[-1].days))
+        runs.append(median([one.cost for one in ours]))
+        peaks.append(statistics.median(one.peak for one in ours))
+        previews.append(median([one.preview for one in ours]))
+        print(
+            f"preview of a change among {items:,} items on {name}: {ours[-1].statements} statements, "
+            f"{1000 * previews[-1].wall / PREVIEWS:.0f} ms"
+        )
+        statements.add(ours[-1].statements)
         others = (
-            f" | {rows:,} rows, {2 * items / runs[-1].all_cpu:,.0f} lines a CPU second, {peaks[-1]:,.0f} MB"
+            f" | {ours[-1].rows:,} rows, {2 * items / runs[-1].all_cpu:,.0f} lines a CPU second, "
+            f"{peaks[-1]:,.0f} MB"
         )
         holds.append(report(f"bill {items:,} items on {name}", runs[-1], median(bare), 3.0, others))
         holds.append(peaks[-1] <= 4096)
@@ -235,8 +271,10 @@ def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats
         others = f" | {peaks[place]:,.0f} MB beside {peaks[place - 1]:,.0f} MB"
         claim = f"bill {many:,} items beside {few:,} on {name}"
         holds.append(report(claim, runs[place], runs[place - 1], 1.1 * many / few, others))
+        claim = f"preview of a change among {many:,} items beside {few:,} on {name}"
+        holds.append(report(claim, previews[place], previews[place - 1], 1.2))
         holds.append(peaks[place] <= 1.1 * peaks[place - 1])
-    return holds
+    return [*holds, len(statements) == 1]
 
 
 def history(url: str, items: int, months: int) -> bool:
