@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 import polars as pl
@@ -234,6 +235,22 @@ def test_a_maximum_of_seats_holds_for_the_interval_and_its_credit(store: Store) 
     run(store, date(2025, 1, 11))
     assert net_of(store, "seats") == [3100]
     assert [row[2] for row in notes(store)] == [2100]
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+def test_all_terms_of_a_period_stay_within_the_maximum_together(store: Store, currency: str) -> None:
+    open_shop(store)
+    offer(store, {"seats": ("seat", "per_unit", {"price": "10", "maximum_spend": "50"})}, in_advance=False)
+    join(store, "anna", currency=currency)
+    subscription = take(store, date(2025, 4, 1), "plan", quantity=6)
+    for day, seats in ((11, 2), (21, 9)):
+        change_quantity(store, at(date(2025, 4, day)), subscription_id=subscription, quantity=seats)
+    run(store, date(2025, 5, 1))
+    # A third of the month each: of 60 cut to 50, of 20, and of 90 cut to 50.
+    one = 10 ** EXPONENTS[currency]
+    thirds = [Fraction(whole * one, 3) for whole in (50, 20, 50)]
+    assert net_of(store, "seats") == [int(third + Fraction(1, 2)) for third in thirds]
+    assert sum(net_of(store, "seats")) <= 50 * one
 
 
 # Prices of single events.
