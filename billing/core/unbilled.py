@@ -5,14 +5,14 @@ Days without service are ranges of an item and its meter. How late usage may com
 setting allows. The rest keeps a reason and is never billed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from billing.core.calendar import midnight
 from billing.core.cuts import FOREVER
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, by_policy
+from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion, by_policy
 from billing.core.policy import Policy
 
 LATE = "late"
@@ -175,18 +175,24 @@ def _with_midnights_after(rows: pl.DataFrame, name: str, days: int) -> pl.DataFr
 
 
 def with_frozen(
-    compared: pl.DataFrame, snapshots: pl.DataFrame, frozen: pl.DataFrame, grace_days: int
+    compared: pl.DataFrame,
+    snapshots: pl.DataFrame,
+    frozen: pl.DataFrame,
+    known: pl.DataFrame,
+    versions: Sequence[PolicyVersion],
 ) -> pl.DataFrame:
-    """Adds to usage segments `is_draft`, that they were not billed yet, and lets these count what came before
-    their quantities were frozen: by an act, or with days of grace when they end (at the customer's midnight).
+    """Lets usage segments count what came before their quantities were frozen: by an act, or, of a whole
+    period that was not billed yet, when the days of grace end that held on the day it became due (at the
+    customer's midnight). Adds `is_held`: what came later belongs to a later invoice.
 
-    compared: as `with_limits` gives it, or without limits. snapshots, frozen: the quantities of periods that
-    were billed, and of those frozen before (LINE_KEY, SERVICE, `last_event_seq`). A level paid in advance is
-    billed before the period it belongs to is over, so nothing of it is frozen.
+    compared: as `with_limits` gives it, or without limits. snapshots: the quantities of periods that were
+    billed. frozen: those frozen by an act and not billed since (LINE_KEY, SERVICE, `last_event_seq`). known:
+    when each item was recorded (`item_id`, `recorded_at`): days of grace do not end before that. A part of a
+    period is not frozen by them, since a change dated back may have made it just now, nor is a level paid in
+    advance.
     """
     key = [*LINE_KEY, *SERVICE]
-    columns = compared.columns
-    if "counts_seq" not in columns:
+    if "counts_seq" not in compared.columns:
         compared = compared.with_columns(
             pl.lit(ALWAYS, pl.Int64).alias("counts_seq"),
             pl.lit(None, pl.Datetime("us", "UTC")).alias("counts_until"),
@@ -196,18 +202,46 @@ def with_frozen(
     rows = (
         compared.join(billed, on=key, how="left", maintain_order="left")
         .join(by_act, on=key, how="left", maintain_order="left")
-        .with_columns(
-            (pl.col("_is_billed").is_null() & ~pl.col("is_ahead").fill_null(False)).alias("is_draft")
-        )
+        .join(known, on="item_id", how="left", maintain_order="left")
     )
-    seq, until = pl.col("_seq"), pl.col("counts_until")
-    if grace_days:
-        rows = _with_midnights_after(rows, "due_on", grace_days)
-        until = pl.when("is_draft", pl.col("_seq").is_null()).then("_until").otherwise(until)
-        seq = seq.fill_null(0)
-    seq = pl.when("is_draft").then(seq.fill_null(ALWAYS)).otherwise("counts_seq")
-    limits = (seq.alias("counts_seq"), until.alias("counts_until"))
-    return rows.with_columns(*limits).select(*compared.columns, "is_draft")
+    ends = pl.lit(None, pl.Datetime("us", "UTC"))
+    first, *later = sorted(versions, key=lambda one: (one.valid_from, one.version))
+    of_days = {one.valid_from: one.settings.grace_days for one in (first, *later)}
+    for days in sorted(set(of_days.values()) - {0}):
+        rows = _with_midnights_after(rows, "due_on", days).rename({"_until": f"_ends_{days}"})
+    for one in (first, *later):
+        is_later = pl.col("due_on") >= one.valid_from if one is not first else pl.lit(True)
+        days = one.settings.grace_days
+        ends_then = (
+            pl.max_horizontal(f"_ends_{days}", pl.col("recorded_at").dt.offset_by(f"{days}d"))
+            if days
+            else pl.lit(None, pl.Datetime("us", "UTC"))
+        )
+        ends = pl.when(is_later).then(ends_then).otherwise(ends)
+    is_whole = (pl.col("due_on") == pl.col("reference_end")) & (
+        pl.col("service_end") == pl.col("reference_end")
+    )
+    has_ended = pl.col("_is_billed").is_null() & is_whole & pl.col("_ends").is_not_null()
+    is_frozen = pl.col("_seq").is_not_null()
+    return (
+        rows.with_columns(ends.alias("_ends"))
+        .with_columns(
+            pl.when(is_frozen)
+            .then("_seq")
+            .when(has_ended)
+            .then(pl.lit(0, pl.Int64))
+            .otherwise("counts_seq")
+            .alias("counts_seq"),
+            pl.when(is_frozen)
+            .then(None)
+            .when(has_ended)
+            .then("_ends")
+            .otherwise("counts_until")
+            .alias("counts_until"),
+            (is_frozen | has_ended).alias("is_held"),
+        )
+        .select(*compared.columns, "is_held")
+    )
 
 
 def _later(on: date, days: int) -> date:
@@ -220,8 +254,8 @@ def too_late(compared: pl.DataFrame) -> pl.DataFrame:
     compared: as `with_limits` gives it, with `usage_end`, the day up to before which their usage counts.
     What came after a draft was frozen belongs to a later invoice, by the same setting.
     """
-    if "is_draft" in compared.columns:
-        compared = compared.filter(~pl.col("is_draft"))
+    if "is_held" in compared.columns:
+        compared = compared.filter(~pl.col("is_held"))
     return compared.filter(pl.col("counts_seq") < ALWAYS).select(
         "customer_id",
         "item_id",

@@ -65,7 +65,7 @@ from billing.store.tables import (
 class Draft:
     """What a run would post for some customers, before it has ids and numbers.
 
-    lines: one row a line item, `document` naming its group, `issue_on` the day from which it may be issued.
+    lines: one row a line item, `document` naming its group, `issue_on` the day a draft will be issued.
     documents: one row a group, with the sums of its invoice and of its credit note. usage: the quantities
     billed. failures: customers to park, code and detail. next_days: when each customer is due again, and from
     which day on it is unsettled.
@@ -241,7 +241,7 @@ def _owed(
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
-    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, grace)
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, versions)
     pooled = None
     if found:
         pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
@@ -380,15 +380,21 @@ def _owed(
         ]
     )
     snapshots = _snapshots_of(rated["usage"], usage)
-    again = usage.parts.filter("is_draft") if "is_draft" in usage.parts.columns else usage.parts.clear()
     if grace:
-        ends = again.filter("ends_here").select("customer_id", pl.lit(run_day).alias("next_bill_on"))
-        days = pl.concat([days.with_columns(pl.col("next_bill_on").dt.offset_by(f"{grace}d")), ends])
-    issue_on = pl.lit(run_day)
+        days = days.with_columns(pl.col("next_bill_on").dt.offset_by(f"{grace}d"))
+    again = usage.parts.clear()
+    if "is_held" in usage.parts.columns:
+        # What came to an item that ended after its quantities were frozen is due at once.
+        again = usage.parts.filter("is_held")
+        ended = again.filter("ends_here").select("customer_id", pl.lit(run_day).alias("next_bill_on"))
+        days = pl.concat([days, ended])
+    issue_on = pl.lit(None, pl.Date)
     if grace and in_grace:
-        # Usage taken back comes with what is due next of its item.
-        due_on = pl.coalesce("issue_on", pl.col("issue_on").max().over("item_id"), pl.lit(run_day))
-        issue_on = pl.max_horizontal(due_on.dt.offset_by(f"{grace}d"), issue_on)
+        # Usage that came late, or is taken back, comes with what is due last of its item.
+        in_time = (pl.col("kind") != "usage") | (pl.col("issue_on") > run_day - timedelta(days=grace))
+        latest = pl.col("issue_on").max().over("item_id")
+        due_on = pl.coalesce(pl.when(in_time).then("issue_on"), latest, pl.lit(up_to))
+        issue_on = pl.max_horizontal(due_on.dt.offset_by(f"{grace}d"), pl.lit(run_day))
     return _Owed(
         _with_revision(all_lines, billed.keys).with_columns(issue_on.alias("issue_on")),
         snapshots,
@@ -538,7 +544,7 @@ def _compared_usage(
     policies: Mapping[PolicyKey, Policy],
     up_to: date,
     found: Pools,
-    grace: int,
+    versions: Sequence[PolicyVersion],
 ) -> _Usage:
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     all_parts = parts.filter("is_usage")
@@ -549,10 +555,8 @@ def _compared_usage(
     if due.height:
         taken = read_by_ids(store, SNAPSHOTS, items.c.customer_id, ids, {"since": since}).sort("revision")
         is_frozen = pl.col("frozen_at").is_not_null()
-        snapshots, frozen = (
-            taken.filter(of_kind).group_by(key, maintain_order=True).last()
-            for of_kind in (~is_frozen, is_frozen)
-        )
+        snapshots = taken.filter(~is_frozen).group_by(key, maintain_order=True).last()
+        frozen = taken.group_by(key, maintain_order=True).last().filter(is_frozen)
     compared = invoicing.due_usage(due, snapshots, up_to)
     if found:
         compared = compared_together(found, due, compared)
@@ -562,8 +566,9 @@ def _compared_usage(
     if compared.height:
         if unbilled.has_limit(policies):
             compared = unbilled.with_limits(compared, due, snapshots, policies)
-        if grace or frozen.height:
-            compared = unbilled.with_frozen(compared, snapshots, frozen, grace)
+        if frozen.height or any(one.settings.grace_days for one in versions):
+            known = read_by_ids(store, _KNOWN, items.c.customer_id, ids)
+            compared = unbilled.with_frozen(compared, snapshots, frozen, known, versions)
         compared = with_quantities(store, compared, held)
     else:
         compared = compared.with_columns(
@@ -581,6 +586,9 @@ def _compared_usage(
     )
     waiting_sums = sums.join(waiting, on="item_id", how="semi")
     return _Usage(compared, sums, gone, snapshots, frozen, waiting, waiting_sums)
+
+
+_KNOWN = select(items.c.item_id, items.c.recorded_at)
 
 
 def _due(promised: pl.DataFrame, up_to: date) -> pl.DataFrame:
@@ -759,7 +767,9 @@ def _credit_lines(rows: pl.DataFrame) -> pl.DataFrame:
             pl.col("line_id").alias("reverses_line_id"),
             pl.col("invoice_id").alias("origin_invoice_id"),
             pl.lit(None, dtype=pl.String).alias("explanation"),
-            pl.when(pl.col("kind") == "recurring").then("service_start").alias("issue_on"),
+            pl.when(pl.col("kind").is_in(["recurring", charges.KIND]))
+            .then("service_start")
+            .alias("issue_on"),
         ),
         _LINE_SCHEMA,
     )
@@ -892,8 +902,11 @@ def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"))
         .sort(*by, *_ORDER, maintain_order=True)
     )
-    is_next = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in by).fill_null(True)
-    return rows.with_columns(is_next.cum_sum().cast(pl.Int64).alias("document"))
+    is_next = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in by)
+    return rows.with_columns(
+        is_next.cum_sum().cast(pl.Int64).alias("document"),
+        pl.max_horizontal(pl.col("issued_on").cast(pl.Date), "issue_on"),
+    )
 
 
 def _with_tax_points(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import polars as pl
 from sqlalchemy import (
     ARRAY,
     Date,
+    Integer,
     Select,
     Text,
     and_,
@@ -83,11 +84,16 @@ def _by_ids(statement: Select[Any], column: Any, is_sqlite: bool) -> Select[Any]
 
 # Who is due.
 
+_IS_DUE = and_(customers.c.next_bill_on <= bindparam("up_to"), customers.c.parked_at.is_(None))
 DUE_ROOTS = (
     select(customers.c.root_id)
-    .where(customers.c.next_bill_on <= bindparam("up_to"), customers.c.parked_at.is_(None))
+    .where(_IS_DUE, customers.c.root_id > bindparam("after"))
     .distinct()
+    .order_by(customers.c.root_id)
+    .limit(bindparam("page", type_=Integer))
 )
+"""The trees of customers in which somebody is due, a page in order of their ids."""
+DUE_COUNT = select(func.count(customers.c.root_id.distinct()).label("roots")).where(_IS_DUE)
 MEMBERS = select(
     customers.c.customer_id,
     customers.c.root_id,

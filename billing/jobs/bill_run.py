@@ -17,7 +17,7 @@ waited for at the end: so what was due when the run began is billed when it ends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -31,6 +31,7 @@ from billing.core.money import BillingError
 from billing.jobs.bill_documents import park, write
 from billing.jobs.bill_draft import Draft, draft
 from billing.jobs.bill_facts import (
+    DUE_COUNT,
     DUE_ROOTS,
     MEMBERS,
     read_by_ids,
@@ -85,26 +86,41 @@ def bill(
         raise BillingError("naive_time", f"{at} has no time zone")
     if not dry_run:
         _mark_interrupted(store, at)
-    due = store.frame(DUE_ROOTS, {"up_to": up_to}).sort("root_id")
-    if due.is_empty():
+    (due,) = store.rows(DUE_COUNT, {"up_to": up_to})
+    if not due["roots"]:
         return RunSummary()
     run, done = _Run(store, at, up_to, dry_run), 0
     try:
-        for chunk in due.iter_slices(chunk_size):
-            run.bill_chunk(chunk["root_id"].to_list())
-            done += chunk.height
+        for roots in _due_roots(store, up_to, chunk_size):
+            run.bill_chunk(roots)
+            done += len(roots)
             if progress:
-                progress(done, due.height)
+                progress(done, max(due["roots"], done))
         if not (store.is_sqlite or dry_run):
-            held = store.frame(DUE_ROOTS, {"up_to": up_to}).join(due, on="root_id", how="semi")
             run.waits = True
-            for chunk in held.sort("root_id").iter_slices(chunk_size):
-                run.bill_chunk(chunk["root_id"].to_list())
+            for roots in _due_roots(store, up_to, chunk_size):
+                run.bill_chunk(roots)
     except BaseException:
         with suppress(Exception):  # The error tells more than what the database says of it afterwards.
             run.end("failed")
         raise
     return run.finish()
+
+
+_PAGE = 500_000
+"""How many roots are read at a time, so that memory does not follow the number of customers."""
+
+
+def _due_roots(store: Store, up_to: date, chunk_size: int) -> Iterator[list[str]]:
+    """The trees in which somebody is due, in chunks and in the order of their ids, each once."""
+    after, size = "", chunk_size * max(_PAGE // chunk_size, 1)
+    while True:
+        page = store.frame(DUE_ROOTS, {"up_to": up_to, "after": after, "page": size})
+        for chunk in page.iter_slices(chunk_size):
+            yield chunk["root_id"].to_list()
+        if page.height < size:
+            return
+        after = page.item(-1, "root_id")
 
 
 _RUNNING = select(billing_runs.c.run_id).where(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import polars as pl
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, or_, select
 
 from billing.core.calendar import local_date
 from billing.core.invoicing import version_on
@@ -23,7 +23,7 @@ from billing.jobs.bill_pools import with_siblings
 from billing.service.acts import act, announce
 from billing.service.customers import customer as customer_row
 from billing.store.store import Store
-from billing.store.tables import customers, items, usage_snapshots
+from billing.store.tables import customers, items, subscriptions, usage_snapshots
 
 _CHUNK = 10_000
 
@@ -45,43 +45,54 @@ _IN_GRACE = MEMBERS.where(
     customers.c.parked_at.is_(None),
     customers.c.next_bill_on <= bindparam("until"),
 )
+_BILLED_TO = MEMBERS.where(
+    or_(
+        customers.c.customer_id == bindparam("payer"),
+        customers.c.customer_id.in_(
+            select(subscriptions.c.sold_to).where(subscriptions.c.bill_to == bindparam("payer"))
+        ),
+    )
+)
 
 
 def drafts(store: Store, at: datetime, *, up_to: date, customer_id: str | None = None) -> Drafts:
-    """The drafts of all customers (or of one), as they stand up to a day. Nothing is written.
+    """The drafts of all customers (or of one who pays), as they stand up to a day. Nothing is written.
 
     Raises `naive_time`, `unknown_customer`.
     """
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
-    days = {
-        name: version_on(versions, up_to).settings.grace_days
-        for name, versions in read_policies(store).items()
-    }
-    names = sorted(name for name, grace in days.items() if grace)
+    known = read_policies(store)
+    names = [name for name, versions in known.items() if version_on(versions, up_to).settings.grace_days]
     if customer_id is not None:
         customer_row(store, customer_id)
-        members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
+        members = store.frame(_BILLED_TO, {"payer": customer_id})
     else:
-        until = up_to + timedelta(days=max(days.values(), default=0))
-        members = store.frame(_IN_GRACE, {"names": names, "until": until}).sort("root_id", "customer_id")
-    members = members.filter(pl.col("policy_name").is_in(names))
-    documents, lines, failures = [pl.DataFrame(schema=_DOCUMENT)], [], []
-    for part in members.iter_slices(_CHUNK):
+        # A customer's next day was set by the policy that held then.
+        longest = max((one.settings.grace_days for several in known.values() for one in several), default=0)
+        until = up_to + timedelta(days=longest)
+        members = store.frame(_IN_GRACE, {"names": names, "until": until})
+    members = members.filter(pl.col("policy_name").is_in(names)).sort("root_id", "customer_id")
+    documents, lines, failures, count = [pl.DataFrame(schema=_DOCUMENT)], [], [], 0
+    for roots in members.select("root_id").unique(maintain_order=True).iter_slices(_CHUNK):
+        part = members.join(roots, on="root_id", how="semi", maintain_order="left")
         found = draft(store, at, with_siblings(store, part, up_to), up_to, in_grace=True)
-        heads = found.lines.unique("document", keep="first", maintain_order=True)
-        count = found.lines.group_by("document").agg(pl.len().cast(pl.Int64).alias("lines"))
-        rows = found.documents.join(
-            heads.select("document", "payer_id", "currency", "issue_on"), on="document"
+        own = found.lines
+        if customer_id is not None:
+            own = own.filter(pl.col("payer_id") == customer_id)
+        heads = own.group_by("document").agg(
+            pl.col("payer_id", "currency").first(),
+            pl.col("issue_on").fill_null(up_to).first(),
+            pl.len().cast(pl.Int64).alias("lines"),
         )
-        offset = len(documents) * _CHUNK * 10
         documents.append(
-            rows.join(count, on="document")
+            found.documents.join(heads, on="document")
             .rename({"payer_id": "customer_id", "note_total_minor": "credit_minor"})
-            .with_columns(pl.col("document") + offset)
+            .with_columns(pl.col("document") + count)
             .select(*_DOCUMENT)
         )
-        lines.append(found.lines.with_columns(pl.col("document") + offset))
+        lines.append(own.with_columns(pl.col("document") + count))
+        count += found.documents.height
         failures.append(found.failures)
     return Drafts(
         pl.concat(documents).sort("issue_on", "customer_id", "currency"),
@@ -116,10 +127,14 @@ def freeze_quantities(store: Store, at: datetime, *, customer_id: str) -> int:
     of_customer = found.usage.filter(pl.col("customer_id") == customer_id).drop("customer_id")
     if of_customer.is_empty():
         return 0
+    key = ["item_id", "component_id", "service_start", "service_end"]
     since = {"since": of_customer["service_start"].min()}
     taken = read_by_ids(store, SNAPSHOTS, items.c.customer_id, [customer_id], since)
-    key = ["item_id", "component_id", "service_start", "service_end"]
-    new = of_customer.join(taken, on=key, how="anti").with_columns(pl.lit(at).alias("frozen_at"))
+    last = taken.sort("revision").group_by(key).last()
+    frozen = last.filter(pl.col("frozen_at").is_not_null())
+    new = of_customer.join(frozen, on=key, how="anti").with_columns(pl.lit(at).alias("frozen_at"))
+    if new.is_empty():
+        return 0
     store.insert(usage_snapshots, new, at)
     announce(store, at, "usage.frozen", customer_id, {"quantities": new.height})
     return new.height

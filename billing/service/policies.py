@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
 from billing.core.money import BillingError
 from billing.core.policy import Policy, policy_of
 from billing.service.acts import act, announce
 from billing.store.store import Store
-from billing.store.tables import policies
+from billing.store.tables import customers, policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,18 @@ def set_policy(
     version = PolicyVersion(name, known[-1]["version"] + 1 if known else 1, valid_from, after)
     row = {"name": name, "version": version.version, "valid_from": valid_from}
     store.insert(policies, [row | asdict(after)], at)
+    if known and after.grace_days < before.grace_days:
+        # Drafts are due earlier than their customers were told.
+        store.execute(_DUE_EARLIER, {"of": name, "on": valid_from, "at": at})
     announce(store, at, "policy.changed", name, row | dict(settings))
     return version
 
 
+_DUE_EARLIER = (
+    update(customers)
+    .where(customers.c.policy_name == bindparam("of"), customers.c.next_bill_on > bindparam("on"))
+    .values(next_bill_on=bindparam("on"), changed_at=bindparam("at"))
+)
 _HELD = (
     select(policies.c.version)
     .where(policies.c.name == bindparam("name"), policies.c.valid_from <= bindparam("on"))

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from billing.core.money import BillingError
 from billing.jobs.import_usage import import_usage
 from billing.service import customers, subscriptions
+from billing.service.catalog import add_tax_rate
 from billing.service.charges import add_charge, remove_charge
 from billing.service.drafts import drafts, freeze_quantities
 from billing.service.policies import set_policy
@@ -337,3 +338,134 @@ def test_an_unknown_charge_cannot_be_taken_back(store: Store) -> None:
     open_shop(store)
     with pytest.raises(BillingError, match="unknown_charge"):
         remove_charge(store, at(JAN), charge_id="none")
+
+
+# What makes a draft anew.
+
+
+def calls_of(store: Store, on: date) -> int:
+    """Net usage billed by a day, less what was taken back of it."""
+    run(store, on)
+    back = {row["line_id"]: 0 for row in store.rows(select(tables.credit_note_lines))}
+    for row in store.rows(select(tables.credit_note_lines)):
+        back[row["line_id"]] += row["net_minor"]
+    lines_ = store.rows(select(tables.line_items).where(tables.line_items.c.kind == "usage"))
+    return sum(row["net_minor"] - back.get(row["line_id"], 0) for row in lines_)
+
+
+@pytest.mark.parametrize("late_usage", ["next_invoice", "while_draft"])
+def test_an_end_dated_back_loses_no_usage_that_stood_in_the_draft(store: Store, late_usage: str) -> None:
+    item = metered(store, grace_days=5, late_usage=late_usage)
+    run_daily(store, JAN, date(2025, 1, 29))
+    use(store, item, date(2025, 1, 10), 7, arrives=at(date(2025, 1, 30)))
+    run_daily(store, date(2025, 1, 30), date(2025, 2, 2))
+    back_to = date(2025, 1, 20)
+    subscriptions.cancel(
+        store, at(date(2025, 2, 2), 21), subscription_id=_subscription(store), when=back_to, reason="other"
+    )
+    assert calls_of(store, date(2025, 2, 2)) == 700
+
+
+@pytest.mark.parametrize("late_usage", ["next_invoice", "while_draft"])
+def test_an_end_dated_back_takes_no_usage_back_that_was_billed(store: Store, late_usage: str) -> None:
+    item = metered(store, grace_days=5, late_usage=late_usage)
+    use(store, item, date(2025, 1, 10), 7, arrives=at(date(2025, 1, 30)))
+    run_daily(store, JAN, date(2025, 2, 9))
+    back_to = date(2025, 1, 20)
+    subscriptions.cancel(
+        store, at(date(2025, 2, 10)), subscription_id=_subscription(store), when=back_to, reason="other"
+    )
+    assert calls_of(store, date(2025, 2, 10)) == 700
+    assert calls_of(store, date(2025, 2, 12)) == 700
+
+
+def test_a_start_dated_back_has_its_days_of_grace_from_the_day_it_is_known(store: Store) -> None:
+    open_shop(store, grace_days=3, late_usage="while_draft")
+    sell(store, "plan", [*fee("31"), Part("calls", "usage", "1", "per_unit")])
+    join(store, "anna")
+    item = item_of(store, take(store, MAR, "plan", starts_on=JAN))
+    use(store, item, date(2025, 1, 10), 7, arrives=at(MAR, 9))
+    assert calls_of(store, MAR) == 700
+
+
+def test_what_is_frozen_by_hand_is_frozen_also_where_late_usage_has_days(store: Store) -> None:
+    item = metered(store, grace_days=10, late_usage="days:20")
+    use(store, item, date(2025, 1, 10), 5, arrives=at(date(2025, 1, 10)))
+    run_daily(store, JAN, FEB)
+    freeze_quantities(store, at(date(2025, 2, 2)), customer_id="anna")
+    use(store, item, date(2025, 1, 20), 7, arrives=at(date(2025, 2, 3)))
+    run_daily(store, date(2025, 2, 3), date(2025, 2, 11))
+    assert usage(store) == [(JAN, 500)]
+
+
+def test_late_usage_in_a_draft_is_frozen_with_it(store: Store) -> None:
+    item = metered(store, grace_days=5)
+    run_daily(store, JAN, date(2025, 2, 9))
+    use(store, item, date(2025, 1, 10), 7, arrives=at(date(2025, 2, 10)))
+    run_daily(store, date(2025, 2, 10), date(2025, 3, 2))
+    assert freeze_quantities(store, at(date(2025, 3, 2)), customer_id="anna") == 2
+    use(store, item, date(2025, 1, 11), 9, arrives=at(date(2025, 3, 3)))
+    run_daily(store, date(2025, 3, 3), date(2025, 3, 6))
+    assert usage(store) == [(JAN, 700)]
+    run_daily(store, date(2025, 3, 7), date(2025, 4, 6))
+    assert usage(store) == [(JAN, 700), (JAN, 900)]
+
+
+def test_fewer_days_of_grace_issue_drafts_earlier_and_leave_nothing_out(store: Store) -> None:
+    item = metered(store, grace_days=10, late_usage="while_draft")
+    run_daily(store, JAN, FEB)
+    use(store, item, date(2025, 1, 10), 3, arrives=at(date(2025, 2, 4)))
+    set_policy(store, at(date(2025, 2, 4)), valid_from=date(2025, 2, 5), settings={"grace_days": 2})
+    assert drafts(store, at(date(2025, 2, 5)), up_to=date(2025, 2, 5)).documents["net_minor"].to_list() == [
+        3400
+    ]
+    run_daily(store, date(2025, 2, 4), date(2025, 2, 5))
+    assert issued(store) == [(date(2025, 1, 11), 3100), (date(2025, 2, 5), 3400)]
+
+
+# What a draft says is what is issued.
+
+
+def test_late_usage_stands_in_the_draft_of_its_items_next_invoice(store: Store) -> None:
+    item = metered(store)
+    run_daily(store, JAN, date(2025, 2, 9))
+    use(store, item, date(2025, 1, 10), 7, arrives=at(date(2025, 2, 10)))
+    run_daily(store, date(2025, 2, 10), date(2025, 3, 2))
+    found = drafts(store, at(date(2025, 3, 2)), up_to=date(2025, 3, 2)).documents
+    assert found.select("issue_on", "net_minor").rows() == [(date(2025, 3, 4), 3800)]
+    run_daily(store, date(2025, 3, 3), date(2025, 3, 4))
+    assert issued(store)[-1] == (date(2025, 3, 4), 3800)
+
+
+def test_a_draft_bears_the_tax_of_the_day_it_will_be_issued(store: Store) -> None:
+    metered(store)
+    add_tax_rate(store, at(JAN), country="DE", tax_rate_ppm=200_000, valid_from=date(2025, 1, 3))
+    run(store, JAN)
+    (draft,) = drafts(store, at(date(2025, 1, 2)), up_to=date(2025, 1, 2)).documents.to_dicts()
+    assert (draft["issue_on"], draft["tax_minor"]) == (date(2025, 1, 4), 620)
+    run_daily(store, date(2025, 1, 2), date(2025, 1, 4))
+    (invoice,) = store.rows(select(tables.invoices))
+    assert invoice["tax_minor"] == 620
+
+
+def test_the_draft_of_a_payer_holds_what_others_take_on_its_account(store: Store) -> None:
+    metered(store)
+    join(store, "kid", parent_id="anna", bill_to_id="anna")
+    take(store, JAN, "plan", "kid")
+    found = drafts(store, at(JAN), up_to=JAN, customer_id="anna").documents
+    assert found.select("customer_id", "net_minor", "lines").rows() == [("anna", 6200, 2)]
+    run_daily(store, JAN, date(2025, 1, 4))
+    assert issued(store) == [(date(2025, 1, 4), 6200)]
+
+
+def test_a_charge_taken_back_is_credited_on_the_day_the_draft_says(store: Store) -> None:
+    metered(store, grace_days=5)
+    charge = add_charge(
+        store, at(JAN), subscription_id=_subscription(store), description="Visit", amount="80"
+    )
+    run_daily(store, JAN, date(2025, 1, 8))
+    remove_charge(store, at(date(2025, 1, 9)), charge_id=charge)
+    found = drafts(store, at(date(2025, 1, 9)), up_to=date(2025, 1, 9)).documents
+    assert found.select("issue_on", "credit_minor").rows() == [(date(2025, 1, 9), 9520)]
+    run(store, date(2025, 1, 9))
+    assert [note[2] for note in notes(store)] == [8000]
