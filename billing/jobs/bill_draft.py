@@ -418,7 +418,10 @@ def _settled(members: pl.DataFrame, waiting: pl.DataFrame, drafts: pl.DataFrame,
     is_waiting = pl.col("customer_id").is_in(waiting["customer_id"].implode())
     return members.select(
         "customer_id",
-        pl.when(is_waiting)
+        # Who is looked at for all time stays so while something waits.
+        pl.when(is_waiting & pl.col("unsettled_from").is_null())
+        .then(None)
+        .when(is_waiting)
         .then(pl.min_horizontal("unsettled_from", day))
         .otherwise(day)
         .alias("unsettled_from"),

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from shop import Part, at, fee, item_of, join, notes, open_shop, parked, run, sell, take
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from billing.core.money import BillingError
 from billing.jobs.import_usage import import_usage
@@ -66,6 +66,18 @@ def usage(store: Store) -> list[tuple[date, int]]:
         .order_by(tables.line_items.c.line_id)
     )
     return [(row["service_start"], row["net_minor"]) for row in found]
+
+
+def test_late_usage_that_waits_is_not_lost_for_a_customer_looked_at_for_all_time(store: Store) -> None:
+    item = metered(store, grace_days=0)
+    run_daily(store, JAN, FEB)
+    store.execute(update(tables.customers).values(unsettled_from=None))
+    use(store, item, date(2025, 1, 10), 7, arrives=at(date(2025, 2, 10)))
+    add_charge(
+        store, at(date(2025, 2, 11)), subscription_id=_subscription(store), description="Visit", amount="1"
+    )
+    run_daily(store, date(2025, 2, 11), MAR)
+    assert usage(store) == [(JAN, 700)]
 
 
 # Days of grace.
