@@ -22,7 +22,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any, NamedTuple, Protocol
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
 from clock import Cost, cost_of, forget_peak, peak_mb
+from copies import copy_in, copy_out
 from servers import create_database, drop_database, postgres
 from sqlalchemy import Select, func, select
 
@@ -183,11 +183,7 @@ def keep(store: Store, table: tables.Table, folder: Path) -> int:
         rows = [tuple(row) for row in store._cursor().execute(literal(store, rows_of(table)))]
         (folder / table.name).write_text(json.dumps(rows))
         return len(rows)
-    with (folder / table.name).open("wb") as file, store._cursor() as cursor:
-        with cursor.copy(f"COPY ({literal(store, rows_of(table))}) TO STDOUT") as blocks:
-            for block in blocks:
-                file.write(block)
-        return int(cursor.rowcount)
+    return copy_out(store, f"COPY ({literal(store, rows_of(table))}) TO STDOUT", folder / table.name)
 
 
 def literal(store: Store, asked: Select[Any]) -> str:
@@ -196,31 +192,21 @@ def literal(store: Store, asked: Select[Any]) -> str:
 
 def copied(url: str, folder: Path, days: pl.DataFrame) -> Cost:
     """The cost of the bare copy of these rows, their text or tuples made before, and of the same update."""
-
-    def write(store: Store, table: tables.Table, rows: list[tuple[object, ...]]) -> None:
-        names = ", ".join(f'"{name}"' for name in table.c.keys())  # noqa: SIM118
-        with store._cursor() if not store.is_sqlite else nullcontext(store._cursor()) as cursor:
-            if store.is_sqlite:
-                marks = ", ".join("?" * len(table.c))
-                cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)
-                return
-            with (
-                cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy,
-                (folder / table.name).open("rb") as file,
-            ):
-                while block := file.read(1 << 20):
-                    copy.write(block)
-
     with open_store(url) as store:
-        ready = {
-            table: json.loads((folder / table.name).read_bytes()) if store.is_sqlite else []
-            for table in WRITTEN
-        }
+        tuples = {}
+        if store.is_sqlite:
+            tuples = {table: json.loads((folder / table.name).read_bytes()) for table in WRITTEN}
 
         def copy() -> None:
             with store.transaction():
                 for table in WRITTEN:
-                    write(store, table, ready[table])
+                    names = ", ".join(f'"{column.name}"' for column in table.c)
+                    if store.is_sqlite:
+                        marks = ", ".join("?" * len(table.c))
+                        insert = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"
+                        store._cursor().executemany(insert, tuples[table])
+                    else:
+                        copy_in(store, f"COPY {table.name} ({names}) FROM STDIN", folder / table.name)
                 store.update(tables.customers, days, AT)
 
         return cost_of(copy, store)
