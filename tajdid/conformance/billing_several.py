@@ -11,10 +11,11 @@ from billing.service.catalog import create_payment_terms
 from billing.service.customers import create_customer
 from billing.service.subscriptions import subscribe
 from billing.store.store import IdGenerator, Store, open_store
+from tajdid.conformance.billing_answers import answer_of_store
 from tajdid.conformance.billing_form import Unsupported, day_of, exact
 from tajdid.conformance.billing_kinds import Expect, Frame, frame_of
 from tajdid.conformance.billing_shop import Plan, Shop, open_shop
-from tajdid.conformance.billing_story import CUSTOMER, RUN_SETTINGS, answer_of_store
+from tajdid.conformance.billing_story import CUSTOMER, RUN_SETTINGS
 
 
 def _fee_plan(name: str, price: Any, interval: str) -> Plan:
