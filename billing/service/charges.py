@@ -7,10 +7,9 @@ from datetime import date, datetime
 from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
-from billing.core.invoicing import horizon
 from billing.core.money import LINE_LIMIT, BillingError, parse_money, within
 from billing.service.acts import act, announce
-from billing.service.policies import policy_on
+from billing.service.policies import check_horizon, policy_on
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.tables import customers, items, one_time_charges
@@ -94,7 +93,5 @@ def remove_charge(store: Store, at: datetime, *, charge_id: str) -> None:
 def _mark(store: Store, at: datetime, of: Row, charged_on: date) -> None:
     """Let the next run look at the day of a charge."""
     today = local_date(at, of["time_zone"])
-    first = horizon(today, policy_on(store, of["policy_name"], today).settings)
-    if charged_on < first:
-        raise BillingError("before_horizon", f"{charged_on} is before {first}")
+    check_horizon(charged_on, today, policy_on(store, of["policy_name"], today).settings)
     mark_to_bill(store, at, of["customer_id"], today, since=charged_on)

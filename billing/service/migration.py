@@ -18,11 +18,11 @@ from typing import Any
 import polars as pl
 from sqlalchemy import bindparam, select
 
-from billing.core.calendar import add_months, boundary, local_date, parse_interval
+from billing.core.calendar import boundary, local_date, parse_interval
 from billing.core.money import BillingError, parse_quantity
 from billing.core.subscription import recurring_minor
 from billing.service.catalog import plan_version
-from billing.service.policies import policy_on
+from billing.service.policies import check_horizon, policy_on
 from billing.service.prices import price_plan
 from billing.store.messages import keep_rejected
 from billing.store.store import Row, Store
@@ -192,11 +192,12 @@ class _Import:
         today = self._case(
             ("today", customer["time_zone"]), lambda: local_date(self.at, customer["time_zone"])
         )
-        horizon = self._case(
-            ("horizon", customer["policy_name"], today), lambda: self._horizon(customer, today)
+        self._case(
+            ("horizon", customer["policy_name"], today, row["billed_until"]),
+            lambda: check_horizon(
+                row["billed_until"], today, policy_on(self.store, customer["policy_name"], today).settings
+            ),
         )
-        if row["billed_until"] < horizon:
-            raise BillingError("before_horizon", f"{row['billed_until']} is before {horizon}")
         length = row["term"] and self._case(("term", row["term"]), lambda: parse_interval(row["term"]))
         owner = row["customer_id"] if row["customer_id"] in self.owners else ""
         offer = self._case(
@@ -230,10 +231,6 @@ class _Import:
             "item_id": self.store.new_id("item"),
             "contract_id": self.store.new_id("con") if length else None,
         }
-
-    def _horizon(self, customer: Row, today: date) -> date:
-        settings = policy_on(self.store, customer["policy_name"], today).settings
-        return add_months(today, -settings.horizon_months)
 
     # Writing.
 

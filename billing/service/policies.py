@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 from sqlalchemy import bindparam, select, update
 
+from billing.core.invoicing import horizon
 from billing.core.money import BillingError
 from billing.core.policy import Policy, policy_of
 from billing.service.acts import act, announce
@@ -74,6 +75,13 @@ def policy_on(store: Store, name: str, on: date) -> PolicyVersion:
         known = store.memory[key] = _version(row)
     assert isinstance(known, PolicyVersion)
     return known
+
+
+def check_horizon(on: date, today: date, settings: Policy) -> None:
+    """Raises `before_horizon` for a day on which nothing is billed or corrected any more."""
+    first = horizon(today, settings)
+    if on < first:
+        raise BillingError("before_horizon", f"{on} is before {first}")
 
 
 def _version(row: Mapping[str, object]) -> PolicyVersion:

@@ -12,12 +12,11 @@ from datetime import date, datetime
 from sqlalchemy import bindparam, func, select
 
 from billing.core.calendar import local_date, parse_interval
-from billing.core.invoicing import horizon
 from billing.core.money import BillingError, parse_price
 from billing.core.pools import check_pool_tiers
 from billing.service.acts import act, announce
 from billing.service.catalog import NewPrice, NewTier
-from billing.service.policies import policy_on
+from billing.service.policies import check_horizon, policy_on
 from billing.service.published_prices import price_rows
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
@@ -87,8 +86,7 @@ def agree_pool(
     today = local_date(at, contract["time_zone"])
     begins_on = first_on or contract["first_day"]
     settings = policy_on(store, contract["policy_name"], today).settings
-    if begins_on < horizon(today, settings):
-        raise BillingError("before_horizon", f"{begins_on} is before {horizon(today, settings)}")
+    check_horizon(begins_on, today, settings)
     counted = _checked_members(store, skus, components)
     _check_overlap(store, contract["root_id"], counted)
     clause_id = clause_id or store.new_id("clause")

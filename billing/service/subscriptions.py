@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from billing.core.calendar import add_months, boundary, local_date, next_boundary, parse_interval
+from billing.core.calendar import boundary, local_date, next_boundary, parse_interval
 from billing.core.money import LINE_LIMIT, BillingError, Scaled, format_scaled, within
 from billing.core.policy import Policy
 from billing.core.subscription import (
@@ -43,7 +43,7 @@ from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
 from billing.service.customers import has_payment_method
 from billing.service.goods import order_of
-from billing.service.policies import policy_on
+from billing.service.policies import check_horizon, policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
 from billing.service.terms import with_moved_term
 from billing.store.messages import mark_to_bill
@@ -132,7 +132,7 @@ def subscribe(
     customer = customer_row(store, customer_id)
     today, settings = _today_and_policy(store, at, customer)
     start = starts_on or today
-    _check_horizon(start, today, settings)
+    check_horizon(start, today, settings)
     if trial_days < 0:
         raise BillingError("negative_quantity", f"{trial_days} days")
     check_minimum(committed_minimum_minor)
@@ -662,7 +662,7 @@ def cancel(
     ends_on = _end_day(store, standing, when)
     ends_on = max(ends_on, standing.subscription.starts_on)
     if ends_on < standing.today:
-        _check_horizon(ends_on, standing.today, _policy(store, standing))
+        check_horizon(ends_on, standing.today, _policy(store, standing))
     subscription = replace(
         standing.subscription,
         ends_on=ends_on,
@@ -836,7 +836,7 @@ def day_of_change(
 
 def _check_day(standing: Standing, on: date, settings: Policy) -> None:
     subscription = standing.subscription
-    _check_horizon(on, standing.today, settings)
+    check_horizon(on, standing.today, settings)
     if on < subscription.starts_on or (subscription.ends_on is not None and on >= subscription.ends_on):
         raise BillingError("illegal_transition", f"{subscription.subscription_id} has no service on {on}")
 
@@ -844,12 +844,6 @@ def _check_day(standing: Standing, on: date, settings: Policy) -> None:
 def check_open(item: Item, on: date) -> None:
     if not item.is_open_after(on):
         raise BillingError("illegal_transition", f"{item.item_id} has ended by {on}")
-
-
-def _check_horizon(on: date, today: date, settings: Policy) -> None:
-    horizon = add_months(today, -settings.horizon_months)
-    if on < horizon:
-        raise BillingError("before_horizon", f"{on} is before {horizon}")
 
 
 def _setting_when(value: str) -> When:
