@@ -12,7 +12,7 @@ import polars as pl
 
 from billing.core.calendar import midnight
 from billing.core.cuts import FOREVER
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion, by_policy
+from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion, by_policy, version_on
 from billing.core.policy import Policy
 
 LATE = "late"
@@ -155,8 +155,7 @@ def with_limits(
         elif kind == "periods":
             seq = pl.when(pl.col("_back") <= int(number)).then(always).otherwise(seq)
         elif kind == "days":
-            # The first day that is no more of the service is day 0.
-            part = _with_midnights_after(part, "service_end", int(number) + 1)
+            part = _with_days_after(part, int(number))
             until = pl.col("_until")
         # What is paid in advance is billed before the period it belongs to is over.
         seq = pl.when(pl.col("is_ahead").fill_null(False)).then(always).otherwise(seq.fill_null(ALWAYS))
@@ -166,12 +165,15 @@ def with_limits(
     return by_policy(rows, policies, lambda part, one: limited(part, one).select(columns))
 
 
-def _with_midnights_after(rows: pl.DataFrame, name: str, days: int) -> pl.DataFrame:
-    """`_until`: when the n-th day after the day of a column begins, in the customer's zone."""
-    ends = rows.select("time_zone", name).unique()
-    instants: list[datetime] = [midnight(_later(end, days), zone) for zone, end in ends.rows()]
+def _with_days_after(rows: pl.DataFrame, days: int) -> pl.DataFrame:
+    """`_until`: the end of the n-th day after the service ended, in the customer's zone. The first day that
+    is no more of the service is day 0."""
+    ends = rows.select("time_zone", "service_end").unique()
+    instants: list[datetime] = [
+        midnight(_later(end, days + 1), zone) for zone, end in ends.select("time_zone", "service_end").rows()
+    ]
     table = ends.with_columns(pl.Series("_until", instants, dtype=pl.Datetime("us", "UTC")))
-    return rows.join(table, on=["time_zone", name], how="left", maintain_order="left")
+    return rows.join(table, on=["time_zone", "service_end"], how="left", maintain_order="left")
 
 
 def with_frozen(
@@ -197,51 +199,57 @@ def with_frozen(
             pl.lit(ALWAYS, pl.Int64).alias("counts_seq"),
             pl.lit(None, pl.Datetime("us", "UTC")).alias("counts_until"),
         )
-    billed = snapshots.select(*key, pl.lit(True).alias("_is_billed"))
-    by_act = frozen.select(*key, pl.col("last_event_seq").alias("_seq"))
-    rows = (
-        compared.join(billed, on=key, how="left", maintain_order="left")
-        .join(by_act, on=key, how="left", maintain_order="left")
-        .join(known, on="item_id", how="left", maintain_order="left")
-    )
-    ends = pl.lit(None, pl.Datetime("us", "UTC"))
-    first, *later = sorted(versions, key=lambda one: (one.valid_from, one.version))
-    of_days = {one.valid_from: one.settings.grace_days for one in (first, *later)}
-    for days in sorted(set(of_days.values()) - {0}):
-        rows = _with_midnights_after(rows, "due_on", days).rename({"_until": f"_ends_{days}"})
-    for one in (first, *later):
-        is_later = pl.col("due_on") >= one.valid_from if one is not first else pl.lit(True)
-        days = one.settings.grace_days
-        ends_then = (
-            pl.max_horizontal(f"_ends_{days}", pl.col("recorded_at").dt.offset_by(f"{days}d"))
-            if days
-            else pl.lit(None, pl.Datetime("us", "UTC"))
-        )
-        ends = pl.when(is_later).then(ends_then).otherwise(ends)
     is_whole = (pl.col("due_on") == pl.col("reference_end")) & (
         pl.col("service_end") == pl.col("reference_end")
     )
-    has_ended = pl.col("_is_billed").is_null() & is_whole & pl.col("_ends").is_not_null()
-    is_frozen = pl.col("_seq").is_not_null()
-    return (
-        rows.with_columns(ends.alias("_ends"))
-        .with_columns(
-            pl.when(is_frozen)
-            .then("_seq")
-            .when(has_ended)
-            .then(pl.lit(0, pl.Int64))
-            .otherwise("counts_seq")
-            .alias("counts_seq"),
-            pl.when(is_frozen)
-            .then(None)
-            .when(has_ended)
-            .then("_ends")
-            .otherwise("counts_until")
-            .alias("counts_until"),
-            (is_frozen | has_ended).alias("is_held"),
+    rows = (
+        _with_ends_of_grace(compared, versions)
+        .join(
+            snapshots.select(*key, pl.lit(True).alias("_is_billed")),
+            on=key,
+            how="left",
+            maintain_order="left",
         )
-        .select(*compared.columns, "is_held")
+        .join(
+            frozen.select(*key, pl.col("last_event_seq").alias("_seq")),
+            on=key,
+            how="left",
+            maintain_order="left",
+        )
+        .join(known, on="item_id", how="left", maintain_order="left")
+        .with_columns(
+            pl.when(pl.col("_is_billed").is_null() & is_whole & pl.col("_ends").is_not_null()).then(
+                pl.max_horizontal("_ends", pl.col("recorded_at") + pl.col("_grace"))
+            )
+        )
     )
+    by_act, by_grace = pl.col("_seq").is_not_null(), pl.col("_ends").is_not_null()
+    return rows.with_columns(
+        pl.when(by_act).then("_seq").when(by_grace).then(0).otherwise("counts_seq").alias("counts_seq"),
+        pl.when(by_act)
+        .then(None)
+        .when(by_grace)
+        .then("_ends")
+        .otherwise("counts_until")
+        .alias("counts_until"),
+        (by_act | by_grace).alias("is_held"),
+    ).select(*compared.columns, "is_held")
+
+
+def _with_ends_of_grace(rows: pl.DataFrame, versions: Sequence[PolicyVersion]) -> pl.DataFrame:
+    """`_grace`, the days of grace that held on the day usage became due, and `_ends`, when they end in the
+    customer's zone; null without."""
+    cases = rows.select("time_zone", "due_on").unique()
+    of_days = [version_on(versions, on).settings.grace_days for on in cases["due_on"]]
+    ends = [
+        midnight(_later(on, days), zone) if days else None
+        for (zone, on), days in zip(cases.iter_rows(), of_days, strict=True)
+    ]
+    table = cases.with_columns(
+        pl.Series("_grace", [timedelta(days=days) for days in of_days], dtype=pl.Duration("us")),
+        pl.Series("_ends", ends, dtype=pl.Datetime("us", "UTC")),
+    )
+    return rows.join(table, on=cases.columns, how="left", maintain_order="left")
 
 
 def _later(on: date, days: int) -> date:

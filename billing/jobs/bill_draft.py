@@ -39,6 +39,14 @@ from billing.jobs.bill_facts import (
     read_terms,
 )
 from billing.jobs.bill_levels import as_billed, with_level_amounts
+from billing.jobs.bill_lines import (
+    LINE_SCHEMA,
+    charge_lines,
+    credit_lines,
+    one_time_lines,
+    shaped,
+    true_up_lines,
+)
 from billing.jobs.bill_pools import (
     Pools,
     compared_together,
@@ -90,48 +98,6 @@ class Draft:
 
 # Working out what to post.
 
-_LINE_SCHEMA = pl.Schema(
-    {
-        "customer_id": pl.String(),
-        "payer_id": pl.String(),
-        "ship_to": pl.String(),
-        "entity_id": pl.String(),
-        "item_id": pl.String(),
-        "component_id": pl.String(),
-        "position": pl.Int64(),
-        "kind": pl.String(),
-        "entry": pl.String(),
-        "service_start": pl.Date(),
-        "service_end": pl.Date(),
-        "revision": pl.Int64(),
-        "reference_start": pl.Date(),
-        "reference_end": pl.Date(),
-        "terms_id": pl.String(),
-        "price_id": pl.String(),
-        "quantity_mantissa": pl.Int64(),
-        "quantity_scale": pl.Int64(),
-        "factor_num": pl.Int64(),
-        "factor_den": pl.Int64(),
-        "currency": pl.String(),
-        "gross_minor": pl.Int64(),
-        "discount_minor": pl.Int64(),
-        "net_minor": pl.Int64(),
-        "tax_minor": pl.Int64(),
-        "tax_code": pl.String(),
-        "product_category": pl.String(),
-        "tax_category": pl.String(),
-        "tax_country": pl.String(),
-        "tax_rate_ppm": pl.Int64(),
-        "policy_name": pl.String(),
-        "policy_version": pl.Int64(),
-        "reverses_line_id": pl.String(),
-        "origin_invoice_id": pl.String(),
-        "description": pl.String(),
-        "explanation": pl.String(),
-        "is_refunded": pl.Boolean(),
-        "issue_on": pl.Date(),
-    }
-)
 _USAGE_SCHEMA = pl.Schema(
     {
         "customer_id": pl.String(),
@@ -147,14 +113,6 @@ _USAGE_SCHEMA = pl.Schema(
 )
 _DAY_SCHEMA = pl.Schema({"customer_id": pl.String(), "next_bill_on": pl.Date()})
 _SETTLED_SCHEMA = pl.Schema({"customer_id": pl.String(), "unsettled_from": pl.Date()})
-
-
-def _shaped(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """The frame with exactly the columns of a schema; what it lacks is null."""
-    return frame.select(
-        pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in schema.items()
-    )
 
 
 @dataclass(frozen=True)
@@ -191,7 +149,7 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_
         for (name,), of_policy in sound.group_by("policy_name", maintain_order=True)
     ]
     owed = _Owed(
-        pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *(part.lines for part in parts)]),
+        pl.concat([pl.DataFrame(schema=LINE_SCHEMA), *(part.lines for part in parts)]),
         pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.usage for part in parts)]),
         pl.concat([found.failures, *(part.failures for part in parts)]),
         pl.concat([pl.DataFrame(schema=_DAY_SCHEMA), *(part.days for part in parts)]),
@@ -279,12 +237,12 @@ def _owed(
     exact: list[pl.DataFrame] = []
     if to_charge.height:
         priced.append(invoicing.charges(rated["charge"], recurring.kept, catalogue))
-        lines.append(_charge_lines(with_price_choice(store, priced[-1]), "recurring"))
+        lines.append(charge_lines(with_price_choice(store, priced[-1]), "recurring"))
         exact += [exact_nets(priced[-1], "recurring")] if has_exact else []
     if to_credit.height:
         back = endings.creditable(to_credit, rated["origin"], settings)
         priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
-        lines.append(_credit_lines(priced[-1]))
+        lines.append(credit_lines(priced[-1]))
     to_take = usage.gone
     amounts = invoicing.usage_amounts(rated["usage"], catalogue)
     if amounts.height:
@@ -292,7 +250,7 @@ def _owed(
         owed = uses.filter(_is_charged)
         priced.append(owed)
         shown = with_price_choice(store, _usage_quantity(owed, usage.snapshots))
-        lines.append(_charge_lines(shown, "usage"))
+        lines.append(charge_lines(shown, "usage"))
         exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
     charged = billed.charged.filter(pl.col("kind").is_in(["usage", "true_up"]))
@@ -324,7 +282,7 @@ def _owed(
         owed = one.filter(_is_charged)
         if owed.height:
             priced.append(owed)
-            lines.append(_true_up_lines(owed))
+            lines.append(true_up_lines(owed))
     once = charges.one_time(read_charges(store, looked_at), terms, versions)
     of_charges = billed.charged.filter(pl.col("kind") == charges.KIND)
     if once.height or of_charges.height:
@@ -332,7 +290,7 @@ def _owed(
         owed = missing[-1].filter(_is_charged)
         if owed.height:
             priced.append(owed)
-            lines.append(_one_time_lines(owed))
+            lines.append(one_time_lines(owed))
     charged = pl.concat([charged, of_charges])
     too_much = pl.concat(
         [to_take.clear(), *(one.filter(pl.col("net_minor") < 0).select(to_take.columns) for one in missing)]
@@ -347,13 +305,13 @@ def _owed(
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         take = endings.creditable_usage(take, of_usage, settings)
         priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
-        lines.append(_credit_lines(priced[-1]))
+        lines.append(credit_lines(priced[-1]))
     if pooled is not None or billed.rebates.height:
         owed = rebate_rows(store, pooled, billed.rebates, billed.charged, billed.later, settings, up_to)
         if owed.height:
             priced.append(owed)
-            lines.append(_shaped(with_entries(owed), _LINE_SCHEMA))
-    all_lines = pl.concat([pl.DataFrame(schema=_LINE_SCHEMA), *lines])
+            lines.append(shaped(with_entries(owed), LINE_SCHEMA))
+    all_lines = pl.concat([pl.DataFrame(schema=LINE_SCHEMA), *lines])
     failures = pl.concat(
         [
             *([] if pooled is None else [pooled.failures]),
@@ -689,95 +647,6 @@ def _origin(store: Store, line_ids: pl.Series) -> pl.DataFrame:
 # From amounts to lines.
 
 
-def _charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    amount = [pl.col(name).cast(pl.String) for name in ("amount_num", "amount_den")]
-    whole = pl.concat_str(pl.lit('{"whole_minor": "'), amount[0], pl.lit("/"), amount[1], pl.lit('"'))
-    if kind == "usage":
-        rows = rows.with_columns(
-            pl.lit(1, pl.Int64).alias("factor_num"), pl.lit(1, pl.Int64).alias("factor_den")
-        )
-        quantity = pl.col("period_quantity").cast(pl.String)
-        whole = pl.concat_str(whole, pl.lit(', "period_quantity_mantissa": '), quantity)
-    if "cut_num" in rows.columns:
-        cut = pl.format(', "cut_minor": "{}/{}"', pl.col("cut_num").cast(pl.String), amount[1])
-        is_cut = (pl.col("cut_num") > 0).fill_null(False)
-        whole = pl.concat_str(whole, pl.when(is_cut).then(cut).otherwise(pl.lit("")))
-    if "amount_detail" in rows.columns:
-        whole = pl.concat_str(whole, pl.concat_str(pl.lit(", "), "amount_detail").fill_null(""))
-    choice = pl.col("price_choice")
-    if "pool_choice" in rows.columns:
-        choice = pl.coalesce("pool_choice", choice)
-    choice = pl.concat_str(pl.lit(', "price": '), choice).fill_null("")
-    return _shaped(
-        rows.with_columns(
-            pl.lit(kind).alias("kind"),
-            pl.lit("charge").alias("entry"),
-            pl.col("bill_to").alias("payer_id"),
-            pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
-            pl.concat_str(whole, choice, pl.lit("}")).alias("explanation"),
-            pl.col("due_on").alias("issue_on"),
-        ),
-        _LINE_SCHEMA,
-    )
-
-
-def _true_up_lines(rows: pl.DataFrame) -> pl.DataFrame:
-    num, den, covered = (
-        pl.col(name).cast(pl.String) for name in ("promised_num", "promised_den", "covered_minor")
-    )
-    promised = (pl.lit('{"promised_minor": "'), num, pl.lit("/"), den, pl.lit('", "covered_minor": '))
-    explanation = pl.concat_str(*promised, covered, pl.lit("}"))
-    return _shaped(
-        rows.with_columns(
-            pl.lit("true_up").alias("kind"),
-            pl.lit("charge").alias("entry"),
-            pl.col("bill_to").alias("payer_id"),
-            pl.when(pl.col("component_id") != commitments.COMPONENT).then("price_id").alias("price_id"),
-            pl.lit(1, pl.Int64).alias("factor_num"),
-            pl.lit(1, pl.Int64).alias("factor_den"),
-            pl.concat_str("plan_name", pl.lit(", "), "component_name").alias("description"),
-            explanation.alias("explanation"),
-            pl.col("due_on").alias("issue_on"),
-        ),
-        _LINE_SCHEMA,
-    )
-
-
-def _one_time_lines(rows: pl.DataFrame) -> pl.DataFrame:
-    return _shaped(
-        rows.with_columns(
-            pl.lit(charges.KIND).alias("kind"),
-            pl.lit("charge").alias("entry"),
-            pl.col("bill_to").alias("payer_id"),
-            pl.lit(None, pl.String).alias("price_id"),
-            pl.lit(1, pl.Int64).alias("factor_num"),
-            pl.lit(1, pl.Int64).alias("factor_den"),
-            pl.concat_str(
-                pl.lit('{"whole_minor": "'), pl.col("amount_minor").cast(pl.String), pl.lit('/1"}')
-            ).alias("explanation"),
-            pl.col("due_on").alias("issue_on"),
-        ),
-        _LINE_SCHEMA,
-    )
-
-
-def _credit_lines(rows: pl.DataFrame) -> pl.DataFrame:
-    names = ("gross_minor", "discount_minor", "net_minor", "tax_minor")
-    return _shaped(
-        rows.with_columns(
-            *(-pl.col(name) for name in names),
-            pl.lit("credit").alias("entry"),
-            pl.col("line_id").alias("reverses_line_id"),
-            pl.col("invoice_id").alias("origin_invoice_id"),
-            pl.lit(None, dtype=pl.String).alias("explanation"),
-            pl.when(pl.col("kind").is_in(["recurring", charges.KIND]))
-            .then("service_start")
-            .alias("issue_on"),
-        ),
-        _LINE_SCHEMA,
-    )
-
-
 def _usage_quantity(rows: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
     """A usage line shows the quantity that came since its period was last billed."""
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
@@ -807,7 +676,7 @@ def _snapshots_of(parts: pl.DataFrame, usage: _Usage) -> pl.DataFrame:
         rows = rows.join(taken, on=key, how="left", maintain_order="left").with_columns(
             pl.max_horizontal("revision", "_frozen")
         )
-    return _shaped(rows.with_columns(pl.col("revision").fill_null(0)), _USAGE_SCHEMA)
+    return shaped(rows.with_columns(pl.col("revision").fill_null(0)), _USAGE_SCHEMA)
 
 
 def _with_revision(lines: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
