@@ -77,7 +77,7 @@ def _hold_payers(store: Store, found: Draft, papers: pl.DataFrame) -> None:
     """
     if store.is_sqlite:
         return
-    payers = set(papers["payer_id"]) - set(found.members["customer_id"])
+    payers = set(papers["payer_id"].to_list()) - set(found.members["customer_id"].to_list())
     if payers:
         read_by_ids(store, _PAYERS, customers.c.customer_id, sorted(payers))
 

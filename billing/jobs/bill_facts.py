@@ -13,7 +13,6 @@ from typing import Any
 
 import polars as pl
 from sqlalchemy import (
-    ARRAY,
     Date,
     Integer,
     Select,
@@ -27,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.types import UserDefinedType
 
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
@@ -70,8 +70,26 @@ def read_by_ids(
 ) -> pl.DataFrame:
     """The rows whose column is among some ids, however many. They come as one value, so a statement never
     changes and is compiled once."""
-    given = json.dumps(list(ids)) if store.is_sqlite else list(ids)
+    given = json.dumps(list(ids)) if store.is_sqlite else _array(ids)
     return store.frame(_by_ids(statement, column, store.is_sqlite), {"ids": given, **(values or {})})
+
+
+class _TextArray(UserDefinedType[str]):
+    """Text that PostgreSQL reads as an array and knows when it plans."""
+
+    render_bind_cast = True
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "TEXT[]"
+
+
+def _array(ids: Sequence[str]) -> str:
+    """The text of a PostgreSQL array: the driver takes ten times as long to write one from a list."""
+    text = '","'.join(ids)
+    if "\\" in text or text.count('"') != 2 * (len(ids) - 1):
+        text = '","'.join(one.replace("\\", "\\\\").replace('"', '\\"') for one in ids)
+    return '{"' + text + '"}' if ids else "{}"
 
 
 @lru_cache(maxsize=256)
@@ -79,7 +97,7 @@ def _by_ids(statement: Select[Any], column: Any, is_sqlite: bool) -> Select[Any]
     if is_sqlite:
         document = func.json_each(bindparam("ids", type_=Text)).table_valued("value", name="given")
         return statement.where(column.in_(select(document.c.value)))
-    return statement.where(column == func.any(bindparam("ids", type_=ARRAY(Text))))
+    return statement.where(column == func.any(bindparam("ids", type_=_TextArray())))
 
 
 # Who is due.
@@ -346,11 +364,9 @@ def read_terms(store: Store, customer_ids: Sequence[str]) -> pl.DataFrame:
     offers = read_by_ids(store, _OFFERS, components.c.plan_id, _distinct(versions["plan_id"]))
     chosen = read_by_ids(store, _CHOSEN, price_choices.c.choice_id, _distinct(versions["choice_id"]))
     return (
-        versions.lazy()
-        .join(offers.lazy(), on=["plan_id", "plan_version"], how="inner", maintain_order="left_right")
-        .join(chosen.lazy(), on=["choice_id", "priced_id"], how="left", maintain_order="left")
+        versions.join(offers, on=["plan_id", "plan_version"], how="inner", maintain_order="left_right")
+        .join(chosen, on=["choice_id", "priced_id"], how="left", maintain_order="left")
         .drop("plan_id", "plan_version", "priced_id")
-        .collect()
     )
 
 

@@ -189,6 +189,7 @@ class _Run:
         members: Sequence[str] = only or ()
         try:
             with self.store.transaction(savepoint=True):
+                self.store.join_by_index()
                 frame = _due_members(self.store, roots, self.up_to, only, waits=self.waits)
                 members = frame["customer_id"].to_list()
                 if frame.height:

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, func, inspect, select
 
 from billing.core.money import BillingError
+from billing.jobs.bill_facts import read_by_ids
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
@@ -150,6 +151,30 @@ def test_a_frame_comes_back_as_it_was_written(store: Store) -> None:
     assert found.select(rows.columns).equals(rows)
     assert found["recorded_at"].to_list() == [AT] * 1000
     assert found["operation"].to_list() == [None] * 1000
+
+
+@pytest.mark.parametrize(
+    "same", [None, "", 'it\'s "two"', "a,b", "line\nbreak", "تجديد", "\\N", "?", ":name"]
+)
+def test_a_value_that_every_row_shares_comes_back_as_it_was_written(store: Store, same: str | None) -> None:
+    rows = usage_rows(20).with_columns(
+        pl.lit(same, pl.String).alias("dimension"), pl.lit(-(2**63), pl.Int64).alias("value_mantissa")
+    )
+    store.insert(tables.usage_events, rows, AT)
+    found = store.frame(tables.usage_events.select().order_by(tables.usage_events.c.event_id))
+    assert found.select(rows.columns).equals(rows)
+
+
+def test_rows_are_found_by_ids_of_any_characters(store: Store) -> None:
+    ids = ["a", "a,b", 'say "two"', "back\\slash", "{c}", "NULL", "it's", "تجديد", "line\nbreak", " ", "%s"]
+    store.insert(tables.legal_entities, [entity(one) for one in ids], AT)
+    asked = tables.legal_entities.select()
+    for one in ids:
+        found = read_by_ids(store, asked, tables.legal_entities.c.entity_id, [one])
+        assert found["entity_id"].to_list() == [one]
+    found = read_by_ids(store, asked, tables.legal_entities.c.entity_id, [*ids, "nobody"])
+    assert sorted(found["entity_id"]) == sorted(ids)
+    assert read_by_ids(store, asked, tables.legal_entities.c.entity_id, []).is_empty()
 
 
 def test_dictionaries_and_frames_write_the_same_rows(store: Store) -> None:
