@@ -54,11 +54,22 @@ _NOTED = select(
 ).join(credit_note_lines, credit_note_lines.c.line_id == line_items.c.line_id)
 
 
-def requested(store: Store, lines: pl.DataFrame, papers: pl.DataFrame) -> pl.DataFrame:
-    """The refunds of a run: `note_id`, `payment_id`, `amount_minor`, `method_id`, `issued_on`, `payer_id`.
+_GIVEN_BACK = {
+    "document": pl.Int64,
+    "payment_id": pl.String,
+    "amount_minor": pl.Int64,
+    "method_id": pl.String,
+}
 
-    lines: the run's, not yet written, those to be given back with `is_refunded`. papers: its documents.
+
+def given_back(store: Store, lines: pl.DataFrame) -> pl.DataFrame:
+    """What a run refunds: `document` (its credit note), `payment_id`, `amount_minor`, `method_id` (null: by
+    transfer).
+
+    lines: the run's, not yet written, those to be given back with `is_refunded`.
     """
+    if not lines["is_refunded"].any():
+        return pl.DataFrame(schema=_GIVEN_BACK)
     credited = lines.filter(pl.col("entry") == "credit").select(
         "document",
         "is_refunded",
@@ -79,11 +90,14 @@ def requested(store: Store, lines: pl.DataFrame, papers: pl.DataFrame) -> pl.Dat
     invoices = pl.concat([*used, now]).group_by("invoice_id").agg(pl.col("used_minor").sum())
     paid = read_by_ids(store, _PAID, applications.c.invoice_id, ids)
     found = refunds_due(notes, invoices, paid)
-    heads = papers.select("document", "note_id", "issued_on", "payer_id")
     methods = paid.select("payment_id", "method_id").unique()
-    return found.join(heads, on="document", maintain_order="left").join(
-        methods, on="payment_id", maintain_order="left"
-    )
+    return found.join(methods, on="payment_id", maintain_order="left")
+
+
+def requested(store: Store, lines: pl.DataFrame, papers: pl.DataFrame) -> pl.DataFrame:
+    """The same with `note_id`, `issued_on`, `payer_id` of the run's papers."""
+    heads = papers.select("document", "note_id", "issued_on", "payer_id")
+    return given_back(store, lines).join(heads, on="document", maintain_order="left")
 
 
 def write_requested(store: Store, at: datetime, rows: pl.DataFrame) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
 from billing.jobs.bill_draft import Draft
+from billing.jobs.bill_refunds import given_back
 from billing.jobs.bill_run import preview
 from billing.service.customers import customer as customer_row
 from billing.store.store import Store
@@ -21,11 +22,13 @@ class ChangePreview:
     """The draft an act would cause, and how many statements it took to find out.
 
     lines: as a bill run would post them. documents: one row an invoice or credit note, with its sums.
-    failures: codes that would set the customer aside instead.
+    refunds: what would go back to the payments of the customer, of the credit in `documents` (`document`,
+    `payment_id`, `amount_minor`, `method_id`). failures: codes that would set the customer aside instead.
     """
 
     lines: pl.DataFrame
     documents: pl.DataFrame
+    refunds: pl.DataFrame
     failures: pl.DataFrame
     statements: int
 
@@ -62,7 +65,8 @@ def preview_change(
             day = up_to or local_date(at, customer_row(store, customer_id)["time_zone"])
             act(store, at)
             found = preview(store, at, customer_id=customer_id, up_to=day)
+            refunds = given_back(store, found.lines)
             raise _TakenBack
     except _TakenBack:
         assert found is not None
-    return ChangePreview(found.lines, found.documents, found.failures, store.statements - before)
+    return ChangePreview(found.lines, found.documents, refunds, found.failures, store.statements - before)

@@ -31,6 +31,7 @@ from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
 from billing.jobs.give_back import give_back
 from billing.service import customers, refunds, subscriptions, transfers
+from billing.service.previews import preview_change
 from billing.store import tables
 from billing.store.store import Store
 
@@ -73,6 +74,36 @@ def given(store: Store) -> list[tuple[str, int, str]]:
     """Refunds in the order they were asked for: payment, amount, state."""
     rows = store.rows(select(tables.refunds).order_by(tables.refunds.c.refund_id))
     return [(row["payment_id"], row["amount_minor"], row["state"]) for row in rows]
+
+
+def test_a_preview_of_an_end_shows_what_would_be_given_back(store: Store) -> None:
+    sub = shop(store)
+    transfer(store, 7500)
+    seen = preview_change(
+        store,
+        at(ENDED),
+        lambda store, at: subscriptions.cancel(store, at, subscription_id=sub, when="now", money="refund"),
+        customer_id="anna",
+    )
+    assert given(store) == []
+    end(store, sub)
+    assert given(store) == [
+        (row["payment_id"], row["amount_minor"], "requested") for row in seen.refunds.to_dicts()
+    ]
+    assert seen.refunds.height == 1
+
+
+def test_a_preview_of_an_end_with_credit_gives_nothing_back(store: Store) -> None:
+    sub = shop(store)
+    transfer(store, 7500)
+    seen = preview_change(
+        store,
+        at(ENDED),
+        lambda store, at: subscriptions.cancel(store, at, subscription_id=sub, when="now", money="credit"),
+        customer_id="anna",
+    )
+    assert seen.documents["note_total_minor"].sum() > 0
+    assert seen.refunds.is_empty()
 
 
 def check_books(store: Store) -> int:
