@@ -13,12 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
 SEED = 20230101
@@ -83,6 +83,90 @@ def _postgres_databases(postgres_url: str) -> Iterator[Callable[[], str]]:
         run(f"DROP DATABASE IF EXISTS {one} WITH (FORCE)")
 
 
+class _PostgresPool:
+    """Databases that tests use one after another: what a test wrote is gone when the next one begins, and a
+    database whose schema a test changed is not used again."""
+
+    def __init__(self, fresh: Callable[[], str]) -> None:
+        self._fresh = fresh
+        self._free: list[str] = []
+        self._schema = ""
+
+    def take(self) -> str:
+        while self._free:
+            url = self._free.pop()
+            with psycopg.connect(_for_psycopg(url), autocommit=True) as connection:
+                if self._cleaned(connection):
+                    return url
+        url = self._fresh()
+        with psycopg.connect(_for_psycopg(url), autocommit=True) as connection:
+            self._schema = _schema(connection)
+            connection.execute("CREATE SCHEMA pristine")
+            for name in _filled(connection):
+                connection.execute(f"CREATE TABLE pristine.{name} AS TABLE public.{name}")
+        return url
+
+    def give_back(self, url: str) -> None:
+        self._free.append(url)
+
+    def _cleaned(self, connection: psycopg.Connection) -> bool:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        if _schema(connection) != self._schema:
+            return False
+        used = ", ".join(_filled(connection))
+        connection.execute(f"TRUNCATE {used} RESTART IDENTITY CASCADE")
+        kept = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pristine'").fetchall()
+        for (name,) in kept:
+            connection.execute(f"INSERT INTO public.{name} SELECT * FROM pristine.{name}")
+        return True
+
+
+def _schema(connection: psycopg.Connection) -> str:
+    """A digest of all tables, indexes and their columns."""
+    found = connection.execute(
+        "SELECT md5(string_agg(concat_ws(' ', relname, attname, atttypid, attnotnull), ','"
+        " ORDER BY relname, attnum))"
+        " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
+    ).fetchone()
+    return str(found)
+
+
+def _filled(connection: psycopg.Connection) -> list[str]:
+    """The tables that have rows."""
+    asked = [f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in tables.metadata.tables]
+    return [name for (name,) in connection.execute(" UNION ALL ".join(asked)).fetchall()]
+
+
+@pytest.fixture(scope="session")
+def _postgres_pool(_postgres_databases: Callable[[], str]) -> _PostgresPool:
+    return _PostgresPool(_postgres_databases)
+
+
+@pytest.fixture
+def _postgres_database(_postgres_pool: _PostgresPool) -> Iterator[str]:
+    url = _postgres_pool.take()
+    yield url
+    _postgres_pool.give_back(url)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sqlite")
+
+
+@pytest.fixture
+def _sqlite_database(_sqlite_folder: Path, _sqlite_template: Path) -> str:
+    """The same address for every test, so that statements are compiled once."""
+    shutil.rmtree(_sqlite_folder)
+    _sqlite_folder.mkdir()
+    shutil.copy(_sqlite_template, _sqlite_folder / "billing.db")
+    return f"sqlite:///{_sqlite_folder / 'billing.db'}"
+
+
 def _database(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
@@ -92,14 +176,10 @@ def _for_psycopg(url: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh, migrated database, once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        template: Path = request.getfixturevalue("_sqlite_template")
-        shutil.copy(template, tmp_path / "billing.db")
-        return f"sqlite:///{tmp_path / 'billing.db'}"
-    fresh: Any = request.getfixturevalue("_postgres_databases")
-    return str(fresh())
+    kind = "_sqlite_database" if request.param == "sqlite" else "_postgres_database"
+    return str(request.getfixturevalue(kind))
 
 
 @pytest.fixture
@@ -110,15 +190,14 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def sqlite_store(_sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
+def sqlite_store(_sqlite_database: str) -> Iterator[Store]:
     """The same on SQLite alone, for tests that need no second database."""
-    shutil.copy(_sqlite_template, tmp_path / "billing.db")
-    with open_store(f"sqlite:///{tmp_path / 'billing.db'}", IdGenerator(SEED)) as opened:
+    with open_store(_sqlite_database, IdGenerator(SEED)) as opened:
         yield opened
 
 
 @pytest.fixture
-def both_stores(sqlite_store: Store, _postgres_databases: Callable[[], str]) -> Iterator[tuple[Store, Store]]:
+def both_stores(sqlite_store: Store, _postgres_database: str) -> Iterator[tuple[Store, Store]]:
     """A store on SQLite and one on PostgreSQL, with the same seed, to play one history on both."""
-    with open_store(_postgres_databases(), IdGenerator(SEED)) as on_postgres:
+    with open_store(_postgres_database, IdGenerator(SEED)) as on_postgres:
         yield sqlite_store, on_postgres

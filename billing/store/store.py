@@ -37,7 +37,7 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, Engine
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, Pool, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -95,14 +95,19 @@ _DISPOSABLE = ("journal_mode=MEMORY", "synchronous=OFF")
 
 
 def _engine(address: URL, journal: Sequence[str]) -> Engine:
+    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
+        return _new_engine(address, journal, StaticPool)
+    return _kept_engine(address, tuple(journal), NullPool)
+
+
+def _new_engine(address: URL, journal: Sequence[str], pool: type[Pool]) -> Engine:
     """An engine in driver autocommit: the store writes BEGIN and COMMIT itself, so a read takes no lock."""
     if address.get_backend_name() != "sqlite":
-        return create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    in_memory = address.database in (None, "", ":memory:")
+        return create_engine(address, isolation_level="AUTOCOMMIT", poolclass=pool)
     engine = create_engine(
         address,
         isolation_level="AUTOCOMMIT",
-        poolclass=StaticPool if in_memory else NullPool,
+        poolclass=pool,
         connect_args={"timeout": 60, "cached_statements": 512, "check_same_thread": False},
     )
 
@@ -114,6 +119,11 @@ def _engine(address: URL, journal: Sequence[str]) -> Engine:
         cursor.close()
 
     return engine
+
+
+_kept_engine = lru_cache(maxsize=32)(_new_engine)
+"""Engines by address: they hold no connection, but the statements compiled so far, which the next store of
+the same database would compile again."""
 
 
 class Store:
