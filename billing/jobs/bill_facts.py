@@ -21,7 +21,6 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
-    false,
     func,
     or_,
     select,
@@ -124,9 +123,6 @@ MEMBERS = select(
 
 # Reading: the facts of a chunk.
 
-_IS_TERM_END = exists().where(
-    contracts.c.contract_id == subscriptions.c.contract_id, contracts.c.term_end == subscriptions.c.ends_on
-)
 _HAD_ENDED = items.c.ended_on.is_not(None)
 """The item ended before its subscription came back with others: it has an end of its own."""
 
@@ -157,8 +153,7 @@ _VERSIONS = (
         ).label("canceled_on"),
         case(
             (_HAD_ENDED, items.c.ended_with_term),
-            (subscriptions.c.ends_on.is_not(None), _IS_TERM_END),
-            else_=false(),
+            else_=and_(subscriptions.c.ends_on.is_not(None), contracts.c.contract_id.is_not(None)),
         ).label("is_term_end"),
         items.c.is_add_on,
         item_versions.c.plan_id,
@@ -184,6 +179,13 @@ _VERSIONS = (
     .join(
         item_versions,
         and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
+    )
+    .outerjoin(
+        contracts,
+        and_(
+            contracts.c.contract_id == subscriptions.c.contract_id,
+            contracts.c.term_end == subscriptions.c.ends_on,
+        ),
     )
 )
 _OFFERS = (
