@@ -153,18 +153,39 @@ def _postgres_database(_postgres_pool: _PostgresPool) -> Iterator[str]:
     _postgres_pool.give_back(url)
 
 
+class _SqlitePool:
+    """Files that tests use one after another, each a copy of the template when it is taken."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self._folder, self._template = folder, template
+        self._free: list[str] = []
+        self._made = 0
+
+    def take(self) -> str:
+        if not self._free:
+            self._made += 1
+            self._free.append(f"sqlite:///{self._folder / str(self._made)}.db")
+        url = self._free.pop()
+        path = Path(str(make_url(url).database))
+        for left in self._folder.glob(f"{path.name}*"):
+            left.unlink()
+        shutil.copy(self._template, path)
+        return url
+
+    def give_back(self, url: str) -> None:
+        self._free.append(url)
+
+
 @pytest.fixture(scope="session")
-def _sqlite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sqlite")
+def _sqlite_pool(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> _SqlitePool:
+    return _SqlitePool(tmp_path_factory.mktemp("sqlite"), _sqlite_template)
 
 
 @pytest.fixture
-def _sqlite_database(_sqlite_folder: Path, _sqlite_template: Path) -> str:
-    """The same address for every test, so that statements are compiled once."""
-    shutil.rmtree(_sqlite_folder)
-    _sqlite_folder.mkdir()
-    shutil.copy(_sqlite_template, _sqlite_folder / "billing.db")
-    return f"sqlite:///{_sqlite_folder / 'billing.db'}"
+def _sqlite_database(_sqlite_pool: _SqlitePool) -> Iterator[str]:
+    url = _sqlite_pool.take()
+    yield url
+    _sqlite_pool.give_back(url)
 
 
 def _database(url: str, name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 from sqlalchemy import select
@@ -228,10 +229,68 @@ def last_day(acts: Sequence[Act]) -> date:
     return acts[-1].on + timedelta(days=100)
 
 
+class Pool(Protocol):
+    """Databases, fresh each time they are taken."""
+
+    def take(self) -> str: ...
+
+    def give_back(self, url: str) -> None: ...
+
+
+_pool: Pool | None = None
+_opened: list[tuple[Store, Pool | None]] = []
+_kept: list[tuple[Store, Pool | None]] = []
+
+
+@contextmanager
+def databases_of(pool: Pool) -> Iterator[None]:
+    """Let `new_store` take its databases from a pool."""
+    global _pool
+    _pool = pool
+    try:
+        yield
+    finally:
+        _close(_kept)
+        lived.cache_clear()
+        _pool = None
+
+
+def new_store(seed: int = 1) -> Store:
+    """An empty store, in memory or of the pool; closed when the test ends."""
+    store = open_store(new_url(), IdGenerator(seed), is_disposable=True)
+    if _pool is None:
+        store.migrate()
+    _opened.append((store, _pool))
+    return store
+
+
+def new_url() -> str:
+    return "sqlite://" if _pool is None else _pool.take()
+
+
+def close_stores() -> None:
+    _close(_opened)
+
+
+def _close(stores: list[tuple[Store, Pool | None]]) -> None:
+    while stores:
+        store, pool = stores.pop()
+        store.close()
+        if pool is not None:
+            pool.give_back(store._engine.url.render_as_string(hide_password=False))
+
+
+@cache
+def lived(seed: int, runs: str, **named: Any) -> Store:
+    """The shop after a life, to be looked at by many tests."""
+    store = live(life(seed), runs, **named)
+    _kept.append(_opened.pop())
+    return store
+
+
 def shop_of_lives(**settings: str | int) -> Store:
-    """A shop in memory with the plans of `life` and one customer, anna."""
-    store = open_store("sqlite://", IdGenerator(1))
-    store.migrate()
+    """A shop with the plans of `life` and one customer, anna."""
+    store = new_store()
     open_shop(store, **settings)
     for plan_id, (interval, in_advance, parts) in PLANS.items():
         sell(store, plan_id, parts, interval=interval, in_advance=in_advance)

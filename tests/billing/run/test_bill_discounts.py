@@ -8,16 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
-
-from billing.core.money import BillingError, currency_exponent, post
-from billing.service import catalog, subscriptions
-from billing.service.discounts import create_discount
-from billing.service.policies import set_policy
-from billing.service.ramps import Phase, agree_ramp
-from billing.store import tables
-from billing.store.store import Store
-from tests.billing.run.shop import (
+from shop import (
     OPENED,
     Part,
     at,
@@ -33,6 +24,15 @@ from tests.billing.run.shop import (
     take,
     use,
 )
+from sqlalchemy import select, update
+
+from billing.core.money import BillingError, currency_exponent, post
+from billing.service import catalog, subscriptions
+from billing.service.discounts import create_discount
+from billing.service.policies import set_policy
+from billing.service.ramps import Phase, agree_ramp
+from billing.store import tables
+from billing.store.store import Store
 
 APRIL = date(2025, 4, 1)
 FEE, SEATS = Part("fee", "fee", "100.00"), Part("seats", "seat", "100.00", "per_unit")

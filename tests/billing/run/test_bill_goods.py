@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import OPENED, at, join, lines, open_shop, run, sell_alone, take
 from sqlalchemy import select
 
 from billing.core.money import BillingError, Scaled, parse_quantity
@@ -16,7 +17,6 @@ from billing.service import catalog, subscriptions
 from billing.service.goods import create_sku
 from billing.store.store import Store
 from billing.store.tables import item_versions, rejected_inputs, skus
-from tests.billing.run.shop import OPENED, at, join, lines, open_shop, run, sell_alone, take
 
 DAY = date(2025, 1, 1)
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import Part, at, fee, join, lines, notes, open_shop, parked, run, sell, take
 from sqlalchemy import select
 
 from billing.core.indexing import IndexStep
@@ -30,7 +31,6 @@ from billing.store.tables import (
     price_lists,
     rejected_inputs,
 )
-from tests.billing.run.shop import Part, at, fee, join, lines, notes, open_shop, parked, run, sell, take
 
 DAY = date(2025, 1, 1)
 STEP = date(2026, 1, 1)

@@ -11,6 +11,22 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop import (
+    OPENED,
+    Part,
+    at,
+    item_of,
+    join,
+    lines,
+    new_store,
+    notes,
+    open_shop,
+    parked,
+    run,
+    sell,
+    take,
+    use,
+)
 from sqlalchemy import select, update
 
 from billing.core.money import BillingError, currency_exponent, post
@@ -28,22 +44,7 @@ from billing.service.pools import agree_pool
 from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import NewContract
 from billing.store import tables
-from billing.store.store import IdGenerator, Store, open_store
-from tests.billing.run.shop import (
-    OPENED,
-    Part,
-    at,
-    item_of,
-    join,
-    lines,
-    notes,
-    open_shop,
-    parked,
-    run,
-    sell,
-    take,
-    use,
-)
+from billing.store.store import Store, open_store
 
 START = date(2025, 1, 1)
 TIERS = [NewTier(1000, "10.00"), NewTier(None, "9.00")]
@@ -741,15 +742,9 @@ EVENTS = st.lists(
 few = settings(max_examples=3, deadline=None)
 
 
-def in_memory() -> Store:
-    store = open_store("sqlite://", IdGenerator(7))
-    store.migrate()
-    return store
-
-
 def lived(events: list[tuple[int, int, int, int]], days: Sequence[date], effect: str) -> Store:
     """Two customers of a tree use calls under a pool that counts by the quarter."""
-    store = in_memory()
+    store = new_store(7)
     found = shop(store, others=["bert"], tiers=STEPS, pool_effect=effect, interval="P3M")
     of_items = list(found.values())
     arrivals = sorted(
@@ -782,6 +777,7 @@ def reference(events: list[tuple[int, int, int, int]], effect: str) -> Fraction:
     return whole * 100
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("effect", ["retroactive_credit", "from_here", "year_end"])
 @few
 @given(EVENTS)

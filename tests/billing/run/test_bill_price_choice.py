@@ -7,16 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
-
-from billing.core.money import BillingError
-from billing.jobs.bill_run import preview
-from billing.service import catalog, subscriptions
-from billing.service.catalog import NewPrice
-from billing.service.subscriptions import NewContract
-from billing.store.store import Store
-from billing.store.tables import item_versions, line_items, price_choices
-from tests.billing.run.shop import (
+from shop import (
     OPENED,
     Part,
     at,
@@ -30,6 +21,15 @@ from tests.billing.run.shop import (
     take,
     use,
 )
+from sqlalchemy import func, select
+
+from billing.core.money import BillingError
+from billing.jobs.bill_run import preview
+from billing.service import catalog, subscriptions
+from billing.service.catalog import NewPrice
+from billing.service.subscriptions import NewContract
+from billing.store.store import Store
+from billing.store.tables import item_versions, line_items, price_choices
 
 DAY = date(2025, 1, 1)
 PARTS = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
-from functools import cache
 from typing import Any
 
 import polars as pl
@@ -23,6 +22,9 @@ from shop import (
     life,
     lines,
     live,
+    lived,
+    new_store,
+    new_url,
     open_shop,
     perform,
     run,
@@ -38,14 +40,11 @@ from billing.jobs.bill_run import preview
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 SEEDS = range(6)
 seeds = st.integers(0, 10_000)
 few = settings(max_examples=4, deadline=None, derandomize=True)
-
-
-@cache
-def lived(seed: int, runs: str, **named: Any) -> Store:
-    return live(life(seed), runs, **named)
 
 
 def frame(store: Store, table: Any) -> pl.DataFrame:
@@ -98,7 +97,6 @@ def test_a_second_run_to_the_same_day_posts_nothing(seed: int) -> None:
     mark_all_due(store, acts[0].on)
     again = run(store, last_day(acts), 21)
     assert (again.customers, again.lines, again.invoices, again.credit_notes) == (1, 0, 0, 0)
-    store.close()
 
 
 @few
@@ -110,7 +108,6 @@ def test_what_is_settled_holds_nothing_that_a_look_at_all_time_would_post(seed: 
     mark_all_due(store, acts[0].on)
     again = run(store, last_day(acts), 21)
     assert (again.lines, again.invoices, again.credit_notes) == (0, 0, 0)
-    store.close()
 
 
 @few
@@ -120,7 +117,6 @@ def test_a_run_to_an_earlier_day_takes_nothing_back(seed: int) -> None:
     store = live(acts, "once")
     mark_all_due(store, acts[0].on)
     assert run(store, last_day(acts) - timedelta(days=70), 21).lines == 0
-    store.close()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -151,7 +147,6 @@ def test_days_of_grace_delay_what_is_billed_and_change_none_of_it(seed: int, gra
     mark_all_due(store, acts[0].on)
     again = run(store, last_day(acts) + timedelta(days=grace_days), 21)
     assert (again.lines, again.invoices, again.credit_notes) == (0, 0, 0)
-    store.close()
 
 
 # 8: time.
@@ -305,7 +300,6 @@ def test_what_is_issued_never_changes_but_for_its_state(seed: int) -> None:
         assert rows.height > 0 or table in (tables.credit_notes, tables.credit_note_lines)
         fixed = [name for name in rows.columns if name not in ("state", "paid_on", "changed_at")]
         assert frame(store, table).select(fixed).join(rows, on=fixed, nulls_equal=True).height == rows.height
-    store.close()
 
 
 ISSUED = (
@@ -344,19 +338,13 @@ def lines_of(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def in_memory() -> Store:
-    store = open_store("sqlite://", IdGenerator(7))
-    store.migrate()
-    return store
-
-
 IDS = [f"c{number}" for number in range(1, 13)]
 UP_TO = date(2025, 4, 10)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 5])
 def test_chunk_size_and_order_of_customers_change_no_line(chunk_size: int) -> None:
-    whole, parts = crowd(in_memory(), IDS), crowd(in_memory(), IDS[::-1])
+    whole, parts = crowd(new_store(7), IDS), crowd(new_store(7), IDS[::-1])
     run(whole, UP_TO)
     run(parts, UP_TO, chunk_size=chunk_size)
     assert lines_of(whole) == lines_of(parts)
@@ -364,16 +352,16 @@ def test_chunk_size_and_order_of_customers_change_no_line(chunk_size: int) -> No
 
 
 def test_a_customer_alone_has_the_lines_it_has_among_many() -> None:
-    whole = crowd(in_memory(), IDS)
+    whole = crowd(new_store(7), IDS)
     run(whole, UP_TO)
     for customer_id in IDS[:3]:
-        alone = crowd(in_memory(), [customer_id])
+        alone = crowd(new_store(7), [customer_id])
         run(alone, UP_TO)
         assert lines_of(alone)[customer_id] == lines_of(whole)[customer_id]
 
 
 def test_a_preview_is_what_the_run_then_posts() -> None:
-    store = crowd(in_memory(), IDS)
+    store = crowd(new_store(7), IDS)
     drafts = {one: preview(store, at(UP_TO, 20), customer_id=one, up_to=UP_TO) for one in IDS}
     assert frame(store, tables.line_items).is_empty()
     run(store, UP_TO)
@@ -402,8 +390,8 @@ class CrashingIds(IdGenerator):
 
 
 @pytest.mark.parametrize("after", [1, 15, 30, 45, 60])
-def test_a_crash_and_a_restart_equal_no_crash(tmp_path: Any, after: int) -> None:
-    url = f"sqlite:///{tmp_path}/billing.db"
+def test_a_crash_and_a_restart_equal_no_crash(after: int) -> None:
+    url = new_url()
     with open_store(url, IdGenerator(7)) as first:
         first.migrate()
         crowd(first, IDS)
@@ -411,7 +399,7 @@ def test_a_crash_and_a_restart_equal_no_crash(tmp_path: Any, after: int) -> None
         run(crashing, UP_TO, chunk_size=3)
     with open_store(url, IdGenerator(8, epoch=1)) as again:
         run(again, UP_TO, chunk_size=3)
-        whole = crowd(in_memory(), IDS)
+        whole = crowd(new_store(7), IDS)
         run(whole, UP_TO)
         assert lines_of(again) == lines_of(whole)
         numbers = sorted(frame(again, tables.invoices)["number"])
@@ -428,7 +416,7 @@ EVENTS = [(date(2025, 1, 5), 10), (date(2025, 1, 31), 7), (date(2025, 2, 1), 5),
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(order=st.permutations(range(4)), repeats=st.lists(st.integers(0, 3), max_size=4))
 def test_order_and_repetition_of_events_do_not_matter(order: list[int], repeats: list[int]) -> None:
-    store = open_shop(in_memory())
+    store = open_shop(new_store(7))
     sell(store, "metered", PLANS["arrears"][2], in_advance=False)
     join(store, "anna")
     item = item_of(store, take(store, date(2025, 1, 1), "metered"))
@@ -441,13 +429,12 @@ def test_order_and_repetition_of_events_do_not_matter(order: list[int], repeats:
         (date(2025, 1, 1), 17),
         (date(2025, 2, 1), 16),
     ]
-    store.close()
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 59), min_size=4, max_size=4))
 def test_late_usage_ends_at_the_same_total_as_timely_usage(delays: list[int]) -> None:
-    store = open_shop(in_memory())
+    store = open_shop(new_store(7))
     sell(store, "metered", PLANS["arrears"][2], in_advance=False)
     join(store, "anna")
     item = item_of(store, take(store, date(2025, 1, 1), "metered"))
@@ -464,7 +451,6 @@ def test_late_usage_ends_at_the_same_total_as_timely_usage(delays: list[int]) ->
             by_period[start] += net
     assert by_period == {date(2025, 1, 1): 17, date(2025, 2, 1): 16}
     assert not [day for day in issue_days(store) if day.day != 1]
-    store.close()
 
 
 def issue_days(store: Store) -> list[date]:
@@ -472,7 +458,7 @@ def issue_days(store: Store) -> list[date]:
 
 
 def test_fees_of_a_plan_are_billed_once_a_year() -> None:
-    store = open_shop(in_memory())
+    store = open_shop(new_store(7))
     sell(store, "yearly", fee("120"), interval="P1Y")
     join(store, "anna")
     take(store, date(2024, 2, 29), "yearly")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from shop import OPENED, Part, at, join, lines, open_shop, run, sell, take
 from sqlalchemy import select
 
 from billing.core.money import BillingError
@@ -14,7 +15,6 @@ from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import NewContract, cancel
 from billing.store.store import Store
 from billing.store.tables import discounts, item_versions, rejected_inputs
-from tests.billing.run.shop import OPENED, Part, at, join, lines, open_shop, run, sell, take
 
 DAY = date(2025, 1, 1)
 

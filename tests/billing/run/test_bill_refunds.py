@@ -368,6 +368,7 @@ def test_no_money_goes_back_while_the_books_of_the_day_are_closed(store: Store) 
 # Any life.
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("seed", [42, 50, 51])
 def test_no_life_gives_back_more_than_was_paid_or_kept(seed: int) -> None:
     acts, draw, gateway = life(seed), random.Random(seed), SimulatedGateway()

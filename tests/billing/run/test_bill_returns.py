@@ -176,6 +176,7 @@ def test_an_invoice_paid_after_its_subscription_ended_unpaid_brings_no_credit(st
     assert look_at_all_time(store, date(2025, 1, 31)) == 0
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("seed", [2, 19, 35])
 def test_what_is_settled_stays_so_in_any_life_whose_paid_time_is_kept(seed: int) -> None:
     acts = life(seed)

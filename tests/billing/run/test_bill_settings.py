@@ -352,6 +352,7 @@ MOVED: list[dict[str, str]] = [
 ]
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("settings", MOVED)
 @pytest.mark.parametrize("seed", range(5))
 def test_however_often_it_is_billed_the_same_is_owed(seed: int, settings: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from shop import (
     join,
     last_day,
     life,
+    new_store,
     open_shop,
     parked,
     perform,
@@ -35,7 +36,7 @@ from billing.service.previews import preview_change
 from billing.service.ramps import Phase, agree_ramp
 from billing.service.undo import undo_change
 from billing.store import tables
-from billing.store.store import IdGenerator, Store, open_store
+from billing.store.store import Store
 from billing.store.subscriptions import read_standing
 
 FEE = Part("fee", "fee", "1000")
@@ -64,12 +65,6 @@ def true_ups(store: Store) -> list[tuple[date, date, int]]:
 def nets(store: Store, kind: str) -> list[int]:
     asked = select(tables.line_items).where(tables.line_items.c.kind == kind)
     return [row["net_minor"] for row in store.rows(asked.order_by(tables.line_items.c.line_id))]
-
-
-def in_memory() -> Store:
-    store = open_store("sqlite://", IdGenerator(7))
-    store.migrate()
-    return store
 
 
 def look_again(store: Store, on: date) -> Any:
@@ -210,11 +205,12 @@ def test_seats_added_in_the_period_change_promise_and_fee_alike(store: Store) ->
     assert abs(start + 5000 - promised) <= 1
 
 
+@pytest.mark.usefixtures("each_database")
 def test_the_way_a_true_up_is_rounded_is_a_setting() -> None:
     # 1/3 of 100.00 promised beyond 0.50 for 10 of 30 days: 33.5 exactly, of it 0.166... fee.
     found = {}
     for rounding in ("difference_of_posted", "posted_difference"):
-        store = open_shop(in_memory(), true_up_rounding=rounding)
+        store = open_shop(new_store(7), true_up_rounding=rounding)
         sell(store, "plan", [Part("fee", "fee", "0.05")], in_advance=False)
         join(store, "anna")
         take(store, date(2024, 4, 21), "plan", anchor_on=date(2024, 4, 1), committed_minimum_minor=5)
@@ -225,6 +221,7 @@ def test_the_way_a_true_up_is_rounded_is_a_setting() -> None:
     assert found == {"difference_of_posted": 1, "posted_difference": 2}
 
 
+@pytest.mark.usefixtures("each_database")
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.integers(0, 59), st.integers(1, 40_000), st.integers(0, 40)), max_size=5),
@@ -236,7 +233,7 @@ def test_late_and_timely_usage_end_at_the_same_true_ups(
     first, last = date(2024, 1, 1), date(2024, 5, 1)
     totals = []
     for is_late in (False, True):
-        store = open_shop(in_memory(), true_up_rounding=rounding)
+        store = open_shop(new_store(7), true_up_rounding=rounding)
         sell(store, "plan", [FEE, Part("calls", "usage", "0.007", "per_unit")])
         join(store, "anna")
         item = item_of(store, take(store, first, "plan", committed_minimum_minor=20_011))
@@ -267,6 +264,7 @@ def test_late_and_timely_usage_end_at_the_same_true_ups(
     assert totals == [wanted, wanted]
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("seed", range(8))
 def test_any_life_ends_at_the_same_true_ups_however_often_it_is_billed(seed: int) -> None:
     acts, found = life(seed), []

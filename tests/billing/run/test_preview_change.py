@@ -45,6 +45,7 @@ def performed(act: Act, number: int, store: Store, _: datetime) -> None:
     perform(store, act, number)
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("seed", range(8))
 def test_the_preview_of_any_act_is_what_executing_it_posts(seed: int) -> None:
     store = shop_of_lives(credit_document="netted")

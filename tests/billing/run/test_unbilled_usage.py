@@ -290,6 +290,7 @@ def test_events_priced_one_by_one_come_too_late_like_others(store: Store) -> Non
 SEEDS = [seed for seed in range(40) if sum(act.kind == "usage" for act in life(seed)) > 1][:2]
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "settings",
