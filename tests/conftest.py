@@ -125,12 +125,15 @@ class _PostgresPool:
 
 
 def _schema(connection: psycopg.Connection) -> str:
-    """A digest of all tables, indexes and their columns."""
+    """A digest of all tables and indexes with their columns, of constraints and of triggers."""
     found = connection.execute(
-        "SELECT md5(string_agg(concat_ws(' ', relname, attname, atttypid, attnotnull), ','"
-        " ORDER BY relname, attnum))"
-        " FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
-        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
+        "WITH tables AS (SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace),"
+        " parts AS (SELECT concat_ws(' ', relname, attname, atttypid, attnotnull) AS part"
+        " FROM tables JOIN pg_attribute ON attrelid = tables.oid WHERE attnum > 0"
+        " UNION ALL SELECT conname || pg_get_constraintdef(pg_constraint.oid)"
+        " FROM tables JOIN pg_constraint ON conrelid = tables.oid"
+        " UNION ALL SELECT tgname FROM tables JOIN pg_trigger ON tgrelid = tables.oid WHERE NOT tgisinternal)"
+        " SELECT md5(string_agg(part, ',' ORDER BY part)) FROM parts"
     ).fetchone()
     return str(found)
 

@@ -48,14 +48,12 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
     papers = _papers(store, at, found)
     _hold_payers(store, found, papers)
     notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
-    back = None
-    if found.lines["is_refunded"].any():
-        back = requested(store, found.lines, papers)
+    back = requested(store, found.lines, papers)
     paid, debts = _applications(store, found, papers, back)
     _write_notes(store, at, run_id, notes)
     _write_invoices(store, at, run_id, new_invoices, paid)
     _write_lines(store, at, found, papers)
-    if back is not None and back.height:
+    if back.height:
         write_requested(store, at, back)
     events = [_issued(papers)]
     if paid.height:
@@ -246,7 +244,7 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
 
 
 def _applications(
-    store: Store, found: Draft, papers: pl.DataFrame, back: pl.DataFrame | None
+    store: Store, found: Draft, papers: pl.DataFrame, back: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What credit pays which invoice, and the older invoices among those. back: what is given back of notes,
     and pays nothing.
@@ -258,7 +256,7 @@ def _applications(
     older = read_by_ids(store, OPEN_CREDIT, credit_notes.c.customer_id, payers).sort("source_id")
     notes = papers.filter("has_note")
     left = pl.col("note_total_minor")
-    if back is not None:
+    if back.height:
         notes = notes.join(
             back.group_by("note_id").agg(pl.col("amount_minor").sum()),
             on="note_id",

@@ -54,7 +54,7 @@ _NOTED = select(
 ).join(credit_note_lines, credit_note_lines.c.line_id == line_items.c.line_id)
 
 
-_GIVEN_BACK = {
+_REFUND_SCHEMA = {
     "document": pl.Int64,
     "payment_id": pl.String,
     "amount_minor": pl.Int64,
@@ -62,14 +62,14 @@ _GIVEN_BACK = {
 }
 
 
-def given_back(store: Store, lines: pl.DataFrame) -> pl.DataFrame:
+def refunds_of(store: Store, lines: pl.DataFrame) -> pl.DataFrame:
     """What a run refunds: `document` (its credit note), `payment_id`, `amount_minor`, `method_id` (null: by
     transfer).
 
     lines: the run's, not yet written, those to be given back with `is_refunded`.
     """
     if not lines["is_refunded"].any():
-        return pl.DataFrame(schema=_GIVEN_BACK)
+        return pl.DataFrame(schema=_REFUND_SCHEMA)
     credited = lines.filter(pl.col("entry") == "credit").select(
         "document",
         "is_refunded",
@@ -97,7 +97,7 @@ def given_back(store: Store, lines: pl.DataFrame) -> pl.DataFrame:
 def requested(store: Store, lines: pl.DataFrame, papers: pl.DataFrame) -> pl.DataFrame:
     """The same with `note_id`, `issued_on`, `payer_id` of the run's papers."""
     heads = papers.select("document", "note_id", "issued_on", "payer_id")
-    return given_back(store, lines).join(heads, on="document", maintain_order="left")
+    return refunds_of(store, lines).join(heads, on="document", maintain_order="left")
 
 
 def write_requested(store: Store, at: datetime, rows: pl.DataFrame) -> None:

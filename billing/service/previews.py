@@ -11,7 +11,7 @@ import polars as pl
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
 from billing.jobs.bill_draft import Draft
-from billing.jobs.bill_refunds import given_back
+from billing.jobs.bill_refunds import refunds_of
 from billing.jobs.bill_run import preview
 from billing.service.customers import customer as customer_row
 from billing.store.store import Store
@@ -65,7 +65,7 @@ def preview_change(
             day = up_to or local_date(at, customer_row(store, customer_id)["time_zone"])
             act(store, at)
             found = preview(store, at, customer_id=customer_id, up_to=day)
-            refunds = given_back(store, found.lines)
+            refunds = refunds_of(store, found.lines)
             raise _TakenBack
     except _TakenBack:
         assert found is not None

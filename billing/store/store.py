@@ -623,13 +623,18 @@ def _for_sqlite(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(casts)
 
 
+_MANY = 500
+
+
 def _sqlite_insert(table: Table, frame: pl.DataFrame) -> tuple[str, list[tuple[Any, ...]]]:
-    """A statement and the rows to run it with. What is the same in every row (a day, a currency, a stamp)
-    stands in the statement: to bind it row by row is a third of the cost of writing a line item."""
+    """A statement and the rows to run it with. What every row of many shares (a day, a currency, a stamp)
+    stands in the statement instead of being bound row by row; few rows share one statement, compiled once."""
+    if frame.height < _MANY:
+        return _insert_sql(table, tuple(frame.columns), True), frame.rows()
     has_one = frame.select(pl.all().eq_missing(pl.all().first()).all()).row(0)
     values = [_literal(column) if one else None for column, one in zip(frame, has_one, strict=True)]
     if all(values):
-        values[0] = None
+        values[0] = None  # A row binds something.
     names = ", ".join(f'"{name}"' for name in frame.columns)
     given = [name for name, value in zip(frame.columns, values, strict=True) if value is None]
     marks = ", ".join(value or "?" for value in values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -31,7 +31,7 @@ from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
 from billing.jobs.give_back import give_back
 from billing.service import customers, refunds, subscriptions, transfers
-from billing.service.previews import preview_change
+from billing.service.previews import ChangePreview, preview_change
 from billing.store import tables
 from billing.store.store import Store
 
@@ -76,32 +76,32 @@ def given(store: Store) -> list[tuple[str, int, str]]:
     return [(row["payment_id"], row["amount_minor"], row["state"]) for row in rows]
 
 
-def test_a_preview_of_an_end_shows_what_would_be_given_back(store: Store) -> None:
-    sub = shop(store)
-    transfer(store, 7500)
-    seen = preview_change(
+def previewed_end(store: Store, sub: str, money: Literal["credit", "refund"]) -> ChangePreview:
+    return preview_change(
         store,
         at(ENDED),
-        lambda store, at: subscriptions.cancel(store, at, subscription_id=sub, when="now", money="refund"),
+        lambda store, at: subscriptions.cancel(store, at, subscription_id=sub, when="now", money=money),
         customer_id="anna",
     )
+
+
+def test_a_preview_of_an_end_shows_what_would_be_given_back(store: Store) -> None:
+    # 90.00 gross for 21 days, 75.00 paid, 14 days or 60.00 used.
+    sub = shop(store)
+    payment = transfer(store, 7500)
+    seen = previewed_end(store, sub, "refund")
     assert given(store) == []
+    assert seen.refunds.select("payment_id", "amount_minor").rows() == [(payment, 1500)]
     end(store, sub)
     assert given(store) == [
         (row["payment_id"], row["amount_minor"], "requested") for row in seen.refunds.to_dicts()
     ]
-    assert seen.refunds.height == 1
 
 
 def test_a_preview_of_an_end_with_credit_gives_nothing_back(store: Store) -> None:
     sub = shop(store)
     transfer(store, 7500)
-    seen = preview_change(
-        store,
-        at(ENDED),
-        lambda store, at: subscriptions.cancel(store, at, subscription_id=sub, when="now", money="credit"),
-        customer_id="anna",
-    )
+    seen = previewed_end(store, sub, "credit")
     assert seen.documents["note_total_minor"].sum() > 0
     assert seen.refunds.is_empty()
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, func, inspect, select
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text, create_engine, func, inspect, select, text
 
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
@@ -157,12 +157,20 @@ def test_a_frame_comes_back_as_it_was_written(store: Store) -> None:
     "same", [None, "", 'it\'s "two"', "a,b", "line\nbreak", "تجديد", "\\N", "?", ":name"]
 )
 def test_a_value_that_every_row_shares_comes_back_as_it_was_written(store: Store, same: str | None) -> None:
-    rows = usage_rows(20).with_columns(
+    rows = usage_rows(1000).with_columns(
         pl.lit(same, pl.String).alias("dimension"), pl.lit(-(2**63), pl.Int64).alias("value_mantissa")
     )
     store.insert(tables.usage_events, rows, AT)
     found = store.frame(tables.usage_events.select().order_by(tables.usage_events.c.event_id))
     assert found.select(rows.columns).equals(rows)
+
+
+def test_rows_that_are_all_the_same_are_all_written(store: Store) -> None:
+    store.execute(text("CREATE TABLE same (word TEXT, number BIGINT)"))
+    same = Table("same", MetaData(), Column("word", Text), Column("number", BigInteger))
+    rows = pl.DataFrame({"word": ["it's"] * 1000, "number": [7] * 1000})
+    store.insert(same, rows)
+    assert store.frame(same.select()).equals(rows)
 
 
 def test_rows_are_found_by_ids_of_any_characters(store: Store) -> None:

@@ -1,7 +1,7 @@
 """Let the index of the rule against overlapping versions serve that rule alone.
 
-It held the bare id of the item, so PostgreSQL also took it to look versions up, at ten times the cost of the
-index made for that. Under an expression, compared byte by byte, it is left out of such plans.
+It held the bare id of the item, so PostgreSQL also took it to look versions up, though a look-up by the index
+made for that costs far less. Under an expression, compared byte by byte, it is left out of such plans.
 """
 
 from alembic import op
