@@ -8,8 +8,8 @@ Rows that may still change also have `changed_at`, moved by each write, which a 
 follows. All other tables only grow.
 
 References are declared where rows are few. The tables that grow with billing (line_items, tax_lines,
-journal_lines, payment_attempts, usage_events, outbox) leave them out: both sides are written by one
-function in one transaction, and a foreign key there costs more than the row itself.
+journal_lines, payment_attempts, usage_events, outbox, audit_log) leave them out: both sides are written by
+one function in one transaction, and a foreign key there costs more than the row itself.
 """
 
 from __future__ import annotations
@@ -164,7 +164,9 @@ payment_terms = Table(
 # (yet) known to be valid. `next_bill_on` null: nothing to bill until a fact changes. `parked_at` set:
 # left aside by bill runs, with its error. `unsettled_from`: what was billed of periods that end by this day
 # is settled and no run looks at it again; each fact moves it back to the first day it speaks of. Null: no
-# run has billed the customer yet.
+# run has billed the customer yet. `requires_purchase_order`: what is billed to it needs one. `campaign_id`:
+# the campaign that chases its overdue money (null: the steps of net terms). `overdue_state`: current,
+# reminded, restricted, suspended, written_off: the worst of its open cases.
 customers = Table(
     "customers",
     metadata,
@@ -188,6 +190,9 @@ customers = Table(
     _text("policy_name", default="default"),
     _long("credit_limit_minor", optional=True),
     _flag("hold"),
+    _flag("requires_purchase_order"),
+    _text("campaign_id", optional=True),
+    _text("overdue_state", default="current"),
     _day("next_bill_on", optional=True),
     _day("unsettled_from", optional=True),
     _at("parked_at", optional=True),
@@ -217,6 +222,23 @@ customer_versions = Table(
     _text("parent_id", optional=True),
     _text("group_id", optional=True),
     _recorded(),
+)
+
+# What a customer may be billed for, up to `budget_minor` before tax (null: no bound).
+purchase_orders = Table(
+    "purchase_orders",
+    metadata,
+    _key("po_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("number"),
+    _id("currency", "currencies.code"),
+    _long("budget_minor", optional=True),
+    _day("valid_start"),
+    _day("valid_end", optional=True),
+    _recorded(),
+    _changed(),
+    UniqueConstraint("customer_id", "number"),
+    CheckConstraint("budget_minor >= 0", name="budget"),
 )
 
 # --- what is sold ---
@@ -310,6 +332,19 @@ components = Table(
     ForeignKeyConstraint(["plan_id", "plan_version"], ["plan_versions.plan_id", "plan_versions.version"]),
     UniqueConstraint("plan_id", "plan_version", "position"),
     CheckConstraint("(kind = 'usage') = (meter_id is not null)", name="meter_of_usage"),
+)
+
+# Usage of a period is billed early once it reaches one of these amounts (before tax).
+plan_thresholds = Table(
+    "plan_thresholds",
+    metadata,
+    _key("plan_id"),
+    Column("plan_version", Integer, primary_key=True, autoincrement=False),
+    Column("currency", String, ForeignKey("currencies.code"), primary_key=True),
+    Column("amount_minor", BigInteger, primary_key=True, autoincrement=False),
+    _recorded(),
+    ForeignKeyConstraint(["plan_id", "plan_version"], ["plan_versions.plan_id", "plan_versions.version"]),
+    CheckConstraint("amount_minor > 0", name="amount"),
 )
 
 # `level`: contract, customer, group, list or pool; `owner_id` the contract, customer, group or clause, null
@@ -420,6 +455,7 @@ contracts = Table(
     _day("agreed_end", optional=True),
     _day("ended_on", optional=True),
     _text("stock_rule", default="standing"),
+    _flag("deliver_despite_hold"),
     _recorded(),
     _changed(),
     CheckConstraint("term_end > term_start", name="term"),
@@ -521,7 +557,9 @@ Index("ix_index_prices_clause_id", index_prices.c.clause_id)
 # `status` is derived from the facts (core.subscription.status) and stored as of the last write;
 # `turns_on` is the next day on which time alone may change it. `cancel_requested_on`: the day the end was
 # asked for; `on_cancel`: credit, refund or none, null for what the policy says; `ends_on`: the first day
-# without service. Versions of items are not cut at `ends_on`: read both.
+# without service. Versions of items are not cut at `ends_on`: read both. What differs in `po_id` (a purchase
+# order), `terms_id` (payment terms, null: the payer's), `method_id` (null: the payer's default) or
+# `consolidation_group` (a word the payer chose) is invoiced apart.
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -541,6 +579,10 @@ subscriptions = Table(
     _text("cancel_reason", optional=True),
     _text("on_cancel", optional=True),
     _flag("was_in_dunning"),
+    _text("po_id", optional=True),
+    _text("terms_id", optional=True),
+    _text("method_id", optional=True),
+    _text("consolidation_group", optional=True),
     _recorded(),
     _changed(),
 )
@@ -739,7 +781,11 @@ billing_chunks = Table(
 )
 
 # `state`: draft, open, paid, void, uncollectible. `collection`: automatic or terms, taken from the
-# customer at issue. What is still owed = total_minor less the applications. `number` is null while draft.
+# customer at issue. What is still owed = total_minor less the applications, 0 once void or uncollectible.
+# `number` is null while draft. `kind`: regular, threshold (usage billed early) or top_up (of a wallet).
+# `early_discount_ppm`: what may be kept back of it when it is paid by `early_discount_until`. `replaces_id`:
+# the void invoice it stands for. `written_off_minor`: what was open when it became uncollectible,
+# `recovered_minor`: what came in after that.
 invoices = Table(
     "invoices",
     metadata,
@@ -764,6 +810,12 @@ invoices = Table(
     _at("frozen_at", optional=True),
     _text("replaces_id", optional=True),
     _text("run_id", optional=True),
+    _text("kind", default="regular"),
+    _text("po_id", optional=True),
+    _text("consolidation_group", optional=True),
+    _long("early_discount_ppm", default=0),
+    _day("early_discount_until", optional=True),
+    _long("recovered_minor", default=0),
     _recorded(),
     _changed(),
     UniqueConstraint("entity_id", "number"),
@@ -915,6 +967,62 @@ tax_lines = Table(
     _recorded(),
 )
 
+# --- prepaid credit ---
+
+# Wallets are drawn in the order of `priority`. Below `low_balance_minor` one invoice a day tops it up by
+# `top_up_minor`; `topped_up_on`: the day of the last.
+wallets = Table(
+    "wallets",
+    metadata,
+    _key("wallet_id"),
+    _id("customer_id", "customers.customer_id"),
+    _id("currency", "currencies.code"),
+    _text("name"),
+    _count("priority", default=0),
+    _long("low_balance_minor", optional=True),
+    _long("top_up_minor", optional=True),
+    _day("topped_up_on", optional=True),
+    _day("closed_on", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index("ix_wallets_customer_id", wallets.c.customer_id)
+
+# `is_paid`: bought by `invoice_id` (usable once that is paid), else given away. `expires_on`: the first day
+# on which it can't be used.
+wallet_grants = Table(
+    "wallet_grants",
+    metadata,
+    _key("grant_id"),
+    _id("wallet_id", "wallets.wallet_id"),
+    _long("amount_minor"),
+    _flag("is_paid"),
+    _text("invoice_id", optional=True),
+    _day("granted_on"),
+    _day("expires_on", optional=True),
+    _text("reason", default=""),
+    _recorded(),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index("ix_wallet_grants_wallet_id", wallet_grants.c.wallet_id)
+Index("ix_wallet_grants_invoice_id", wallet_grants.c.invoice_id)
+Index("ix_wallet_grants_expires_on", wallet_grants.c.expires_on)
+
+# What was taken from a grant. `kind`: draw (paid a part of `invoice_id`), expiry, revoked (the invoice that
+# bought it was voided), returned (below 0: a draw undone).
+wallet_movements = Table(
+    "wallet_movements",
+    metadata,
+    _key("movement_id"),
+    _id("grant_id", "wallet_grants.grant_id"),
+    _text("kind"),
+    _long("amount_minor"),
+    _text("invoice_id", optional=True),
+    _day("moved_on"),
+    _recorded(),
+)
+Index("ix_wallet_movements_grant_id", wallet_movements.c.grant_id)
+
 # --- money in ---
 
 # `kind`: card, direct_debit. One default a customer: the one valid now with is_default.
@@ -938,7 +1046,9 @@ Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
 # the customer), captured, canceled (no further attempts). `attempt`: the last number used.
 # `next_attempt_at`: when the next one is due, null for none. `failures` and `first_failed_on` count
 # within the running dunning case. `received_on`: the day it was captured. `fee_minor`: what the gateway
-# keeps.
+# keeps. `kind`: charge (through the gateway), transfer (came in at the bank) or recovery (came in for a debt
+# that was written off, and is no credit). `reversed_minor`: what the bank took back of it by lost disputes.
+# What of a payment is applied to no invoice, refunded or reversed is credit of the customer.
 payments = Table(
     "payments",
     metadata,
@@ -958,6 +1068,8 @@ payments = Table(
     _text("case_id", optional=True),
     _day("created_on"),
     _day("received_on", optional=True),
+    _text("kind", default="charge"),
+    _long("reversed_minor", default=0),
     _recorded(),
     _changed(),
     CheckConstraint("amount_minor > 0", name="amount"),
@@ -1039,7 +1151,8 @@ disputes = Table(
     _changed(),
 )
 
-# `source_kind`: payment, credit_note, wallet.
+# What pays an invoice. `source_kind`: payment, credit_note, wallet (the grant) or early_discount (the invoice
+# itself). Undone by a row with the negative amount that names it in `reverses_id`.
 applications = Table(
     "applications",
     metadata,
@@ -1049,14 +1162,113 @@ applications = Table(
     _text("invoice_id"),
     _long("amount_minor"),
     _day("applied_on"),
+    _text("reverses_id", optional=True),
     _recorded(),
 )
 Index("ix_applications_invoice_id", applications.c.invoice_id)
 Index("ix_applications_source_id", applications.c.source_id)
 
-# `track`: card (retries) or terms (reminders). `closed_as`: recovered, canceled_for_payment,
+# Money as it came in at the bank. `state`: matched (it became `payment_id`), unmatched, returned (to who sent
+# it). `matched_by`: reference, amount or hand. A file that is read twice counts once: `bank_ref` is the
+# bank's own.
+bank_transfers = Table(
+    "bank_transfers",
+    metadata,
+    _key("transfer_id"),
+    _id("entity_id", "legal_entities.entity_id"),
+    _text("bank_ref"),
+    _day("received_on"),
+    _long("amount_minor"),
+    _id("currency", "currencies.code"),
+    _text("payer_name", default=""),
+    _text("reference", default=""),
+    _text("state"),
+    _text("matched_by", optional=True),
+    _text("customer_id", optional=True),
+    _text("payment_id", optional=True),
+    _day("closed_on", optional=True),
+    _recorded(),
+    _changed(),
+    UniqueConstraint("entity_id", "bank_ref"),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index("ix_bank_transfers_state", bank_transfers.c.state)
+
+# What an invoice that was paid early did not cost.
+early_discounts = Table(
+    "early_discounts",
+    metadata,
+    _key("invoice_id"),
+    _text("payment_id"),
+    _long("net_minor"),
+    _long("tax_minor"),
+    _day("granted_on"),
+    _recorded(),
+)
+
+# The customer disputes (a line of) an invoice: while it is open, that part is not chased. `outcome`: accepted
+# (a credit note follows) or rejected.
+invoice_disputes = Table(
+    "invoice_disputes",
+    metadata,
+    _key("dispute_id"),
+    _id("invoice_id", "invoices.invoice_id"),
+    _text("line_id", optional=True),
+    _long("amount_minor"),
+    _text("reason", default=""),
+    _day("opened_on"),
+    _day("closed_on", optional=True),
+    _text("outcome", optional=True),
+    _recorded(),
+    _changed(),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index("ix_invoice_disputes_invoice_id", invoice_disputes.c.invoice_id)
+
+# A campaign chases, customer by customer and currency by currency, what is overdue beyond a threshold.
+campaigns = Table(
+    "campaigns",
+    metadata,
+    _key("campaign_id"),
+    _text("name"),
+    _count("max_attempts"),
+    _count("days_between"),
+    _recorded(),
+)
+campaign_thresholds = Table(
+    "campaign_thresholds",
+    metadata,
+    Column("campaign_id", String, ForeignKey("campaigns.campaign_id"), primary_key=True),
+    Column("currency", String, ForeignKey("currencies.code"), primary_key=True),
+    _long("threshold_minor"),
+    _recorded(),
+    CheckConstraint("threshold_minor > 0", name="threshold"),
+)
+
+# What waits for a person's word. `kind`: order (above the credit limit, `subject_id` null), collection and
+# write_off (of a dunning case). `details`: a JSON object with the figures, of an order also the act to carry
+# out. `state`: pending, approved, rejected.
+approvals = Table(
+    "approvals",
+    metadata,
+    _key("approval_id"),
+    _text("kind"),
+    _id("customer_id", "customers.customer_id"),
+    _text("subject_id", optional=True),
+    Column("details", Text, nullable=False),
+    _text("state"),
+    _day("proposed_on"),
+    _day("decided_on", optional=True),
+    _text("decided_by", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index("ix_approvals_customer_id", approvals.c.customer_id)
+
+# `track`: card (retries), terms (reminders) or campaign. `closed_as`: recovered, canceled_for_payment,
 # canceled_by_customer, written_off, disputed. The `recovered_` columns say what brought the money back:
-# attempt, days since opening, amount.
+# attempt, days since opening, amount. `state`: how far a case of net terms has come, as in
+# customers.overdue_state.
 dunning_cases = Table(
     "dunning_cases",
     metadata,
@@ -1071,6 +1283,7 @@ dunning_cases = Table(
     _count("recovered_attempt", optional=True),
     _count("recovered_days", optional=True),
     _long("recovered_minor", optional=True),
+    _text("state", optional=True),
     _recorded(),
     _changed(),
 )
@@ -1084,8 +1297,9 @@ Index(
     sqlite_where=dunning_cases.c.closed_on.is_(None),
 )
 
-# Steps are written when they become known; `done_at` null: still ahead. `kind`: attempt (of `payment_id`)
-# or message (the customer is asked to act). `outcome`: captured, declined, unknown, sent, skipped (the
+# Steps are written when they become known; `done_at` null: still ahead. `kind`: attempt (of `payment_id`),
+# message (the customer is asked to act), or of net terms courtesy, reminder_1, reminder_2, reminder_3,
+# final_notice, collection, write_off, or campaign. `outcome`: captured, declined, unknown, sent, skipped (the
 # case ended before).
 dunning_steps = Table(
     "dunning_steps",
@@ -1198,3 +1412,19 @@ command_keys = Table(
     Column("response", Text, nullable=False),
     _recorded(),
 )
+
+# Who did what. `actor`: a person's or a program's name. `action`: the act or job. `outcome`: done, or the
+# code of the refusal.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _key("audit_id"),
+    _at("done_at"),
+    _text("actor"),
+    _text("action"),
+    _text("subject_id", optional=True),
+    _text("outcome"),
+    Column("arguments", Text, nullable=False),
+    _recorded(),
+)
+Index("ix_audit_log_subject_id", audit_log.c.subject_id)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0018"
+HEAD = max(path.stem[:4] for path in Path(__file__).parent.glob("versions/[0-9]*.py"))
+"""The newest version."""
 
 
 def upgrade(connection: Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
