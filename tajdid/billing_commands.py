@@ -1,0 +1,247 @@
+"""The `tajdid billing` commands: what is owed and collected."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tajdid.console import (
+    CompanyOption,
+    chosen,
+    day_of,
+    now,
+    print_fields,
+    print_frame,
+    say,
+    stop,
+)
+
+if TYPE_CHECKING:
+    from tajdid.workspace import Company
+
+billing_app = typer.Typer(no_args_is_help=True, help="The billing engine: what is owed and collected.")
+
+
+@billing_app.command()
+def simulate(
+    company: CompanyOption = None,
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 20230101,
+    last_day: Annotated[str, typer.Option(help="Last simulated day.")] = "2025-12-31",
+) -> None:
+    """Let the engine generate a company's history (once; refuses where a database exists).
+
+    Example: tajdid billing simulate --company atlas --customers 200
+    """
+    from tajdid.demo import simulate_atlas
+
+    one = chosen(company)
+    if (one.folder / "billing.db").exists() and not (one.folder / "world.json").exists():
+        stop(f"{one.folder / 'billing.db'} exists and was not simulated; it is left as it is.", 2)
+    if (one.folder / "world.json").exists():
+        stop(f"{one.name} is simulated already; delete world.json and billing.db there to start over.", 2)
+    simulate_atlas(one, say, customers=customers, seed=seed, last_day=day_of(last_day))
+
+
+@billing_app.command(name="run")
+def run_billing(
+    company: CompanyOption = None,
+    up_to: Annotated[
+        str | None, typer.Option(help="Bill all that is due up to this day; default today.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be posted and write nothing.")
+    ] = False,
+) -> None:
+    """Renew terms and index prices that are due, then bill everything that is; a second run posts nothing.
+
+    With --dry-run terms and prices stay as they are today.
+
+    Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.bill_run import bill
+    from billing.service.contracts import renew_due
+    from billing.service.index_clauses import index_prices_due
+
+    at = now()
+    store = opened(chosen(company))
+    day = day_of(up_to) if up_to else at.date()
+
+    def progress(done: int, of: int) -> None:
+        say(f"  {done:,} of {of:,} due looked at")
+
+    try:
+        if not dry_run:
+            terms = renew_due(store, at)
+            steps = index_prices_due(store, at)
+            say(f"  terms: {len(terms.renewed):,} renewed, {len(terms.ended):,} ended")
+            say(f"  prices that follow an index: {len(steps):,} changed")
+        summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
+    except BillingError as error:
+        stop(error.message, 1)
+    print_fields(asdict(summary))
+    store.close()
+    raise SystemExit(3 if summary.parked else 0)
+
+
+@billing_app.command(name="drafts")
+def list_drafts(
+    company: CompanyOption = None,
+    customer: Annotated[str | None, typer.Option(help="Only this customer's; default all.")] = None,
+    up_to: Annotated[str | None, typer.Option(help="As they stand on this day; default today.")] = None,
+) -> None:
+    """List invoices that are drafts for the policy's days of grace, with the day they will be issued.
+
+    Example: tajdid billing drafts --company atlas --customer customer-17
+    """
+    from billing.core.money import BillingError
+    from billing.service.drafts import drafts
+
+    at, store = now(), opened(chosen(company))
+    try:
+        found = drafts(store, at, up_to=day_of(up_to) if up_to else at.date(), customer_id=customer)
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    if found.documents.height:
+        print_frame(found.documents.drop("document"))
+    else:
+        say("No invoice is a draft.")
+    for row in found.failures.iter_rows(named=True):
+        say(f"{row['customer_id']} cannot be billed: {row['code']} {row['detail'] or ''}".rstrip())
+
+
+@billing_app.command(name="import-usage")
+def import_usage_command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="CSV or Parquet files, or folders of them.")
+    ] = None,
+    company: CompanyOption = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Send events of unknown items and meters again.")
+    ] = False,
+) -> None:
+    """Take in usage events; those known already change nothing, bad rows are kept and counted by their code.
+
+    Columns: source, event_id, item_id, meter_id, value, occurred_at (with zone) or occurred_on; if any
+    customer_id, operation, dimension. An import that broke off is simply started again.
+
+    Example: tajdid billing import-usage --company atlas usage/2026-01.parquet
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.import_usage import UsageTotals, retry_rejected
+    from billing.jobs.usage_files import import_usage_files
+
+    if not paths and not retry:
+        stop("Name a file or a folder, or --retry.", 2)
+
+    def progress(file: Path, totals: UsageTotals) -> None:
+        say(f"  {file.name}: {totals.rows:,} rows read, {totals.accepted:,} accepted")
+
+    store, totals = opened(chosen(company)), []
+    try:
+        if retry:
+            totals.append(retry_rejected(store, now()))
+        if paths:
+            totals.append(import_usage_files(store, now(), paths, progress=progress))
+    except BillingError as error:
+        stop(error.message, 2)
+    finally:
+        store.close()
+    for one in totals:
+        print_fields(asdict(one))
+    raise SystemExit(3 if any(one.rejected for one in totals) else 0)
+
+
+@billing_app.command(name="import-subscriptions")
+def import_subscriptions_command(
+    paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV or Parquet files.")],
+    company: CompanyOption = None,
+) -> None:
+    """Take over subscriptions that run elsewhere; each is billed from the day it was billed until.
+
+    Columns: subscription_id, customer_id, plan_id, quantity, anchor_on, billed_until; if any started_on,
+    term, term_start, auto_renew, notice_days. The same rows again change nothing.
+
+    Example: tajdid billing import-subscriptions --company atlas running.csv
+    """
+    from billing.core.money import BillingError
+    from billing.service.migration import import_subscription_files
+
+    store = opened(chosen(company))
+    try:
+        answers = import_subscription_files(store, now(), paths)
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    for path, answer in zip(paths, answers, strict=True):
+        say(
+            f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
+            f"{answer.rejected.height:,} rejected"
+        )
+        for row in answer.rejected.head(20).iter_rows(named=True):
+            say(f"  row {row['row']} ({row['subscription_id']}): {row['code']}, {row['detail']}")
+    raise SystemExit(3 if any(answer.rejected.height for answer in answers) else 0)
+
+
+@billing_app.command(name="retry")
+def retry_billing(
+    customers: Annotated[
+        list[str] | None, typer.Argument(help="Ids of customers that were set aside; none: list them.")
+    ] = None,
+    company: CompanyOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Retry everyone who was set aside.")] = False,
+    up_to: Annotated[str | None, typer.Option(help="Bill up to this day; default today.")] = None,
+) -> None:
+    """List the customers that could not be billed, with the reason; or bill some or all of them again.
+
+    Example: tajdid billing retry --company atlas customer-17 customer-20
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.retry import parked_customers, retry
+
+    at, store = now(), opened(chosen(company))
+    day = day_of(up_to) if up_to else at.date()
+    try:
+        summary = (
+            retry(store, at, up_to=day, customer_ids=None if every else customers)
+            if (customers or every)
+            else None
+        )
+        left = parked_customers(store)
+    except BillingError as error:
+        stop(error.message, 2)
+    finally:
+        store.close()
+    if summary is not None:
+        print_fields(asdict(summary))
+    if left.height:
+        print_frame(left)
+    else:
+        say("Nobody is set aside.")
+    raise SystemExit(3 if left.height else 0)
+
+
+@billing_app.command()
+def migrate(company: CompanyOption = None) -> None:
+    """Bring the company's billing database to the newest schema.
+
+    Example: tajdid billing migrate --company atlas
+    """
+    store = opened(chosen(company))
+    store.close()
+    say("The billing database is at the newest schema.")
+
+
+def opened(company: Company) -> Any:
+    from billing.store.store import open_store
+
+    store = open_store(company.database_url)
+    store.migrate()
+    return store
