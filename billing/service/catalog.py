@@ -114,14 +114,24 @@ def add_tax_rate(
 
 @act
 def create_payment_terms(
-    store: Store, at: datetime, *, terms_id: str, net_days: int, end_of_month: bool = False
+    store: Store,
+    at: datetime,
+    *,
+    terms_id: str,
+    net_days: int,
+    end_of_month: bool = False,
+    discount_ppm: int = 0,
+    discount_days: int = 0,
 ) -> str:
-    """When an invoice is due: days after issue, counted from the month's end if asked. Raises `bad_rate`."""
-    if net_days < 0:
-        raise BillingError("bad_rate", f"net_days = {net_days}")
-    store.insert(
-        payment_terms, [{"terms_id": terms_id, "net_days": net_days, "end_of_month": end_of_month}], at
-    )
+    """When an invoice is due: days after issue, counted from the month's end if asked. Paid within
+    `discount_days` of its issue it costs `discount_ppm` less ("2/10 net 30": 20,000 within 10 of 30 days).
+    Raises `bad_rate`."""
+    if net_days < 0 or discount_days < 0 or not 0 <= discount_ppm < PPM:
+        detail = f"net_days = {net_days}, discount of {discount_ppm} ppm within {discount_days} days"
+        raise BillingError("bad_rate", detail)
+    row = {"terms_id": terms_id, "net_days": net_days, "end_of_month": end_of_month}
+    row |= {"discount_ppm": discount_ppm, "discount_days": discount_days}
+    store.insert(payment_terms, [row], at)
     announce(store, at, "payment_terms.created", terms_id, {"net_days": net_days})
     return terms_id
 

@@ -128,6 +128,12 @@ def tiers(*bounds: int | None) -> Act:
     return price(None, "graduated", tiers=[NewTier(bound, "1") for bound in bounds])
 
 
+def early_discount(ppm: int) -> Act:
+    return lambda store: catalog.create_payment_terms(
+        store, AT, terms_id="early", net_days=30, discount_ppm=ppm, discount_days=10
+    )
+
+
 def tax_rate(ppm: int) -> Act:
     return lambda store: catalog.add_tax_rate(
         store, AT, country="FR", tax_rate_ppm=ppm, valid_from=date(2025, 1, 1)
@@ -206,6 +212,7 @@ REFUSED: list[tuple[str, str, str, Act]] = [
     ),
     ("a negative commitment", "negative_quantity", "not negative", subscribe(committed_minimum_minor=-1)),
     ("a tax rate above 100 %", "bad_rate", "100 %", tax_rate(1_000_001)),
+    ("a discount of all for early payment", "bad_rate", "1000000 ppm", early_discount(1_000_000)),
     ("a negative tax rate", "bad_rate", "100 %", tax_rate(-1)),
     ("a negative price", "negative_price", "not negative", price("-1")),
     (
