@@ -10,19 +10,15 @@ from sqlalchemy import select
 from billing.core import invoicing
 from billing.jobs.bill_discounts import write_uses
 from billing.jobs.bill_draft import GROUP, Draft
-from billing.jobs.bill_facts import (
-    OPEN_CREDIT,
-    OPEN_DEBT,
-    read_by_ids,
-)
+from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids
 from billing.jobs.bill_pools import with_related
 from billing.jobs.bill_refunds import requested, write_requested
 from billing.jobs.bill_unbilled import keep_reasons
+from billing.jobs.credit import OWNER, mark_spent, open_credit, write_applications
 from billing.jobs.journal import post_events
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
-    applications,
     credit_note_lines,
     credit_notes,
     customers,
@@ -49,7 +45,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
     _hold_payers(store, found, papers)
     notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
     back = requested(store, found.lines, papers)
-    paid, debts = _applications(store, found, papers, back)
+    paid, debts = _applications(store, at, found, papers, back)
     _write_notes(store, at, run_id, notes)
     _write_invoices(store, at, run_id, new_invoices, paid)
     _write_lines(store, at, found, papers)
@@ -57,7 +53,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         write_requested(store, at, back)
     events = [_issued(papers)]
     if paid.height:
-        events.append(_write_applications(store, at, papers, paid, debts))
+        events.append(write_applications(store, at, paid, debts))
     post_events(store, at, pl.concat(events, how="diagonal"))
     _announce(store, at, papers)
 
@@ -244,16 +240,15 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
 
 
 def _applications(
-    store: Store, found: Draft, papers: pl.DataFrame, back: pl.DataFrame
+    store: Store, at: datetime, found: Draft, papers: pl.DataFrame, back: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What credit pays which invoice, and the older invoices among those. back: what is given back of notes,
     and pays nothing.
 
-    Older notes pay first, then those of the run; they pay the run's own invoice, then the invoices they
+    Older credit pays first, then the notes of the run; they pay the run's own invoice, then the invoices they
     correct, then others still open, the oldest first [`credit_target`: balance keeps the rest].
     """
-    payers = papers["payer_id"].unique().to_list()
-    older = read_by_ids(store, OPEN_CREDIT, credit_notes.c.customer_id, payers).sort("source_id")
+    older = open_credit(store, papers["payer_id"].unique().to_list())
     notes = papers.filter("has_note")
     left = pl.col("note_total_minor")
     if back.height:
@@ -264,13 +259,9 @@ def _applications(
             maintain_order="left",
         )
         left = left - pl.col("amount_minor").fill_null(0)
-    sources = pl.concat(
-        [
-            older,
-            notes.select(*GROUP, pl.col("note_id").alias("source_id"), left.alias("left_minor")),
-        ]
-    ).with_columns(pl.lit("credit_note").alias("source_kind"))
-    new = papers.filter("has_invoice").select(*GROUP, "invoice_id", pl.col("total_minor").alias("open_minor"))
+    kind = pl.lit("credit_note").alias("source_kind")
+    of_run = notes.select(*OWNER, kind, pl.col("note_id").alias("source_id"), left.alias("left_minor"))
+    new = papers.filter("has_invoice").select(*OWNER, "invoice_id", pl.col("total_minor").alias("open_minor"))
     payers = notes.filter(~pl.col("keeps_credit"))["payer_id"].unique().to_list()
     debts = new.clear()
     if payers:
@@ -280,44 +271,11 @@ def _applications(
             .sort(pl.col("invoice_id").is_in(corrected.implode()).not_(), "due_on", "invoice_id")
             .select(new.columns)
         )
-    return invoicing.applied(sources, pl.concat([new, debts])), debts
-
-
-def _write_applications(
-    store: Store, at: datetime, papers: pl.DataFrame, paid: pl.DataFrame, debts: pl.DataFrame
-) -> pl.DataFrame:
-    """Write what credits pay, let older invoices they settle be paid; returns the events for the journal."""
-    days = papers.select(*GROUP, "issued_on").unique(GROUP, keep="first")
-    ids = pl.Series("application_id", store.new_ids("app", paid.height), dtype=pl.String)
-    rows = paid.with_columns(ids).join(days, on=GROUP, how="left", maintain_order="left")
-    store.insert(
-        applications,
-        rows.select(
-            "application_id",
-            "source_kind",
-            "source_id",
-            "invoice_id",
-            "amount_minor",
-            pl.col("issued_on").alias("applied_on"),
-        ),
-        at,
-    )
-    sums = rows.group_by("invoice_id").agg(pl.col("amount_minor").sum(), pl.col("issued_on").max())
-    settled = (
-        debts.join(sums, on="invoice_id")
-        .filter(pl.col("amount_minor") == pl.col("open_minor"))
-        .select("invoice_id", pl.lit("paid").alias("state"), pl.col("issued_on").alias("paid_on"))
-    )
-    store.update(invoices, settled, at)
-    return rows.select(
-        pl.lit("credit_applied").alias("event"),
-        pl.lit("application").alias("source_kind"),
-        pl.col("application_id").alias("source_id"),
-        "invoice_id",
-        *_EVENT,
-        pl.col("amount_minor").alias("net_minor"),
-        pl.lit(0, pl.Int64).alias("tax_minor"),
-    )
+    sources = pl.concat([older.select(of_run.columns), of_run])
+    paid = invoicing.applied(sources, pl.concat([new, debts]))
+    mark_spent(store, at, older, paid)
+    days = papers.select(*OWNER, pl.col("issued_on").alias("applied_on")).unique(OWNER, keep="first")
+    return paid.join(days, on=OWNER, how="left", maintain_order="left"), debts
 
 
 _EVENT = (

@@ -35,7 +35,6 @@ from billing.store.tables import (
     components,
     contracts,
     credit_note_lines,
-    credit_notes,
     customers,
     discounts,
     invoices,
@@ -53,7 +52,6 @@ from billing.store.tables import (
     price_tiers,
     prices,
     products,
-    refunds,
     subscriptions,
     tax_lines,
     usage_snapshots,
@@ -416,36 +414,8 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
     )
 
 
-# Credit and debt that documents meet.
+# Debt that credit meets.
 
-_USED = func.coalesce(func.sum(applications.c.amount_minor), 0)
-_GIVEN_BACK = (
-    select(func.coalesce(func.sum(refunds.c.amount_minor), 0))
-    .where(refunds.c.note_id == credit_notes.c.note_id, refunds.c.state != "failed")
-    .scalar_subquery()
-)
-_CREDIT_LEFT = credit_notes.c.total_minor - _USED - _GIVEN_BACK
-OPEN_CREDIT = (
-    select(
-        credit_notes.c.customer_id.label("payer_id"),
-        credit_notes.c.entity_id,
-        credit_notes.c.currency,
-        credit_notes.c.note_id.label("source_id"),
-        _CREDIT_LEFT.label("left_minor"),
-    )
-    .outerjoin(
-        applications,
-        and_(applications.c.source_id == credit_notes.c.note_id, applications.c.source_kind == "credit_note"),
-    )
-    .group_by(
-        credit_notes.c.note_id,
-        credit_notes.c.customer_id,
-        credit_notes.c.entity_id,
-        credit_notes.c.currency,
-        credit_notes.c.total_minor,
-    )
-    .having(_CREDIT_LEFT > 0)
-)
 OPEN_MINOR = (
     invoices.c.total_minor
     - select(func.coalesce(func.sum(applications.c.amount_minor), 0))

@@ -23,19 +23,20 @@ REFUNDED = (
     .scalar_subquery()
 )
 """What of a payment was given back, or is about to be."""
-_LEFT = payments.c.amount_minor - REFUNDED
+_LEFT = payments.c.amount_minor - payments.c.reversed_minor - REFUNDED
+_APPLIED = func.sum(applications.c.amount_minor)
 _PAID = (
     select(
         payments.c.payment_id,
         applications.c.invoice_id,
         payments.c.method_id,
         payments.c.received_on,
-        case((applications.c.amount_minor > _LEFT, _LEFT), else_=applications.c.amount_minor).label(
-            "left_minor"
-        ),
+        case((_APPLIED > _LEFT, _LEFT), else_=_APPLIED).label("left_minor"),
     )
     .join(applications, applications.c.source_id == payments.c.payment_id)
     .where(applications.c.source_kind == "payment", payments.c.state == "captured")
+    .group_by(payments.c.payment_id, applications.c.invoice_id)
+    .having(_APPLIED > 0)
 )
 _origin = aliased(line_items)
 _TOTAL = line_items.c.net_minor + line_items.c.tax_minor

@@ -275,6 +275,7 @@ def _attempt(gateway: Gateway, work: _Work, row: Row) -> bool:
             "gateway_ref": answer.gateway_ref,
             "fee_minor": answer.fee_minor,
             "received_on": today,
+            "is_spent": True,
         }
         work.captured.append(row)
         facts = {
@@ -294,6 +295,7 @@ _CHANGING = (
     "gateway_ref",
     "fee_minor",
     "received_on",
+    "is_spent",
     "next_attempt_at",
     "failures",
     "first_failed_on",

@@ -99,6 +99,8 @@ def _make(store: Store, gateway: Gateway, at: datetime, row: Row) -> str:
     if change["state"] == "refunded":
         post_refunds(store, at, [row], "payment_refunded")
     elif change["state"] == "failed":
+        if row["note_id"] is None:
+            store.update(payments, [{"payment_id": row["payment_id"], "is_spent": False}], at)
         announce(store, at, [_message("refund.failed", row)])
     return str(change["state"])
 

@@ -9,30 +9,28 @@ from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
-from billing.jobs.bill_facts import OPEN_CREDIT
 from billing.jobs.bill_refunds import REFUNDED, write_requested
+from billing.jobs.credit import mark_spent, open_credit
 from billing.jobs.give_back import REFUND, post_refunds
 from billing.service.acts import act
 from billing.store.store import Store
-from billing.store.tables import credit_notes, customers, payments, refunds
+from billing.store.tables import customers, payments, refunds
 
 _PAYMENT = (
     select(payments, customers.c.time_zone, REFUNDED.label("refunded_minor"))
     .join(customers, customers.c.customer_id == payments.c.customer_id)
     .where(payments.c.payment_id == bindparam("id"), payments.c.state == "captured")
 )
-_CREDIT = OPEN_CREDIT.where(
-    credit_notes.c.customer_id == bindparam("payer"), credit_notes.c.currency == bindparam("currency")
-)
 _HELD = select(customers.c.customer_id).where(customers.c.customer_id == bindparam("id")).with_for_update()
 
 
 @act
 def refund(store: Store, at: datetime, *, payment_id: str, amount_minor: int) -> None:
-    """Give back credit the customer keeps through a payment of theirs; credit of the oldest notes first.
+    """Give back credit the customer keeps through a payment of theirs: what it paid too much, then the credit
+    of the oldest notes. What another payment paid too much goes back through that one.
 
     Raises `unknown_payment` (or one not captured), `negative_quantity`, `over_refund` above what is left of
-    the payment or above the credit that is kept.
+    the payment or above that credit.
     """
     found = store.row(_PAYMENT, {"id": payment_id})
     if found is None:
@@ -42,25 +40,30 @@ def refund(store: Store, at: datetime, *, payment_id: str, amount_minor: int) ->
         found = store.row(_PAYMENT, {"id": payment_id}) or found
     if amount_minor <= 0:
         raise BillingError("negative_quantity", f"a refund of {amount_minor}")
-    left = found["amount_minor"] - found["refunded_minor"]
+    left = found["amount_minor"] - found["reversed_minor"] - found["refunded_minor"]
     if amount_minor > left:
         raise BillingError("over_refund", f"{amount_minor} of {left} left of {payment_id}")
-    asked = {"payer": found["customer_id"], "currency": found["currency"]}
-    credit = sorted(store.rows(_CREDIT, asked), key=lambda row: str(row["source_id"]))
-    kept = sum(row["left_minor"] for row in credit)
-    if amount_minor > kept:
+    is_own = pl.col("source_id") == payment_id
+    credit = open_credit(store, [found["customer_id"]]).filter(
+        is_own | (pl.col("source_kind") == "credit_note"), currency=found["currency"]
+    )
+    if amount_minor > (kept := int(credit["left_minor"].sum())):
         raise BillingError("over_refund", f"{amount_minor} of {kept} kept as credit")
-    today, parts = local_date(at, found["time_zone"]), []
-    for row in credit:
-        part = min(amount_minor, row["left_minor"])
-        amount_minor -= part
-        if part:
-            parts.append({"note_id": row["source_id"], "amount_minor": part})
-    rows = pl.DataFrame(parts).with_columns(
+    before = pl.col("left_minor").cum_sum() - pl.col("left_minor")
+    parts = (
+        credit.sort(is_own, descending=True, maintain_order=True)
+        .with_columns(pl.min_horizontal("left_minor", amount_minor - before).alias("amount_minor"))
+        .filter(pl.col("amount_minor") > 0)
+    )
+    mark_spent(store, at, credit, parts.select("source_id", "amount_minor"))
+    is_note = pl.col("source_kind") == "credit_note"
+    rows = parts.select(
+        "amount_minor",
+        pl.when(is_note).then("source_id").alias("note_id"),
         pl.lit(payment_id).alias("payment_id"),
         pl.lit(found["method_id"], dtype=pl.String).alias("method_id"),
         pl.lit(found["customer_id"]).alias("payer_id"),
-        pl.lit(today).alias("issued_on"),
+        pl.lit(local_date(at, found["time_zone"])).alias("issued_on"),
     )
     write_requested(store, at, rows)
 

@@ -85,6 +85,7 @@ def receive_transfer(
         "attempt": 1,
         "created_on": today,
         "received_on": today,
+        "is_spent": True,
     }
     store.insert(payments, [payment], at)
     attempt = {

@@ -1048,7 +1048,8 @@ Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
 # within the running dunning case. `received_on`: the day it was captured. `fee_minor`: what the gateway
 # keeps. `kind`: charge (through the gateway), transfer (came in at the bank) or recovery (came in for a debt
 # that was written off, and is no credit). `reversed_minor`: what the bank took back of it by lost disputes.
-# What of a payment is applied to no invoice, refunded or reversed is credit of the customer.
+# What of a payment is applied to no invoice, refunded or reversed is credit of the customer; `is_spent` where
+# nothing is, so that nobody adds it up again. What undoes an application or a refund takes that back.
 payments = Table(
     "payments",
     metadata,
@@ -1070,9 +1071,16 @@ payments = Table(
     _day("received_on", optional=True),
     _text("kind", default="charge"),
     _long("reversed_minor", default=0),
+    _flag("is_spent"),
     _recorded(),
     _changed(),
     CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index(
+    "ix_payments_unspent",
+    payments.c.customer_id,
+    postgresql_where=payments.c.is_spent.is_(False),
+    sqlite_where=payments.c.is_spent.is_(False),
 )
 Index(
     "ix_payments_next_attempt_at",
@@ -1108,7 +1116,8 @@ payment_attempts = Table(
     _changed(),
 )
 
-# Money on its way back through the payment that brought it, out of the credit of a note. `state`: requested
+# Money on its way back through the payment that brought it, out of the credit of a note, or (`note_id` null)
+# out of what this payment paid too much. `state`: requested
 # (until it is known what became of it; `next_attempt_at`: when the gateway is asked, null for a transfer made
 # by hand), refunded (`refunded_on`), failed (the money stays credit).
 refunds = Table(
@@ -1116,7 +1125,7 @@ refunds = Table(
     metadata,
     _key("refund_id"),
     _id("payment_id", "payments.payment_id"),
-    _id("note_id", "credit_notes.note_id"),
+    _id("note_id", "credit_notes.note_id", optional=True),
     _long("amount_minor"),
     _text("gateway_ref", optional=True),
     _text("state"),
