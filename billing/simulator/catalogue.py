@@ -16,6 +16,9 @@ from billing.store.store import Store
 
 SELLER = ("atlas", "Atlas Supplies GmbH", "DE", "DE811234567")
 CURRENCY = "EUR"
+NET_30, EARLY = "net-30", "2-10-net-30"
+# What others pay of the general prices, by whose list it is.
+LEVEL_FACTORS = {"group": Decimal("0.97"), "customer": Decimal("0.95"), "contract": Decimal("0.92")}
 PRODUCT = ("supplies", "Consumables and refills")
 METER = "refills"
 
@@ -177,8 +180,17 @@ def publish_catalogue(store: Store, at: datetime) -> None:
         )
 
 
-def publish_prices(store: Store, at: datetime, *, valid_start: date, factor: Decimal) -> str:
-    """A new general price list: every price of the first day times `factor`. Answers its id."""
+def publish_prices(
+    store: Store,
+    at: datetime,
+    *,
+    valid_start: date,
+    factor: Decimal,
+    level: str = "list",
+    owner_id: str | None = None,
+) -> str:
+    """A new price list: every price of the first day times `factor`, for all or for its owner. Answers its
+    id."""
     prices = [
         catalog.NewPrice(
             component_id(offer, part),
@@ -190,14 +202,25 @@ def publish_prices(store: Store, at: datetime, *, valid_start: date, factor: Dec
         for offer in offers()
         for part in (one.times(factor) for one in offer.components)
     ]
+    whose = f"{owner_id} " if owner_id else ""
     return catalog.create_price_list(
         store,
         at,
-        list_id=f"list-{valid_start}",
-        name=f"Price list from {valid_start}",
+        list_id=f"list-{whose}{valid_start}".replace(" ", "-"),
+        name=f"Price list {whose}from {valid_start}",
         currency=CURRENCY,
         valid_start=valid_start,
+        level=level,
+        owner_id=owner_id,
         prices=prices,
+    )
+
+
+def publish_terms(store: Store, at: datetime) -> None:
+    """The terms of payment: 30 days, and 30 days with 2 % off within 10."""
+    catalog.create_payment_terms(store, at, terms_id=NET_30, net_days=30)
+    catalog.create_payment_terms(
+        store, at, terms_id=EARLY, net_days=30, discount_ppm=20_000, discount_days=10
     )
 
 

@@ -348,6 +348,8 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
     """Declines that mean nothing: a retry succeeds after 1, 2 or 7 days, or a new method after 2."""
     u = stream(seed, Topic.PAYMENTS, customer.number).random((calendar.months, 3))
     fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)
+    if not customer.is_charged:
+        return
     meant = {decline.from_on for decline in life.declines}
     for month in np.flatnonzero(u[:, 0] < DECLINE):
         first = calendar.day(int(month), customer.anchor_day)
@@ -365,7 +367,7 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
 
 def _renew_cards(customer: Customer, calendar: Calendar, life: Life) -> None:
     """A card that runs out is replaced in its last month; by who pauses or has left then, on coming back."""
-    if customer.card_expires_on is None:
+    if customer.card_expires_on is None or not customer.is_charged:
         return
     on = customer.card_expires_on.replace(day=ACT_DAYS[-1])
     fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)

@@ -8,7 +8,8 @@ they are and which causes lie in wait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import IntEnum
 
@@ -29,7 +30,19 @@ RUNNING_TERMS = (6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18)
 TRIAL_SHARE = 0.15
 TRIAL_DAYS = 14
 
+# Forty customers in a row may stand in one tree below the first of them: some heads have no site, most a few,
+# one in twenty all the others.
+BLOCK = 40
+LONE_HEAD_SHARE = 0.30
+FULL_HEAD_SHARE = 0.05
+TREE_SHARE = (1 + (BLOCK - 1) * ((1 - LONE_HEAD_SHARE - FULL_HEAD_SHARE) / 3 + FULL_HEAD_SHARE)) / BLOCK
+TRANSFER_SHARE = 0.20
+EARLY_SHARE = 0.35
+OWN_PRICES_SHARE = 0.08
+CONTRACT_PRICES_SHARE = 0.50
+
 NOISE_SHARE = 0.05
+# Of all customers; it strikes those who are charged, since the head of a tree pays for its sites by transfer.
 PAYMENT_FAILURE_SHARE = 0.10
 # Of all customers; they strike only those free to go, who are 40 % of all, and a term holds the others.
 USAGE_DECAY_SHARE = 0.15
@@ -73,6 +86,8 @@ class Topic(IntEnum):
     USAGE = 4
     PAYMENTS = 5
     CRM = 6
+    DEALINGS = 7
+    SETTLEMENT = 8
 
 
 def stream(seed: int, topic: Topic, number: int) -> np.random.Generator:
@@ -125,8 +140,22 @@ class Causes:
 
 
 @dataclass(frozen=True)
+class Dealings:
+    """How a customer deals with the seller. `head`: the number of the customer that pays for it (its tree's
+    root), itself if it stands alone. `pays_by_transfer`: on net terms, `pays_early` with a discount.
+    `prices`: whose price list it buys by, customer or contract; None for the general one, or its buying
+    group's."""
+
+    head: int
+    pays_by_transfer: bool
+    pays_early: bool
+    prices: str | None
+
+
+@dataclass(frozen=True)
 class Customer:
-    """One customer as drawn. `boxes` is its size: boxes of consumables a month, before rounding."""
+    """One customer as drawn. `boxes` is its size: boxes of consumables a month, before rounding. `parent`:
+    the number of the customer it stands below."""
 
     number: int
     customer_id: str
@@ -149,6 +178,23 @@ class Customer:
     term_months: int
     anchor_on: date
     causes: Causes
+    dealings: Dealings
+    parent: int | None = None
+
+    @property
+    def is_site(self) -> bool:
+        """Whether the head of a tree pays for it."""
+        return self.dealings.head != self.number
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether its own card or account is charged."""
+        return not (self.is_site or self.dealings.pays_by_transfer)
+
+    @property
+    def group(self) -> str | None:
+        """The buying group whose prices it has."""
+        return "partners" if self.channel == "partner" else None
 
     @property
     def anchor_day(self) -> int:
@@ -162,7 +208,38 @@ class Customer:
 def populate(seed: int, customers: int, calendar: Calendar) -> list[Customer]:
     """All customers of a world, in order of their numbers. Pure: same arguments, same customers."""
     arrivals = arrival_shares(calendar)
-    return [_customer(seed, number, calendar, arrivals) for number in range(customers)]
+    drawn = [_customer(seed, number, calendar, arrivals) for number in range(customers)]
+    return [replace(one, parent=_parent(one, drawn)) for one in drawn]
+
+
+def _parent(site: Customer, drawn: Sequence[Customer]) -> int | None:
+    """Sites stand below the first of their eight, where that is a site that came no later; else below the
+    head."""
+    if not site.is_site:
+        return None
+    first = drawn[site.number - site.number % 8]
+    is_region = first.number != site.number and first.dealings.head == site.dealings.head
+    return first.number if is_region and first.starts_on <= site.starts_on else site.dealings.head
+
+
+def is_head(number: int) -> bool:
+    """Whether a customer is the first of its forty."""
+    return number % BLOCK == 0
+
+
+def _sites_share(seed: int, head: int) -> float:
+    """How many of those that follow a head stand below it."""
+    u = stream(seed, Topic.DEALINGS, head).random(2)
+    if u[0] < LONE_HEAD_SHARE:
+        return 0.0
+    return 1.0 if u[0] > 1 - FULL_HEAD_SHARE else float(u[1] ** 2)
+
+
+def _head(seed: int, number: int) -> int:
+    """The customer that pays for a customer."""
+    first = number - number % BLOCK
+    at = stream(seed, Topic.DEALINGS, number).random()
+    return first if number == first or at < _sites_share(seed, first) else number
 
 
 def arrival_shares(calendar: Calendar) -> np.ndarray:
@@ -187,10 +264,15 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
     segment = SEGMENTS[sum(boxes >= bound for bound in SEGMENT_BOUNDS)]
     start_month = int(np.searchsorted(arrivals, u[1], side="right"))
     anchor_day = ANCHOR_DAYS[int(u[2] * len(ANCHOR_DAYS))]
+    head = _head(seed, number)
+    in_tree = is_head(number) or head != number
+    if is_head(number):
+        # It is there before its sites are.
+        start_month, anchor_day = 0, ANCHOR_DAYS[0]
     has_term = bool(u[3] < TERM_SHARE)
     is_yearly = has_term and bool(u[4] < YEARLY_SHARE_OF_TERMS)
     trial_days = 0
-    if start_month > 0 and not has_term and u[5] < TRIAL_SHARE / (1 - TERM_SHARE):
+    if start_month > 0 and not has_term and not in_tree and u[5] < TRIAL_SHARE / (1 - TERM_SHARE):
         trial_days = TRIAL_DAYS
         anchor_day = ANCHOR_DAYS[-1]  # so that trial and its end lie in one month
     anchor_on = calendar.day(start_month, anchor_day)
@@ -202,6 +284,7 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
     expires_on = None
     if method == "card":
         expires_on = calendar.day(start_month + 4 + int(u[8] * 44)) - timedelta(days=1)
+    causes = _causes(seed, number, start_month, calendar.months, has_term=has_term, in_tree=in_tree)
     low, high = _TIER_OF_SEGMENT[segment]
     return Customer(
         number=number,
@@ -224,16 +307,32 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
         is_yearly=is_yearly,
         term_months=term_months,
         anchor_on=anchor_on,
-        causes=_causes(seed, number, start_month, has_term, calendar.months),
+        causes=causes,
+        dealings=_dealings(
+            seed, number, head, can_owe=causes.payment_from is None, has_term=has_term, segment=segment
+        ),
     )
 
 
-def _causes(seed: int, number: int, start_month: int, has_term: bool, months: int) -> Causes:
+def _dealings(seed: int, number: int, head: int, *, can_owe: bool, has_term: bool, segment: str) -> Dealings:
+    u = stream(seed, Topic.DEALINGS, number).random(6)
+    pays_by_transfer = is_head(number) or (can_owe and head == number and u[2] < TRANSFER_SHARE)
+    prices = None
+    if has_term and segment == "enterprise" and u[4] < CONTRACT_PRICES_SHARE:
+        prices = "contract"
+    elif has_term and u[5] < OWN_PRICES_SHARE:
+        prices = "customer"
+    return Dealings(head, bool(pays_by_transfer), bool(pays_by_transfer and u[3] < EARLY_SHARE), prices)
+
+
+def _causes(
+    seed: int, number: int, start_month: int, months: int, *, has_term: bool, in_tree: bool
+) -> Causes:
     u = stream(seed, Topic.CAUSES, number).random(9)
     free_share = 1 - TERM_SHARE
     decays = not has_term and u[1] < USAGE_DECAY_SHARE / free_share
     hurts = not has_term and u[3] < SUPPORT_PAIN_SHARE / free_share
-    fails = u[5] < PAYMENT_FAILURE_SHARE
+    fails = not in_tree and u[5] < PAYMENT_FAILURE_SHARE / (1 - TREE_SHARE)
 
     def onset(at: float, settled: int) -> int:
         """A month between `settled` months after the start and the end of the world."""

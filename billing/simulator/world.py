@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, func, select
 
 from billing.core.money import BillingError
 from billing.gateways.simulated import CAPTURED, SimulatedGateway
+from billing.jobs.bill_facts import OPEN_MINOR
 from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
 from billing.jobs.import_usage import import_usage
@@ -28,19 +29,25 @@ from billing.service import contracts as contract_acts
 from billing.service import customers as customer_acts
 from billing.service import subscriptions as acts
 from billing.service.policies import set_policy
+from billing.service.transfers import receive_transfer
 from billing.simulator import crm
 from billing.simulator.catalogue import (
     ADD_ONS,
     CURRENCY,
+    EARLY,
+    LEVEL_FACTORS,
+    NET_30,
     REFILL_SERVICE,
     SELLER,
     publish_catalogue,
     publish_prices,
+    publish_terms,
     supply_plan_id,
 )
 from billing.simulator.causes import rise_percent, truth, write_truth
 from billing.simulator.life import Act, Life, live, method_expiry
 from billing.simulator.population import Calendar, Customer, populate
+from billing.simulator.settlement import Owed, Payment, payments_of
 from billing.simulator.usage import Counts, bill_days, count_days, draw_counts, events_before
 from billing.store.store import Store
 from billing.store.tables import (
@@ -129,7 +136,7 @@ def simulate(
         people = populate(seed, customers, calendar)
         lives = [live(seed, customer, calendar) for customer in people]
         counts = draw_counts(seed, people, lives, calendar)
-    world = _World(store, calendar, people, lives, counts, seconds)
+    world = _World(store, seed, calendar, people, lives, counts, seconds)
     world.run(progress or (lambda _: None))
     with seconds.of("files"):
         crm.export(seed, people, lives, calendar, crm_folder)
@@ -154,6 +161,7 @@ class _World:
     def __init__(
         self,
         store: Store,
+        seed: int,
         calendar: Calendar,
         people: Sequence[Customer],
         lives: Sequence[Life],
@@ -166,6 +174,9 @@ class _World:
         self.counts = counts
         self.seconds = seconds
         self.gateway = planned_gateway(people, lives)
+        self.seed, self.lives = seed, lives
+        self.by_id = {one.customer_id: one for one in people}
+        self.payments: dict[date, list[Payment]] = defaultdict(list)
         self.acts: dict[date, list[Act]] = defaultdict(list)
         for act in sorted(
             (act for life in lives for act in life.acts), key=lambda one: (one.on, one.customer)
@@ -185,7 +196,8 @@ class _World:
             at = datetime.combine(self.calendar.first_day, ACTS_AT)
             set_policy(self.store, at, valid_from=at.date(), settings={})
             publish_catalogue(self.store, at)
-            publish_prices(self.store, at, valid_start=at.date(), factor=self.price_factor)
+            publish_terms(self.store, at)
+            self._publish(at)
         day = self.calendar.first_day
         while day <= self.calendar.last_day:
             self._day(day)
@@ -199,7 +211,8 @@ class _World:
         rise = rise_percent(self.calendar, self.calendar.number(day)) if day.day == 1 else 0
         acts_today = self.acts.get(day, [])
         is_bill_day, is_count_day = day in self.bill_days, day in self.count_days
-        if not (rise or acts_today or is_count_day or self._is_money_due(day)):
+        pays = day in self.payments
+        if not (rise or acts_today or is_count_day or pays or self._is_money_due(day)):
             return
         with self.store.transaction():
             with self.seconds.of("acts"):
@@ -216,6 +229,10 @@ class _World:
             if is_bill_day:
                 with self.seconds.of("bill"):
                     bill(self.store, datetime.combine(day, BILLS_AT), up_to=day)
+                    self._plan_payments(day)
+            if pays:
+                with self.seconds.of("transfers"):
+                    self._receive(day)
             if is_bill_day or self._is_money_due(day):
                 with self.seconds.of("collect"):
                     collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
@@ -227,8 +244,43 @@ class _World:
 
     def _raise_prices(self, day: date, percent: Decimal) -> None:
         self.price_factor *= 1 + percent / 100
-        at = datetime.combine(day, ACTS_AT)
-        publish_prices(self.store, at, valid_start=day, factor=self.price_factor)
+        self._publish(datetime.combine(day, ACTS_AT))
+
+    def _publish(self, at: datetime) -> None:
+        """The prices of the day for all, and for the buying group."""
+        publish_prices(self.store, at, valid_start=at.date(), factor=self.price_factor)
+        publish_prices(
+            self.store,
+            at,
+            valid_start=at.date(),
+            factor=self.price_factor * LEVEL_FACTORS["group"],
+            level="group",
+            owner_id="partners",
+        )
+
+    def _plan_payments(self, day: date) -> None:
+        """When the invoices of a day that are paid by transfer will be paid, and how."""
+        for row in self.store.rows(_ON_TERMS, {"day": day}):
+            customer = self.by_id[row["customer_id"]]
+            owed = Owed(
+                row["invoice_id"],
+                day,
+                row["due_on"],
+                row["total_minor"],
+                row["early_discount_ppm"],
+                row["early_discount_until"],
+            )
+            life = self.lives[customer.number]
+            for payment in payments_of(self.seed, customer, life, self.calendar, owed):
+                self.payments[max(payment.on, day)].append(payment)
+
+    def _receive(self, day: date) -> None:
+        for payment in self.payments.pop(day):
+            left = self.store.row(_OPEN, {"id": payment.invoice_id})
+            if left is not None and left["open_minor"] > 0:
+                amount = min(payment.amount_minor, left["open_minor"])
+                at = datetime.combine(day, COLLECTS_AT)
+                receive_transfer(self.store, at, invoice_id=payment.invoice_id, amount_minor=amount)
 
     def _act(self, act: Act, at: datetime) -> None:
         customer = self.people[act.customer]
@@ -257,8 +309,16 @@ class _World:
             locale=customer.locale,
             tax_number=customer.tax_number,
             tax_number_confirmed_on=at.date() if customer.tax_number else None,
+            parent_id=None if customer.parent is None else self.people[customer.parent].customer_id,
+            bill_to_id=self.people[customer.dealings.head].customer_id,
+            group_id=customer.group,
+            collection="terms" if customer.dealings.pays_by_transfer else "automatic",
+            terms_id=_terms(customer),
         )
-        self._add_method(customer, at)
+        if customer.is_charged:
+            self._add_method(customer, at)
+        contract = _contract(customer)
+        self._agree_prices(customer, contract, at)
         new = acts.subscribe(
             self.store,
             at,
@@ -266,13 +326,27 @@ class _World:
             plan_id=supply_plan_id(act.tier, is_yearly=customer.is_yearly),
             quantity=act.quantity,
             trial_days=customer.trial_days,
-            contract=acts.NewContract(term=f"P{customer.term_months}M") if customer.has_term else None,
+            contract=contract,
             add_ons=[acts.AddOn(REFILL_SERVICE.plan_id)] if customer.is_yearly else [],
         )
         self.subscription_ids[customer.number] = new.subscription_id
         if new.contract_id is not None:
             self.contract_ids[customer.number] = new.contract_id
         self._meter(customer, new.items[-1].item_id)
+
+    def _agree_prices(self, customer: Customer, contract: acts.NewContract | None, at: datetime) -> None:
+        """A price list of its own, for the customer or for its contract."""
+        level = customer.dealings.prices
+        if level is None or contract is None:
+            return
+        publish_prices(
+            self.store,
+            at,
+            valid_start=at.date(),
+            factor=self.price_factor * LEVEL_FACTORS[level],
+            level=level,
+            owner_id=customer.customer_id if level == "customer" else contract.contract_id,
+        )
 
     def _meter(self, customer: Customer, item_id: str) -> None:
         """From now on the customer's refills count for this item."""
@@ -332,6 +406,36 @@ class _World:
                 raise ValueError(f"{act.kind} is no change")
 
 
+def _terms(customer: Customer) -> str | None:
+    """The terms a customer pays its own invoices on."""
+    if not customer.dealings.pays_by_transfer:
+        return None
+    return EARLY if customer.dealings.pays_early else NET_30
+
+
+def _contract(customer: Customer) -> acts.NewContract | None:
+    if not customer.has_term:
+        return None
+    return acts.NewContract(term=f"P{customer.term_months}M", contract_id=f"con-{customer.number + 1:05d}")
+
+
+_ON_TERMS = (
+    select(
+        invoices.c.invoice_id,
+        invoices.c.customer_id,
+        invoices.c.due_on,
+        invoices.c.total_minor,
+        invoices.c.early_discount_ppm,
+        invoices.c.early_discount_until,
+    )
+    .where(
+        invoices.c.state == "open", invoices.c.collection == "terms", invoices.c.issued_on == bindparam("day")
+    )
+    .order_by(invoices.c.invoice_id)
+)
+_OPEN = select(OPEN_MINOR.label("open_minor")).where(
+    invoices.c.invoice_id == bindparam("id"), invoices.c.state == "open"
+)
 _RETRY = select(payments.c.payment_id).where(payments.c.next_attempt_at <= bindparam("at")).limit(1)
 _DEADLINE = (
     select(dunning_cases.c.case_id)

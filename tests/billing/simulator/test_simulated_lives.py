@@ -23,6 +23,7 @@ from billing.simulator.causes import (
 from billing.simulator.life import Life, is_served, live
 from billing.simulator.names import company_name
 from billing.simulator.population import ACT_DAYS, ANCHOR_DAYS, Calendar, Customer, populate
+from billing.simulator.settlement import Owed, Payment, payments_of
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2025, 12, 31))
 SEED = 11
@@ -81,6 +82,74 @@ def test_the_shares_of_causes_are_those_of_the_table(customers: list[Customer]) 
     for cause, share in expected.items():
         spread = 4 * (share * (1 - share) / count) ** 0.5
         assert shares[cause] == pytest.approx(share, abs=spread), cause
+
+
+def test_customers_stand_in_trees_of_one_to_forty_that_are_there_before_their_sites(
+    customers: list[Customer],
+) -> None:
+    for one in customers:
+        above = one if one.parent is None else customers[one.parent]
+        assert above.dealings.head == one.dealings.head
+        assert above.number <= one.number
+        assert (above.starts_on, above.number) <= (one.starts_on, one.number)
+        assert (one.parent is None) == (one.dealings.head == one.number)
+    sizes = Counter(one.dealings.head for one in customers)
+    assert max(sizes.values()) == 40
+    assert len({size for size in sizes.values() if size > 1}) > 1, "trees differ in size"
+    deep = [one for one in customers if one.parent not in (None, one.dealings.head)]
+    assert deep, "some sites stand below a site"
+    sites = sum(one.is_site for one in customers) / len(customers)
+    assert 0.10 < sites < 0.45
+
+
+def test_who_pays_by_transfer_has_no_failing_card_and_heads_always_pay_so(
+    customers: list[Customer], lives: list[Life]
+) -> None:
+    payers = [one for one in customers if one.dealings.pays_by_transfer]
+    assert all(one.dealings.pays_by_transfer for one in customers if one.number % 40 == 0)
+    assert not any(one.is_site for one in payers)
+    assert 0.08 < len(payers) / len(customers) < 0.25
+    for one, life in zip(customers, lives, strict=True):
+        if not one.is_charged:
+            assert one.causes.payment_from is None
+            assert not life.declines
+            assert not any(act.kind == "method" for act in life.acts)
+
+
+def test_transfers_come_for_the_whole_invoice_or_in_two_parts_or_a_little_too_much(
+    customers: list[Customer], lives: list[Life]
+) -> None:
+    issued_on, due_on, total = date(2024, 5, 5), date(2024, 6, 4), 123_456
+    delays: list[int] = []
+    kinds: Counter[str] = Counter()
+    for one, life in zip(customers, lives, strict=True):
+        if not (one.dealings.pays_by_transfer and is_served(life, issued_on)):
+            continue
+        sent = payments_of(SEED, one, life, CALENDAR, Owed("inv", issued_on, due_on, total))
+        delays.append((sent[0].on - due_on).days)
+        amounts = [payment.amount_minor for payment in sent]
+        kinds["parts" if len(sent) == 2 else "whole" if amounts == [total] else "too much"] += 1
+        assert sum(amounts) in (total, 130_000)
+        early = Owed("inv", issued_on, due_on, total, 20_000, issued_on + timedelta(days=10))
+        (first, *_) = payments_of(SEED, one, life, CALENDAR, early)
+        if one.dealings.pays_early:
+            # 2 % of 1,234.56 are 24.69.
+            assert first == Payment(issued_on + timedelta(days=8), "inv", 120_987)
+    assert min(delays) >= -3
+    assert max(delays) <= 19
+    assert 0.5 < sum(delay <= 0 for delay in delays) / len(delays) < 0.75
+    assert kinds["whole"] > kinds["parts"] > 0
+    assert kinds["too much"] > 0
+
+
+def test_some_who_left_never_pay_what_they_owe(customers: list[Customer], lives: list[Life]) -> None:
+    answers = [
+        payments_of(SEED, one, life, CALENDAR, Owed("inv", life.left_on[-1], life.left_on[-1], 1_000))
+        for one, life in zip(customers, lives, strict=True)
+        if life.left_on and one.dealings.pays_by_transfer
+    ]
+    never = sum(not sent for sent in answers) / len(answers)
+    assert 0.1 < never < 0.5
 
 
 def test_monthly_hazards_are_those_of_the_table(customers: list[Customer]) -> None:
