@@ -28,14 +28,13 @@ COLLECTIONS = ("automatic", "terms")
 METHOD_KINDS = ("card", "direct_debit")
 
 # Attributes that change_customer takes; those of a version are dated.
-_VERSIONED = ("name", "country", "parent_id", "group_id")
+_VERSIONED = ("name", "country", "parent_id", "group_id", "tax_number")
 _PLAIN = (
     "is_test",
     "bill_to_id",
     "currency",
     "time_zone",
     "locale",
-    "tax_number",
     "tax_number_confirmed_on",
     "terms_id",
     "collection",
@@ -117,7 +116,8 @@ def create_customer(
 
 @act
 def change_customer(store: Store, at: datetime, /, *, customer_id: str, **changes: Any) -> None:
-    """Change attributes of a customer from today on. Name, country, parent and group keep their history.
+    """Change attributes of a customer from today on. Name, country, parent, group and tax number keep
+    their history.
 
     Raises `unknown_setting` for an attribute that is not there or may not change, `parent_cycle`,
     `immutable` for a change of currency once a line is billed, and as `create_customer`.

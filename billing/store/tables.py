@@ -122,6 +122,8 @@ def _changed() -> Column[datetime]:
 
 currencies = Table("currencies", metadata, _key("code"), _count("exponent"), _recorded())
 
+# `registration`: where and under which number it stands in a register of companies. The account is where
+# customers transfer money to.
 legal_entities = Table(
     "legal_entities",
     metadata,
@@ -129,6 +131,11 @@ legal_entities = Table(
     _text("name"),
     _text("country"),
     _text("tax_number", optional=True),
+    _text("registration", optional=True),
+    _text("email", optional=True),
+    _text("bank_name", optional=True),
+    _text("iban", optional=True),
+    _text("bic", optional=True),
     _recorded(),
     _changed(),
 )
@@ -221,8 +228,46 @@ customer_versions = Table(
     _text("country"),
     _text("parent_id", optional=True),
     _text("group_id", optional=True),
+    _text("tax_number", optional=True),
     _recorded(),
 )
+
+# Where a customer or a legal entity is, from a day on; what moved gets a new row. `role`: bill_to, ship_to or
+# seller (of a legal entity). `lines`: what stands above the city, a line a row of the text.
+addresses = Table(
+    "addresses",
+    metadata,
+    _key("address_id"),
+    _id("customer_id", "customers.customer_id", optional=True),
+    _id("entity_id", "legal_entities.entity_id", optional=True),
+    _text("role"),
+    _text("lines"),
+    _text("postal_code", default=""),
+    _text("city"),
+    _text("region", default=""),
+    _text("country"),
+    _day("valid_from"),
+    _recorded(),
+    CheckConstraint("(customer_id is null) <> (entity_id is null)", name="owner"),
+)
+Index("ix_addresses_customer_id", addresses.c.customer_id)
+Index("ix_addresses_entity_id", addresses.c.entity_id)
+
+# People at a customer. `role`: what they are asked about, such as billing.
+contacts = Table(
+    "contacts",
+    metadata,
+    _key("contact_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("role"),
+    _text("name"),
+    _text("email", optional=True),
+    _text("locale", optional=True),
+    _at("removed_at", optional=True),
+    _recorded(),
+    _changed(),
+)
+Index("ix_contacts_customer_id", contacts.c.customer_id)
 
 # What a customer may be billed for, up to `budget_minor` before tax (null: no bound).
 purchase_orders = Table(
