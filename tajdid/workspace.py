@@ -16,7 +16,7 @@ from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
-SOURCE_KINDS = ("billing", "crm", "orders", "periods")
+SOURCE_KINDS = ("billing", "crm", "orders", "periods", "rates")
 KEYS = {"name", "title_en", "title_ar", "sample", "as_of", "max_reject_share_bp", "database_url", "sources"}
 
 

@@ -239,7 +239,9 @@ def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
     load_id = stage.next_load_id()
     target = f"raw_crm.{export.table}"
     names = [*form.columns, "recorded_at"]
-    unchanged = _append_changed(stage, config, target, accepted.select(names), form, load_id)
+    unchanged = stage.append_changed(
+        config, target, accepted.select(names), form.key, list(form.columns), load_id
+    )
     unknown = unknown_columns(rows, mapping, wanted)
     stage.remember_file(config, export.name, target, _fingerprint(path), load_id)
     stage.record(
@@ -289,26 +291,6 @@ def _rules(table: str, frame: pl.DataFrame, form: Table) -> list[Check]:
         rules.append(Check("negative_amount", "amount_minor", pl.col("amount_minor") < 0))
     rules.append(Check("duplicate_key", form.key[0], ~pl.struct(form.key).is_first_distinct()))
     return rules
-
-
-def _append_changed(
-    stage: Stage, config: SourceConfig, target: str, rows: pl.DataFrame, form: Table, load_id: str
-) -> int:
-    """Append the rows that differ from the newest known row of their key; returns how many did not."""
-    stage.connection.register("arriving", rows.to_arrow())
-    key = ", ".join(form.key)
-    same = " AND ".join(f"known.{name} IS NOT DISTINCT FROM arriving.{name}" for name in form.columns)
-    try:
-        (appended,) = stage.connection.execute(
-            f"INSERT INTO {target} BY NAME SELECT arriving.*, ? AS source_system, ? AS load_id FROM arriving "
-            f"ANTI JOIN (SELECT * FROM {target} WHERE source_system = ? "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY recorded_at DESC) = 1) AS known "
-            f"ON {same}",
-            [config.name, load_id, config.name],
-        ).fetchall()[0]
-    finally:
-        stage.connection.unregister("arriving")
-    return rows.height - int(appended)
 
 
 def _note_unchanged(stage: Stage, config: SourceConfig, export: Export) -> None:

@@ -8,7 +8,7 @@ rejected = read.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -152,6 +152,32 @@ class Stage:
             self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM arriving")
         finally:
             self.connection.unregister("arriving")
+
+    def append_changed(
+        self,
+        config: SourceConfig,
+        table: str,
+        rows: pl.DataFrame,
+        key: Sequence[str],
+        columns: Sequence[str],
+        load_id: str,
+    ) -> int:
+        """Append the rows that differ in `columns` from the newest known row of their key; returns how many
+        did not."""
+        self.connection.register("arriving", rows.to_arrow())
+        same = " AND ".join(f"known.{name} IS NOT DISTINCT FROM arriving.{name}" for name in columns)
+        try:
+            (appended,) = self.connection.execute(
+                f"INSERT INTO {table} BY NAME "
+                "SELECT arriving.*, ? AS source_system, ? AS load_id FROM arriving "
+                f"ANTI JOIN (SELECT * FROM {table} WHERE source_system = ? "
+                f"QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY recorded_at DESC) = 1) "
+                f"AS known ON {same}",
+                [config.name, load_id, config.name],
+            ).fetchall()[0]
+        finally:
+            self.connection.unregister("arriving")
+        return rows.height - int(appended)
 
     def known_file(self, config: SourceConfig, file_name: str) -> tuple[str, str] | None:
         """(content hash, load_id) of a file whose rows are in the warehouse."""
