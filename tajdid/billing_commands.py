@@ -116,6 +116,32 @@ def list_drafts(
         say(f"{row['customer_id']} cannot be billed: {row['code']} {row['detail'] or ''}".rstrip())
 
 
+@billing_app.command(name="dun")
+def dun_command(company: CompanyOption = None) -> None:
+    """Ask for money on net terms that is overdue: make the steps that are due today, each once.
+
+    Steps: a note 3 days before money is due, reminders 3, 10 and 20 days after, a final notice after 30,
+    collection proposed after 60, a write-off after 90. Call it daily.
+
+    Example: tajdid billing dun --company atlas
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.dun import dun
+
+    store = opened(chosen(company))
+
+    def progress(done: int) -> None:
+        say(f"  {done:,} customers looked at")
+
+    try:
+        summary = dun(store, now(), progress=progress)
+    except BillingError as error:
+        stop(error.message, 1)
+    finally:
+        store.close()
+    print_fields(asdict(summary))
+
+
 @billing_app.command(name="import-usage")
 def import_usage_command(
     paths: Annotated[

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+import polars as pl
 from sqlalchemy import bindparam, case, or_, select, update
 
 from billing.store.store import Store
@@ -93,3 +94,20 @@ def mark_to_bill(store: Store, at: datetime, customer_id: str, today: date, *, s
         store.row(_HELD, {"id": customer_id})
     before = since - timedelta(days=1)
     store.execute(_MARK, {"id": customer_id, "today": today, "since": before, "at": at})
+
+
+def mark_all_to_bill(store: Store, at: datetime, marks: Sequence[tuple[str, date]]) -> None:
+    """`mark_to_bill` of many customers, each from its today on, in the order of their ids."""
+    if not marks:
+        return
+    days = dict(sorted(marks))
+    if not store.is_sqlite:
+        with store.temporary(pl.DataFrame({"customer_id": list(days)})) as given:
+            of_given = _ALL.join(given, given.c.customer_id == customers.c.customer_id)
+            store.frame(of_given.with_for_update(of=customers, key_share=True))
+    before = timedelta(days=1)
+    rows = [{"id": one, "today": today, "since": today - before, "at": at} for one, today in days.items()]
+    store.execute(_MARK, rows)
+
+
+_ALL = select(customers.c.customer_id).order_by(customers.c.customer_id)

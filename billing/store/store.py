@@ -300,8 +300,11 @@ class Store:
         found = self._connection.execute(statement, values).mappings().first()
         return None if found is None else dict(found)
 
-    def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
-        """Run an insert, update or delete statement; the number of rows it touched."""
+    def execute(
+        self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> int:
+        """Run an insert, update or delete statement, once for each of several values; the number of rows it
+        touched."""
         self.statements += 1
         return cast("CursorResult[Any]", self._connection.execute(statement, values)).rowcount
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, exists, func, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
@@ -40,57 +40,73 @@ class Standing:
         return status_of(self.subscription, self.today, is_in_dunning=self.is_in_dunning)
 
 
-_SUBSCRIPTION = (
-    select(
-        *(subscriptions.c[name] for name in _OWN),
-        *(
-            customers.c[name].label(f"customer_{name}")
-            for name in ("currency", "time_zone", "policy_name", "group_id")
-        ),
-        exists()
-        .where(dunning_cases.c.customer_id == subscriptions.c.bill_to, dunning_cases.c.closed_on.is_(None))
-        .label("is_in_dunning"),
-    )
-    .join(customers, customers.c.customer_id == subscriptions.c.sold_to)
-    .where(subscriptions.c.subscription_id == bindparam("id"))
+IN_DUNNING = exists().where(
+    dunning_cases.c.customer_id == subscriptions.c.bill_to,
+    dunning_cases.c.closed_on.is_(None),
+    func.coalesce(dunning_cases.c.state, "") != "current",
 )
-_ITEMS = (
-    select(
-        items.c.item_id,
-        items.c.is_add_on,
-        items.c.ended_on,
-        *(item_versions.c[name] for name in _VERSION if name != "item_id"),
-    )
-    .outerjoin(
-        item_versions,
-        (item_versions.c.item_id == items.c.item_id) & item_versions.c.superseded_at.is_(None),
-    )
-    .where(items.c.subscription_id == bindparam("id"))
-    .order_by(items.c.item_id, item_versions.c.effective_start)
+"""Whether the payer of a subscription has an open case. One of net terms counts once it reminds."""
+SUBSCRIPTIONS = select(
+    *(subscriptions.c[name] for name in _OWN),
+    *(
+        customers.c[name].label(f"customer_{name}")
+        for name in ("currency", "time_zone", "policy_name", "group_id")
+    ),
+    IN_DUNNING.label("is_in_dunning"),
+).join(customers, customers.c.customer_id == subscriptions.c.sold_to)
+"""Subscriptions with what their customers bring, for `standings_of`."""
+ITEMS = select(
+    items.c.subscription_id,
+    items.c.item_id,
+    items.c.is_add_on,
+    items.c.ended_on,
+    *(item_versions.c[name] for name in _VERSION if name != "item_id"),
+).outerjoin(
+    item_versions,
+    (item_versions.c.item_id == items.c.item_id) & item_versions.c.superseded_at.is_(None),
+)
+"""Items with their live versions, for `standings_of`; by item and start."""
+_SUBSCRIPTION = SUBSCRIPTIONS.where(subscriptions.c.subscription_id == bindparam("id"))
+_ITEMS = ITEMS.where(items.c.subscription_id == bindparam("id")).order_by(
+    items.c.item_id, item_versions.c.effective_start
 )
 
 
 def read_standing(store: Store, at: datetime, subscription_id: str) -> Standing:
     """A subscription as it stands. Raises `unknown_subscription`."""
-    row = store.row(_SUBSCRIPTION, {"id": subscription_id})
-    if row is None:
+    rows = store.rows(_SUBSCRIPTION, {"id": subscription_id})
+    if not rows:
         raise BillingError("unknown_subscription", subscription_id)
+    (standing,) = standings_of(at, rows, store.rows(_ITEMS, {"id": subscription_id}))
+    return standing
+
+
+def standings_of(at: datetime, rows: Sequence[Row], parts: Sequence[Row]) -> list[Standing]:
+    """Subscriptions as they stand, of the rows of SUBSCRIPTIONS and of ITEMS."""
+    found: dict[str, dict[str, tuple[bool, date | None, list[ItemVersion]]]] = {}
+    for row in parts:
+        one = dict(row)
+        of_subscription = found.setdefault(one.pop("subscription_id"), {})
+        of_item = one.pop("is_add_on"), one.pop("ended_on")
+        *_, versions = of_subscription.setdefault(one["item_id"], (*of_item, []))
+        if one["version_id"] is not None:
+            versions.append(ItemVersion(**one))
+    return [_standing(at, dict(row), found.get(row["subscription_id"], {})) for row in rows]
+
+
+def _standing(
+    at: datetime, row: Row, parts: Mapping[str, tuple[bool, date | None, list[ItemVersion]]]
+) -> Standing:
     customer = {
         name: row.pop(f"customer_{name}") for name in ("currency", "time_zone", "policy_name", "group_id")
     }
     is_in_dunning = bool(row.pop("is_in_dunning"))
-    found: dict[str, tuple[bool, date | None, list[ItemVersion]]] = {}
-    for one in store.rows(_ITEMS, {"id": subscription_id}):
-        of_item = one.pop("is_add_on"), one.pop("ended_on")
-        *_, versions = found.setdefault(one["item_id"], (*of_item, []))
-        if one["version_id"] is not None:
-            versions.append(ItemVersion(**one))
-    parts = tuple(
+    own = tuple(
         Item(item_id, is_add_on, tuple(versions), ended_on)
-        for item_id, (is_add_on, ended_on, versions) in found.items()
+        for item_id, (is_add_on, ended_on, versions) in parts.items()
     )
     return Standing(
-        Subscription(**row, items=parts),
+        Subscription(**row, items=own),
         customer | {"customer_id": row["sold_to"]},
         is_in_dunning,
         local_date(at, customer["time_zone"]),
@@ -152,6 +168,19 @@ def write_standing(store: Store, at: datetime, before: Subscription, after: Stan
     changed: dict[str, Any] = {name: value for name, value in row.items() if value != old_row[name]}
     changed["turns_on"] = turning_day(new, after.today)
     store.update(subscriptions, [{"subscription_id": new.subscription_id} | changed], at)
+
+
+def write_statuses(store: Store, at: datetime, new: Sequence[Standing]) -> None:
+    """Store the status of subscriptions, and the day on which time alone may change it."""
+    rows = [
+        {
+            "subscription_id": one.subscription.subscription_id,
+            "status": one.status,
+            "turns_on": turning_day(one.subscription, one.today),
+        }
+        for one in new
+    ]
+    store.update(subscriptions, rows, at)
 
 
 def _own_columns(subscription: Subscription) -> Row:

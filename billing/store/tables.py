@@ -215,6 +215,12 @@ Index(
     sqlite_where=customers.c.parked_at.is_(None),
 )
 Index("ix_customers_root_id", customers.c.root_id)
+Index(
+    "ix_customers_overdue_state",
+    customers.c.customer_id,
+    postgresql_where=customers.c.overdue_state != "current",
+    sqlite_where=customers.c.overdue_state != "current",
+)
 
 # `revision` counts the changes of one day, so a second change on a day is a row of its own; the last one
 # holds.
@@ -1301,7 +1307,7 @@ campaign_thresholds = Table(
 
 # What waits for a person's word. `kind`: order (above the credit limit, `subject_id` null), collection and
 # write_off (of a dunning case). `details`: a JSON object with the figures, of an order also the act to carry
-# out. `state`: pending, approved, rejected.
+# out. `state`: pending, approved, rejected, withdrawn (its case closed before).
 approvals = Table(
     "approvals",
     metadata,
@@ -1320,9 +1326,11 @@ approvals = Table(
 Index("ix_approvals_customer_id", approvals.c.customer_id)
 
 # `track`: card (retries), terms (reminders) or campaign. `closed_as`: recovered, canceled_for_payment,
-# canceled_by_customer, written_off, disputed. The `recovered_` columns say what brought the money back:
-# attempt, days since opening, amount. `state`: how far a case of net terms has come, as in
-# customers.overdue_state.
+# canceled_by_customer, written_off, disputed; of net terms also on_time (it never came in late), credited
+# (nothing came in: it was credited or voided) and replaced (by a case of the other track). The `recovered_`
+# columns say what brought the money back: attempt (of net terms the number of messages), days since opening,
+# amount. `state`: how far a case of net terms has come, as in customers.overdue_state; `deadline_on` is then
+# the day its write-off is proposed.
 dunning_cases = Table(
     "dunning_cases",
     metadata,
@@ -1354,7 +1362,7 @@ Index(
 # Steps are written when they become known; `done_at` null: still ahead. `kind`: attempt (of `payment_id`),
 # message (the customer is asked to act), or of net terms courtesy, reminder_1, reminder_2, reminder_3,
 # final_notice, collection, write_off, or campaign. `outcome`: captured, declined, unknown, sent, skipped (the
-# case ended before).
+# case ended before, or a later message went out in its place), proposed (to an approver).
 dunning_steps = Table(
     "dunning_steps",
     metadata,

@@ -136,3 +136,10 @@ def test_drafts_are_listed_with_the_day_of_their_issue(home: Path) -> None:
     assert "2025-01-04" in listed.stdout
     assert "1190" in listed.stdout
     assert billing(home, "drafts", "--customer", "nobody").returncode == 2
+
+
+def test_money_that_is_overdue_is_asked_for_once_a_day(home: Path) -> None:
+    done = billing(home, "dun")
+    assert done.returncode == 0, done.stderr
+    assert "messages" in done.stdout
+    assert "tajdid billing dun --company atlas" in billing(home, "dun", "--help").stdout
