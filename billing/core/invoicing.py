@@ -397,11 +397,14 @@ def _runs(cells: pl.DataFrame, source: str) -> pl.DataFrame:
     )
 
 
-def due_usage(parts: pl.DataFrame, snapshots: pl.DataFrame, up_to: date) -> pl.DataFrame:
+def due_usage(
+    parts: pl.DataFrame, snapshots: pl.DataFrame, reopened: pl.DataFrame, up_to: date
+) -> pl.DataFrame:
     """The usage segments a run compares: those of items whose regular usage invoice is due.
 
     parts: usage segments with due_on <= up_to. snapshots: the periods whose quantity was billed before
-    (LINE_KEY, SERVICE). An item's latest due period decides: once it is billed, what arrives late waits for
+    (LINE_KEY, SERVICE). reopened: those of them whose invoice is void; their items are compared at once. An
+    item's latest due period decides: once it is billed, what arrives late waits for
     the next one. An item that stopped has no next one, so late usage of it is due at once; the last of its
     service says so (the terms before a change in the period of the end are due at that period's end).
     """
@@ -409,7 +412,7 @@ def due_usage(parts: pl.DataFrame, snapshots: pl.DataFrame, up_to: date) -> pl.D
     is_new = latest.join(snapshots, on=[*LINE_KEY, *SERVICE], how="anti")
     is_last = pl.col("service_end") == pl.col("service_end").max().over("item_id")
     has_ended = parts.filter(is_last & pl.col("ends_here"))
-    regular = pl.concat([is_new.select("item_id"), has_ended.select("item_id")]).unique()
+    regular = pl.concat(one.select("item_id") for one in (is_new, has_ended, reopened)).unique()
     return parts.join(regular, on="item_id", how="semi", maintain_order="left")
 
 
@@ -704,18 +707,23 @@ def shared_over_lines(to_take: pl.DataFrame, charged: pl.DataFrame, credited: pl
 
 
 def credits_of_time(
-    to_credit: pl.DataFrame, origin: pl.DataFrame, credited: pl.DataFrame, catalogue: Catalogue
+    to_credit: pl.DataFrame,
+    origin: pl.DataFrame,
+    credited: pl.DataFrame,
+    adjusted: pl.DataFrame,
+    catalogue: Catalogue,
 ) -> pl.DataFrame:
     """Credits of recurring time, on the terms of the lines that charged it.
 
     to_credit: `line_id`, SERVICE. origin: those lines, rated on their own price and quantity. credited: what
-    earlier credits took back (`line_id`, SERVICE, `net_minor`, `tax_minor`, positive). Returns origin's
+    earlier credits took back (`line_id`, SERVICE, `net_minor`, `tax_minor`, positive). adjusted: what was
+    taken off the lines' amounts and not of their time (`line_id`, `net_minor`, `tax_minor`). Returns origin's
     columns with the credit's SERVICE, factor and positive `gross_minor`, `discount_minor`, `net_minor`,
     `tax_minor`.
 
     Credit k is what is posted for all time removed so far less what was credited so far
-    [`credit_rounding`: kept_time posts what stays instead], and once all of a line is removed, what is left
-    of it. Its tax is the same share of the line's tax.
+    [`credit_rounding`: kept_time posts what stays instead], at most what adjustments left, and once all of a
+    line is removed, what is left of it. Its tax is the same share of the line's tax.
     """
     parts = origin.drop(SERVICE)
     rows = with_factor(
@@ -752,6 +760,7 @@ def credits_of_time(
         net_before.alias("_net_before"),
         tax_before.alias("_tax_before"),
     ).with_columns(pl.max_horizontal(pl.col("_line_num") - pl.col("_after"), 0).alias("_stays"))
+    rows = _with_adjustments(rows, adjusted)
 
     def with_targets(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         keeps = settings.credit_rounding == "kept_time"
@@ -774,11 +783,23 @@ def credits_of_time(
     rows = by_policy(rows, catalogue.policies, with_targets)
     net = pl.col("_gross_minor") - pl.col("_discount_minor")
     rows = rows.with_columns(
-        pl.max_horizontal(pl.min_horizontal(net, "net_minor"), "_net_before").alias("_target"),
+        pl.max_horizontal(
+            pl.min_horizontal(net, pl.col("net_minor") - pl.col("_net_adjusted")), "_net_before"
+        ).alias("_target"),
         _less_before(pl.col("_discount_minor"), pl.lit(0, dtype=pl.Int64)).alias("discount_minor"),
     )
     return _taken_by_targets(rows, catalogue).with_columns(
         (pl.col("net_minor") + pl.col("discount_minor")).alias("gross_minor")
+    )
+
+
+def _with_adjustments(rows: pl.DataFrame, adjusted: pl.DataFrame) -> pl.DataFrame:
+    """Adds `_net_adjusted` and `_tax_adjusted`: what was taken off a line by hand, of whatever time."""
+    sums = adjusted.group_by("line_id").agg(
+        pl.col("net_minor").sum().alias("_net_adjusted"), pl.col("tax_minor").sum().alias("_tax_adjusted")
+    )
+    return rows.join(sums, on="line_id", how="left", maintain_order="left").with_columns(
+        pl.col("_net_adjusted", "_tax_adjusted").fill_null(0)
     )
 
 
@@ -788,16 +809,20 @@ def _less_before(target: pl.Expr, first: pl.Expr) -> pl.Expr:
 
 
 def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """From the net taken of each line so far (`_target`) to the net and tax of each credit."""
+    """From the net taken of each line so far (`_target`, and beside it what was adjusted) to the net and tax
+    of each credit."""
     rows = rows.with_columns(
         pl.when(pl.col("net_minor") == 0).then(1).otherwise("net_minor").alias("_whole"),
+        pl.col("_tax_before") + pl.col("_tax_adjusted"),
     )
 
     def with_tax(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
-        share = (product(pl.col("tax_minor"), pl.col("_target")), pl.col("_whole"))
+        taken = pl.col("_target") + pl.col("_net_adjusted")
+        share = (product(pl.col("tax_minor"), taken), pl.col("_whole"))
         part = _with_posted(part, {"_tax_target": share}, settings.rounding)
         if "_exact_tax" in part.columns:
-            exact = pl.max_horizontal(pl.min_horizontal("_exact_tax", "tax_minor"), "_tax_before")
+            exact = pl.min_horizontal(pl.col("_exact_tax") + pl.col("_tax_adjusted"), "tax_minor")
+            exact = pl.max_horizontal(exact, "_tax_before")
             part = part.with_columns(pl.coalesce(exact, "_tax_target").alias("_tax_target"))
         return part
 
@@ -808,7 +833,11 @@ def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
 
 
 def credits_of_usage(
-    to_take: pl.DataFrame, origin: pl.DataFrame, credited: pl.DataFrame, catalogue: Catalogue
+    to_take: pl.DataFrame,
+    origin: pl.DataFrame,
+    credited: pl.DataFrame,
+    adjusted: pl.DataFrame,
+    catalogue: Catalogue,
 ) -> pl.DataFrame:
     """Credits of usage: `take_minor` of each line, with its share of the line's tax. As `credits_of_time`."""
     earlier = credited.group_by("line_id").agg(
@@ -821,7 +850,7 @@ def credits_of_usage(
         .with_columns(pl.col("_net_before", "_tax_before").fill_null(0))
         .with_columns((pl.col("_net_before") + pl.col("take_minor")).alias("_target"))
     )
-    return _taken_by_targets(rows, catalogue).with_columns(
+    return _taken_by_targets(_with_adjustments(rows, adjusted), catalogue).with_columns(
         pl.col("net_minor").alias("gross_minor"), pl.lit(0, dtype=pl.Int64).alias("discount_minor")
     )
 

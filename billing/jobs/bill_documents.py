@@ -14,8 +14,10 @@ from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids
 from billing.jobs.bill_pools import with_related
 from billing.jobs.bill_refunds import requested, write_requested
 from billing.jobs.bill_unbilled import keep_reasons
+from billing.jobs.bill_voids import replaced
 from billing.jobs.credit import OWNER, mark_spent, open_credit, write_applications
 from billing.jobs.journal import post_events
+from billing.jobs.numbering import numbers
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
@@ -43,6 +45,13 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         return
     papers = _papers(store, at, found)
     _hold_payers(store, found, papers)
+    if found.voided.height:
+        papers = papers.drop("replaces_id").join(
+            replaced(store, found.lines, papers, found.voided),
+            on="document",
+            how="left",
+            maintain_order="left",
+        )
     notes, new_invoices = papers.filter("has_note"), papers.filter("has_invoice")
     back = requested(store, found.lines, papers)
     paid, debts = _applications(store, at, found, papers, back)
@@ -97,16 +106,17 @@ def _papers(store: Store, at: datetime, found: Draft) -> pl.DataFrame:
     """The documents with their parties, days, ids and numbers. Notes come before invoices."""
     heads = found.lines.select(_PAPER).unique("document", keep="first", maintain_order=True)
     papers = found.documents.join(heads, on="document", how="left", maintain_order="left").with_columns(
-        invoicing.due_days(pl.col("issued_on"), pl.col("net_days"), pl.col("end_of_month")).alias("due_on")
+        invoicing.due_days(pl.col("issued_on"), pl.col("net_days"), pl.col("end_of_month")).alias("due_on"),
+        pl.lit(None, pl.String).alias("replaces_id"),
     )
-    for kind, flag, prefix, mark in (
-        ("credit_note", pl.col("has_note"), "note", "CN"),
-        ("invoice", pl.col("has_invoice") & ~pl.col("is_skipped"), "invoice", "INV"),
+    for kind, flag, prefix in (
+        ("credit_note", pl.col("has_note"), "note"),
+        ("invoice", pl.col("has_invoice") & ~pl.col("is_skipped"), "invoice"),
     ):
         wanted = papers.filter(flag)
         ids = pl.Series(f"{prefix}_id", store.new_ids("note" if prefix == "note" else "inv", wanted.height))
         numbered = wanted.select("document").with_columns(
-            ids.cast(pl.String), _numbers(store, at, kind, mark, wanted).alias(f"{prefix}_number")
+            ids.cast(pl.String), numbers(store, at, kind, wanted).alias(f"{prefix}_number")
         )
         papers = papers.join(numbered, on="document", how="left", maintain_order="left")
     if papers["is_skipped"].any():
@@ -116,31 +126,6 @@ def _papers(store: Store, at: datetime, found: Draft) -> pl.DataFrame:
             unissued.with_columns(ids), on="document", how="left", maintain_order="left"
         ).with_columns(pl.coalesce("invoice_id", "unissued_id").alias("invoice_id"))
     return papers
-
-
-def _numbers(store: Store, at: datetime, kind: str, mark: str, wanted: pl.DataFrame) -> pl.Series:
-    """Numbers without a gap, per seller and year of issue, in the order of the documents."""
-    year = pl.col("issued_on").dt.year()
-    series = wanted.select("entity_id", year.alias("year")).with_columns(
-        pl.int_range(pl.len(), dtype=pl.Int64).over("entity_id", "year").alias("place")
-    )
-    first = [
-        (entity_id, of_year, store.take_numbers(str(entity_id), kind, int(of_year), count, at))
-        for entity_id, of_year, count in series.group_by("entity_id", "year", maintain_order=True)
-        .len()
-        .iter_rows()
-    ]
-    table = pl.DataFrame(
-        first,
-        schema={"entity_id": pl.String, "year": series.schema["year"], "first": pl.Int64},
-        orient="row",
-    )
-    number = (pl.col("first") + pl.col("place")).cast(pl.String).str.zfill(6)
-    return (
-        series.join(table, on=["entity_id", "year"], how="left", maintain_order="left")
-        .select(pl.concat_str(pl.lit(f"{mark}-"), pl.col("year"), pl.lit("-"), number))
-        .to_series()
-    )
 
 
 def _write_notes(store: Store, at: datetime, run_id: str, notes: pl.DataFrame) -> None:
@@ -191,6 +176,7 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
             *_SUMS,
             pl.when(is_paid & ~pl.col("is_skipped")).then("issued_on").alias("paid_on"),
             pl.when("is_skipped").then("issued_on").alias("voided_on"),
+            "replaces_id",
             pl.lit(run_id).alias("run_id"),
         ),
         at,

@@ -22,6 +22,7 @@ from billing.core.exact_tax import exact_nets, with_exact_tax
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.money import RoundingMode
 from billing.core.policy import Policy
+from billing.jobs import bill_voids
 from billing.jobs.bill_charges import read_charges
 from billing.jobs.bill_discounts import special_discounts
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
@@ -59,6 +60,7 @@ from billing.jobs.bill_pools import (
 )
 from billing.jobs.bill_prices import with_price_choice
 from billing.jobs.bill_usage import with_quantities
+from billing.jobs.bill_voids import VOIDED_SCHEMA
 from billing.jobs.bill_windows import with_window_amounts
 from billing.store.store import Store
 from billing.store.tables import (
@@ -89,6 +91,8 @@ class Draft:
     """Ranges of usage that is not billed, with the reason (core.unbilled)."""
     served: pl.DataFrame
     """The days on which usage counts."""
+    voided: pl.DataFrame
+    """Lines of void invoices that are looked at (bill_voids.VOIDED_SCHEMA)."""
 
     @property
     def invoices(self) -> int:
@@ -129,6 +133,7 @@ class _Owed:
     """From which day on each customer is unsettled then: `customer_id`, `unsettled_from`."""
     unbilled: pl.DataFrame
     served: pl.DataFrame
+    voided: pl.DataFrame
     shared: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Who shares which pool: `clause_id`, `customer_id`."""
 
@@ -157,6 +162,7 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_
         pl.concat([pl.DataFrame(schema=_SETTLED_SCHEMA), *(part.settled for part in parts)]),
         pl.concat([pl.DataFrame(schema=unbilled.RANGE_SCHEMA), *(part.unbilled for part in parts)]),
         pl.concat([pl.DataFrame(schema=unbilled.DAY_SCHEMA), *(part.served for part in parts)]),
+        pl.concat([pl.DataFrame(schema=VOIDED_SCHEMA), *(part.voided for part in parts)]),
         found.shared,
     )
     return _documented(store, at, members, known, owed)
@@ -241,7 +247,8 @@ def _owed(
         exact += [exact_nets(priced[-1], "recurring")] if has_exact else []
     if to_credit.height:
         back = endings.creditable(to_credit, rated["origin"], settings)
-        priced.append(invoicing.credits_of_time(back, rated["origin"], billed.credited, catalogue))
+        before = (billed.credited, billed.adjusted)
+        priced.append(invoicing.credits_of_time(back, rated["origin"], *before, catalogue))
         lines.append(credit_lines(priced[-1]))
     to_take = usage.gone
     amounts = invoicing.usage_amounts(rated["usage"], catalogue)
@@ -249,7 +256,7 @@ def _owed(
         uses = invoicing.beyond_billed(amounts, usage.sums)
         owed = uses.filter(_is_charged)
         priced.append(owed)
-        shown = with_price_choice(store, _usage_quantity(owed, usage.snapshots))
+        shown = with_price_choice(store, _usage_quantity(owed, usage.standing))
         lines.append(charge_lines(shown, "usage"))
         exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
@@ -299,12 +306,13 @@ def _owed(
         # A minimum's true-up has the component and the days of the usage it makes up.
         is_usage = pl.col("kind") == "usage"
         take = pl.concat(
-            invoicing.shared_over_lines(one, charged.filter(of_kind), billed.credited)
+            invoicing.shared_over_lines(one, charged.filter(of_kind), billed.taken)
             for one, of_kind in ((to_take, is_usage), (too_much, ~is_usage))
         )
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         take = endings.creditable_usage(take, of_usage, settings)
-        priced.append(invoicing.credits_of_usage(take, of_usage, billed.credited, catalogue))
+        before = (billed.credited, billed.adjusted)
+        priced.append(invoicing.credits_of_usage(take, of_usage, *before, catalogue))
         lines.append(credit_lines(priced[-1]))
     if pooled is not None or billed.rebates.height:
         owed = rebate_rows(store, pooled, billed.rebates, billed.charged, billed.later, settings, up_to)
@@ -361,6 +369,7 @@ def _owed(
         pl.concat(exact) if exact else None,
         _settled(members, usage.waiting, again, up_to),
         *_reasons(service, terms, usage.parts, held),
+        billed.voided,
     )
 
 
@@ -404,15 +413,27 @@ _is_charged = (pl.col("net_minor") > 0) | pl.col("net_minor").is_null() | pl.col
 class _Billed:
     """Posted lines that may differ from what is owed: charges, and what was taken back of them (positive).
 
-    keys: the obligation keys in use, to count revisions. rebates: of pools, as posted (grants below 0).
+    adjusted: what was taken off charges by hand. No less is owed for that, and it is not billed again; but
+    what a run takes back of the same line is at most what it left. keys: the obligation keys in use, to count
+    revisions. rebates: of pools, as posted (grants below 0). voided: lines of void invoices, whose charges
+    are all taken back, and whose credits and rebates never were. reopened: what was billed on those alone.
     later: LINE_KEY of what was billed for times after the run's day.
     """
 
     charged: pl.DataFrame
     credited: pl.DataFrame
+    adjusted: pl.DataFrame
     keys: pl.DataFrame
     rebates: pl.DataFrame
     later: pl.DataFrame
+    voided: pl.DataFrame
+    reopened: pl.DataFrame
+
+    @property
+    def taken(self) -> pl.DataFrame:
+        """All that was credited of charges: `line_id`, `net_minor`."""
+        of = ("line_id", "net_minor")
+        return pl.concat([self.credited.select(of), self.adjusted.select(of)])
 
 
 _OBLIGATION = ["item_id", "component_id", "kind", "entry", "service_start", "service_end"]
@@ -430,8 +451,14 @@ def _billed(
     that are looked at from another day on."""
     rows, notes = _posted_of(store, ids, horizon, floors)
     judged = rows.filter(pl.col("reference_start") <= up_to)
-    is_charge = pl.col("entry") == "charge"
-    is_rebate = pl.col("kind") == "rebate"
+    is_charge, is_rebate = pl.col("entry") == "charge", pl.col("kind") == "rebate"
+    voided = notes.filter(kind="void")
+    if voided.height:
+        is_void = pl.col("line_id").is_in(voided["line_id"].implode())
+        judged = judged.filter(~is_void | (is_charge & ~is_rebate))
+        # What was taken off a line by hand was taken off the whole of it once the line is void.
+        to_whole = (pl.col("kind") == "void") | (is_void & (pl.col("kind") == "adjustment"))
+        notes = notes.with_columns(pl.when(to_whole).then(None).otherwise("kind").alias("kind"))
     credited = judged.filter(~is_charge, ~is_rebate).select(
         pl.col("reverses_line_id").alias("line_id"),
         "service_start",
@@ -442,18 +469,26 @@ def _billed(
     )
     rebate = ["line_id", *invoicing.LINE_KEY, *invoicing.SERVICE, "gross_minor", "net_minor"]
     rebates = judged.filter(is_rebate).select(rebate)
+    adjusted = notes.filter(kind="adjustment").select("line_id", "net_minor", "tax_minor")
     if notes.height:
         is_correction = pl.col("kind").is_null()
         credited = pl.concat([credited, notes.filter(is_correction).select(credited.columns)])
-        granted = notes.filter(~is_correction).with_columns(-pl.col("gross_minor"), -pl.col("net_minor"))
+        granted = notes.filter(kind="rebate").with_columns(-pl.col("gross_minor"), -pl.col("net_minor"))
         rebates = pl.concat([rebates, granted.select(rebate)])
+    charged = judged.filter(is_charge)
     return _Billed(
-        judged.filter(is_charge),
+        charged,
         credited,
+        adjusted,
         rows.select(_OBLIGATION),
         rebates,
         rows.filter(pl.col("reference_start") > up_to).select(invoicing.LINE_KEY).unique(),
+        voided.select(list(VOIDED_SCHEMA)),
+        bill_voids.reopened(charged, voided["line_id"]) if voided.height else charged.select(_PERIOD).clear(),
     )
+
+
+_PERIOD = [*invoicing.LINE_KEY, *invoicing.SERVICE]
 
 
 def _posted_of(
@@ -484,13 +519,15 @@ class _Usage:
     """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
     of segments that are no more (`gone`, with what to take back as `net_minor` below 0).
 
-    snapshots, frozen: the last quantities billed, and those frozen before they were. waiting: LINE_KEY and
-    customer of usage that waits for its item's next invoice. waiting_sums: what was billed of it."""
+    snapshots, frozen: the last quantities billed, and those frozen before they were. standing: of the former,
+    those billed on an invoice that is not void. waiting: LINE_KEY and customer of usage that waits for its
+    item's next invoice. waiting_sums: what was billed of it."""
 
     parts: pl.DataFrame
     sums: pl.DataFrame
     gone: pl.DataFrame
     snapshots: pl.DataFrame
+    standing: pl.DataFrame
     frozen: pl.DataFrame
     waiting: pl.DataFrame
     waiting_sums: pl.DataFrame
@@ -518,7 +555,7 @@ def _compared_usage(
         is_frozen = pl.col("frozen_at").is_not_null()
         snapshots = taken.filter(~is_frozen).group_by(key, maintain_order=True).last()
         frozen = taken.group_by(key, maintain_order=True).last().filter(is_frozen)
-    compared = invoicing.due_usage(due, snapshots, up_to)
+    compared = invoicing.due_usage(due, snapshots, billed.reopened, up_to)
     if found:
         compared = compared_together(found, due, compared)
     waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select(
@@ -546,7 +583,10 @@ def _compared_usage(
         .select(*key, -pl.col("net_minor"))
     )
     waiting_sums = sums.join(waiting, on="item_id", how="semi")
-    return _Usage(compared, sums, gone, snapshots, frozen, waiting, waiting_sums)
+    standing = snapshots
+    if billed.reopened.height:
+        standing = snapshots.join(billed.reopened, on=_PERIOD, how="anti", maintain_order="left")
+    return _Usage(compared, sums, gone, snapshots, standing, frozen, waiting, waiting_sums)
 
 
 _KNOWN = select(items.c.item_id, items.c.recorded_at)
@@ -740,6 +780,7 @@ def _documented(
         next_days,
         owed.unbilled.join(failures, on="customer_id", how="anti"),
         owed.served,
+        owed.voided,
     )
 
 

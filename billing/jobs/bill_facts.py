@@ -273,6 +273,7 @@ _NOTED = (
     select(
         credit_note_lines.c.line_id,
         credit_note_lines.c.kind,
+        line_items.c.invoice_id,
         items.c.customer_id,
         line_items.c.reference_end,
         line_items.c.item_id,

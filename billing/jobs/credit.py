@@ -7,11 +7,12 @@ holds the payer's customer row first (PostgreSQL), so none of it is spent twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 
 import polars as pl
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.orm import aliased
 
 from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
@@ -142,4 +143,55 @@ def write_applications(store: Store, at: datetime, paid: pl.DataFrame, debts: pl
         pl.col("applied_on").alias("posted_on"),
         pl.col("amount_minor").alias("net_minor"),
         pl.lit(0, pl.Int64).alias("tax_minor"),
+    )
+
+
+_undone = aliased(applications)
+STANDING = (
+    select(applications, payments.c.invoice_id.label("paid_invoice_id"))
+    .outerjoin(
+        payments,
+        and_(payments.c.payment_id == applications.c.source_id, applications.c.source_kind == "payment"),
+    )
+    .where(
+        applications.c.amount_minor > 0,
+        ~exists().where(
+            _undone.c.invoice_id == applications.c.invoice_id,
+            _undone.c.reverses_id == applications.c.application_id,
+        ),
+    )
+)
+"""What pays invoices and was not undone; `paid_invoice_id`: the invoice its payment was made for."""
+
+
+def undo_applications(
+    store: Store, at: datetime, standing: pl.DataFrame, head: Mapping[str, str], on: date
+) -> pl.DataFrame:
+    """Undo what pays an invoice, so that it is credit again; returns the events for the journal.
+
+    standing: rows of STANDING. head: the invoice's OWNER. The invoice's own state is the caller's.
+    """
+    ids = pl.Series("application_id", store.new_ids("app", standing.height), dtype=pl.String)
+    rows = standing.select(
+        ids,
+        "source_kind",
+        "source_id",
+        "invoice_id",
+        -pl.col("amount_minor"),
+        pl.lit(on).alias("applied_on"),
+        pl.col("application_id").alias("reverses_id"),
+    )
+    store.insert(applications, rows, at)
+    money = rows.filter(source_kind="payment").select(pl.col("source_id").alias("payment_id")).unique()
+    store.update(payments, money.with_columns(pl.lit(False).alias("is_spent")), at)
+    return rows.select(
+        pl.lit("credit_unapplied").alias("event"),
+        pl.lit("application").alias("source_kind"),
+        pl.col("application_id").alias("source_id"),
+        "invoice_id",
+        pl.lit(head["entity_id"]).alias("entity_id"),
+        pl.lit(head["payer_id"]).alias("customer_id"),
+        pl.lit(head["currency"]).alias("currency"),
+        pl.lit(on).alias("posted_on"),
+        -pl.col("amount_minor").alias("net_minor"),
     )

@@ -10,11 +10,10 @@ from sqlalchemy import bindparam, select
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import OPEN_MINOR
-from billing.jobs.dunning import close_case, open_cases
 from billing.jobs.journal import post_events
+from billing.jobs.payments_ahead import lower, payments_ahead
 from billing.service.acts import act, announce
-from billing.store import messages
-from billing.store.store import Row, Store
+from billing.store.store import Store
 from billing.store.tables import applications, customers, invoices, payment_attempts, payments
 
 _INVOICE = (
@@ -24,21 +23,12 @@ _INVOICE = (
 )
 
 
-_OTHERS = select(payments).where(
-    payments.c.invoice_id == bindparam("id"), payments.c.state.in_(["pending", "failed"])
-)
-_OTHERS_FREE = _OTHERS.with_for_update(skip_locked=True)
 _PAYER = (
     select(customers.c.customer_id)
     .where(customers.c.customer_id == bindparam("id"))
     .with_for_update(read=True, key_share=True)
 )
 _HELD = select(invoices.c.invoice_id).where(invoices.c.invoice_id == bindparam("id")).with_for_update()
-_FAILED = select(payments.c.payment_id).where(
-    payments.c.customer_id == bindparam("customer"),
-    payments.c.case_id == bindparam("of"),
-    payments.c.state == "failed",
-)
 
 
 @act
@@ -67,11 +57,8 @@ def receive_transfer(
     if amount_minor > open_minor:
         raise BillingError("amount_out_of_range", f"{amount_minor} of {open_minor} open on {invoice_id}")
     today = local_date(at, row["time_zone"])
-    others = store.rows(_OTHERS_FREE, {"id": invoice_id})
-    # What `collect` holds it is charging. To wait for it with the invoice held would be a deadlock, since it
-    # needs the invoice next.
-    is_held = len(others) < len(store.rows(_OTHERS, {"id": invoice_id}))
-    if is_held or any(other["state"] == "pending" and other["attempt"] for other in others):
+    others = payments_ahead(store, invoice_id)
+    if others is None:
         raise BillingError("illegal_transition", f"a charge of {invoice_id} is under way")
     payment_id, application_id = store.new_id("pay"), store.new_id("app")
     payment = {
@@ -121,22 +108,7 @@ def receive_transfer(
     ]
     post_events(store, at, pl.DataFrame(events))
     for other in others:
-        _lower(store, at, other, open_minor - amount_minor)
+        lower(store, at, other, open_minor - amount_minor)
     facts = {name: payment[name] for name in ("customer_id", "invoice_id", "amount_minor", "currency")}
     announce(store, at, "payment.captured", payment_id, facts | {"attempt": 1})
     return payment_id
-
-
-def _lower(store: Store, at: datetime, other: Row, left_minor: int) -> None:
-    """Let a payment that waits ask for what is left alone; without a rest give it up, and close its case if
-    nothing else of it is unpaid."""
-    change: Row = {"payment_id": other["payment_id"]}
-    if left_minor:
-        store.update(payments, [change | {"amount_minor": left_minor}], at)
-        return
-    store.update(payments, [change | {"state": "canceled", "next_attempt_at": None}], at)
-    asked = {"customer": other["customer_id"], "of": other["case_id"]}
-    case = open_cases(store).get((other["customer_id"], other["currency"])) if other["case_id"] else None
-    if case is None or case["case_id"] != other["case_id"] or store.rows(_FAILED, asked):
-        return
-    messages.announce(store, at, [close_case(store, at, case, "recovered", [other])])

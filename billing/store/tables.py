@@ -949,8 +949,10 @@ credit_notes = Table(
 )
 Index("ix_credit_notes_customer_id", credit_notes.c.customer_id)
 
-# Positive sizes. `line_id` is the invoice line that is credited, or, of `kind` rebate, the one the rebate of
-# its pool relates to.
+# Positive sizes. `line_id` is the invoice line that is credited. `kind`: null for time or usage taken back by
+# a run, adjustment for an amount taken off by hand (of no time, so that it is not billed anew), void for what
+# was left of a line of a void invoice (below 0 for its credits), or rebate, whose `line_id` is the one the
+# rebate of its pool relates to.
 credit_note_lines = Table(
     "credit_note_lines",
     metadata,
@@ -1326,8 +1328,8 @@ approvals = Table(
 Index("ix_approvals_customer_id", approvals.c.customer_id)
 
 # `track`: card (retries), terms (reminders) or campaign. `closed_as`: recovered, canceled_for_payment,
-# canceled_by_customer, written_off, disputed; of net terms also on_time (it never came in late), credited
-# (nothing came in: it was credited or voided) and replaced (by a case of the other track). The `recovered_`
+# canceled_by_customer, written_off, disputed, credited (nothing came in: it was credited or voided); of net
+# terms also on_time (it never came in late) and replaced (by a case of the other track). The `recovered_`
 # columns say what brought the money back: attempt (of net terms the number of messages), days since opening,
 # amount. `state`: how far a case of net terms has come, as in customers.overdue_state; `deadline_on` is then
 # the day its write-off is proposed.
