@@ -18,10 +18,10 @@ def exact_nets(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
     """The exact net of charges by their OBLIGATION: up to their end (`after_num`) and before their start
     (`before_num`), both over `exact_den`.
 
-    rows: priced charges: recurring with `_after` and `_before` parts of `factor_den`, or usage with the
-    `net_minor_billed` of its period.
+    rows: priced charges: recurring with `_after` and `_before` parts of `factor_den`, or what is compared by
+    amount with the `net_minor_billed` of its period.
     """
-    if kind == "usage":
+    if kind != "recurring":
         after, den = _net_num(), _net_den()
         before = product(pl.col("net_minor_billed").fill_null(0), den)
         after, before = after - before, after * 0

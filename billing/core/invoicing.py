@@ -262,7 +262,12 @@ def segments(
             ends_here.alias("ends_here"),
         ),
         versions,
-    ).with_columns(pl.format("{}|{}.{}", "agreed", "policy_name", "policy_version").alias("terms_id"))
+    ).with_columns(terms_id())
+
+
+def terms_id() -> pl.Expr:
+    """What names the terms a line is priced on: those agreed, and the policy of its period."""
+    return pl.format("{}|{}.{}", "agreed", "policy_name", "policy_version").alias("terms_id")
 
 
 def with_policy(rows: pl.DataFrame, versions: Sequence[PolicyVersion]) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 REFUSALS: Mapping[str, str] = {
     "amount_out_of_range": "The number is larger than an amount or a quantity may be.",
     "bad_account": "The account number is wrong; check its digits.",
+    "bad_allocation": "The stock answered with a quantity that cannot be.",
     "bad_decimal": "This is no decimal number; write digits with a point, such as 12.50.",
     "bad_interval": "An interval is written like P1W, P30D, P1M, P3M or P1Y.",
     "bad_rate": "A rate lies between 0 and 100 %, and a number of days is not negative.",

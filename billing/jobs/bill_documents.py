@@ -86,8 +86,8 @@ def _hold_payers(store: Store, found: Draft, papers: pl.DataFrame) -> None:
 
 
 def _write_usage(store: Store, at: datetime, found: Draft) -> None:
-    if found.usage.height:
-        store.insert(usage_snapshots, found.usage.drop("customer_id"), at)
+    for quantities in (found.usage, found.goods):
+        store.insert(usage_snapshots, quantities.drop("customer_id"), at)
 
 
 _PAPER = [

@@ -15,7 +15,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import charges, commitments, endings, invoicing, pools, spend, unbilled
+from billing.core import charges, commitments, endings, invoicing, pools, spend, stock, unbilled
 from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
@@ -59,6 +59,7 @@ from billing.jobs.bill_pools import (
     with_tax_of_rebates,
 )
 from billing.jobs.bill_prices import with_price_choice
+from billing.jobs.bill_stock import goods_of, quantities, read_stock
 from billing.jobs.bill_usage import with_quantities
 from billing.jobs.bill_voids import VOIDED_SCHEMA
 from billing.jobs.bill_windows import with_window_amounts
@@ -77,14 +78,15 @@ class Draft:
 
     lines: one row a line item, `document` naming its group, `issue_on` the day a draft will be issued.
     documents: one row a group, with the sums of its invoice and of its credit note. usage: the quantities
-    billed. failures: customers to park, code and detail. next_days: when each customer is due again, and from
-    which day on it is unsettled.
+    billed; goods: those of goods. failures: customers to park, code and detail. next_days: when each customer
+    is due again, and from which day on it is unsettled.
     """
 
     members: pl.DataFrame
     lines: pl.DataFrame
     documents: pl.DataFrame
     usage: pl.DataFrame
+    goods: pl.DataFrame
     failures: pl.DataFrame
     next_days: pl.DataFrame
     unbilled: pl.DataFrame
@@ -125,6 +127,7 @@ class _Owed:
 
     lines: pl.DataFrame
     usage: pl.DataFrame
+    goods: pl.DataFrame
     failures: pl.DataFrame
     days: pl.DataFrame
     exact: pl.DataFrame | None
@@ -156,6 +159,7 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_
     owed = _Owed(
         pl.concat([pl.DataFrame(schema=LINE_SCHEMA), *(part.lines for part in parts)]),
         pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.usage for part in parts)]),
+        pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.goods for part in parts)]),
         pl.concat([found.failures, *(part.failures for part in parts)]),
         pl.concat([pl.DataFrame(schema=_DAY_SCHEMA), *(part.days for part in parts)]),
         _all_exact(parts),
@@ -205,14 +209,20 @@ def _owed(
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
     billed = _billed(store, ids, up_to, horizon, pooled_floors)
+    by_time, goods = billed.charged, None
+    facts = read_stock(store, terms, looked_at)
+    if facts is not None:
+        goods = goods_of(store, facts, parts, terms, versions, billed.charged, up_to)
+        parts, by_time = goods.parts, goods.others
     usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, versions)
     pooled = None
     if found:
         pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
         parts, usage = pooled.parts, replace(usage, parts=pooled.uses)
+    agreed = parts if goods is None else pl.concat([parts, goods.delivered], how="diagonal")
     recurring = invoicing.coverage(
         parts.filter(~pl.col("is_usage")),
-        billed.charged.filter(pl.col("kind") == "recurring"),
+        by_time.filter(pl.col("kind") == "recurring"),
         billed.credited,
     )
     to_charge = recurring.to_charge.filter(pl.col("due_on") <= up_to)
@@ -226,14 +236,16 @@ def _owed(
     usage = replace(usage, parts=with_level_amounts(store, windowed, settings))
     origin = _origin(store, to_credit["line_id"])
     promised = commitments.promises(terms, versions, up_to)
-    minimums = spend.minimums(parts, settings)
+    minimums = spend.minimums(agreed, settings)
     asked = {
         "charge": to_charge,
         "usage": usage.parts,
         "origin": origin,
-        "promised": _fees_of(promised, commitments.PERIOD, parts, up_to),
-        "bounded": _fees_of(minimums, spend.PERIOD, parts, up_to),
+        "promised": _fees_of(promised, commitments.PERIOD, agreed, up_to),
+        "bounded": _fees_of(minimums, spend.PERIOD, agreed, up_to),
     }
+    if goods is not None:
+        asked["goods"] = goods.owed
     rated = _rated(store, asked, settings)
     catalogue = rated.catalogue
 
@@ -302,13 +314,27 @@ def _owed(
     too_much = pl.concat(
         [to_take.clear(), *(one.filter(pl.col("net_minor") < 0).select(to_take.columns) for one in missing)]
     )
-    if to_take.height or too_much.height:
-        # A minimum's true-up has the component and the days of the usage it makes up.
-        is_usage = pl.col("kind") == "usage"
-        take = pl.concat(
-            invoicing.shared_over_lines(one, charged.filter(of_kind), billed.taken)
-            for one, of_kind in ((to_take, is_usage), (too_much, ~is_usage))
-        )
+    # A minimum's true-up has the component and the days of the usage or the goods it makes up.
+    is_usage = pl.col("kind") == "usage"
+    taken = [(to_take, charged.filter(is_usage)), (too_much, charged.filter(~is_usage))]
+    delivered = pl.DataFrame(schema=_USAGE_SCHEMA)
+    if goods is not None:
+        amounts = invoicing.usage_amounts(rated["goods"], catalogue)
+        sums = invoicing.billed_amounts(goods.charged, billed.credited)
+        moved = invoicing.beyond_billed(amounts, sums)
+        owed = moved.filter(_is_charged)
+        if owed.height:
+            priced.append(owed)
+            # What was all taken back is shown whole again.
+            standing = goods.before.join(sums.filter(pl.col("gross_minor") != 0), on=_PERIOD, how="semi")
+            shown = with_price_choice(store, _usage_quantity(owed, standing))
+            lines.append(charge_lines(shown, stock.KIND))
+            exact += [exact_nets(owed, stock.KIND)] if has_exact else []
+        too_many = moved.filter(pl.col("net_minor") < 0).select(to_take.columns)
+        taken.append((too_many, goods.charged))
+        delivered = shaped(quantities(moved, goods.before), _USAGE_SCHEMA)
+    if any(one.height for one, _ in taken):
+        take = pl.concat(invoicing.shared_over_lines(one, of_kind, billed.taken) for one, of_kind in taken)
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
         take = endings.creditable_usage(take, of_usage, settings)
         before = (billed.credited, billed.adjusted)
@@ -330,7 +356,8 @@ def _owed(
     waiting = time_back.filter(~is_due).join(billed.charged.select("line_id", "customer_id"), on="line_id")
     days = pl.concat(
         [
-            invoicing.next_bill_days(service, parts, up_to),
+            invoicing.next_bill_days(service, agreed, up_to),
+            *([] if goods is None else [goods.days]),
             endings.end_days(parts, up_to),
             *(
                 one.filter(pl.col("due_on") > up_to).select(
@@ -364,19 +391,24 @@ def _owed(
     return _Owed(
         _with_revision(all_lines, billed.keys).with_columns(issue_on.alias("issue_on")),
         snapshots,
+        delivered,
         failures,
         days,
         pl.concat(exact) if exact else None,
-        _settled(members, usage.waiting, again, up_to),
+        _settled(members, usage.waiting, again if goods is None else _unsettled(again, goods.waiting), up_to),
         *_reasons(service, terms, usage.parts, held),
         billed.voided,
     )
 
 
+def _unsettled(*parts: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat(part.select("customer_id", "service_start") for part in parts)
+
+
 def _settled(members: pl.DataFrame, waiting: pl.DataFrame, drafts: pl.DataFrame, up_to: date) -> pl.DataFrame:
     """From which day on customers are unsettled once this is billed. waiting: usage to be looked at again
     when its item's next regular invoice is due. drafts: usage segments whose quantities were frozen before
-    they were billed, so that some may have come since."""
+    they were billed, so that some may have come since, and deliveries nobody has ordered yet."""
     day = pl.lit(up_to)
     if drafts.height:
         since = drafts.group_by("customer_id").agg(pl.col("service_start").min().alias("_since"))
@@ -770,12 +802,16 @@ def _documented(
         how="left",
         maintain_order="left",
     )
-    usage = owed.usage.join(failures, on="customer_id", how="anti", maintain_order="left")
+    usage, goods = (
+        one.join(failures, on="customer_id", how="anti", maintain_order="left")
+        for one in (owed.usage, owed.goods)
+    )
     return Draft(
         members,
         lines,
         documents,
         usage,
+        goods,
         failures,
         next_days,
         owed.unbilled.join(failures, on="customer_id", how="anti"),

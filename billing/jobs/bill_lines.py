@@ -59,10 +59,10 @@ def shaped(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
 
 
 def charge_lines(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Lines of fees and seats (recurring) or of usage, with what their amount was worked out from."""
+    """Lines of fees and seats (recurring), usage or goods, with what their amount was worked out from."""
     amount = [pl.col(name).cast(pl.String) for name in ("amount_num", "amount_den")]
     whole = pl.concat_str(pl.lit('{"whole_minor": "'), amount[0], pl.lit("/"), amount[1], pl.lit('"'))
-    if kind == "usage":
+    if kind != "recurring":
         rows = rows.with_columns(
             pl.lit(1, pl.Int64).alias("factor_num"), pl.lit(1, pl.Int64).alias("factor_den")
         )

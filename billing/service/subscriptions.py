@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, select
 from billing.core.calendar import boundary, local_date, next_boundary, parse_interval
 from billing.core.money import LINE_LIMIT, BillingError, Scaled, format_scaled, within
 from billing.core.policy import Policy
+from billing.core.stock import checked_rule
 from billing.core.subscription import (
     CANCEL_REASONS,
     Change,
@@ -58,6 +59,7 @@ from billing.store.subscriptions import (
     write_subscription,
 )
 from billing.store.tables import (
+    contract_stock_rules,
     contract_terms,
     contracts,
     discounts,
@@ -73,13 +75,15 @@ Quantity = int | str
 @dataclass(frozen=True, slots=True)
 class NewContract:
     """A term the subscription is bound to. `term`: the ISO duration of one term, added again at renewal.
-    `pause_extends_term`: days the customer pauses move its end."""
+    `pause_extends_term`: days the customer pauses move its end. `stock_rule`: what is billed when its goods
+    run short (core.stock.RULES), from its start."""
 
     term: str = "P1Y"
     auto_renew: bool = True
     notice_days: int = 60
     contract_id: str | None = None
     pause_extends_term: bool = False
+    stock_rule: str = "standing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +313,12 @@ def _open_contract(
         "auto_renew": wanted.auto_renew,
         "notice_days": wanted.notice_days,
         "pause_extends_term": wanted.pause_extends_term,
+        "stock_rule": checked_rule(wanted.stock_rule),
     }
     store.insert(contracts, [row], at)
+    if wanted.stock_rule != "standing":
+        rule = {"contract_id": contract_id, "valid_from": date.min, "rule": wanted.stock_rule}
+        store.insert(contract_stock_rules, [rule], at)
     store.insert(contract_terms, [{"contract_id": contract_id, "term_start": start, "term_end": end}], at)
     return contract_id
 

@@ -490,6 +490,8 @@ price_choices = Table(
 # The running term. `term` is the ISO duration a renewal adds. `notice_given_on`: the customer will not
 # renew; `renewal_accepted_on`: they will, though the contract does not renew by itself. `ended_on`: it was
 # not renewed. `pause_extends_term`: days the customer pauses move the end; `agreed_end`: where it lay before.
+# `stock_rule`: the last that was set, dated in contract_stock_rules. `substitutes_agreed_on`: since when the
+# customer takes the successors of goods that run short.
 contracts = Table(
     "contracts",
     metadata,
@@ -506,6 +508,7 @@ contracts = Table(
     _day("agreed_end", optional=True),
     _day("ended_on", optional=True),
     _text("stock_rule", default="standing"),
+    _day("substitutes_agreed_on", optional=True),
     _flag("deliver_despite_hold"),
     _recorded(),
     _changed(),
@@ -516,6 +519,18 @@ Index(
     contracts.c.term_end,
     postgresql_where=contracts.c.ended_on.is_(None),
     sqlite_where=contracts.c.ended_on.is_(None),
+)
+
+# What decides about goods that run short (core.stock.RULES), for the deliveries due from a day on; standing
+# before the first. `revision` counts the rules set for one day; the last holds.
+contract_stock_rules = Table(
+    "contract_stock_rules",
+    metadata,
+    Column("contract_id", String, ForeignKey("contracts.contract_id"), primary_key=True),
+    _day("valid_from", key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False, server_default=text("0")),
+    _text("rule"),
+    _recorded(),
 )
 
 # Every term a contract has had, the running one included; with it the term of any past day can be told.
@@ -767,8 +782,8 @@ Index(
     sqlite_where=usage_events.c.unbilled_reason.is_not(None),
 )
 
-# The quantity of a usage period: taken when its line is posted, or, with `frozen_at`, before that, while its
-# invoice is a draft.
+# The quantity of a period that is compared by amount, of usage or of goods: taken when its line is posted,
+# or, with `frozen_at`, before that, while its invoice is a draft.
 usage_snapshots = Table(
     "usage_snapshots",
     metadata,
@@ -798,6 +813,55 @@ one_time_charges = Table(
     _changed(),
 )
 Index("ix_one_time_charges_item_id", one_time_charges.c.item_id)
+
+# --- stock ---
+
+# Goods ordered from the stock, one row a period of an item (core.stock): its id is the key the stock knows it
+# by. `service_start`: the day it was due; `open_until`: the day its backorder ends. `rule` as on that day.
+# The quantity moves where a change dated back moves what was ordered. `closed_on` null: more may come.
+stock_orders = Table(
+    "stock_orders",
+    metadata,
+    _key("order_id"),
+    _id("item_id", "items.item_id"),
+    _text("component_id"),
+    _text("sku_id"),
+    _day("service_start"),
+    _day("open_until"),
+    _day("reference_start"),
+    _day("reference_end"),
+    _text("rule"),
+    _long("quantity_mantissa"),
+    _count("quantity_scale"),
+    _day("closed_on", optional=True),
+    _recorded(),
+    _changed(),
+    UniqueConstraint("item_id", "component_id", "reference_start"),
+)
+Index(
+    "ix_stock_orders_open",
+    stock_orders.c.item_id,
+    postgresql_where=stock_orders.c.closed_on.is_(None),
+    sqlite_where=stock_orders.c.closed_on.is_(None),
+)
+
+# What became of an order. `kind`: allocated, substituted (by the successor `sku_id`), short (allocated, but
+# it did not arrive), released (given up, `reason` says why), skipped. Sums count: what is put back is below
+# 0. `price_id`: the price a substitute has of its own.
+stock_allocations = Table(
+    "stock_allocations",
+    metadata,
+    _key("order_id"),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _text("sku_id"),
+    _long("quantity_mantissa"),
+    _count("quantity_scale"),
+    _day("allocated_on"),
+    _text("reason", optional=True),
+    _text("price_id", optional=True),
+    _recorded(),
+)
 
 # --- billing ---
 
@@ -874,7 +938,7 @@ invoices = Table(
 Index("ix_invoices_state_due_on", invoices.c.state, invoices.c.due_on)
 Index("ix_invoices_customer_id", invoices.c.customer_id)
 
-# `kind`: recurring, usage, true_up, rebate, one_time. `entry`: charge or credit; a credit has negative
+# `kind`: recurring, usage, true_up, rebate, one_time, goods. `entry`: charge or credit; a credit has negative
 # amounts. `reverses_line_id`: the charge a credit takes back, or a rebate relates to. The seven columns of
 # the unique key are the obligation. `terms_id` is the hash of the terms the line was priced on (not payment
 # terms), of a rebate its pool. `currency` is the invoice's. Amounts: net = gross - discount.

@@ -240,7 +240,8 @@ SELECT
   CASE
     WHEN lines.kind = 'recurring' AND lines.entry = 'charge' AND lines.service_start = lines.reference_start
       AND lines.service_end = lines.reference_end THEN 'recurring'
-    WHEN lines.kind = 'recurring' THEN 'proration'
+    WHEN lines.kind = 'goods' AND lines.entry = 'charge' THEN 'recurring'
+    WHEN lines.kind IN ('recurring', 'goods') THEN 'proration'
     WHEN lines.kind IN ('usage', 'true_up', 'rebate') THEN 'usage'
     ELSE lines.kind
   END AS kind,
