@@ -142,6 +142,46 @@ def dun_command(company: CompanyOption = None) -> None:
     print_fields(asdict(summary))
 
 
+@billing_app.command(name="approvals")
+def approvals_command(
+    company: CompanyOption = None,
+    approve: Annotated[str | None, typer.Option(help="Carry this one out.")] = None,
+    reject: Annotated[str | None, typer.Option(help="Let nothing come of this one.")] = None,
+    decided_by: Annotated[
+        str, typer.Option("--by", help="Who decides; default the user of this machine.")
+    ] = "",
+) -> None:
+    """List what waits for a person's word, with the figures; or decide one.
+
+    Example: tajdid billing approvals --company atlas
+
+    Example: tajdid billing approvals --company atlas --approve apr_0001 --by "Mona Adel"
+    """
+    from getpass import getuser
+
+    from billing.core.money import BillingError
+    from billing.service import approvals
+
+    if approve and reject:
+        stop("Either --approve or --reject.", 2)
+    at, store = now(), opened(chosen(company))
+    try:
+        if approve:
+            approvals.approve(store, at, approval_id=approve, decided_by=decided_by or getuser())
+        if reject:
+            approvals.reject(store, at, approval_id=reject, decided_by=decided_by or getuser())
+        left = approvals.list_approvals(store)
+    except BillingError as error:
+        stop(error.message, 2)
+    finally:
+        store.close()
+    for row in left.iter_rows(named=True):
+        say(f"{row['approval_id']}  {row['kind']} of {row['customer_id']}, proposed on {row['proposed_on']}")
+        say(f"  {row['details']}")
+    if left.is_empty():
+        say("Nothing waits for approval.")
+
+
 @billing_app.command(name="import-usage")
 def import_usage_command(
     paths: Annotated[

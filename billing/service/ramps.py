@@ -18,6 +18,7 @@ from billing.core.subscription import Edit, ItemVersion, Subscription, after_cha
 from billing.service.acts import act
 from billing.service.catalog import plan_version
 from billing.service.goods import order_of
+from billing.service.orders import check_orders
 from billing.service.policies import policy_on
 from billing.service.prices import at_quantity, price_plan, priced_by
 from billing.service.subscriptions import change_item, check_minimum, difference, save_changes, with_prices
@@ -46,10 +47,12 @@ def agree_ramp(store: Store, at: datetime, *, subscription_id: str, phases: Sequ
     """Write the phases of a subscription's main item, all or none.
 
     Raises `unknown_subscription`, `illegal_transition` where a phase begins before today or outside the
-    service, `empty_period` unless their days rise, `unknown_discount`, `no_price`, and as `order_of`.
+    service, `empty_period` unless their days rise, `unknown_discount`, `no_price`, `overdue_restricted`, and
+    as `order_of`.
     """
     standing = read_standing(store, at, subscription_id)
     subscription = standing.subscription
+    check_orders(store, subscription.bill_to)
     _check_days(standing, [phase.from_on for phase in phases])
     item = subscription.main_item
     versions = item.versions

@@ -44,12 +44,14 @@ from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
 from billing.service.customers import has_payment_method
 from billing.service.goods import order_of
+from billing.service.orders import check_not_suspended, check_orders
 from billing.service.policies import check_horizon, policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
 from billing.service.terms import with_moved_term
 from billing.store.messages import mark_to_bill
 from billing.store.store import Store
 from billing.store.subscriptions import (
+    IS_DUNNED,
     Standing,
     read_standing,
     write_changes,
@@ -131,7 +133,7 @@ def subscribe(
     base unit.
     Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
     `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `no_payment_method`, `immutable`
-    (the id is taken).
+    (the id is taken), `overdue_restricted` where the payer gets no new orders.
     """
     customer = customer_row(store, customer_id)
     today, settings = _today_and_policy(store, at, customer)
@@ -152,6 +154,7 @@ def subscribe(
     interval = parse_interval(plan_version(store, plan_id).interval)
     from_boundary = settings.backdated_start == "from_next_boundary" and start < today
     bill_to_id = bill_to or customer["bill_to_id"]
+    check_orders(store, bill_to_id)
     if trial_days and trial_needs_method and not has_payment_method(store, bill_to_id, today):
         raise BillingError("no_payment_method", str(bill_to_id))
     new = Subscription(
@@ -337,9 +340,7 @@ def _check_discounts(store: Store, discount_ids: Sequence[str]) -> None:
 
 
 def _is_in_dunning(store: Store, new: Subscription) -> bool:
-    asked = select(dunning_cases.c.case_id).where(
-        dunning_cases.c.customer_id == new.bill_to, dunning_cases.c.closed_on.is_(None)
-    )
+    asked = select(dunning_cases.c.case_id).where(dunning_cases.c.customer_id == new.bill_to, IS_DUNNED)
     return store.row(asked) is not None
 
 
@@ -394,6 +395,8 @@ def change_plan(
         recurring_minor(offer.components, current.quantity, currency),
         offer.plan.interval,
     )
+    if not falls:
+        check_orders(store, subscription.bill_to)
     if when is None and standing.status not in ("trialing", "scheduled"):
         when = _setting_when(settings.downgrade_when if falls else settings.upgrade_when)
     on = day_of_change(standing, current, old_interval, when or "now", settings)
@@ -493,6 +496,8 @@ def change_quantity(
     current_plan = plan_version(store, current.plan_id, current.plan_version)
     interval = current_plan.interval
     amount = order_of(store, current_plan, quantity, unit, settings).quantity
+    if _is_less(current.quantity, amount):
+        check_orders(store, subscription.bill_to)
     if when is None:
         is_fewer = _is_less(amount, current.quantity)
         when = "period_end" if is_fewer and settings.seat_decrease == "period_end" else "now"
@@ -531,6 +536,7 @@ def add_item(
     `subscribe`."""
     standing = live(store, at, subscription_id)
     subscription = standing.subscription
+    check_orders(store, subscription.bill_to)
     start = starts_on or max(standing.today, subscription.starts_on)
     _check_day(standing, start, _policy(store, standing))
     item = _new_item(
@@ -610,8 +616,10 @@ def pause(
 
 @act
 def resume(store: Store, at: datetime, *, subscription_id: str, on: date | None = None) -> Subscription:
-    """End a pause on a day, today by default. Raises `illegal_transition` where there is none."""
+    """End a pause on a day, today by default. Raises `illegal_transition` where there is none,
+    `overdue_restricted` while its payer is suspended."""
     standing = live(store, at, subscription_id)
+    check_not_suspended(store, standing.subscription.bill_to)
     day = on or standing.today
     _check_day(standing, day, _policy(store, standing))
     main = standing.subscription.main_item.version_on(day)
@@ -750,6 +758,7 @@ def reactivate(
     before, today = standing.subscription, standing.today
     if not before.is_canceled(today) or before.ends_on is None:
         raise BillingError("illegal_transition", f"{subscription_id} is not canceled")
+    check_orders(store, before.bill_to)
     new_id = _version_ids(store)
     ended = [(item, end_versions(item.versions, before.ends_on, new_id=new_id)) for item in before.items]
     write_ends(store, before, with_term=_term_end(store, before) == before.ends_on)

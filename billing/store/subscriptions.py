@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
@@ -40,19 +40,15 @@ class Standing:
         return status_of(self.subscription, self.today, is_in_dunning=self.is_in_dunning)
 
 
-IN_DUNNING = exists().where(
-    dunning_cases.c.customer_id == subscriptions.c.bill_to,
-    dunning_cases.c.closed_on.is_(None),
-    func.coalesce(dunning_cases.c.state, "") != "current",
-)
-"""Whether the payer of a subscription has an open case. One of net terms counts once it reminds."""
+IS_DUNNED = and_(dunning_cases.c.closed_on.is_(None), func.coalesce(dunning_cases.c.state, "") != "current")
+"""A case that makes its customer's subscriptions past_due: an open one, of net terms once it reminds."""
 SUBSCRIPTIONS = select(
     *(subscriptions.c[name] for name in _OWN),
     *(
         customers.c[name].label(f"customer_{name}")
         for name in ("currency", "time_zone", "policy_name", "group_id")
     ),
-    IN_DUNNING.label("is_in_dunning"),
+    exists().where(dunning_cases.c.customer_id == subscriptions.c.bill_to, IS_DUNNED).label("is_in_dunning"),
 ).join(customers, customers.c.customer_id == subscriptions.c.sold_to)
 """Subscriptions with what their customers bring, for `standings_of`."""
 ITEMS = select(

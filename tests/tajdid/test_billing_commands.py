@@ -143,3 +143,23 @@ def test_money_that_is_overdue_is_asked_for_once_a_day(home: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "messages" in done.stdout
     assert "tajdid billing dun --company atlas" in billing(home, "dun", "--help").stdout
+
+
+def test_an_approval_is_listed_and_decided(home: Path) -> None:
+    row = {
+        "approval_id": "apr_1",
+        "kind": "collection",
+        "customer_id": "anna",
+        "subject_id": "case",
+        "details": '{"items": [], "overdue_minor": 12000}',
+        "state": "pending",
+        "proposed_on": OPENED.date(),
+    }
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        store.insert(tables.approvals, [row], OPENED)
+    assert "apr_1  collection of anna" in billing(home, "approvals").stdout
+    assert billing(home, "approvals", "--approve", "a", "--reject", "b").returncode == 2
+    done = billing(home, "approvals", "--reject", "apr_1", "--by", "Mona")
+    assert (done.returncode, done.stdout) == (0, "Nothing waits for approval.\n"), done.stderr
+    again = billing(home, "approvals", "--approve", "apr_1", "--by", "Mona")
+    assert (again.returncode, "rejected" in again.stderr) == (2, True)
