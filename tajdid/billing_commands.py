@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -292,6 +293,56 @@ def retry_billing(
     else:
         say("Nobody is set aside.")
     raise SystemExit(3 if left.height else 0)
+
+
+@billing_app.command(name="invoice")
+def print_invoice(
+    document: Annotated[str, typer.Argument(help="Number or id of an invoice or a credit note.")],
+    company: CompanyOption = None,
+    locale: Annotated[
+        str | None, typer.Option(help="Language of the PDF, en or ar; default the customer's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File to write; default the number in this folder.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON instead of a PDF, printed without --out.")
+    ] = False,
+) -> None:
+    """Write an invoice or a credit note as PDF or JSON, as it is sent to the customer.
+
+    What the law wants on it and nobody has entered yet is named, and the document is written all the same.
+    Fonts for scripts beyond Latin, Greek, Cyrillic and Arabic are taken from the company's folder `fonts`.
+
+    Example: tajdid billing invoice INV-2025-000012 --company atlas --locale ar --out invoice.pdf
+    """
+    from billing.core.money import BillingError
+    from billing.documents.as_json import to_json
+    from billing.documents.document import missing_facts
+    from billing.documents.pdf import to_pdf
+    from billing.documents.reading import document_of, find_document
+
+    one = chosen(company)
+    store = opened(one)
+    try:
+        found = document_of(store, find_document(store, document))
+        if as_json:
+            content = to_json(found).encode()
+        else:
+            fonts = one.folder / "fonts"
+            content = to_pdf(found, locale, font_folders=[fonts] if fonts.is_dir() else [])
+    except BillingError as error:
+        stop(error.message, 2 if error.code == "unknown_document" else 1)
+    finally:
+        store.close()
+    for fact in missing_facts(found):
+        print(f"{found.number} lacks {fact.replace('_', ' ').replace('.', chr(39) + 's ')}.", file=sys.stderr)
+    if as_json and out is None:
+        say(content.decode())
+        return
+    path = out or Path(f"{found.number.replace('/', '-')}.pdf")
+    path.write_bytes(content)
+    say(f"{path} ({len(content):,} bytes)")
 
 
 @billing_app.command()
