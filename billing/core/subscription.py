@@ -111,6 +111,10 @@ class Subscription:
     was_in_dunning: bool
     on_cancel: str | None = None
     """What becomes of time paid beyond the end; None leaves it to the policy."""
+    po_id: str | None = None
+    terms_id: str | None = None
+    method_id: str | None = None
+    consolidation_group: str | None = None
     items: tuple[Item, ...] = ()
 
     @property

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from billing.core import invoicing
 from billing.jobs.bill_discounts import write_uses
-from billing.jobs.bill_draft import GROUP, Draft
-from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids
+from billing.jobs.bill_draft import Draft
+from billing.jobs.bill_facts import OPEN_DEBT, TERMS, read_by_ids
+from billing.jobs.bill_groups import GROUP
 from billing.jobs.bill_pools import with_related
 from billing.jobs.bill_refunds import requested, write_requested
 from billing.jobs.bill_unbilled import keep_reasons
@@ -24,6 +25,7 @@ from billing.store.tables import (
     credit_note_lines,
     credit_notes,
     customers,
+    held_documents,
     invoices,
     line_items,
     outbox,
@@ -41,6 +43,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
     store.update(customers, found.next_days, at)
     _write_usage(store, at, found)
     keep_reasons(store, at, found.members, found.unbilled, found.served)
+    _write_held(store, at, run_id, found.held)
     if found.lines.is_empty():
         return
     papers = _papers(store, at, found)
@@ -65,6 +68,27 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         events.append(write_applications(store, at, paid, debts))
     post_events(store, at, pl.concat(events, how="diagonal"))
     _announce(store, at, papers)
+
+
+def _write_held(store: Store, at: datetime, run_id: str, held: pl.DataFrame) -> None:
+    if held.is_empty():
+        return
+    rows = held.select(
+        pl.Series("held_id", store.new_ids("held", held.height), dtype=pl.String),
+        pl.lit(run_id).alias("run_id"),
+        pl.col("payer_id").alias("customer_id"),
+        "entity_id",
+        "currency",
+        "po_id",
+        "code",
+        "net_minor",
+    )
+    store.insert(held_documents, rows, at)
+    announce(
+        store,
+        at,
+        [("document.held", row["customer_id"], row) for row in rows.drop("run_id").iter_rows(named=True)],
+    )
 
 
 _PAYERS = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
@@ -93,11 +117,9 @@ def _write_usage(store: Store, at: datetime, found: Draft) -> None:
 _PAPER = [
     "document",
     *GROUP,
+    *TERMS,
     "issued_on",
     "collection",
-    "payment_terms_id",
-    "net_days",
-    "end_of_month",
     "keeps_credit",
 ]
 
@@ -164,6 +186,9 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
             pl.col("payer_id").alias("customer_id"),
             "currency",
             pl.col("payment_terms_id").alias("terms_id"),
+            "method_id",
+            "po_id",
+            "consolidation_group",
             "collection",
             pl.when("is_skipped")
             .then(pl.lit("void"))
@@ -173,6 +198,7 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
             .alias("state"),
             "issued_on",
             "due_on",
+            *_early_discount(),
             *_SUMS,
             pl.when(is_paid & ~pl.col("is_skipped")).then("issued_on").alias("paid_on"),
             pl.when("is_skipped").then("issued_on").alias("voided_on"),
@@ -181,6 +207,16 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
         ),
         at,
     )
+
+
+def _early_discount() -> list[pl.Expr]:
+    """What may be kept back of an invoice, and until which day, where its terms give it."""
+    share = pl.col("discount_ppm").fill_null(0)
+    until = pl.col("issued_on") + pl.duration(days=pl.col("discount_days"))
+    return [
+        share.alias("early_discount_ppm"),
+        pl.when(share > 0).then(until).alias("early_discount_until"),
+    ]
 
 
 def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame) -> None:

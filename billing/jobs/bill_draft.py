@@ -32,13 +32,13 @@ from billing.jobs.bill_facts import (
     NOTED,
     NOTED_SINCE,
     ORIGIN,
-    PARTIES,
     SNAPSHOTS,
     read_by_ids,
     read_catalogue,
     read_policies,
     read_terms,
 )
+from billing.jobs.bill_groups import ORDER, apart, grouped
 from billing.jobs.bill_levels import as_billed, with_level_amounts
 from billing.jobs.bill_lines import (
     LINE_SCHEMA,
@@ -48,6 +48,7 @@ from billing.jobs.bill_lines import (
     shaped,
     true_up_lines,
 )
+from billing.jobs.bill_orders import HELD_SCHEMA, held_by_orders
 from billing.jobs.bill_pools import (
     Pools,
     compared_together,
@@ -65,7 +66,6 @@ from billing.jobs.bill_voids import VOIDED_SCHEMA
 from billing.jobs.bill_windows import with_window_amounts
 from billing.store.store import Store
 from billing.store.tables import (
-    customers,
     items,
     line_items,
     tax_rates,
@@ -95,6 +95,8 @@ class Draft:
     """The days on which usage counts."""
     voided: pl.DataFrame
     """Lines of void invoices that are looked at (bill_voids.VOIDED_SCHEMA)."""
+    held: pl.DataFrame
+    """The documents that their purchase orders hold back (bill_orders.HELD_SCHEMA)."""
 
     @property
     def invoices(self) -> int:
@@ -137,15 +139,27 @@ class _Owed:
     unbilled: pl.DataFrame
     served: pl.DataFrame
     voided: pl.DataFrame
+    apart: pl.DataFrame
+    """The items that are invoiced apart (bill_groups)."""
     shared: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Who shares which pool: `clause_id`, `customer_id`."""
 
 
-def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_grace: bool = False) -> Draft:
+def draft(
+    store: Store,
+    at: datetime,
+    members: pl.DataFrame,
+    up_to: date,
+    *,
+    in_grace: bool = False,
+    shows_held: bool = False,
+    locks: bool = False,
+) -> Draft:
     """What the members owe up to a day: steps 2 to 13 of a run, nothing written.
 
-    members: `customer_id`, `root_id`, `policy_name`, `time_zone`. What became due in the last `grace_days`
-    stays a draft: it is left out, or with `in_grace` shown too.
+    members: rows of MEMBERS. What became due in the last `grace_days` stays a draft: it is left out, or with
+    `in_grace` shown too. What purchase orders hold back is left out, or with `shows_held` shown too. locks:
+    it will be posted, so what it may spend is held until then.
     """
     known = read_policies(store)
     found = read_pools(store, members, up_to)
@@ -167,9 +181,39 @@ def draft(store: Store, at: datetime, members: pl.DataFrame, up_to: date, *, in_
         pl.concat([pl.DataFrame(schema=unbilled.RANGE_SCHEMA), *(part.unbilled for part in parts)]),
         pl.concat([pl.DataFrame(schema=unbilled.DAY_SCHEMA), *(part.served for part in parts)]),
         pl.concat([pl.DataFrame(schema=VOIDED_SCHEMA), *(part.voided for part in parts)]),
+        apart(*(part.apart for part in parts)),
         found.shared,
     )
-    return _documented(store, at, members, known, owed)
+    whole = _documented(store, at, members, known, owed)
+    held = held_by_orders(store, whole.lines, whole.documents, locks=locks)
+    return whole if held.is_empty() else _without_held(replace(whole, held=held), up_to, shows_held)
+
+
+def _without_held(whole: Draft, up_to: date, shows_held: bool) -> Draft:
+    """A draft without the documents that are held. Whoever they bill stays due and unsettled, so all of it is
+    still owed; the quantities of their usage count as not billed."""
+    if shows_held:
+        return whole
+    lines = whole.lines.join(whole.held, on="document", how="semi", maintain_order="left")
+    left = whole.members.select(
+        "customer_id",
+        pl.col("unsettled_from").alias("_before"),
+        pl.min_horizontal("next_bill_on", pl.lit(up_to)).alias("_due_on"),
+    ).join(lines, on="customer_id", how="semi")
+    is_held = pl.col("_due_on").is_not_null()
+    next_days = whole.next_days.join(left, on="customer_id", how="left", maintain_order="left").select(
+        "customer_id",
+        pl.when(is_held).then("_before").otherwise("unsettled_from").alias("unsettled_from"),
+        pl.coalesce("_due_on", "next_bill_on").alias("next_bill_on"),
+    )
+    return replace(
+        whole,
+        lines=whole.lines.join(whole.held, on="document", how="anti", maintain_order="left"),
+        documents=whole.documents.join(whole.held, on="document", how="anti", maintain_order="left"),
+        usage=whole.usage.join(lines, on="item_id", how="anti", maintain_order="left"),
+        goods=whole.goods.join(lines, on="item_id", how="anti", maintain_order="left"),
+        next_days=next_days,
+    )
 
 
 def _all_exact(parts: Sequence[_Owed]) -> pl.DataFrame | None:
@@ -235,6 +279,7 @@ def _owed(
     windowed = with_window_amounts(store, single, settings)
     usage = replace(usage, parts=with_level_amounts(store, windowed, settings))
     origin = _origin(store, to_credit["line_id"])
+    origins = [origin]
     promised = commitments.promises(terms, versions, up_to)
     minimums = spend.minimums(agreed, settings)
     asked = {
@@ -336,6 +381,7 @@ def _owed(
     if any(one.height for one, _ in taken):
         take = pl.concat(invoicing.shared_over_lines(one, of_kind, billed.taken) for one, of_kind in taken)
         of_usage = _origin(store, take["line_id"]).with_columns(pl.lit(None, pl.String).alias("failure"))
+        origins.append(of_usage)
         take = endings.creditable_usage(take, of_usage, settings)
         before = (billed.credited, billed.adjusted)
         priced.append(invoicing.credits_of_usage(take, of_usage, *before, catalogue))
@@ -398,6 +444,7 @@ def _owed(
         _settled(members, usage.waiting, again if goods is None else _unsettled(again, goods.waiting), up_to),
         *_reasons(service, terms, usage.parts, held),
         billed.voided,
+        apart(terms, *origins),
     )
 
 
@@ -778,9 +825,8 @@ def _documented(
 ) -> Draft:
     """Lines of sound customers with their tax, grouped into documents."""
     failures = pools.with_siblings(owed.failures, owed.shared)
-    lines = _grouped(
-        store, at, owed.lines.join(failures, on="customer_id", how="anti", maintain_order="left")
-    )
+    sound = owed.lines.join(failures, on="customer_id", how="anti", maintain_order="left")
+    lines = grouped(store, at, sound, owed.apart)
     lines = _with_tax_terms(
         _with_tax_points(lines, known), store.frame(select(tax_rates)) if lines.height else None
     )
@@ -817,44 +863,7 @@ def _documented(
         owed.unbilled.join(failures, on="customer_id", how="anti"),
         owed.served,
         owed.voided,
-    )
-
-
-GROUP = ["payer_id", "entity_id", "currency"]
-_ORDER = ["customer_id", "item_id", "position", "component_id", "service_start", "entry", "service_end"]
-
-
-def _grouped(store: Store, at: datetime, lines: pl.DataFrame) -> pl.DataFrame:
-    """The lines in the order they are printed, with what their payer and ship-to bring: the document they
-    belong to (a payer, a seller, a currency, of drafts the day of issue), its day, and the facts that decide
-    tax."""
-    by = [*GROUP, "issue_on"]
-    ids = pl.concat([lines["payer_id"], lines["ship_to"]]).drop_nulls().unique().to_list()
-    parties = read_by_ids(store, PARTIES, customers.c.customer_id, ids)
-    days = invoicing.issue_days(parties["time_zone"].to_list(), at)
-    payers = parties.select(
-        pl.col("customer_id").alias("payer_id"),
-        pl.col("entity_id").alias("payer_entity_id"),
-        "has_tax_number",
-        "seller_country",
-        "collection",
-        "net_days",
-        "end_of_month",
-        pl.col("terms_id").alias("payment_terms_id"),
-        pl.col("policy_name").alias("payer_policy_name"),
-        pl.col("time_zone").replace_strict(days, return_dtype=pl.Date).alias("issued_on"),
-    )
-    ship_to = parties.select(pl.col("customer_id").alias("ship_to"), pl.col("country").alias("ship_country"))
-    rows = (
-        lines.join(payers, on="payer_id", how="left", maintain_order="left")
-        .join(ship_to, on="ship_to", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"))
-        .sort(*by, *_ORDER, maintain_order=True)
-    )
-    is_next = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in by)
-    return rows.with_columns(
-        is_next.cum_sum().cast(pl.Int64).alias("document"),
-        pl.max_horizontal(pl.col("issued_on").cast(pl.Date), "issue_on"),
+        pl.DataFrame(schema=HELD_SCHEMA),
     )
 
 
@@ -869,7 +878,7 @@ def _with_tax_points(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion
         settings = invoicing.version_on(known[str(name)], issued_on).settings
         last_day = pl.col("service_end").dt.offset_by("-1d").alias("tax_on")
         parts.append(part.with_columns(last_day if settings.tax_point == "service_end" else on))
-    return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)
+    return pl.concat(parts).sort("document", *ORDER, maintain_order=True)
 
 
 def _with_tax_terms(lines: pl.DataFrame, rates: pl.DataFrame | None) -> pl.DataFrame:
@@ -914,4 +923,4 @@ def _taxed(
         both = pl.concat([charged, credits])
         skips_zero = pl.lit(settings.zero_invoice == "skip").alias("skips_zero")
         parts.append(both.with_columns(separates.alias("separates_credits"), credit_balance, skips_zero))
-    return pl.concat(parts).sort("document", *_ORDER, maintain_order=True)
+    return pl.concat(parts).sort("document", *ORDER, maintain_order=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     or_,
     select,
 )
@@ -130,6 +132,16 @@ def _end(of_item: Any, of_subscription: Any) -> Any:
     return case((_HAD_ENDED, of_item), else_=of_subscription)
 
 
+APART = ("po_id", "terms_id", "method_id", "consolidation_group")
+SEPARATOR = "\x1f"
+_apart = [subscriptions.c[name] for name in APART]
+INVOICED_APART = case(
+    (func.coalesce(*_apart).is_(None), None),
+    else_=reduce(add, (part for one in _apart for part in (literal(SEPARATOR), func.coalesce(one, "")))),
+).label("invoiced_apart")
+"""What of a subscription is invoiced apart, as one text that begins with a separator; null for most."""
+
+
 _ENDS_ON = func.coalesce(items.c.ended_on, subscriptions.c.ends_on)
 _END_REASON = _end(items.c.end_reason, subscriptions.c.cancel_reason)
 _VERSIONS = (
@@ -172,6 +184,7 @@ _VERSIONS = (
         item_versions.c.choice_id,
         item_versions.c.committed_minimum_minor,
         customers.c.currency,
+        INVOICED_APART,
     )
     .join(customers, customers.c.customer_id == items.c.customer_id)
     .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
@@ -304,6 +317,8 @@ ORIGIN = (
         invoices.c.customer_id.label("payer_id"),
         invoices.c.entity_id,
         invoices.c.paid_on,
+        func.coalesce(invoices.c.po_id, "").label("origin_po_id"),
+        INVOICED_APART,
         _ENDS_ON.label("ends_on"),
         _END_REASON.label("cancel_reason"),
         _end(items.c.on_cancel, subscriptions.c.on_cancel).label("on_cancel"),
@@ -332,6 +347,7 @@ SNAPSHOTS = (
     .join(items, items.c.item_id == usage_snapshots.c.item_id)
     .where(usage_snapshots.c.service_end > bindparam("since"))
 )
+TERMS = ("net_days", "end_of_month", "discount_ppm", "discount_days")
 PARTIES = (
     select(
         customers.c.customer_id,
@@ -341,9 +357,9 @@ PARTIES = (
         customers.c.policy_name,
         customers.c.collection,
         customers.c.terms_id,
+        customers.c.requires_purchase_order,
         customers.c.tax_number_confirmed_on.is_not(None).label("has_tax_number"),
-        payment_terms.c.net_days,
-        payment_terms.c.end_of_month,
+        *(payment_terms.c[name] for name in TERMS),
         legal_entities.c.country.label("seller_country"),
     )
     .join(legal_entities, legal_entities.c.entity_id == customers.c.entity_id)

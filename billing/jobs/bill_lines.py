@@ -42,6 +42,7 @@ LINE_SCHEMA = pl.Schema(
         "policy_version": pl.Int64(),
         "reverses_line_id": pl.String(),
         "origin_invoice_id": pl.String(),
+        "origin_po_id": pl.String(),
         "description": pl.String(),
         "explanation": pl.String(),
         "is_refunded": pl.Boolean(),

@@ -574,6 +574,7 @@ def _related(store: Store, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.Data
     origin = read_by_ids(store, ORIGIN, line_items.c.line_id, lines["related_id"].to_list()).select(
         pl.col("line_id").alias("related_id"),
         pl.col("invoice_id").alias("related_invoice_id"),
+        "origin_po_id",
         "tax_category",
         "tax_country",
         "tax_rate_ppm",

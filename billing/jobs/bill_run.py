@@ -17,7 +17,7 @@ waited for at the end: so what was due when the run began is billed when it ends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -36,6 +36,7 @@ from billing.jobs.bill_facts import (
     MEMBERS,
     read_by_ids,
 )
+from billing.jobs.bill_groups import GROUP
 from billing.jobs.bill_pools import draw_siblings, free, parked_together, units_of, with_siblings
 from billing.store.claims import claim, clear, left_behind, release
 from billing.store.messages import keep_rejected
@@ -60,6 +61,8 @@ class RunSummary:
     invoices: int = 0
     credit_notes: int = 0
     parked: int = 0
+    held: int = 0
+    """Documents that wait for a purchase order."""
     net_minor: dict[str, int] = field(default_factory=dict)
 
 
@@ -166,6 +169,8 @@ class _Standing(NamedTuple):
     chunks: int
     counts: dict[str, int]
     net_minor: dict[str, int]
+    held: frozenset[tuple[str, ...]]
+    held_customers: frozenset[str]
 
 
 class _Run:
@@ -180,17 +185,30 @@ class _Run:
         self.chunks = 0
         self.counts = dict.fromkeys(("customers", "lines", "invoices", "credit_notes", "parked"), 0)
         self.net_minor: dict[str, int] = {}
+        self.held: frozenset[tuple[str, ...]] = frozenset()
+        """The groups of documents that are held."""
+        self.held_customers: frozenset[str] = frozenset()
+        """Who stays due because of that."""
 
     def bill_chunk(
         self, roots: Sequence[str], only: Sequence[str] | None = None, attempts: int = _ATTEMPTS
     ) -> None:
         """One transaction for the due customers of some roots (or those named of them)."""
-        before = _Standing(self.run_id, self.chunks, dict(self.counts), dict(self.net_minor))
+        before = _Standing(
+            self.run_id,
+            self.chunks,
+            dict(self.counts),
+            dict(self.net_minor),
+            self.held,
+            self.held_customers,
+        )
         members: Sequence[str] = only or ()
         try:
             with self.store.transaction(savepoint=True):
                 self.store.join_by_index()
-                frame = _due_members(self.store, roots, self.up_to, only, waits=self.waits)
+                frame = _due_members(
+                    self.store, roots, self.up_to, only, but=self.held_customers, waits=self.waits
+                )
                 members = frame["customer_id"].to_list()
                 if frame.height:
                     self._post(frame)
@@ -212,7 +230,7 @@ class _Run:
     def _post(self, members: pl.DataFrame) -> None:
         if not self.dry_run:
             free(self.store, self.at, members)
-        found = draft(self.store, self.at, members, self.up_to)
+        found = draft(self.store, self.at, members, self.up_to, locks=not self.dry_run)
         if not self.dry_run:
             self._open()
             write(self.store, self.at, str(self.run_id), found)
@@ -256,6 +274,10 @@ class _Run:
         self.counts["invoices"] += found.invoices
         self.counts["credit_notes"] += int(found.documents["has_note"].sum())
         self.counts["parked"] += found.failures.height
+        self.held |= set(found.held.select(GROUP).iter_rows())
+        if found.held.height:
+            still_due = found.next_days.filter(pl.col("next_bill_on") <= self.up_to)
+            self.held_customers |= set(still_due["customer_id"])
         sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum())
         for currency, net_minor in sums.iter_rows():
             self.net_minor[currency] = self.net_minor.get(currency, 0) + net_minor
@@ -264,7 +286,7 @@ class _Run:
         """Forget a chunk that was rolled back."""
         if self.run_id is not None and before.run_id is None:
             release(self.store, self.run_id)
-        self.run_id, self.chunks, self.counts, self.net_minor = before
+        self.run_id, self.chunks, self.counts, self.net_minor, self.held, self.held_customers = before
 
     def _halve(
         self,
@@ -307,7 +329,8 @@ class _Run:
 
     def finish(self) -> RunSummary:
         self.end("done")
-        return RunSummary(self.run_id, **self.counts, net_minor=dict(sorted(self.net_minor.items())))
+        net_minor = dict(sorted(self.net_minor.items()))
+        return RunSummary(self.run_id, **self.counts, held=len(self.held), net_minor=net_minor)
 
 
 _DUE = MEMBERS.where(customers.c.next_bill_on <= bindparam("up_to"), customers.c.parked_at.is_(None))
@@ -316,16 +339,24 @@ _DUE_WHEN_FREE = _DUE.order_by(customers.c.customer_id).with_for_update(of=custo
 
 
 def _due_members(
-    store: Store, roots: Sequence[str], up_to: date, only: Sequence[str] | None, *, waits: bool
+    store: Store,
+    roots: Sequence[str],
+    up_to: date,
+    only: Sequence[str] | None,
+    *,
+    but: Collection[str],
+    waits: bool,
 ) -> pl.DataFrame:
     """The customers of a chunk that are due, ordered, and locked so that no act and no second run comes
     between reading and writing (PostgreSQL; SQLite has one writer anyway). Those that another transaction
-    holds are passed over, or waited for, one after the other in the order of their ids. Who shares a pool
-    with one of them comes with it."""
+    holds are passed over, or waited for, one after the other in the order of their ids; but: those looked at
+    before, who are still due. Who shares a pool with one of them comes with it."""
     due = _DUE_WHEN_FREE if waits else _DUE_AND_FREE
     values = {"up_to": up_to}
     if only is not None:
         members = read_by_ids(store, due, customers.c.customer_id, only, values)
     else:
         members = read_by_ids(store, due, customers.c.root_id, roots, values)
+    if but:
+        members = members.filter(~pl.col("customer_id").is_in(list(but)))
     return draw_siblings(store, members, up_to, waits=waits).sort("root_id", "customer_id")

@@ -41,6 +41,7 @@ _PLAIN = (
     "policy_name",
     "credit_limit_minor",
     "hold",
+    "requires_purchase_order",
 )
 
 
@@ -67,12 +68,13 @@ def create_customer(
     policy_name: str = "default",
     credit_limit_minor: int | None = None,
     is_test: bool = False,
+    requires_purchase_order: bool = False,
 ) -> str:
     """A new customer; returns its id. `country` is ISO 3166 alpha-2, `parent_id` places it in a tree.
 
-    `bill_to_id` (default: itself) is who owes. Raises `unknown_currency`, `unknown_entity`,
-    `unknown_time_zone`, `unknown_customer` for a parent or payer that is not there, `unknown_setting`,
-    `immutable` when the id is taken.
+    `bill_to_id` (default: itself) is who owes. `requires_purchase_order`: what it is billed needs one. Raises
+    `unknown_currency`, `unknown_entity`, `unknown_time_zone`, `unknown_customer` for a parent or payer that
+    is not there, `unknown_setting`, `immutable` when the id is taken.
     """
     currency_exponent(currency)
     zone_of(time_zone)
@@ -107,6 +109,7 @@ def create_customer(
         "collection": collection,
         "policy_name": policy_name,
         "credit_limit_minor": credit_limit_minor,
+        "requires_purchase_order": requires_purchase_order,
     }
     store.insert(customers, [row], at)
     _write_version(store, at, row, today, 0)

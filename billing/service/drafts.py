@@ -31,7 +31,8 @@ _CHUNK = 10_000
 @dataclass(frozen=True, slots=True)
 class Drafts:
     """documents: one row a draft: `customer_id` (who pays), `currency`, `issue_on`, `lines`, `net_minor`,
-    `tax_minor`, `total_minor`, and `credit_minor`, what will stand on a credit note instead. lines: what they
+    `tax_minor`, `total_minor`, `credit_minor`, what will stand on a credit note instead, and `held`, the code
+    if its purchase order will hold it. lines: what they
     hold, as a run would post it, with `document`. failures: customers that would be set aside, with `code`
     and `detail`."""
 
@@ -76,7 +77,8 @@ def drafts(store: Store, at: datetime, *, up_to: date, customer_id: str | None =
     documents, lines, failures, count = [pl.DataFrame(schema=_DOCUMENT)], [], [], 0
     for roots in members.select("root_id").unique(maintain_order=True).iter_slices(_CHUNK):
         part = members.join(roots, on="root_id", how="semi", maintain_order="left")
-        found = draft(store, at, with_siblings(store, part, up_to), up_to, in_grace=True)
+        group = with_siblings(store, part, up_to)
+        found = draft(store, at, group, up_to, in_grace=True, shows_held=True)
         own = found.lines
         if customer_id is not None:
             own = own.filter(pl.col("payer_id") == customer_id)
@@ -87,6 +89,7 @@ def drafts(store: Store, at: datetime, *, up_to: date, customer_id: str | None =
         )
         documents.append(
             found.documents.join(heads, on="document")
+            .join(found.held.select("document", pl.col("code").alias("held")), on="document", how="left")
             .rename({"payer_id": "customer_id", "note_total_minor": "credit_minor"})
             .with_columns(pl.col("document") + count)
             .select(*_DOCUMENT)
@@ -111,6 +114,7 @@ _DOCUMENT = {
     "tax_minor": pl.Int64,
     "total_minor": pl.Int64,
     "credit_minor": pl.Int64,
+    "held": pl.String,
 }
 
 
@@ -123,7 +127,7 @@ def freeze_quantities(store: Store, at: datetime, *, customer_id: str) -> int:
     """
     today = local_date(at, customer_row(store, customer_id)["time_zone"])
     members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
-    found = draft(store, at, with_siblings(store, members, today), today, in_grace=True)
+    found = draft(store, at, with_siblings(store, members, today), today, in_grace=True, shows_held=True)
     of_customer = found.usage.filter(pl.col("customer_id") == customer_id).drop("customer_id")
     if of_customer.is_empty():
         return 0

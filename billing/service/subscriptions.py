@@ -44,6 +44,7 @@ from billing.service.catalog import plan_version
 from billing.service.customers import customer as customer_row
 from billing.service.customers import has_payment_method
 from billing.service.goods import order_of
+from billing.service.invoicing import check_invoicing
 from billing.service.orders import check_not_suspended, check_orders
 from billing.service.policies import check_horizon, policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
@@ -121,6 +122,10 @@ def subscribe(
     committed_minimum_minor: int = 0,
     bill_to: str | None = None,
     ship_to: str | None = None,
+    po_id: str | None = None,
+    terms_id: str | None = None,
+    method_id: str | None = None,
+    consolidation_group: str | None = None,
 ) -> Subscription:
     """A customer agrees to a plan. Returns the subscription with its items.
 
@@ -130,10 +135,11 @@ def subscribe(
     something, its periods counted from the start; without it a trial is free. `trial_needs_method`: a trial
     starts only if the payer has a default way to pay. `committed_minimum_minor` is what the customer
     guarantees beyond the recurring amount, per interval. `unit`: what goods are ordered in, by default their
-    base unit.
-    Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on alone, or a plan as add-on),
-    `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`, `no_payment_method`, `immutable`
-    (the id is taken), `overdue_restricted` where the payer gets no new orders.
+    base unit. `po_id`, `terms_id`, `method_id`, `consolidation_group`: what is invoiced apart from the rest
+    of the payer's (service.invoicing). Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on
+    alone, or a plan as add-on), `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`,
+    `no_payment_method`, `immutable` (the id is taken),
+    `overdue_restricted` where the payer gets no new orders, and as `check_invoicing`.
     """
     customer = customer_row(store, customer_id)
     today, settings = _today_and_policy(store, at, customer)
@@ -157,6 +163,13 @@ def subscribe(
     check_orders(store, bill_to_id)
     if trial_days and trial_needs_method and not has_payment_method(store, bill_to_id, today):
         raise BillingError("no_payment_method", str(bill_to_id))
+    apart: dict[str, Any] = {
+        "po_id": po_id,
+        "terms_id": terms_id,
+        "method_id": method_id,
+        "consolidation_group": consolidation_group,
+    }
+    check_invoicing(store, str(bill_to_id), str(customer["currency"]), today, apart)
     new = Subscription(
         subscription_id=subscription_id,
         contract_id=contract_id,
@@ -173,6 +186,7 @@ def subscribe(
         cancel_reason=None,
         on_cancel=None,
         was_in_dunning=False,
+        **apart,
     )
     wanted = [
         (AddOn(plan_id, quantity, unit), False),

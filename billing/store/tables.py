@@ -895,6 +895,23 @@ billing_chunks = Table(
     _changed(),
 )
 
+# What a run did not issue: `customer_id` would pay it. `code`: po_missing, po_expired, po_exhausted. Nothing
+# of it was posted, so it is still owed, and the next run tries again.
+held_documents = Table(
+    "held_documents",
+    metadata,
+    _key("held_id"),
+    _id("run_id", "billing_runs.run_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("entity_id"),
+    _id("currency"),
+    _text("po_id", optional=True),
+    _text("code"),
+    _long("net_minor"),
+    _recorded(),
+)
+Index("ix_held_documents_run_id", held_documents.c.run_id)
+
 # `state`: draft, open, paid, void, uncollectible. `collection`: automatic or terms, taken from the
 # customer at issue. What is still owed = total_minor less the applications, 0 once void or uncollectible.
 # `number` is null while draft. `kind`: regular, threshold (usage billed early) or top_up (of a wallet).
@@ -937,6 +954,12 @@ invoices = Table(
 )
 Index("ix_invoices_state_due_on", invoices.c.state, invoices.c.due_on)
 Index("ix_invoices_customer_id", invoices.c.customer_id)
+Index(
+    "ix_invoices_po_id",
+    invoices.c.po_id,
+    postgresql_where=invoices.c.po_id.is_not(None),
+    sqlite_where=invoices.c.po_id.is_not(None),
+)
 
 # `kind`: recurring, usage, true_up, rebate, one_time, goods. `entry`: charge or credit; a credit has negative
 # amounts. `reverses_line_id`: the charge a credit takes back, or a rebate relates to. The seven columns of
