@@ -225,6 +225,37 @@ def import_usage_command(
     raise SystemExit(3 if any(one.rejected for one in totals) else 0)
 
 
+@billing_app.command(name="import-transfers")
+def import_transfers_command(
+    paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Bank statements as CSV.")],
+    company: CompanyOption = None,
+) -> None:
+    """Take in what came in at the bank and match it to invoices; a file read twice counts once.
+
+    Columns: entity_id, bank_ref, received_on, amount, currency; if any payer_name, reference.
+
+    Example: tajdid billing import-transfers --company atlas bank/2026-01-31.csv
+    """
+    from billing.core.money import BillingError
+    from billing.jobs.match_transfers import import_transfer_files
+
+    store = opened(chosen(company))
+    try:
+        answers = import_transfer_files(store, now(), paths)
+    except BillingError as error:
+        stop(str(error), 2)
+    finally:
+        store.close()
+    for path, answer in zip(paths, answers, strict=True):
+        say(
+            f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
+            f"{answer.rejected.height:,} rejected; {answer.matched:,} matched"
+        )
+        for row in answer.rejected.head(20).iter_rows(named=True):
+            say(f"  row {row['row']} ({row['bank_ref']}): {row['code']}, {row['detail']}")
+    raise SystemExit(3 if any(answer.rejected.height for answer in answers) else 0)
+
+
 @billing_app.command(name="import-subscriptions")
 def import_subscriptions_command(
     paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV or Parquet files.")],

@@ -20,6 +20,7 @@ ACCOUNTS = (
     "customer_credit",
     "gateway_clearing",
     "bank",
+    "unallocated_receipts",
     "payment_fees",
     "discounts_allowed",
     "bad_debt",
@@ -66,6 +67,16 @@ EVENT_RULES: Mapping[str, tuple[Rule, ...]] = {
         _credit("gateway_clearing", "net_minor", "fee_minor"),
     ),
     "bank_transfer_received": (_debit("bank", "net_minor"), _credit("customer_credit", "net_minor")),
+    "transfer_received": (_debit("bank", "net_minor"), _credit("unallocated_receipts", "net_minor")),
+    "transfer_matched": (
+        _debit("unallocated_receipts", "net_minor"),
+        _credit("customer_credit", "net_minor"),
+    ),
+    "transfer_unmatched": (
+        _debit("customer_credit", "net_minor"),
+        _credit("unallocated_receipts", "net_minor"),
+    ),
+    "transfer_returned": (_debit("unallocated_receipts", "net_minor"), _credit("bank", "net_minor")),
     "payment_refunded": (_debit("customer_credit", "net_minor"), _credit("gateway_clearing", "net_minor")),
     "transfer_refunded": (_debit("customer_credit", "net_minor"), _credit("bank", "net_minor")),
     "payment_reversed": (_debit("customer_credit", "net_minor"), _credit("gateway_clearing", "net_minor")),
@@ -74,8 +85,21 @@ EVENT_RULES: Mapping[str, tuple[Rule, ...]] = {
         _debit("tax_payable", "tax_minor"),
         _credit("receivable", "net_minor", "tax_minor"),
     ),
+    "early_discount_undone": (
+        _debit("receivable", "net_minor", "tax_minor"),
+        _credit("discounts_allowed", "net_minor"),
+        _credit("tax_payable", "tax_minor"),
+    ),
     "invoice_written_off": (_debit("bad_debt", "net_minor"), _credit("receivable", "net_minor")),
     "written_off_recovered": (_debit("bank", "net_minor"), _credit("bad_debt_recovered", "net_minor")),
+    "transfer_recovered": (
+        _debit("unallocated_receipts", "net_minor"),
+        _credit("bad_debt_recovered", "net_minor"),
+    ),
+    "recovery_undone": (
+        _debit("bad_debt_recovered", "net_minor"),
+        _credit("unallocated_receipts", "net_minor"),
+    ),
     "wallet_topped_up": (
         _debit("receivable", "net_minor", "tax_minor"),
         _credit("wallet", "net_minor"),

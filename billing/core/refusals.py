@@ -31,6 +31,7 @@ REFUSALS: Mapping[str, str] = {
     "no_payment_method": "The customer has no way to pay on file.",
     "no_price": "No price list has a price for this on that day.",
     "not_issued": "The document has no number, so it cannot be sent.",
+    "mixed_payers": "One transfer pays for one customer; these invoices belong to several.",
     "over_credit": "The credit is larger than what is left of the line.",
     "over_refund": "The refund is larger than what is left of the payment, or than the credit that is kept.",
     "overdue_restricted": "Money of who pays is overdue: there are no new orders until it is paid.",
@@ -67,6 +68,7 @@ REFUSALS: Mapping[str, str] = {
     "unknown_subscription": "There is no such subscription.",
     "unknown_time_zone": "There is no such time zone; write it as Europe/Berlin.",
     "unprintable_text": "A text holds signs that no font at hand can show.",
+    "unknown_transfer": "There is no such bank transfer.",
     "unreadable_file": "The file cannot be read.",
     "version_overlap": "Two versions of an item hold on the same day.",
 }

@@ -16,7 +16,15 @@ from sqlalchemy.orm import aliased
 
 from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
-from billing.store.tables import applications, credit_notes, customers, invoices, payments, refunds
+from billing.store.tables import (
+    applications,
+    bank_transfers,
+    credit_notes,
+    customers,
+    invoices,
+    payments,
+    refunds,
+)
 
 OWNER = ["payer_id", "entity_id", "currency"]
 """Credit pays the invoices of one payer, seller and currency."""
@@ -68,7 +76,9 @@ _SENT_BACK = (
 _OF_PAYMENTS = (
     select(
         payments.c.customer_id.label("payer_id"),
-        func.coalesce(invoices.c.entity_id, customers.c.entity_id).label("entity_id"),
+        func.coalesce(bank_transfers.c.entity_id, invoices.c.entity_id, customers.c.entity_id).label(
+            "entity_id"
+        ),
         payments.c.currency,
         payments.c.payment_id.label("source_id"),
         payments.c.received_on.label("since"),
@@ -76,6 +86,7 @@ _OF_PAYMENTS = (
     )
     .join(customers, customers.c.customer_id == payments.c.customer_id)
     .outerjoin(invoices, invoices.c.invoice_id == payments.c.invoice_id)
+    .outerjoin(bank_transfers, bank_transfers.c.transfer_id == payments.c.transfer_id)
     .where(
         payments.c.is_spent.is_(False),
         payments.c.state == "captured",

@@ -29,7 +29,7 @@ from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.cuts import FOREVER
 from billing.core.money import QUANTITY_LIMIT, BillingError
 from billing.core.refusals import REFUSALS
-from billing.store.messages import announce
+from billing.store.messages import announce, keep_rejected_once, rows_as_json
 from billing.store.store import Store
 from billing.store.tables import (
     components,
@@ -539,27 +539,9 @@ def _keep(store: Store, at: datetime, rejected: pl.DataFrame, events: pl.DataFra
     What is sent again from there and still has to wait is there already."""
     if "_payload" in events.columns:
         rejected = rejected.filter(~pl.col("code").is_in(QUARANTINE))
-    kept = rejected.select(
-        "code", "detail", events[rejected["row"]].select(_as_json(events)).to_series().alias("payload")
-    )
-    ids = [
-        "rej_" + hashlib.blake2b(f"{code} {payload}".encode(), digest_size=12).hexdigest()
-        for code, payload in kept.select("code", "payload").iter_rows()
-    ]
-    rows = kept.with_columns(pl.Series("reject_id", ids), pl.lit("import_usage").alias("source"))
-    store.insert_new(rejected_inputs, rows.unique("reject_id", keep="first", maintain_order=True), at)
-
-
-def _as_json(events: pl.DataFrame) -> pl.Expr:
-    """Each row as JSON: days, instants and decimals as text."""
-    if "_payload" in events.columns:
-        return pl.col("_payload")
-    plain = (str, bool, int, float)
-    texts = [
-        pl.col(name) if dtype.to_python() in plain else pl.col(name).cast(pl.String)
-        for name, dtype in events.schema.items()
-    ]
-    return pl.struct(texts).struct.json_encode()
+    as_sent = pl.col("_payload") if "_payload" in events.columns else rows_as_json(events)
+    payload = events[rejected["row"]].select(as_sent.alias("payload")).to_series()
+    keep_rejected_once(store, at, "import_usage", rejected.select("code", "detail", payload))
 
 
 _QUARANTINED = (

@@ -20,6 +20,11 @@ _LOCKED = select(accounting_periods.c.entity_id, accounting_periods.c.month).whe
 )
 
 
+def locked_months(store: Store) -> pl.DataFrame:
+    """The months in which the books of an entity are closed: `entity_id`, `month` (its first day)."""
+    return store.frame(_LOCKED)
+
+
 def check_days_open(store: Store, days: Iterable[tuple[str, date]]) -> None:
     """Raise `period_locked` where the books of an entity are closed on a day."""
     locked: dict[str, set[date]] = {}

@@ -1,24 +1,34 @@
-"""What is still to be charged for an invoice, when something else settles it or a part of it.
+"""What is still to be charged for invoices, when something else settles them or a part of them.
 
 A charge that may have reached the gateway stays as it is; one that only waits is lowered to what is left, or
-given up. The caller holds the payer and the invoice.
+given up. The caller holds the payers and the invoices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+import polars as pl
 from sqlalchemy import bindparam, select
 
+from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dunning import close_case, open_cases
 from billing.store.messages import announce
 from billing.store.store import Row, Store
 from billing.store.tables import payments
 
-_OTHERS = select(payments).where(
-    payments.c.invoice_id == bindparam("id"), payments.c.state.in_(["pending", "failed"])
-)
-_OTHERS_FREE = _OTHERS.with_for_update(skip_locked=True)
+_AHEAD = select(
+    payments.c.payment_id,
+    payments.c.invoice_id,
+    payments.c.customer_id,
+    payments.c.currency,
+    payments.c.case_id,
+    payments.c.state,
+    payments.c.attempt,
+    payments.c.amount_minor,
+).where(payments.c.state.in_(["pending", "failed"]))
+_AHEAD_FREE = _AHEAD.with_for_update(skip_locked=True, of=payments)
 _FAILED = select(payments.c.payment_id).where(
     payments.c.customer_id == bindparam("customer"),
     payments.c.case_id == bindparam("of"),
@@ -26,29 +36,62 @@ _FAILED = select(payments.c.payment_id).where(
 )
 
 
+def hold_charges(store: Store, invoice_ids: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+    """The payments that wait to be charged for invoices, held, by id; and the invoices a charge of which is
+    under way, or its outcome unknown."""
+    free = read_by_ids(store, _AHEAD_FREE, payments.c.invoice_id, invoice_ids)
+    # What `collect` holds it is charging. To wait for it with the invoice held would be a deadlock, since it
+    # needs the invoice next.
+    charged = read_by_ids(store, _AHEAD, payments.c.invoice_id, invoice_ids).join(
+        free, on="payment_id", how="anti"
+    )
+    unknown = free.filter(pl.col("state") == "pending", pl.col("attempt") > 0)
+    under_way = pl.concat([charged, unknown])["invoice_id"].unique().to_list()
+    return free.sort("payment_id"), under_way
+
+
 def payments_ahead(store: Store, invoice_id: str) -> list[Row] | None:
     """The payments that wait to be charged for an invoice, held; None while a charge is under way, or its
     outcome unknown."""
-    others = store.rows(_OTHERS_FREE, {"id": invoice_id})
-    # What `collect` holds it is charging. To wait for it with the invoice held would be a deadlock, since it
-    # needs the invoice next.
-    is_held = len(others) < len(store.rows(_OTHERS, {"id": invoice_id}))
-    if is_held or any(other["state"] == "pending" and other["attempt"] for other in others):
-        return None
-    return others
+    free, under_way = hold_charges(store, [invoice_id])
+    return None if under_way else free.to_dicts()
 
 
 def lower(store: Store, at: datetime, other: Row, left_minor: int, *, closed_as: str = "recovered") -> None:
-    """Let a payment that waits ask for what is left alone; without a rest give it up, and close its case if
-    nothing else of it is unpaid: as recovered by the money, or as credited."""
-    change: Row = {"payment_id": other["payment_id"]}
-    if left_minor:
-        store.update(payments, [change | {"amount_minor": left_minor}], at)
-        return
-    store.update(payments, [change | {"state": "canceled", "next_attempt_at": None}], at)
-    asked = {"customer": other["customer_id"], "of": other["case_id"]}
-    case = open_cases(store).get((other["customer_id"], other["currency"])) if other["case_id"] else None
-    if case is None or case["case_id"] != other["case_id"] or store.rows(_FAILED, asked):
-        return
-    recovered = [other] if closed_as == "recovered" else []
-    announce(store, at, [close_case(store, at, case, closed_as, recovered)])
+    """`lower_charges` of one payment."""
+    rows = pl.DataFrame([other], schema_overrides={"case_id": pl.String})
+    left = pl.DataFrame({"invoice_id": [other["invoice_id"]], "left_minor": [left_minor]})
+    lower_charges(store, at, rows, left, closed_as=closed_as)
+
+
+def lower_charges(
+    store: Store, at: datetime, charges: pl.DataFrame, left: pl.DataFrame, *, closed_as: str = "recovered"
+) -> None:
+    """Let payments that wait ask for what is left of their invoice alone; without a rest give them up, and
+    close a case of which nothing else is unpaid: as recovered by the money, or as credited or written off.
+
+    charges: of `hold_charges`. left: `invoice_id`, `left_minor`; what waits for other invoices stays.
+    """
+    rows = charges.join(left, on="invoice_id", maintain_order="left")
+    lowered = rows.filter(pl.col("left_minor") > 0, pl.col("left_minor") != pl.col("amount_minor"))
+    store.update(payments, lowered.select("payment_id", pl.col("left_minor").alias("amount_minor")), at)
+    given_up = rows.filter(pl.col("left_minor") == 0)
+    canceled = given_up.select(
+        "payment_id",
+        pl.lit("canceled").alias("state"),
+        pl.lit(None, pl.Datetime("us", "UTC")).alias("next_attempt_at"),
+    )
+    store.update(payments, canceled, at)
+    of_cases = given_up.filter(pl.col("case_id").is_not_null())
+    if of_cases.height:
+        _close_cases(store, at, of_cases, closed_as)
+
+
+def _close_cases(store: Store, at: datetime, given_up: pl.DataFrame, closed_as: str) -> None:
+    cases = {case["case_id"]: case for case in open_cases(store).values()}
+    for (case_id,), rows in given_up.partition_by("case_id", as_dict=True, maintain_order=True).items():
+        case = cases.get(str(case_id))
+        if case is None or store.rows(_FAILED, {"customer": case["customer_id"], "of": case_id}):
+            continue
+        recovered: list[Row] = rows.to_dicts() if closed_as == "recovered" else []
+        announce(store, at, [close_case(store, at, case, closed_as, recovered)])

@@ -3,6 +3,7 @@ the mark that lets the next bill run look at the customer."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -46,6 +47,27 @@ def keep_rejected(store: Store, at: datetime, source: str, rejected: Sequence[Re
         for code, detail, payload in rejected
     ]
     store.insert(rejected_inputs, rows, at)
+
+
+def keep_rejected_once(store: Store, at: datetime, source: str, rejected: pl.DataFrame) -> None:
+    """Keep refused rows of a batch: `code`, `detail`, `payload` (JSON). The same row with the same fault is
+    kept once: its id says so."""
+    ids = [
+        "rej_" + hashlib.blake2b(f"{code} {payload}".encode(), digest_size=12).hexdigest()
+        for code, payload in rejected.select("code", "payload").iter_rows()
+    ]
+    rows = rejected.with_columns(pl.Series("reject_id", ids, dtype=pl.String), pl.lit(source).alias("source"))
+    store.insert_new(rejected_inputs, rows.unique("reject_id", keep="first", maintain_order=True), at)
+
+
+def rows_as_json(rows: pl.DataFrame) -> pl.Expr:
+    """Each row as JSON: days, instants and decimals as text."""
+    plain = (str, bool, int, float)
+    texts = [
+        pl.col(name) if dtype.to_python() in plain else pl.col(name).cast(pl.String)
+        for name, dtype in rows.schema.items()
+    ]
+    return pl.struct(texts).struct.json_encode()
 
 
 def _as_json(payload: Mapping[str, object]) -> str:

@@ -1190,6 +1190,7 @@ Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
 # that was written off, and is no credit). `reversed_minor`: what the bank took back of it by lost disputes.
 # What of a payment is applied to no invoice, refunded or reversed is credit of the customer; `is_spent` where
 # nothing is, so that nobody adds it up again. What undoes an application or a refund takes that back.
+# `transfer_id`: the bank transfer it came by; a wrong match is undone on `undone_on` (state canceled).
 payments = Table(
     "payments",
     metadata,
@@ -1212,6 +1213,8 @@ payments = Table(
     _text("kind", default="charge"),
     _long("reversed_minor", default=0),
     _flag("is_spent"),
+    _text("transfer_id", optional=True),
+    _day("undone_on", optional=True),
     _recorded(),
     _changed(),
     CheckConstraint("amount_minor > 0", name="amount"),
@@ -1237,9 +1240,9 @@ Index(
 )
 Index("ix_payments_customer_id", payments.c.customer_id)
 
-# `outcome`: captured, declined, unknown. `decline_class`: soft, hard, customer_action, technical. A
-# technical failure or an unknown outcome is tried again under the same number and key: `tries` counts,
-# and the row keeps the last answer.
+# `outcome`: captured, declined, unknown, undone (a transfer that was matched wrongly). `decline_class`: soft,
+# hard, customer_action, technical. A technical failure or an unknown outcome is tried again under the same
+# number and key: `tries` counts, and the row keeps the last answer.
 payment_attempts = Table(
     "payment_attempts",
     metadata,
@@ -1317,9 +1320,10 @@ applications = Table(
 Index("ix_applications_invoice_id", applications.c.invoice_id)
 Index("ix_applications_source_id", applications.c.source_id)
 
-# Money as it came in at the bank. `state`: matched (it became `payment_id`), unmatched, returned (to who sent
-# it). `matched_by`: reference, amount or hand. A file that is read twice counts once: `bank_ref` is the
-# bank's own.
+# Money as it came in at the bank. `state`: matched (it became `payment_id`, and payments of kind recovery),
+# unmatched, returned (to who sent it). `matched_by`: reference, amount or hand; of one that is unmatched:
+# only a person matches it again. `closed_on`: the day the books have it matched or returned. A file that is
+# read twice counts once: `bank_ref` is the bank's own.
 bank_transfers = Table(
     "bank_transfers",
     metadata,
@@ -1343,17 +1347,20 @@ bank_transfers = Table(
 )
 Index("ix_bank_transfers_state", bank_transfers.c.state)
 
-# What an invoice that was paid early did not cost.
+# What an invoice that was paid early did not cost, by the application that stands for it; undone with
+# negative amounts.
 early_discounts = Table(
     "early_discounts",
     metadata,
-    _key("invoice_id"),
+    _key("application_id"),
+    _text("invoice_id"),
     _text("payment_id"),
     _long("net_minor"),
     _long("tax_minor"),
     _day("granted_on"),
     _recorded(),
 )
+Index("ix_early_discounts_invoice_id", early_discounts.c.invoice_id)
 
 # The customer disputes (a line of) an invoice: while it is open, that part is not chased. `outcome`: accepted
 # (a credit note follows) or rejected.

@@ -321,7 +321,7 @@ WITH attempts AS (
   FROM engine_payment_attempts AS attempts
   JOIN engine_payments AS payments USING (payment_id)
   LEFT JOIN engine_dunning_cases AS cases USING (case_id)
-  WHERE payments.invoice_id IS NOT NULL AND attempts.outcome <> 'unknown'
+  WHERE payments.invoice_id IS NOT NULL AND attempts.outcome NOT IN ('unknown', 'undone')
   WINDOW whole AS (PARTITION BY payments.invoice_id), by_time AS (
     PARTITION BY payments.invoice_id
     ORDER BY attempts.attempted_at, attempts.payment_id, attempts.attempt)
