@@ -22,8 +22,10 @@ RULES = ("standing", "reserve_first", "substitute", "skip_with_credit")
 KIND = "goods"
 PERIOD = [*LINE_KEY, "reference_start"]
 """What names a delivery."""
-SORTS = ("allocated", "substituted", "short", "released", "skipped")
-"""What may become of goods that were ordered. `short` counts into what was allocated: it did not arrive."""
+SORTS = ("allocated", "substituted", "released", "skipped")
+"""What may become of goods that were ordered."""
+SHORT = ("short", "substitute_short")
+"""What was allocated, or substituted, and did not arrive: it counts there, and is not to be paid."""
 
 
 def checked_rule(rule: str) -> str:
@@ -84,11 +86,13 @@ def by_stock(found: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
 
 
 def standing_of(orders: pl.DataFrame, allocations: pl.DataFrame) -> pl.DataFrame:
-    """Orders with the quantity of each of SORTS, `billable` (what is to be paid for in the ordered goods) and
-    `open`, all at the scale of the order, and `last_on`, the last day on which anything became of them.
+    """Orders with the quantity of each of SORTS and SHORT, what is to be paid for in the ordered goods
+    (`billable`) and in their successor (`billable_substitute`), and `open`, all at the scale of the order;
+    `last_on`, the last day on which anything became of them; `substitute_sku_id` and `substitute_price_id` of
+    what was given instead, if anything.
 
-    orders: `order_id`, `quantity_mantissa`, `quantity_scale`. allocations: `order_id`, `kind`,
-    `quantity_mantissa`, `quantity_scale` of at most the order's, `allocated_on`.
+    orders: `order_id`, `quantity_mantissa`, `quantity_scale`. allocations: `order_id`, `position`, `kind`,
+    `quantity_mantissa`, `quantity_scale` of at most the order's, `allocated_on`, `sku_id`, `price_id`.
     """
     scaled = allocations.join(
         orders.select("order_id", pl.col("quantity_scale").alias("_scale")), on="order_id"
@@ -97,19 +101,29 @@ def standing_of(orders: pl.DataFrame, allocations: pl.DataFrame) -> pl.DataFrame
             "_quantity"
         )
     )
-    sums = scaled.group_by("order_id").agg(
-        *(
-            pl.col("_quantity").filter(pl.col("kind") == sort).sum().cast(pl.Int64).alias(sort)
-            for sort in SORTS
-        ),
-        pl.col("allocated_on").max().alias("last_on"),
+    is_substitute = pl.col("kind") == "substituted"
+    sums = (
+        scaled.sort("order_id", "position")
+        .group_by("order_id", maintain_order=True)
+        .agg(
+            *(
+                pl.col("_quantity").filter(pl.col("kind") == sort).sum().cast(pl.Int64).alias(sort)
+                for sort in (*SORTS, *SHORT)
+            ),
+            pl.col("allocated_on").max().alias("last_on"),
+            pl.col("sku_id").filter(is_substitute).first().alias("substitute_sku_id"),
+            pl.col("price_id").filter(is_substitute).first().alias("substitute_price_id"),
+        )
     )
     gone = pl.col("allocated") + pl.col("substituted") + pl.col("released") + pl.col("skipped")
     return (
         orders.join(sums, on="order_id", how="left", maintain_order="left")
-        .with_columns(pl.col(SORTS).fill_null(0))
+        .with_columns(pl.col(*SORTS, *SHORT).fill_null(0))
         .with_columns(
             pl.max_horizontal(pl.col("allocated") - pl.col("short"), 0).alias("billable"),
+            pl.max_horizontal(pl.col("substituted") - pl.col("substitute_short"), 0).alias(
+                "billable_substitute"
+            ),
             (pl.col("quantity_mantissa") - gone).alias("open"),
         )
     )
@@ -206,7 +220,11 @@ def _facts(orders: pl.DataFrame) -> pl.DataFrame:
         *PERIOD,
         pl.col("service_start").alias("ordered_from"),
         "billable",
+        "billable_substitute",
         "last_on",
+        pl.col("sku_id").alias("ordered_sku_id"),
+        "substitute_sku_id",
+        "substitute_price_id",
         pl.col("quantity_scale").alias("ordered_scale"),
     )
 
@@ -225,3 +243,62 @@ def _without_period(
         .with_columns(agreed(), pl.col("ordered_from").alias("due_on"))
     )
     return with_policy(rows, versions).with_columns(terms_id())
+
+
+# What was given instead.
+
+
+def substitute_component(component_id: pl.Expr, sku_id: pl.Expr) -> pl.Expr:
+    """The component of a line for a successor, by which it is told from that for the ordered goods."""
+    return pl.concat_str(component_id, pl.lit("/"), sku_id)
+
+
+def substitutes(owed_rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What is to be priced of successors that were given instead of ordered goods, in like frames: all that
+    came at the price of the ordered goods, and the successor at its own price (null where it has none).
+
+    owed_rows: as `owed` gives them.
+    """
+    rows = owed_rows.filter(pl.col("substitute_sku_id").is_not_null())
+    together = rows.with_columns(pl.col("quantity_mantissa") + pl.col("billable_substitute"))
+    own = rows.with_columns(
+        pl.col("billable_substitute").alias("quantity_mantissa"),
+        pl.col("substitute_price_id").alias("price_id"),
+    )
+    return together, own
+
+
+def substitute_amounts(ordered: pl.DataFrame, together: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+    """What successors cost: the lower of what they cost as such, and what as much more of the ordered goods
+    would have cost; rows to be compared with what was billed, with the component of a substitute.
+
+    ordered: the priced rows of `owed`. together, own: `substitutes`, priced.
+    """
+    money = ["gross_minor", "discount_minor", "net_minor"]
+    before = ordered.select("order_id", *(pl.col(name).alias(f"_{name}") for name in (*money, "amount_num")))
+    rows = together.join(before, on="order_id", maintain_order="left").with_columns(
+        *(pl.col(name) - pl.col(f"_{name}") for name in money),
+        (pl.col("amount_num") - pl.col("_amount_num")).alias("amount_num"),
+    )
+    columns = [*money, "amount_num", "amount_den", "price_id"]
+    theirs = own.select("order_id", "failure", *columns)
+    rows = rows.join(theirs, on="order_id", suffix="_own", maintain_order="left")
+    is_lower = pl.col("failure_own").is_null() & (pl.col("net_minor_own") < pl.col("net_minor"))
+    is_lower = is_lower.fill_null(False)
+    priced_as = pl.when(is_lower).then("substitute_sku_id").otherwise("ordered_sku_id")
+    return rows.with_columns(
+        *(pl.when(is_lower).then(f"{name}_own").otherwise(name).alias(name) for name in columns),
+        pl.col("billable_substitute").alias("quantity_mantissa"),
+        substitute_component(pl.col("component_id"), pl.col("substitute_sku_id")).alias("component_id"),
+        pl.format("{}: {} instead of {}", "component_name", "substitute_sku_id", "ordered_sku_id").alias(
+            "component_name"
+        ),
+        pl.struct(
+            pl.col("ordered_sku_id").alias("instead_of"),
+            pl.col("substitute_sku_id").alias("given"),
+            priced_as.alias("priced_as"),
+        )
+        .struct.json_encode()
+        .str.strip_chars("{}")
+        .alias("amount_detail"),
+    ).select(*together.columns, "amount_detail")

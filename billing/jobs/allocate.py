@@ -19,17 +19,23 @@ import polars as pl
 from sqlalchemy import bindparam, select
 
 from billing.core import invoicing, stock
+from billing.core.choice import LEVELS, Offer, choose
 from billing.core.invoicing import PolicyVersion
 from billing.core.money import BillingError, Scaled
 from billing.gateways.stock import Stock, Want
 from billing.jobs.bill_facts import MEMBERS, read_by_ids, read_policies, read_terms
 from billing.jobs.bill_stock import StockFacts, has_stock_rules, read_stock
-from billing.store.store import Store
+from billing.store.store import Row, Store
 from billing.store.tables import (
+    components,
     contract_stock_rules,
+    contracts,
     customers,
     items,
     outbox,
+    price_lists,
+    prices,
+    skus,
     stock_allocations,
     stock_orders,
     subscriptions,
@@ -202,9 +208,18 @@ _OPEN = (
     select(
         *(column for column in stock_orders.c if column.name not in ("recorded_at", "changed_at")),
         items.c.customer_id,
+        subscriptions.c.contract_id,
+        customers.c.group_id,
+        customers.c.currency,
+        contracts.c.substitutes_agreed_on,
+        skus.c.successor_sku_id,
     )
     .select_from(items)
     .join(stock_orders, stock_orders.c.item_id == items.c.item_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .join(skus, skus.c.sku_id == stock_orders.c.sku_id)
+    .outerjoin(contracts, contracts.c.contract_id == subscriptions.c.contract_id)
     .where(stock_orders.c.closed_on.is_(None))
 )
 _OF_OPEN = (
@@ -226,7 +241,7 @@ def _ask(store: Store, port: Stock, at: datetime, ids: Sequence[str], on: date) 
     known = read_by_ids(store, _OF_OPEN, items.c.customer_id, ids)
     before = stock.standing_of(orders, known)
     answered = _answered(port, stock.given_up(before), on)
-    after = stock.settled(answered, on)
+    after = stock.settled(_substituted(store, port, answered, on), on)
     rows = _rows(before, after, known, on)
     store.insert(stock_allocations, rows, at)
     closed = after.filter("is_closed").select("order_id", pl.lit(on).alias("closed_on"))
@@ -250,11 +265,17 @@ def _ask(store: Store, port: Stock, at: datetime, ids: Sequence[str], on: date) 
 def _answered(port: Stock, orders: pl.DataFrame, on: date) -> pl.DataFrame:
     """Orders with what the stock holds for each now as `allocated`, `open` accordingly, and `is_answered`."""
     wanted = pl.col("quantity_mantissa") - pl.col("substituted") - pl.col("released") - pl.col("skipped")
-    orders = orders.with_columns(pl.max_horizontal(wanted, 0).alias("_wanted"))
+    wanted = pl.max_horizontal(wanted, 0)
+    return _asked(port, orders.with_columns(wanted.alias("_wanted"), pl.col("order_id").alias("_key")), on)
+
+
+def _asked(port: Stock, orders: pl.DataFrame, on: date, sort: str = "allocated") -> pl.DataFrame:
+    """Orders with what the stock holds of `sku_id` for each `_key` that wants `_wanted`, as `sort`, `open`
+    accordingly, and `is_answered`."""
     wants = [
         Want(key, sku_id, Scaled(mantissa, scale))
         for key, sku_id, mantissa, scale in orders.select(
-            "order_id", "sku_id", "_wanted", "quantity_scale"
+            "_key", "sku_id", "_wanted", "quantity_scale"
         ).iter_rows()
     ]
     answers = [
@@ -262,46 +283,107 @@ def _answered(port: Stock, orders: pl.DataFrame, on: date) -> pl.DataFrame:
         for want, answer in zip(wants, port.allocate(wants, on), strict=True)
     ]
     orders = orders.with_columns(pl.Series("_holds", answers, dtype=pl.Int64))
-    wrong = orders.filter(
-        (pl.col("_holds") < 0) | (pl.col("_holds") > pl.max_horizontal("_wanted", "allocated"))
-    )
+    wrong = orders.filter((pl.col("_holds") < 0) | (pl.col("_holds") > pl.max_horizontal("_wanted", sort)))
     if wrong.height:
         one = wrong.row(0, named=True)
-        detail = f"{one['order_id']} wants {one['_wanted']} and was given {one['_holds']}"
+        detail = f"{one['_key']} wants {one['_wanted']} and was given {one['_holds']}"
         raise BillingError("bad_allocation", detail)
-    moved = pl.col("_holds").fill_null(pl.col("allocated"))
+    holds = pl.col("_holds").fill_null(pl.col(sort))
     return orders.with_columns(
-        moved.alias("allocated"),
-        (pl.col("open") + pl.col("allocated") - moved).alias("open"),
+        holds.alias(sort),
+        (pl.col("open") + pl.col(sort) - holds).alias("open"),
         pl.col("_holds").is_not_null().alias("is_answered"),
-    ).drop("_holds", "_wanted")
+    ).drop("_holds", "_wanted", "_key")
+
+
+# Successors.
+
+_OFFERS = (
+    select(
+        components.c.sku_id,
+        price_lists.c.owner_id,
+        price_lists.c.list_id,
+        price_lists.c.level,
+        price_lists.c.currency,
+        price_lists.c.valid_start,
+        price_lists.c.valid_end,
+        prices.c.price_id,
+        prices.c.component_id,
+        prices.c.quantity_from,
+    )
+    .select_from(components)
+    .join(prices, prices.c.component_id == components.c.component_id)
+    .join(price_lists, price_lists.c.list_id == prices.c.list_id)
+    .where(components.c.bundle_id.is_(None), price_lists.c.level.in_(LEVELS))
+)
+
+
+def _substituted(store: Store, port: Stock, orders: pl.DataFrame, on: date) -> pl.DataFrame:
+    """Orders with the successors that stand in for what is short, where the contract says so and the customer
+    agreed; of an order that became smaller they go back. Their key is the order's with their SKU."""
+    may = (
+        pl.col("is_answered")
+        & (pl.col("rule") == "substitute")
+        & (pl.col("substitutes_agreed_on") <= on)
+        & pl.coalesce("substitute_sku_id", "successor_sku_id").is_not_null()
+    ).fill_null(False)
+    goes_back = (pl.col("open") < 0) & (pl.col("substituted") > 0)
+    is_asked = (may & (pl.col("open") > 0)) | goes_back
+    asked = orders.filter(is_asked)
+    if asked.is_empty():
+        return orders
+    given = pl.coalesce("substitute_sku_id", "successor_sku_id")
+    answered = _asked(
+        port,
+        asked.with_columns(
+            pl.col("sku_id").alias("_ordered"),
+            given.alias("sku_id"),
+            given.alias("substitute_sku_id"),
+            pl.max_horizontal(pl.col("substituted") + pl.col("open"), 0).alias("_wanted"),
+            pl.concat_str("order_id", pl.lit("/"), given).alias("_key"),
+        ),
+        on,
+        "substituted",
+    ).with_columns(pl.col("_ordered").alias("sku_id"))
+    priced = _with_prices(store, answered, on).select(orders.columns)
+    return pl.concat([orders.filter(~is_asked), priced]).sort("order_id")
+
+
+def _with_prices(store: Store, orders: pl.DataFrame, on: date) -> pl.DataFrame:
+    """Orders with the price their customer has for the successor on its first day, if there is one."""
+    given = orders["substitute_sku_id"].unique().sort().to_list()
+    offers = read_by_ids(store, _OFFERS, components.c.sku_id, given).rows(named=True)
+    found = [
+        row["substitute_price_id"] or _price_of(row, [one for one in offers if _is_offered(one, row)], on)
+        for row in orders.iter_rows(named=True)
+    ]
+    return orders.with_columns(pl.Series("substitute_price_id", found, dtype=pl.String))
+
+
+def _is_offered(offer: Row, order: Row) -> bool:
+    owner = None if offer["level"] == "list" else order[f"{offer['level']}_id"]
+    return bool(offer["sku_id"] == order["substitute_sku_id"] and offer["owner_id"] == owner)
+
+
+def _price_of(order: Row, offers: Sequence[Row], on: date) -> str | None:
+    quantity = Scaled(order["substituted"], order["quantity_scale"])
+    named = [Offer(**{name: one[name] for name in Offer.__slots__}) for one in offers]
+    taken = choose(order["substitute_sku_id"], named, currency=order["currency"], on=on, quantity=quantity)
+    return None if taken.taken is None else taken.taken.price_id
 
 
 def _rows(before: pl.DataFrame, after: pl.DataFrame, known: pl.DataFrame, on: date) -> pl.DataFrame:
     """What became of orders since they stood as `before`, as rows of `stock_allocations`."""
-    sorts = [sort for sort in stock.SORTS if sort != "short"]
-    was = before.select("order_id", *(pl.col(sort).alias(f"_{sort}") for sort in sorts))
+    was = before.select("order_id", *(pl.col(sort).alias(f"_{sort}") for sort in stock.SORTS))
     count = known.group_by("order_id").agg(pl.col("position").max().alias("_last"))
-    is_over = pl.col("open_until") == pl.col("reference_end")
-    reasons = {
-        "allocated": pl.when(pl.col("quantity_mantissa") < 0).then(pl.lit("order_changed")),
-        "released": pl.when(pl.col("quantity_mantissa") < 0)
-        .then(pl.lit("order_changed"))
-        .when(is_over)
-        .then(pl.lit("period_end"))
-        .otherwise(pl.lit("service_ended")),
-        "skipped": pl.when(pl.col("quantity_mantissa") < 0)
-        .then(pl.lit("order_changed"))
-        .otherwise(pl.lit("out_of_stock")),
-        "substituted": pl.when(pl.col("quantity_mantissa") < 0).then(pl.lit("order_changed")),
-    }
     both = after.join(was, on="order_id", maintain_order="left")
     parts = [
         both.with_columns(
             pl.lit(sort).alias("kind"), (pl.col(sort) - pl.col(f"_{sort}")).alias("quantity_mantissa")
-        ).with_columns(reasons[sort].alias("reason"))
-        for sort in sorts
+        )
+        for sort in stock.SORTS
     ]
+    is_given = pl.col("kind") == "substituted"
     rows = pl.concat(parts).filter(pl.col("quantity_mantissa") != 0)
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("order_id")
     return (
@@ -311,12 +393,25 @@ def _rows(before: pl.DataFrame, after: pl.DataFrame, known: pl.DataFrame, on: da
             "order_id",
             (pl.col("_last").fill_null(0) + place).alias("position"),
             "kind",
-            "sku_id",
+            pl.when(is_given).then("substitute_sku_id").otherwise("sku_id").alias("sku_id"),
             "quantity_mantissa",
             "quantity_scale",
             pl.lit(on).alias("allocated_on"),
-            "reason",
+            _reason().alias("reason"),
+            pl.when(is_given).then("substitute_price_id").alias("price_id"),
         )
+    )
+
+
+def _reason() -> pl.Expr:
+    is_over = pl.col("open_until") == pl.col("reference_end")
+    return (
+        pl.when(pl.col("quantity_mantissa") < 0)
+        .then(pl.lit("order_changed"))
+        .when(pl.col("kind") == "skipped")
+        .then(pl.lit("out_of_stock"))
+        .when(pl.col("kind") == "released")
+        .then(pl.when(is_over).then(pl.lit("period_end")).otherwise(pl.lit("service_ended")))
     )
 
 
@@ -339,7 +434,7 @@ def _mark(store: Store, at: datetime, members: pl.DataFrame, touched: pl.DataFra
 
 
 def _progress(touched: pl.DataFrame) -> pl.DataFrame:
-    payload = ["customer_id", "item_id", "sku_id", *(one for one in stock.SORTS if one != "short"), "open"]
+    payload = ["customer_id", "item_id", "sku_id", *stock.SORTS, "open"]
     return touched.select(
         pl.lit("stock_order.moved").alias("topic"), "order_id", pl.struct(*payload, "quantity_scale")
     )

@@ -290,7 +290,7 @@ def _owed(
         "bounded": _fees_of(minimums, spend.PERIOD, agreed, up_to),
     }
     if goods is not None:
-        asked["goods"] = goods.owed
+        asked |= {"goods": goods.owed, "together": goods.together, "instead": goods.instead}
     rated = _rated(store, asked, settings)
     catalogue = rated.catalogue
 
@@ -364,7 +364,11 @@ def _owed(
     taken = [(to_take, charged.filter(is_usage)), (too_much, charged.filter(~is_usage))]
     delivered = pl.DataFrame(schema=_USAGE_SCHEMA)
     if goods is not None:
-        amounts = invoicing.usage_amounts(rated["goods"], catalogue)
+        of_goods, together, instead = (
+            invoicing.usage_amounts(rated[name], catalogue) for name in ("goods", "together", "instead")
+        )
+        given = stock.substitute_amounts(of_goods, together, instead)
+        amounts = pl.concat([of_goods, given], how="diagonal")
         sums = invoicing.billed_amounts(goods.charged, billed.credited)
         moved = invoicing.beyond_billed(amounts, sums)
         owed = moved.filter(_is_charged)
@@ -374,7 +378,8 @@ def _owed(
             standing = goods.before.join(sums.filter(pl.col("gross_minor") != 0), on=_PERIOD, how="semi")
             shown = with_price_choice(store, _usage_quantity(owed, standing))
             lines.append(charge_lines(shown, stock.KIND))
-            exact += [exact_nets(owed, stock.KIND)] if has_exact else []
+            plain = owed.filter(pl.col("amount_detail").is_null())
+            exact += [exact_nets(plain, stock.KIND)] if has_exact else []
         too_many = moved.filter(pl.col("net_minor") < 0).select(to_take.columns)
         taken.append((too_many, goods.charged))
         delivered = shaped(quantities(moved, goods.before), _USAGE_SCHEMA)

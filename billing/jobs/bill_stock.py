@@ -130,14 +130,17 @@ class Goods:
     """The goods of a draft that their stock decides about.
 
     parts: segments of everything else, delivered: of these. owed: deliveries that are due, to be priced.
-    charged: what was billed of deliveries, as lines with the service of their order. others: charges of
-    everything else. waiting: the deliveries that nobody ordered yet. before: the quantities billed, at the
-    scale they are owed at. days: when what came after the day will be due.
+    together, instead: of those that a successor was given for (`stock.substitutes`). charged: what was billed
+    of deliveries, as lines with the service of their order. others: charges of everything else. waiting: the
+    deliveries that nobody ordered yet. before: the quantities billed, at the scale they are owed at. days:
+    when what came after the day will be due.
     """
 
     parts: pl.DataFrame
     delivered: pl.DataFrame
     owed: pl.DataFrame
+    together: pl.DataFrame
+    instead: pl.DataFrame
     charged: pl.DataFrame
     others: pl.DataFrame
     waiting: pl.DataFrame
@@ -161,9 +164,12 @@ def goods_of(
     waiting = found.filter(pl.col("order_id").is_null(), pl.col("service_start") <= up_to)
     later = known.allocations.filter(pl.col("allocated_on") > up_to)
     both = pl.concat([found.select(stock.PERIOD), orders.select(stock.PERIOD)]).unique()
-    service = orders.select(
+    given = orders.filter(pl.col("substitute_sku_id").is_not_null())
+    as_given = stock.substitute_component(pl.col("component_id"), pl.col("substitute_sku_id"))
+    service = pl.concat([orders, given.with_columns(as_given.alias("component_id"))]).select(
         *stock.PERIOD, pl.col("service_start").alias("_start"), pl.col("reference_end").alias("_end")
     )
+    together, instead = stock.substitutes(owed)
     of_goods = charged.join(service, on=stock.PERIOD, how="inner", maintain_order="left").with_columns(
         pl.col("_start").alias("service_start"), pl.col("_end").alias("service_end")
     )
@@ -171,6 +177,8 @@ def goods_of(
         parts.join(found, on=stock.PERIOD, how="anti", maintain_order="left"),
         parts.join(found, on=stock.PERIOD, how="semi", maintain_order="left"),
         owed,
+        together,
+        instead,
         of_goods.select(charged.columns),
         charged.join(both, on=stock.PERIOD, how="anti", maintain_order="left"),
         waiting,
@@ -185,12 +193,17 @@ def goods_of(
 
 
 def _before(store: Store, owed: pl.DataFrame) -> pl.DataFrame:
+    given = owed.filter(pl.col("substitute_sku_id").is_not_null())
+    as_given = stock.substitute_component(pl.col("component_id"), pl.col("substitute_sku_id"))
+    scales = pl.concat([owed, given.with_columns(as_given.alias("component_id"))]).select(
+        *_KEY, pl.col("quantity_scale").alias("_scale")
+    )
     ids = owed["customer_id"].unique().sort().to_list()
     since = {"since": owed["service_start"].min() or date.min}
     found = read_by_ids(store, _BILLED, items.c.customer_id, ids, since)
     last = found.sort("revision").unique(_KEY, keep="last", maintain_order=True)
     mantissa = wide(pl.col("quantity_mantissa")) * power_of_ten(pl.col("_scale") - pl.col("quantity_scale"))
-    return last.join(owed.select(*_KEY, pl.col("quantity_scale").alias("_scale")), on=_KEY).select(
+    return last.join(scales, on=_KEY).select(
         *_KEY, "revision", mantissa.cast(pl.Int64).alias("quantity_mantissa")
     )
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+import polars as pl
 from sqlalchemy import bindparam, func, select
 
 from billing.core.calendar import local_date
-from billing.core.money import BillingError
-from billing.core.stock import checked_rule
+from billing.core.money import BillingError, parse_quantity
+from billing.core.stock import checked_rule, standing_of
 from billing.service.acts import act, announce
 from billing.service.policies import check_horizon, policy_on
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
-from billing.store.tables import contract_stock_rules, contracts, customers, subscriptions
+from billing.store.tables import (
+    contract_stock_rules,
+    contracts,
+    customers,
+    items,
+    stock_allocations,
+    stock_orders,
+    subscriptions,
+)
 
 _CONTRACT = (
     select(contracts, customers.c.time_zone, customers.c.policy_name)
@@ -53,6 +62,75 @@ def set_stock_rule(
     for one in store.rows(_CUSTOMERS, {"id": contract_id}):
         mark_to_bill(store, at, one["sold_to"], today, since=on)
     announce(store, at, "contract.stock_rule_set", contract_id, {"rule": rule, "valid_from": on})
+
+
+@act
+def agree_to_substitutes(store: Store, at: datetime, *, contract_id: str) -> None:
+    """The customer takes the successor of goods that run short, at the lower of both prices, from today on.
+
+    Raises `unknown_contract`, `illegal_transition` where they agreed before.
+    """
+    row = _contract(store, contract_id)
+    if row["substitutes_agreed_on"] is not None:
+        raise BillingError("illegal_transition", f"substitutes were agreed on {row['substitutes_agreed_on']}")
+    today = local_date(at, row["time_zone"])
+    store.update(contracts, [{"contract_id": contract_id, "substitutes_agreed_on": today}], at)
+    announce(store, at, "contract.substitutes_agreed", contract_id, {"on": today})
+
+
+@act
+def report_delivery(
+    store: Store, at: datetime, *, order_id: str, delivered: int | str, sku_id: str | None = None
+) -> None:
+    """How much of what an order was allocated has arrived in all, of the ordered goods or (`sku_id`) of their
+    successor. What is missing is not paid for: if it was billed, it is credited. A later report says anew how
+    much it was.
+
+    Raises `unknown_order`, `over_delivery` beyond what was allocated, `negative_quantity`, `float_money`,
+    `too_many_decimals`.
+    """
+    order = store.row(_ORDER, {"id": order_id})
+    if order is None:
+        raise BillingError("unknown_order", order_id)
+    today = local_date(at, order["time_zone"])
+    mark_to_bill(store, at, order["customer_id"], today, since=order["service_start"])
+    arrived = parse_quantity(delivered).at_scale(order["quantity_scale"])
+    known = store.frame(_OF_ORDER, {"id": order_id})
+    now = standing_of(pl.DataFrame([order]).select("order_id", "quantity_mantissa", "quantity_scale"), known)
+    given, short = ("allocated", "short")
+    if sku_id is not None and sku_id != order["sku_id"]:
+        given, short = ("substituted", "substitute_short")
+        if now.item(0, "substitute_sku_id") != sku_id:
+            raise BillingError("over_delivery", f"{order_id} was allocated no {sku_id}")
+    missing = now.item(0, given) - arrived
+    if missing < 0:
+        raise BillingError("over_delivery", f"{order_id} was allocated less than {delivered}")
+    change = missing - now.item(0, short)
+    if change == 0:
+        return
+    row = {
+        "order_id": order_id,
+        "position": known.height + 1,
+        "kind": short,
+        "sku_id": sku_id or order["sku_id"],
+        "quantity_mantissa": change,
+        "quantity_scale": order["quantity_scale"],
+        "allocated_on": today,
+        "reason": "short_delivery",
+    }
+    store.insert(stock_allocations, [row], at)
+    announce(
+        store, at, "stock_order.delivered", order_id, {"delivered": str(delivered), "sku_id": row["sku_id"]}
+    )
+
+
+_ORDER = (
+    select(stock_orders, items.c.customer_id, customers.c.time_zone)
+    .join(items, items.c.item_id == stock_orders.c.item_id)
+    .join(customers, customers.c.customer_id == items.c.customer_id)
+    .where(stock_orders.c.order_id == bindparam("id"))
+)
+_OF_ORDER = select(stock_allocations).where(stock_allocations.c.order_id == bindparam("id"))
 
 
 def _contract(store: Store, contract_id: str) -> Row:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from billing.jobs.allocate import AllocationSummary, allocate
 from billing.service import catalog, subscriptions
 from billing.service.catalog import NewPrice, NewTier
 from billing.service.goods import create_sku
-from billing.service.stock import set_stock_rule
+from billing.service.stock import agree_to_substitutes, report_delivery, set_stock_rule
 from billing.service.subscriptions import NewContract
 from billing.store import tables
 from billing.store.store import Store, open_store
@@ -311,6 +313,145 @@ def test_a_rule_that_is_unknown_and_a_contract_that_is_not_there_are_refused(sto
         set_stock_rule(store, at(DAY), contract_id="c", rule="standing", valid_from=date(2020, 1, 1))
     with pytest.raises(BillingError, match="unknown_setting"):
         take(store, DAY, "standing", contract=NewContract(stock_rule="hope"))
+
+
+# Substitutes.
+
+
+def with_successor(store: Store, price: str | None, *, agreed: bool = True) -> SimulatedStock:
+    """Paper that runs short of 70 of 100, with a successor of which 20 are there; at a price of its own or
+    none. Anna agreed to it."""
+    open_shop(store)
+    create_sku(store, OPENED, sku_id="paper2", product_id="goods", name="Paper 2", base_unit="case")
+    create_sku(
+        store,
+        OPENED,
+        sku_id="paper",
+        product_id="goods",
+        name="Paper",
+        base_unit="case",
+        successor_sku_id="paper2",
+    )
+    sell_alone(
+        store,
+        catalog.NewComponent("paper", "seat", sku_id="paper"),
+        FIVE,
+        plan_id="standing",
+        in_advance=True,
+    )
+    if price is not None:
+        new = catalog.NewComponent("paper", "seat", sku_id="paper2")
+        sell_alone(store, new, NewPrice("new.1.paper", "per_unit", price), plan_id="new", in_advance=True)
+    join(store, "anna")
+    contract = NewContract(contract_id="c", stock_rule="substitute")
+    take(store, DAY, "standing", quantity=100, contract=contract)
+    if agreed:
+        agree_to_substitutes(store, at(DAY), contract_id="c")
+    stock = holding((70, DAY), (10, date(2025, 1, 10)))
+    stock.plan("paper2", 20, on=DAY)
+    return stock
+
+
+@pytest.mark.parametrize(
+    ("price", "net_minor", "priced_as"),
+    [("4.00", 8_000, "paper2"), ("6.00", 10_000, "paper"), (None, 10_000, "paper")],
+)
+def test_a_successor_is_billed_at_the_lower_of_both_prices(
+    store: Store, price: str | None, net_minor: int, priced_as: str
+) -> None:
+    stock = with_successor(store, price)
+    day(store, stock, DAY)
+    assert billed(store) == [("charge", 70, 35_000), ("charge", 20, net_minor)]
+    descriptions = [text for (text,) in lines(store, "description")]
+    assert descriptions == ["Standing, paper", "Standing, paper: paper2 instead of paper"]
+    told = json.loads(lines(store, "explanation")[1][0])
+    assert told["instead_of"] == "paper"
+    assert told["given"] == "paper2"
+    assert told["priced_as"] == priced_as
+    assert Fraction(told["whole_minor"]) == net_minor
+    # What comes of the goods themselves later fills the rest.
+    day(store, stock, date(2025, 1, 10))
+    day(store, stock, date(2025, 1, 10))
+    assert billed(store)[2:] == [("charge", 10, 5_000)]
+    assert stock.available("paper2", NEXT) == (0, 12)
+
+
+def test_without_consent_a_successor_is_not_given(store: Store) -> None:
+    stock = with_successor(store, "4.00", agreed=False)
+    day(store, stock, DAY)
+    assert billed(store) == [("charge", 70, 35_000)]
+    agree_to_substitutes(store, at(date(2025, 1, 2)), contract_id="c")
+    day(store, stock, date(2025, 1, 2))
+    assert billed(store)[1:] == [("charge", 20, 8_000)]
+    with pytest.raises(BillingError, match="illegal_transition"):
+        agree_to_substitutes(store, at(date(2025, 1, 3)), contract_id="c")
+
+
+def test_successors_go_back_when_the_order_becomes_smaller(store: Store) -> None:
+    stock = with_successor(store, "4.00")
+    order(store, stock, DAY)
+    (key,) = store.rows(select(tables.stock_orders.c.order_id))
+    stock.ship(key["order_id"])
+    (sub,) = store.rows(select(tables.subscriptions.c.subscription_id))
+    subscriptions.change_quantity(store, at(DAY, 19), subscription_id=sub["subscription_id"], quantity=75)
+    day(store, stock, DAY)
+    assert billed(store) == [("charge", 70, 35_000), ("charge", 5, 2_000)]
+    assert stock.available("paper2", DAY) == (15 * 10**12, 12)
+
+
+# Shortfalls that are skipped, and deliveries that fall short.
+
+
+def test_a_shortfall_is_skipped_and_never_billed(store: Store) -> None:
+    shop(store, rule="skip_with_credit")
+    stock = holding((70, DAY), (500, date(2025, 1, 10)))
+    day(store, stock, DAY)
+    day(store, stock, date(2025, 1, 10))
+    assert became(store) == [("allocated", 70, DAY), ("skipped", 30, DAY)]
+    assert billed(store) == [("charge", 70, 35_000)]
+
+
+def test_what_was_paid_in_advance_and_not_delivered_is_credited(store: Store) -> None:
+    # 500.00 were billed as a standing order; 70 of 100 are there: 150.00 come back.
+    shop(store, rule="standing")
+    stock = holding((70, DAY))
+    day(store, stock, DAY)
+    set_stock_rule(store, at(date(2025, 1, 2)), contract_id="c", rule="skip_with_credit", valid_from=DAY)
+    run(store, date(2025, 1, 2))
+    assert notes(store) == []
+    day(store, stock, date(2025, 1, 3))
+    assert billed(store) == [("charge", 100, 50_000)]
+    assert notes(store) == [(DAY, NEXT, 15_000, 2_850)]
+
+
+def test_a_short_delivery_is_credited_and_a_better_report_billed_again(store: Store) -> None:
+    shop(store)
+    stock = holding((100, DAY))
+    day(store, stock, DAY)
+    (row,) = store.rows(select(tables.stock_orders.c.order_id))
+    report_delivery(store, at(date(2025, 1, 3)), order_id=row["order_id"], delivered=90)
+    report_delivery(store, at(date(2025, 1, 3)), order_id=row["order_id"], delivered=90)
+    day(store, stock, date(2025, 1, 3))
+    assert notes(store) == [(DAY, NEXT, 5_000, 950)]
+    report_delivery(store, at(date(2025, 1, 4)), order_id=row["order_id"], delivered=95)
+    day(store, stock, date(2025, 1, 4))
+    assert billed(store) == [("charge", 100, 50_000), ("charge", 5, 2_500)]
+
+
+def test_wrong_reports_of_a_delivery_are_refused(store: Store) -> None:
+    shop(store)
+    day(store, holding((70, DAY)), DAY)
+    (row,) = store.rows(select(tables.stock_orders.c.order_id))
+    for delivered, sku_id, code in (
+        (71, None, "over_delivery"),
+        (1, "paper2", "over_delivery"),
+        (-1, None, "negative_quantity"),
+        ("0.5", None, "too_many_decimals"),
+    ):
+        with pytest.raises(BillingError, match=code):
+            report_delivery(store, at(DAY), order_id=row["order_id"], delivered=delivered, sku_id=sku_id)
+    with pytest.raises(BillingError, match="unknown_order"):
+        report_delivery(store, at(DAY), order_id="none", delivered=1)
 
 
 # Runs that break off, answers that get lost, two runs at once.
