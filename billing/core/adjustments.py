@@ -254,7 +254,40 @@ def settle_cancellation(note_minor: int, paid_minor: int, used_minor: int) -> Se
     return Settlement(refunded, note_minor - refunded)
 
 
-# Prepaid balance.
+# What pays invoices without money: credit and prepaid balance.
+
+_OWNER = ["payer_id", "entity_id", "currency"]
+
+
+def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
+    """Pay invoices from credits or grants of the same payer and currency, both in the order of their rows.
+
+    sources: `payer_id`, `entity_id`, `currency`, `source_kind`, `source_id`, `left_minor`. targets: the same
+    three, `invoice_id`, `open_minor`. Returns these three, `source_kind`, `source_id`, `invoice_id`,
+    `amount_minor`: laid end to end, each credit pays the invoices it overlaps.
+    """
+    credit = sources.filter(pl.col("left_minor") > 0).with_columns(
+        pl.col("left_minor").cum_sum().over(_OWNER).alias("_to")
+    )
+    debt = targets.filter(pl.col("open_minor") > 0).with_columns(
+        pl.col("open_minor").cum_sum().over(_OWNER).alias("_until")
+    )
+    pairs = credit.join(debt, on=_OWNER, how="inner", maintain_order="left_right")
+    start = pl.max_horizontal(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
+    return (
+        pairs.with_columns((pl.min_horizontal("_to", "_until") - start).alias("amount_minor"))
+        .filter(pl.col("amount_minor") > 0)
+        .select("source_kind", "source_id", "invoice_id", *_OWNER, "amount_minor")
+    )
+
+
+def in_draw_order(grants: pl.DataFrame) -> pl.DataFrame:
+    """Grants in the order in which they are drawn: by the priority of their wallet, then the first to expire,
+    given away before bought, the oldest.
+
+    grants: `priority`, `expires_on` (null: never), `is_paid`, `granted_on`, `grant_id`.
+    """
+    return grants.sort("priority", "expires_on", "is_paid", "granted_on", "grant_id", nulls_last=True)
 
 
 class Draw(NamedTuple):
@@ -265,12 +298,16 @@ class Draw(NamedTuple):
 
 
 def draw_from_grants(left_minor: Sequence[int], due_minor: int) -> Draw:
-    """Take an amount from grants in the order given, each as far as it goes. Raises `negative_quantity`."""
+    """Take an amount from grants in the order given, each as far as it goes: `applied` to one invoice.
+    Raises `negative_quantity`."""
     if due_minor < 0 or any(left < 0 for left in left_minor):
         raise BillingError("negative_quantity", "neither a grant nor what is due is negative")
-    taken = []
-    for left in left_minor:
-        part = least(left, due_minor)
-        taken.append(part)
-        due_minor -= part
-    return Draw(tuple(taken), due_minor)
+    owner = dict.fromkeys(_OWNER, "")
+    places = [str(place) for place in range(len(left_minor))]
+    sources = pl.DataFrame(
+        {"source_id": places, "left_minor": list(left_minor)},
+        schema={"source_id": pl.String, "left_minor": pl.Int64},
+    ).with_columns(pl.lit("wallet").alias("source_kind"), **{name: pl.lit("") for name in owner})
+    paid = applied(sources, pl.DataFrame([owner | {"invoice_id": "", "open_minor": due_minor}]))
+    taken = dict(paid.select("source_id", "amount_minor").rows())
+    return Draw(tuple(taken.get(place, 0) for place in places), due_minor - sum(taken.values()))

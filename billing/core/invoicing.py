@@ -1008,29 +1008,6 @@ def due_days(issued_on: pl.Expr, net_days: pl.Expr, end_of_month: pl.Expr) -> pl
     return start + pl.duration(days=net_days.fill_null(0))
 
 
-def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
-    """Pay invoices from credits of the same payer and currency, both in the order of their rows.
-
-    sources: `payer_id`, `entity_id`, `currency`, `source_kind`, `source_id`, `left_minor`. targets: the same
-    three, `invoice_id`, `open_minor`. Returns these three, `source_kind`, `source_id`, `invoice_id`,
-    `amount_minor`: laid end to end, each credit pays the invoices it overlaps.
-    """
-    owner = ["payer_id", "entity_id", "currency"]
-    credit = sources.filter(pl.col("left_minor") > 0).with_columns(
-        pl.col("left_minor").cum_sum().over(owner).alias("_to")
-    )
-    debt = targets.filter(pl.col("open_minor") > 0).with_columns(
-        pl.col("open_minor").cum_sum().over(owner).alias("_until")
-    )
-    pairs = credit.join(debt, on=owner, how="inner", maintain_order="left_right")
-    start = pl.max_horizontal(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
-    return (
-        pairs.with_columns((pl.min_horizontal("_to", "_until") - start).alias("amount_minor"))
-        .filter(pl.col("amount_minor") > 0)
-        .select("source_kind", "source_id", "invoice_id", *owner, "amount_minor")
-    )
-
-
 # 13: failures.
 
 FAILURE_SCHEMA = pl.Schema({"customer_id": pl.String(), "code": pl.String(), "detail": pl.String()})

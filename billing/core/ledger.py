@@ -107,6 +107,12 @@ EVENT_RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "wallet_granted": (_debit("discounts_allowed", "net_minor"), _credit("wallet", "net_minor")),
     "wallet_drawn": (_debit("wallet", "net_minor"), _credit("receivable", "net_minor")),
+    "wallet_returned": (_debit("receivable", "net_minor"), _credit("wallet", "net_minor")),
+    "wallet_revoked": (
+        _debit("wallet", "net_minor"),
+        _debit("tax_payable", "tax_minor"),
+        _credit("customer_credit", "net_minor", "tax_minor"),
+    ),
     "wallet_expired": (_debit("wallet", "net_minor"), _credit("wallet_breakage", "net_minor")),
     "rebate_accrued": (_debit("discounts_allowed", "net_minor"), _credit("rebate_accrued", "net_minor")),
     "rebate_granted": (_debit("rebate_accrued", "net_minor"), _credit("customer_credit", "net_minor")),

@@ -9,7 +9,7 @@ from typing import NamedTuple, overload
 
 import polars as pl
 
-from billing.core.invoicing import applied
+from billing.core.adjustments import applied
 from billing.core.money import PPM, Number, greatest, share
 
 OWNER = ["payer_id", "entity_id", "currency"]

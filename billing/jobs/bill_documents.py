@@ -8,6 +8,7 @@ import polars as pl
 from sqlalchemy import select
 
 from billing.core import invoicing
+from billing.core.adjustments import applied
 from billing.jobs.bill_discounts import write_uses
 from billing.jobs.bill_draft import Draft
 from billing.jobs.bill_facts import OPEN_DEBT, TERMS, read_by_ids
@@ -19,6 +20,7 @@ from billing.jobs.bill_voids import replaced
 from billing.jobs.credit import OWNER, mark_spent, open_credit, write_applications
 from billing.jobs.journal import post_events
 from billing.jobs.numbering import numbers
+from billing.jobs.wallets import draws, top_up_drawn
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
@@ -68,6 +70,7 @@ def write(store: Store, at: datetime, run_id: str, found: Draft) -> None:
         events.append(write_applications(store, at, paid, debts))
     post_events(store, at, pl.concat(events, how="diagonal"))
     _announce(store, at, papers)
+    top_up_drawn(store, at, paid)
 
 
 def _write_held(store: Store, at: datetime, run_id: str, held: pl.DataFrame) -> None:
@@ -264,11 +267,12 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
 def _applications(
     store: Store, at: datetime, found: Draft, papers: pl.DataFrame, back: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What credit pays which invoice, and the older invoices among those. back: what is given back of notes,
-    and pays nothing.
+    """What credit and wallets pay of which invoice, and the older invoices among those. back: what is given
+    back of notes, and pays nothing.
 
     Older credit pays first, then the notes of the run; they pay the run's own invoice, then the invoices they
-    correct, then others still open, the oldest first [`credit_target`: balance keeps the rest].
+    correct, then others still open, the oldest first [`credit_target`: balance keeps the rest]. Wallets pay
+    what is left of new invoices.
     """
     older = open_credit(store, papers["payer_id"].unique().to_list())
     notes = papers.filter("has_note")
@@ -294,10 +298,19 @@ def _applications(
             .select(new.columns)
         )
     sources = pl.concat([older.select(of_run.columns), of_run])
-    paid = invoicing.applied(sources, pl.concat([new, debts]))
+    paid = applied(sources, pl.concat([new, debts]))
     mark_spent(store, at, older, paid)
     days = papers.select(*OWNER, pl.col("issued_on").alias("applied_on")).unique(OWNER, keep="first")
-    return paid.join(days, on=OWNER, how="left", maintain_order="left"), debts
+    drawn = draws(store, _less_paid(new, paid).join(days, on=OWNER, how="left", maintain_order="left"))
+    return pl.concat([paid, drawn]).join(days, on=OWNER, how="left", maintain_order="left"), debts
+
+
+def _less_paid(new: pl.DataFrame, paid: pl.DataFrame) -> pl.DataFrame:
+    """What credit leaves to pay of new invoices."""
+    used = paid.group_by("invoice_id").agg(pl.col("amount_minor").sum())
+    left = pl.col("open_minor") - pl.col("amount_minor").fill_null(0)
+    rows = new.join(used, on="invoice_id", how="left", maintain_order="left")
+    return rows.with_columns(left.alias("open_minor")).drop("amount_minor")
 
 
 _EVENT = (

@@ -1,7 +1,7 @@
 """What a customer has to pay with before any money is asked for: the credit of notes, and what of payments is
 applied to no invoice. Reads it, and writes what it pays.
 
-Which credit pays which invoice is decided by core.invoicing.applied. Whoever spends credit or gives it back
+Which credit pays which invoice is decided by core.adjustments.applied. Whoever spends credit or gives it back
 holds the payer's customer row first (PostgreSQL), so none of it is spent twice.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.wallets import moves_of, write_movements
 from billing.store.store import Store
 from billing.store.tables import (
     applications,
@@ -127,7 +128,7 @@ def mark_spent(store: Store, at: datetime, credit: pl.DataFrame, spent: pl.DataF
 
 
 def write_applications(store: Store, at: datetime, paid: pl.DataFrame, debts: pl.DataFrame) -> pl.DataFrame:
-    """Write what credit pays, let invoices it settles be paid; returns the events for the journal.
+    """Write what credit and wallets pay, let invoices it settles be paid; returns the events for the journal.
 
     paid: OWNER, `source_kind`, `source_id`, `invoice_id`, `amount_minor`, `applied_on`. debts: the invoices
     issued before, `invoice_id` and `open_minor`.
@@ -136,6 +137,7 @@ def write_applications(store: Store, at: datetime, paid: pl.DataFrame, debts: pl
     rows = paid.with_columns(ids)
     columns = ("application_id", "source_kind", "source_id", "invoice_id", "amount_minor", "applied_on")
     store.insert(applications, rows.select(columns), at)
+    write_movements(store, at, moves_of(rows, "draw"))
     sums = rows.group_by("invoice_id").agg(pl.col("amount_minor").sum(), pl.col("applied_on").max())
     settled = (
         debts.join(sums, on="invoice_id")
@@ -143,8 +145,10 @@ def write_applications(store: Store, at: datetime, paid: pl.DataFrame, debts: pl
         .select("invoice_id", pl.lit("paid").alias("state"), pl.col("applied_on").alias("paid_on"))
     )
     store.update(invoices, settled, at)
+    is_wallet = pl.col("source_kind") == "wallet"
+    event = pl.when(is_wallet).then(pl.lit("wallet_drawn")).otherwise(pl.lit("credit_applied"))
     return rows.select(
-        pl.lit("credit_applied").alias("event"),
+        event.alias("event"),
         pl.lit("application").alias("source_kind"),
         pl.col("application_id").alias("source_id"),
         "invoice_id",
@@ -157,28 +161,30 @@ def write_applications(store: Store, at: datetime, paid: pl.DataFrame, debts: pl
     )
 
 
-_undone = aliased(applications)
+_undoing = aliased(applications)
 STANDING = (
-    select(applications, payments.c.invoice_id.label("paid_invoice_id"))
+    select(applications, (payments.c.recorded_at < invoices.c.recorded_at).label("was_there"))
+    .join(invoices, invoices.c.invoice_id == applications.c.invoice_id)
     .outerjoin(
         payments,
         and_(payments.c.payment_id == applications.c.source_id, applications.c.source_kind == "payment"),
     )
     .where(
-        applications.c.amount_minor > 0,
+        applications.c.reverses_id.is_(None),
         ~exists().where(
-            _undone.c.invoice_id == applications.c.invoice_id,
-            _undone.c.reverses_id == applications.c.application_id,
+            _undoing.c.invoice_id == applications.c.invoice_id,
+            _undoing.c.reverses_id == applications.c.application_id,
         ),
     )
 )
-"""What pays invoices and was not undone; `paid_invoice_id`: the invoice its payment was made for."""
+"""What pays invoices and was not undone; `was_there`: money that came before the invoice, so that it was no
+answer to it but credit."""
 
 
 def undo_applications(
     store: Store, at: datetime, standing: pl.DataFrame, head: Mapping[str, str], on: date
 ) -> pl.DataFrame:
-    """Undo what pays an invoice, so that it is credit again; returns the events for the journal.
+    """Undo what pays an invoice, so that it is credit or balance again; returns the events for the journal.
 
     standing: rows of STANDING. head: the invoice's OWNER. The invoice's own state is the caller's.
     """
@@ -195,8 +201,11 @@ def undo_applications(
     store.insert(applications, rows, at)
     money = rows.filter(source_kind="payment").select(pl.col("source_id").alias("payment_id")).unique()
     store.update(payments, money.with_columns(pl.lit(False).alias("is_spent")), at)
+    write_movements(store, at, moves_of(rows, "returned"))
+    is_wallet = pl.col("source_kind") == "wallet"
+    event = pl.when(is_wallet).then(pl.lit("wallet_returned")).otherwise(pl.lit("credit_unapplied"))
     return rows.select(
-        pl.lit("credit_unapplied").alias("event"),
+        event.alias("event"),
         pl.lit("application").alias("source_kind"),
         pl.col("application_id").alias("source_id"),
         "invoice_id",

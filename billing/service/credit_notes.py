@@ -14,9 +14,8 @@ import polars as pl
 from sqlalchemy import and_, bindparam, exists, or_, select
 from sqlalchemy.orm import aliased
 
-from billing.core.adjustments import PostedLine, credit_line
+from billing.core.adjustments import PostedLine, applied, credit_line
 from billing.core.calendar import local_date
-from billing.core.invoicing import applied
 from billing.core.money import BillingError, RoundingMode
 from billing.jobs.bill_facts import OPEN_DEBT, OPEN_MINOR, read_by_ids, read_policies
 from billing.jobs.bill_refunds import refunds_of, write_requested
@@ -24,10 +23,19 @@ from billing.jobs.credit import write_applications
 from billing.jobs.journal import post_events
 from billing.jobs.numbering import numbers
 from billing.jobs.payments_ahead import lower, payments_ahead
+from billing.jobs.wallets import GRANTS, write_movements
+from billing.jobs.wallets import KIND as TOP_UP
 from billing.service.acts import act, announce
 from billing.service.policies import policy_on
 from billing.store.store import Row, Store
-from billing.store.tables import credit_note_lines, credit_notes, customers, invoices, line_items
+from billing.store.tables import (
+    credit_note_lines,
+    credit_notes,
+    customers,
+    invoices,
+    line_items,
+    wallet_grants,
+)
 
 
 class Credit(NamedTuple):
@@ -57,8 +65,8 @@ def issue_credit_note(
 
     Raises `missing_value` (no reason; not exactly one of `lines` and `invoice_id`), `unknown_invoice`,
     `unknown_line` (or of another payer, seller or currency than the others), `negative_quantity`,
-    `over_credit` above what is left of a line, `illegal_transition` for an invoice that was written off,
-    `period_locked`.
+    `over_credit` above what is left of a line, or of the balance it bought, `illegal_transition` for an
+    invoice that was written off, `period_locked`.
     """
     if not reason.strip():
         raise BillingError("missing_value", "a credit note without reason")
@@ -89,7 +97,7 @@ def issue_credit_note(
 
 def _asked_for(store: Store, lines: Sequence[tuple[str, int]] | None, invoice_id: str | None) -> list[Row]:
     """The charges a note is to credit."""
-    if (lines is None) == (invoice_id is None) or lines == []:
+    if (lines is None) == (invoice_id is None) or (lines is not None and not lines):
         raise BillingError("missing_value", "a credit note is of some lines or of one invoice")
     if invoice_id is not None:
         found = posted_lines(store, line_items.c.invoice_id, [invoice_id])
@@ -250,7 +258,8 @@ class Note(NamedTuple):
 def write_note(
     store: Store, at: datetime, head: Row, credits: Sequence[Credit], *, kind: str, reason: str, on: date
 ) -> Note:
-    """Write a credit note with its number and message. head: the payer, as in `posted_lines`."""
+    """Write a credit note with its number and message, and take top-ups it credits out of their wallets.
+    head: the payer, as in `posted_lines`. Raises `over_credit` where a wallet has less."""
     of = _invoices_of(credit.line for credit in credits)
     net, tax = sum(one.net_minor for one in credits), sum(one.tax_minor for one in credits)
     number = numbers(
@@ -286,8 +295,7 @@ def write_note(
     store.insert(credit_note_lines, rows, at)
     facts = {name: note[name] for name in ("customer_id", "number", "currency", "total_minor", "reason")}
     announce(store, at, "credit_note.issued", note["note_id"], facts)
-    event = {
-        "event": "credit_note_issued",
+    about = {
         "source_kind": "credit_note",
         "source_id": note["note_id"],
         "invoice_id": note["invoice_id"],
@@ -295,11 +303,36 @@ def write_note(
         "customer_id": head["payer_id"],
         "currency": head["currency"],
         "posted_on": on,
-        "net_minor": net,
-        "tax_minor": tax,
     }
-    events = pl.DataFrame([event], schema_overrides={"invoice_id": pl.String})
-    return Note(note["note_id"], net + tax, events)
+    bought = [one for one in credits if one.line["kind"] == TOP_UP]
+    _revoke(store, at, bought, on)
+    others = [one for one in credits if one.line["kind"] != TOP_UP]
+    parts = {"credit_note_issued": others, "wallet_revoked": bought}
+    events = [
+        about
+        | {"event": event}
+        | {name: sum(getattr(one, name) for one in part) for name in ("net_minor", "tax_minor")}
+        for event, part in parts.items()
+    ]
+    return Note(note["note_id"], net + tax, pl.DataFrame(events, schema_overrides={"invoice_id": pl.String}))
+
+
+def bought_by(store: Store, invoice_id: str) -> Row:
+    """The grant that a top-up bought, with what is left of it."""
+    return read_by_ids(store, GRANTS, wallet_grants.c.invoice_id, [invoice_id]).row(0, named=True)
+
+
+def _revoke(store: Store, at: datetime, bought: Sequence[Credit], on: date) -> None:
+    """Take credited top-ups out of their wallets, as far as nothing drew them."""
+    rows = []
+    for one in bought:
+        grant = bought_by(store, one.line["invoice_id"])
+        if one.net_minor > grant["left_minor"]:
+            raise BillingError("over_credit", f"{one.net_minor} of {grant['left_minor']} left in the wallet")
+        moved = {"kind": "revoked", "amount_minor": one.net_minor, "moved_on": on}
+        rows.append(moved | {name: grant[name] for name in ("grant_id", "invoice_id")})
+    if rows:
+        write_movements(store, at, pl.DataFrame(rows))
 
 
 def _given_back(store: Store, credits: Sequence[Credit]) -> pl.DataFrame:

@@ -8,15 +8,24 @@ from datetime import date, datetime
 import polars as pl
 from sqlalchemy import bindparam, or_, select
 
+from billing.core.adjustments import applied
 from billing.core.calendar import local_date
-from billing.core.invoicing import applied
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import OWNER, STANDING, open_credit, undo_applications, write_applications
 from billing.jobs.journal import post_events
 from billing.jobs.payments_ahead import lower, payments_ahead
+from billing.jobs.wallets import KIND as TOP_UP
 from billing.service.acts import act, announce
-from billing.service.credit_notes import Credit, credit_of, hold, posted_lines, roundings, write_note
+from billing.service.credit_notes import (
+    Credit,
+    bought_by,
+    credit_of,
+    hold,
+    posted_lines,
+    roundings,
+    write_note,
+)
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
 from billing.store.tables import applications, credit_note_lines, invoices, line_items
@@ -33,8 +42,8 @@ def void_invoice(store: Store, at: datetime, *, invoice_id: str, reason: str) ->
     settle that part. Charges ahead are given up, and a dunning case with nothing else unpaid is closed.
 
     Raises `missing_value` without reason, `unknown_invoice`, `illegal_transition` for one that is not open,
-    that money paid in part, that is being charged just now, or of which something was taken back that was
-    given back or stands on another document; `period_locked`.
+    that money paid in part, that is being charged just now, that bought balance drawn since, or of which
+    something was taken back that was given back or stands on another document; `period_locked`.
     """
     if not reason.strip():
         raise BillingError("missing_value", "a void without reason")
@@ -52,6 +61,8 @@ def void_invoice(store: Store, at: datetime, *, invoice_id: str, reason: str) ->
     if ahead is None:
         raise BillingError("illegal_transition", f"a charge of {invoice_id} is under way")
     events = [undo_applications(store, at, _undoable(store, invoice_id), head, today)]
+    if invoice["kind"] == TOP_UP and bought_by(store, invoice_id)["left_minor"] < head["left_minor"]:
+        raise BillingError("illegal_transition", f"what {invoice_id} bought was drawn")
     credits = _whole(store, posted)
     note = write_note(store, at, head, credits, kind="void", reason=reason.strip(), on=today)
     events.append(note.events)
@@ -71,7 +82,7 @@ def _undoable(store: Store, invoice_id: str) -> pl.DataFrame:
     """What pays the invoice, all of it credit."""
     standing = read_by_ids(store, STANDING, applications.c.invoice_id, [invoice_id])
     is_credit = pl.col("source_kind").is_in(["credit_note", "wallet"]) | (
-        (pl.col("source_kind") == "payment") & pl.col("paid_invoice_id").ne_missing(invoice_id)
+        (pl.col("source_kind") == "payment") & pl.col("was_there")
     )
     if standing.filter(~is_credit).height:
         raise BillingError("illegal_transition", f"{invoice_id} is paid in part; credit what is wrong of it")
@@ -132,6 +143,8 @@ def _mark(store: Store, at: datetime, posted: Sequence[Row], on: date) -> None:
     """Let the next run look at whoever is billed on the lines, from the first of their days on."""
     since: dict[str, date] = {}
     for line in posted:
+        if line["kind"] == TOP_UP:
+            continue
         first = since.get(line["customer_id"], line["service_start"])
         since[line["customer_id"]] = min(first, line["service_start"])
     for customer_id in sorted(since):

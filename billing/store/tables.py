@@ -961,10 +961,11 @@ Index(
     sqlite_where=invoices.c.po_id.is_not(None),
 )
 
-# `kind`: recurring, usage, true_up, rebate, one_time, goods. `entry`: charge or credit; a credit has negative
-# amounts. `reverses_line_id`: the charge a credit takes back, or a rebate relates to. The seven columns of
-# the unique key are the obligation. `terms_id` is the hash of the terms the line was priced on (not payment
-# terms), of a rebate its pool. `currency` is the invoice's. Amounts: net = gross - discount.
+# `kind`: recurring, usage, true_up, rebate, one_time, goods, or top_up (of a wallet, without item). `entry`:
+# charge or credit; a credit has negative amounts. `reverses_line_id`: the charge a credit takes back, or a
+# rebate relates to. The seven columns of the unique key are the obligation. `terms_id` is the hash of the
+# terms the line was priced on (not payment terms), of a rebate its pool. `currency` is the invoice's.
+# Amounts: net = gross - discount.
 line_items = Table(
     "line_items",
     metadata,
@@ -1110,7 +1111,7 @@ tax_lines = Table(
 # --- prepaid credit ---
 
 # Wallets are drawn in the order of `priority`. Below `low_balance_minor` one invoice a day tops it up by
-# `top_up_minor`; `topped_up_on`: the day of the last.
+# `top_up_minor`; `topped_up_on`: the day of the last. `product_id`: what a top-up is taxed as.
 wallets = Table(
     "wallets",
     metadata,
@@ -1119,6 +1120,7 @@ wallets = Table(
     _id("currency", "currencies.code"),
     _text("name"),
     _count("priority", default=0),
+    _text("product_id", optional=True),
     _long("low_balance_minor", optional=True),
     _long("top_up_minor", optional=True),
     _day("topped_up_on", optional=True),

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
 import polars as pl
 import pytest
-from shop import at, fee, item_of, join, open_shop, parked, run, sell, sell_alone, take, use
+from shop import (
+    at,
+    fee,
+    item_of,
+    join,
+    last_day,
+    life,
+    live,
+    open_shop,
+    parked,
+    run,
+    sell,
+    sell_alone,
+    take,
+    use,
+)
 from sqlalchemy import select, update
 from test_credit_notes import check_books, check_lines, refused
+from test_customer_credit import receive
 
+from billing.core.money import BillingError
 from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
 from billing.jobs.credit import open_credit
@@ -199,6 +217,19 @@ def test_credit_that_paid_a_void_invoice_is_credit_again(store: Store) -> None:
     assert credit_kept(store) == check_books(store) == 0
 
 
+def test_money_that_was_there_before_a_void_invoice_is_credit_again(store: Store) -> None:
+    """5.00 without an invoice came on the 10th and pay a part of February."""
+    shop(store)
+    receive(store, TENTH, 500)
+    run(store, FEBRUARY)
+    assert applied(store) == [("payment", 500)]
+    assert credit_kept(store) == 0
+    void(store, FEBRUARY, 1, 21)
+    assert credit_kept(store) == check_books(store) == 500
+    run(store, FEBRUARY, 22)
+    assert applied(store)[-1] == ("payment", 500)
+
+
 @pytest.mark.parametrize("paid", ["transfer", "card", "void", "uncollectible", "unknown"])
 def test_what_is_paid_or_closed_or_being_charged_is_not_voided(store: Store, paid: str) -> None:
     shop(store)
@@ -239,3 +270,43 @@ def test_a_void_ends_all_attempts_to_charge_the_invoice(store: Store) -> None:
     assert store.rows(select(tables.subscriptions.c.status)) == [{"status": "active"}]
     assert collect(store, gateway, at(date(2025, 1, 20))).attempts == 0
     assert store.frame(select(tables.payments)).filter(pl.col("state") != "canceled").is_empty()
+
+
+def owed(store: Store) -> dict[tuple[str, str], int]:
+    """What was billed of each item and component, less all credits."""
+    key, net = ["item_id", "component_id"], pl.col("net_minor")
+    posted = store.frame(select(tables.line_items))
+    of_notes = store.frame(select(tables.credit_note_lines)).join(
+        posted.select("line_id", *key), on="line_id"
+    )
+    both = pl.concat([posted.select(*key, net), of_notes.select(*key, -net)])
+    sums = both.group_by(key).agg(net.sum())
+    return {(item_id, component_id): total for item_id, component_id, total in sums.rows()}
+
+
+@pytest.mark.usefixtures("each_database")
+@pytest.mark.parametrize("seed", [310, 311, 312])
+def test_what_is_owed_after_a_life_is_owed_again_when_its_invoices_are_voided(seed: int) -> None:
+    """Runs after each act, then all invoices that can be are voided, the newest first, and billed anew: to
+    the cent, but for a cent a credit, whose rounding depends on what was taken back before."""
+    acts = life(seed)
+    with live(acts, "each") as store:
+        before, on = owed(store), last_day(acts)
+        credits = store.frame(select(tables.line_items)).filter(entry="credit").height
+        credits += store.frame(select(tables.credit_note_lines)).height
+        done = 0
+        for number in reversed(range(len(ids(store)))):
+            with suppress(BillingError):
+                void(store, on, number, 21)
+                done += 1
+        assert done
+        check_books(store)
+        run(store, on, 22)
+        assert parked(store) == {}
+        after = owed(store)
+        assert sum(abs(after.get(key, 0) - total) for key, total in before.items()) <= credits
+        assert set(after) == set(before)
+        check_books(store)
+        store.execute(update(tables.customers).values(next_bill_on=acts[0].on, unsettled_from=None))
+        again = run(store, on, 23)
+        assert (again.lines, again.credit_notes) == (0, 0)
