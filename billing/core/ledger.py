@@ -91,6 +91,7 @@ EVENT_RULES: Mapping[str, tuple[Rule, ...]] = {
         _credit("tax_payable", "tax_minor"),
     ),
     "invoice_written_off": (_debit("bad_debt", "net_minor"), _credit("receivable", "net_minor")),
+    "write_off_undone": (_debit("receivable", "net_minor"), _credit("bad_debt", "net_minor")),
     "written_off_recovered": (_debit("bank", "net_minor"), _credit("bad_debt_recovered", "net_minor")),
     "transfer_recovered": (
         _debit("unallocated_receipts", "net_minor"),

@@ -6,14 +6,15 @@ early payment of an invoice that is no longer paid. The money is owed to nobody 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 
 import polars as pl
-from sqlalchemy import and_, exists, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import and_, or_, select
 
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
 from billing.jobs.receive import DEBT, hold
 from billing.store.store import Store
@@ -26,30 +27,12 @@ from billing.store.tables import (
     payments,
 )
 
-_undoing = aliased(applications)
-_STANDING = (
-    select(
-        applications.c.application_id,
-        applications.c.source_kind,
-        applications.c.source_id,
-        applications.c.invoice_id,
-        applications.c.amount_minor,
-        early_discounts.c.payment_id,
-        early_discounts.c.net_minor,
-        early_discounts.c.tax_minor,
-    )
-    .outerjoin(early_discounts, early_discounts.c.application_id == applications.c.application_id)
-    .where(
-        applications.c.reverses_id.is_(None),
-        ~exists().where(
-            _undoing.c.invoice_id == applications.c.invoice_id,
-            _undoing.c.reverses_id == applications.c.application_id,
-        ),
-    )
+_OF_PAYMENTS = STANDING.where(applications.c.source_kind == "payment")
+_DISCOUNTS = (
+    STANDING.where(applications.c.source_kind == "early_discount")
+    .join(early_discounts, early_discounts.c.application_id == applications.c.application_id)
+    .add_columns(early_discounts.c.payment_id, early_discounts.c.net_minor, early_discounts.c.tax_minor)
 )
-"""Applications that were not undone."""
-_OF_PAYMENTS = _STANDING.where(applications.c.source_kind == "payment")
-_DISCOUNTS = _STANDING.where(applications.c.source_kind == "early_discount")
 _GIVEN_UP = (
     select(payments.c.payment_id, payments.c.invoice_id, payments.c.attempt)
     .outerjoin(dunning_cases, dunning_cases.c.case_id == payments.c.case_id)
@@ -74,39 +57,35 @@ def undo_payments(store: Store, at: datetime, undone: pl.DataFrame, today: date)
     recoveries = undone.filter(kind="recovery")
     reopened = parts["invoice_id"].unique().to_list()
     hold(store, [], [*reopened, *recoveries["invoice_id"].to_list()])
-    kept = read_by_ids(store, _DISCOUNTS, applications.c.invoice_id, reopened)
-    _undo_applications(store, at, undone, pl.concat([parts, kept]), today)
+    owner = undone.select(pl.col("customer_id").alias("payer_id"), "entity_id", "currency").row(0, named=True)
+    post_events(store, at, undo_applications(store, at, parts, owner, today))
+    undo_discounts(store, at, reopened, owner, today)
     _reopen(store, at, reopened)
     _forget_recoveries(store, at, recoveries)
     _undo(store, at, undone, today)
     _charge_again(store, at, reopened)
 
 
-def _undo_applications(
-    store: Store, at: datetime, undone: pl.DataFrame, standing: pl.DataFrame, today: date
+def undo_discounts(
+    store: Store, at: datetime, invoice_ids: list[str], owner: Mapping[str, str], today: date
 ) -> None:
-    owner = undone.select("entity_id", "customer_id", "currency").unique()
-    rows = standing.rename({"application_id": "reverses_id"}).with_columns(
-        pl.Series("application_id", store.new_ids("app", standing.height), dtype=pl.String)
+    """Take back what was kept back of invoices for early payment, since they are no longer paid so.
+
+    owner: `payer_id`, `entity_id`, `currency` of all of them, held by the caller.
+    """
+    standing = read_by_ids(store, _DISCOUNTS, applications.c.invoice_id, invoice_ids)
+    if standing.is_empty():
+        return
+    events = undo_applications(store, at, standing, owner, today).with_columns(
+        pl.lit("early_discount_undone").alias("event"),
+        standing["net_minor"],
+        standing["tax_minor"],
+        standing["payment_id"],
     )
-    store.insert(
-        applications,
-        rows.select(
-            "application_id",
-            "source_kind",
-            "source_id",
-            "invoice_id",
-            -pl.col("amount_minor"),
-            pl.lit(today).alias("applied_on"),
-            "reverses_id",
-        ),
-        at,
-    )
-    is_discount = pl.col("source_kind") == "early_discount"
     store.insert(
         early_discounts,
-        rows.filter(is_discount).select(
-            "application_id",
+        events.select(
+            pl.col("source_id").alias("application_id"),
             "invoice_id",
             "payment_id",
             -pl.col("net_minor"),
@@ -115,24 +94,7 @@ def _undo_applications(
         ),
         at,
     )
-    event = pl.when(is_discount).then(pl.lit("early_discount_undone")).otherwise(pl.lit("credit_unapplied"))
-    post_events(
-        store,
-        at,
-        rows.join(owner, how="cross").select(
-            event.alias("event"),
-            pl.lit("application").alias("source_kind"),
-            pl.col("application_id").alias("source_id"),
-            "invoice_id",
-            *_EVENT,
-            pl.lit(today).alias("posted_on"),
-            pl.when(is_discount).then("net_minor").otherwise("amount_minor").alias("net_minor"),
-            pl.when(is_discount).then("tax_minor").otherwise(0).alias("tax_minor"),
-        ),
-    )
-
-
-_EVENT = ("entity_id", "customer_id", "currency")
+    post_events(store, at, events.drop("payment_id"))
 
 
 def _reopen(store: Store, at: datetime, invoice_ids: list[str]) -> None:
@@ -179,7 +141,9 @@ def _undo(store: Store, at: datetime, undone: pl.DataFrame, today: date) -> None
             pl.lit("payment").alias("source_kind"),
             pl.col("payment_id").alias("source_id"),
             "invoice_id",
-            *_EVENT,
+            "entity_id",
+            "customer_id",
+            "currency",
             pl.lit(today).alias("posted_on"),
             pl.col("amount_minor").alias("net_minor"),
         ),

@@ -1364,6 +1364,20 @@ early_discounts = Table(
 )
 Index("ix_early_discounts_invoice_id", early_discounts.c.invoice_id)
 
+# What of an invoice became uncollectible; below 0 where that was taken back (`reverses_id`).
+write_offs = Table(
+    "write_offs",
+    metadata,
+    _key("write_off_id"),
+    _id("invoice_id", "invoices.invoice_id"),
+    _long("amount_minor"),
+    _text("reason", default=""),
+    _day("written_off_on"),
+    _text("reverses_id", optional=True),
+    _recorded(),
+)
+Index("ix_write_offs_invoice_id", write_offs.c.invoice_id)
+
 # The customer disputes (a line of) an invoice: while it is open, that part is not chased. `outcome`: accepted
 # (a credit note follows) or rejected.
 invoice_disputes = Table(

@@ -21,7 +21,7 @@ from billing.jobs.match_transfers import (
     import_transfers,
     match_transfers,
 )
-from billing.service import customers, transfers
+from billing.service import customers, transfers, write_offs
 from billing.store import tables
 from billing.store.store import Store
 
@@ -315,7 +315,7 @@ def test_a_transfer_whose_invoice_is_being_charged_waits_until_it_is_known_what_
     store.update(tables.invoices, [{"invoice_id": paper, "collection": "automatic"}], at(START))
     customers.add_payment_method(store, at(START), customer_id="anna", gateway_ref="card")
     gateway = SimulatedGateway()
-    gateway.plan("anna", ["unknown", "stolen_card"])
+    gateway.plan("anna", "unknown")
     collect(store, gateway, at(START, 21))
     assert take_in(store, bank("1", "1200.00", numbers(store)["anna"])).matched == 0
     assert balances(store)["unallocated_receipts"] == -120_000
@@ -323,7 +323,8 @@ def test_a_transfer_whose_invoice_is_being_charged_waits_until_it_is_known_what_
         match(store, "1", invoice_ids=[paper])
     collect(store, gateway, at(LATER, 21))
     assert match_transfers(store, at(LATER, 22)) == 1
-    assert state(store, paper) == ("paid", 120_000)
+    # The card had been charged: what came by bank as well is credit.
+    assert (state(store, paper), kept(store, "anna")) == (("paid", 120_000), 120_000)
 
 
 def test_money_that_came_before_its_invoice_is_matched_on_the_day_of_the_match(store: Store) -> None:
@@ -398,3 +399,65 @@ def test_many_rows_cost_few_statements(each_database: str) -> None:
         return store.statements - before - count * 2
 
     assert cost(40) == cost(4)
+
+
+def test_a_debt_written_off_is_a_loss_and_what_comes_in_later_no_credit_up_to_it(store: Store) -> None:
+    anna, _ = shop(store, "anna", "bruno")
+    take_in(store, bank("1", "500.00", numbers(store)["anna"]))
+    write_offs.write_off(store, at(LATER), invoice_id=anna, reason="insolvent")
+    paper = store.row(select(tables.invoices).where(tables.invoices.c.invoice_id == anna))
+    assert paper is not None
+    assert (paper["state"], paper["written_off_minor"], paper["written_off_on"]) == (
+        "uncollectible",
+        70_000,
+        LATER,
+    )
+    assert balances(store)["bad_debt"] == 70_000
+    assert balances(store)["receivable"] == 120_000
+    take_in(store, bank("2", "300.00", numbers(store)["anna"]), bank("3", "500.00", numbers(store)["anna"]))
+    assert balances(store)["bad_debt_recovered"] == -70_000
+    assert (kept(store, "anna"), balances(store)["customer_credit"]) == (10_000, -10_000)
+    kinds = [row["kind"] for row in store.rows(select(tables.payments))]
+    assert sorted(kinds) == ["recovery", "recovery", "transfer", "transfer"]
+    for bank_ref in ("3", "2"):
+        unmatch(store, bank_ref)
+    assert "bad_debt_recovered" not in balances(store)
+    assert kept(store, "anna") == 0
+    match(store, "3", invoice_ids=[anna])
+    with pytest.raises(BillingError, match="illegal_transition"):
+        write_offs.reinstate(store, at(LATER), invoice_id=anna)
+    assert balances(store)["bad_debt_recovered"] == -50_000
+
+
+def test_a_write_off_is_taken_back_and_may_be_made_again(store: Store) -> None:
+    anna, bruno = shop(store, "anna", "bruno")
+    write_offs.write_off(store, at(LATER), invoice_id=anna)
+    for again in (write_offs.write_off, transfers.receive_transfer):
+        named = {"amount_minor": 1} if again is transfers.receive_transfer else {}
+        with pytest.raises(BillingError, match=r"illegal_transition|amount_out_of_range"):
+            again(store, at(LATER), invoice_id=anna, **named)
+    write_offs.reinstate(store, at(LATER), invoice_id=anna)
+    assert state(store, anna) == ("open", 0)
+    assert "bad_debt" not in balances(store)
+    write_offs.write_off(store, at(LATER), invoice_id=anna)
+    assert balances(store)["bad_debt"] == 120_000
+    with pytest.raises(BillingError, match="illegal_transition"):
+        write_offs.reinstate(store, at(LATER), invoice_id=bruno)
+    with pytest.raises(BillingError, match="unknown_invoice"):
+        write_offs.write_off(store, at(LATER), invoice_id="none")
+
+
+def test_nothing_is_charged_for_a_debt_that_was_given_up(store: Store) -> None:
+    (paper,) = shop(store, "anna")
+    store.update(tables.invoices, [{"invoice_id": paper, "collection": "automatic"}], at(START))
+    customers.add_payment_method(store, at(START), customer_id="anna", gateway_ref="card")
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "gateway_down")
+    collect(store, gateway, at(START, 21))
+    gateway.plan("anna", ["insufficient_funds", "captured"])
+    with pytest.raises(BillingError, match="illegal_transition"):
+        write_offs.write_off(store, at(START, 21), invoice_id=paper)
+    collect(store, gateway, at(date(2025, 1, 2)))
+    write_offs.write_off(store, at(date(2025, 1, 2), 10), invoice_id=paper)
+    assert [row["closed_as"] for row in store.rows(select(tables.dunning_cases))] == ["written_off"]
+    assert collect(store, gateway, at(LATER)).attempts == 0
