@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from tajdid.console import (
     CompanyOption,
+    JsonOption,
     chosen,
     day_of,
     now,
@@ -374,6 +376,30 @@ def print_invoice(
     path = out or Path(f"{found.number.replace('/', '-')}.pdf")
     path.write_bytes(content)
     say(f"{path} ({len(content):,} bytes)")
+
+
+@billing_app.command()
+def doctor(company: CompanyOption = None, as_json: JsonOption = False) -> None:
+    """Prove that the billing data is sound, and name every row that is not; nothing is changed.
+
+    May run beside everything else. Exit code 0: sound; 3: something was found.
+
+    Example: tajdid billing doctor --company atlas
+    """
+    from billing.jobs.doctor.examination import CHECKS, examine
+
+    store, findings = opened(chosen(company)), 0
+    if as_json:
+        say("[")
+    for one in examine(store, now()):
+        findings += 1
+        if as_json:
+            say(f"{',' if findings > 1 else ''}{json.dumps(asdict(one), default=str)}")
+        else:
+            say(one.in_words())
+    store.close()
+    say("]" if as_json else f"{len(CHECKS)} checks, {findings:,} findings")
+    raise SystemExit(3 if findings else 0)
 
 
 @billing_app.command()

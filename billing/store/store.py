@@ -197,11 +197,35 @@ class Store:
         if depth and not savepoint:
             yield
             return
-        begin, commit, rollback = (
-            (f"SAVEPOINT s{depth}", f"RELEASE s{depth}", f"ROLLBACK TO s{depth}")
-            if depth
-            else ("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN", "COMMIT", "ROLLBACK")
-        )
+        if depth:
+            ends = f"SAVEPOINT s{depth}", f"RELEASE s{depth}", f"ROLLBACK TO s{depth}"
+        else:
+            ends = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN", "COMMIT", "ROLLBACK"
+        with self._between(*ends):
+            yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One view of the database, whatever others write meanwhile, for the time of the block; inside a
+        transaction, the view of that. It only reads, and holds up nobody. What the database sorts goes to the
+        disk where it is much."""
+        if self._depth:
+            yield
+            return
+        if not self.is_sqlite:
+            with self._between("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT", "ROLLBACK"):
+                yield
+            return
+        self._run("PRAGMA temp_store=FILE")
+        try:
+            with self._between("BEGIN", "COMMIT", "ROLLBACK"):
+                yield
+        finally:
+            self._run("PRAGMA temp_store=MEMORY")
+
+    @contextmanager
+    def _between(self, begin: str, commit: str, rollback: str) -> Iterator[None]:
+        depth = self._depth
         self._run(begin)
         self._depth = depth + 1
         try:
@@ -293,6 +317,18 @@ class Store:
         """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
         self.statements += 1
         return [dict(row) for row in self._connection.execute(statement, values).mappings()]
+
+    def pages(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None, *, size: int = 1000
+    ) -> Iterator[list[Row]]:
+        """The rows of a select a page at a time, so that memory holds one page however many there are; inside
+        a transaction."""
+        assert self._depth, "pages are read in a transaction"
+        self.statements += 1
+        options = {"stream_results": True, "yield_per": size}
+        with self._connection.execute(statement, values, execution_options=options) as result:
+            for page in result.mappings().partitions(size):
+                yield [dict(row) for row in page]
 
     def row(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Row | None:
         """The first row of a select, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from billing.jobs.bill_run import bill
 from billing.service import catalog, customers, subscriptions
 from billing.service.catalog import NewComponent, NewPrice
 from billing.service.policies import set_policy
@@ -163,3 +165,22 @@ def test_an_approval_is_listed_and_decided(home: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "Nothing waits for approval.\n"), done.stderr
     again = billing(home, "approvals", "--approve", "apr_1", "--by", "Mona")
     assert (again.returncode, "rejected" in again.stderr) == (2, True)
+
+
+def test_the_doctor_is_silent_on_sound_data_and_names_what_is_broken(home: Path) -> None:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        bill(store, OPENED, up_to=OPENED.date())
+    sound = billing(home, "doctor")
+    assert (sound.returncode, ", 0 findings\n" in sound.stdout) == (0, True), sound.stdout + sound.stderr
+    assert json.loads(billing(home, "doctor", "--json").stdout) == []
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        store.execute(update(tables.line_items).values(tax_minor=191))
+        line = store.row(select(tables.line_items))
+        assert line is not None
+    broken = billing(home, "doctor")
+    assert broken.returncode == 3
+    named = f"tax_lines: line_items line_id {line['line_id']}, has 191, should have 190 (+1)."
+    assert named in broken.stdout
+    listed = json.loads(billing(home, "doctor", "--json").stdout)
+    assert {one["check"] for one in listed} == {"tax_lines", "invoice_tax", "line_tax"}

@@ -283,7 +283,11 @@ def _close(stores: list[tuple[Store, Pool | None]]) -> None:
 @cache
 def lived(seed: int, runs: str, **named: Any) -> Store:
     """The shop after a life, to be looked at by many tests."""
-    store = live(life(seed), runs, **named)
+    return kept(live(life(seed), runs, **named))
+
+
+def kept(store: Store) -> Store:
+    """The store that was opened last, to be looked at by many tests: it stays open until the module ends."""
     _kept.append(_opened.pop())
     return store
 
