@@ -15,7 +15,6 @@ from billing.core.money import (
     BillingError,
     Number,
     RoundingMode,
-    allocate,
     greatest,
     least,
     post,
@@ -52,33 +51,82 @@ def discount_lines(
     order: str = "percent_first",
     mode: RoundingMode = "half_up",
 ) -> list[int]:
-    """What discounts take off each posted line; negative lines are left alone.
-
-    Shares act before amounts (`percent_first`), or discounts of fewer lines before those of more
-    (`narrow_first`), each then in the order given. Each acts on what is left, is capped at it, and is
-    allocated by it. Raises `unknown_setting`.
-    """
-    if order not in ("percent_first", "narrow_first"):
-        raise BillingError("unknown_setting", f"discount_order {order!r}")
-    left = [greatest(amount, 0) for amount in lines_minor]
-    taken = [0] * len(left)
-    for discount in sorted(discounts, key=lambda discount: _rank(discount, len(left), order)):
-        reached = [i for i in range(len(left)) if discount.on is None or i in discount.on]
-        base = sum(left[i] for i in reached)
-        if discount.ppm is not None:
-            total = post(product(base, discount.ppm), PPM, mode)
-        else:
-            total = least(discount.amount_minor or 0, base)
-        for i, amount in zip(reached, allocate(total, [left[i] for i in reached]), strict=True):
-            left[i] -= amount
-            taken[i] += amount
+    """What discounts, from the oldest to the newest, take off each line of one document: `discounted`."""
+    lines = pl.DataFrame(
+        {"document": 0, "line": range(len(lines_minor)), "net_minor": lines_minor},
+        schema={"document": pl.Int64, "line": pl.Int64, "net_minor": pl.Int64},
+    )
+    reached = [
+        (0, line, age, discount.ppm, discount.amount_minor)
+        for age, discount in enumerate(discounts)
+        for line in range(len(lines_minor))
+        if discount.on is None or line in discount.on
+    ]
+    reaches = pl.DataFrame(reached, schema=REACH_SCHEMA, orient="row")
+    found = discounted(lines, reaches, order=order, mode=mode)
+    taken = [0] * len(lines_minor)
+    for line, amount in found.select("line", "taken_minor").iter_rows():
+        taken[line] += amount
     return taken
 
 
-def _rank(discount: Discount, lines: int, order: str) -> int:
-    if order == "narrow_first":
-        return lines if discount.on is None else len(discount.on)
-    return int(discount.ppm is None)
+REACH_SCHEMA = pl.Schema(
+    {
+        "document": pl.Int64(),
+        "line": pl.Int64(),
+        "age": pl.Int64(),
+        "discount_ppm": pl.Int64(),
+        "amount_minor": pl.Int64(),
+    }
+)
+
+
+def discounted(
+    lines: pl.DataFrame,
+    reached: pl.DataFrame,
+    *,
+    order: str = "percent_first",
+    mode: RoundingMode = "half_up",
+) -> pl.DataFrame:
+    """What the discounts of many documents take off their posted lines.
+
+    lines: `document`, `line` (its number, in the order that breaks ties), `net_minor`; what is not above 0 is
+    left alone. reached: as REACH_SCHEMA, one row a line that a discount reaches; discounts of a document
+    differ in `age`, the oldest having the least. Returns `document`, `line`, `age` and `taken_minor` above 0.
+
+    Shares act before amounts (`percent_first`), or discounts of fewer lines before those of more
+    (`narrow_first`), each then by age. Each acts on what is left, is capped at it, and is allocated by it.
+    Raises `unknown_setting`.
+    """
+    if order not in ("percent_first", "narrow_first"):
+        raise BillingError("unknown_setting", f"discount_order {order!r}")
+    one = ["document", "age"]
+    is_amount = pl.col("discount_ppm").is_null()
+    ranks = reached.with_columns(
+        (is_amount if order == "percent_first" else pl.len().over(one)).cast(pl.Int64).alias("_rank")
+    )
+    placed = ranks.with_columns(
+        pl.struct("_rank", "age").rank("dense").over("document").cast(pl.Int64).alias("_place")
+    )
+    left = lines.select("document", "line", wide(pl.max_horizontal("net_minor", 0)).alias("_left"))
+    taken = [left.clear().select("document", "line", age=0, taken_minor=0)]
+    for (_,), acting in placed.sort("_place").group_by("_place", maintain_order=True):
+        rows = acting.drop("_rank", "_place").join(left, on=["document", "line"], maintain_order="left")
+        rows = rows.sort("document", "line").with_columns(
+            pl.col("_left").sum().over("document").alias("_base"),
+        )
+        share = post(product(pl.col("_base"), pl.col("discount_ppm")), PPM, mode)
+        total = pl.when(is_amount).then(pl.min_horizontal("_base", "amount_minor")).otherwise(share)
+        rows = rows.with_columns(total.alias("_total"))
+        rows = with_shares(rows, "taken_minor", total="_total", weight="_left", group="document")
+        now = rows.select("document", "line", "age", pl.col("taken_minor").cast(pl.Int64))
+        taken.append(now.filter(pl.col("taken_minor") > 0))
+        left = (
+            left.join(now.drop("age"), on=["document", "line"], how="left", maintain_order="left")
+            .with_columns(pl.col("_left") - pl.col("taken_minor").fill_null(0))
+            .drop("taken_minor")
+        )
+    return pl.concat(taken, how="vertical_relaxed")
 
 
 # Tax.

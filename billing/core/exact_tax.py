@@ -53,12 +53,13 @@ def _net_den() -> pl.Expr:
 
 
 def with_exact_tax(lines: pl.DataFrame, exact: pl.DataFrame, mode: str) -> pl.DataFrame:
-    """Adds `tax_minor` to charges: from their exact nets, or from the posted net of a line that has none.
+    """Adds `tax_minor` to charges: from their exact nets, or from the posted net of a line that has none or
+    bears a discount of its document.
 
     Null where an amount leaves the bounds.
     """
     known = exact.with_columns(pl.lit(True).alias("_is_exact"))
-    is_exact = pl.col("_is_exact").fill_null(False)
+    is_exact = pl.col("_is_exact").fill_null(False) & (pl.col("document_discount_minor") == 0)
     rows = lines.join(known, on=OBLIGATION, how="left", maintain_order="left").with_columns(
         pl.when(is_exact).then("after_num").otherwise("net_minor").alias("after_num"),
         pl.when(is_exact).then("before_num").otherwise(0).alias("before_num"),
@@ -71,7 +72,7 @@ def with_exact_tax(lines: pl.DataFrame, exact: pl.DataFrame, mode: str) -> pl.Da
 
 def with_exact_target(rows: pl.DataFrame, settings: Policy) -> pl.DataFrame:
     """Adds `_exact_tax` to lines whose time is taken back: the tax of all time removed so far, null by
-    another `tax_base`.
+    another `tax_base` or where the line bears a discount of its document.
 
     rows: rated lines with `_after` (time removed) and `_stays` of `factor_den`, `tax_minor`, `tax_rate_ppm`.
     """
@@ -87,9 +88,9 @@ def with_exact_target(rows: pl.DataFrame, settings: Policy) -> pl.DataFrame:
         settings.rounding,
     ).drop("_exact_num", "_exact_den")
     target = pl.col("tax_minor") - pl.col("_exact_tax") if keeps else pl.col("_exact_tax")
-    return taxed.with_columns(
-        pl.when(pl.col("_stays") == 0).then("tax_minor").otherwise(target).alias("_exact_tax")
-    )
+    of_line = pl.when(pl.col("_stays") == 0).then("tax_minor").otherwise(target)
+    has_none = pl.col("document_discount_minor") != 0
+    return taxed.with_columns(pl.when(~has_none).then(of_line).alias("_exact_tax"))
 
 
 def _with_taxes(rows: pl.DataFrame, named: dict[str, str], den: str, mode: str) -> pl.DataFrame:

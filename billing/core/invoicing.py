@@ -721,14 +721,16 @@ def credits_of_time(
     """Credits of recurring time, on the terms of the lines that charged it.
 
     to_credit: `line_id`, SERVICE. origin: those lines, rated on their own price and quantity. credited: what
-    earlier credits took back (`line_id`, SERVICE, `net_minor`, `tax_minor`, positive). adjusted: what was
-    taken off the lines' amounts and not of their time (`line_id`, `net_minor`, `tax_minor`). Returns origin's
-    columns with the credit's SERVICE, factor and positive `gross_minor`, `discount_minor`, `net_minor`,
-    `tax_minor`.
+    earlier credits took back (`line_id`, SERVICE, `net_minor`, `tax_minor`, `document_discount_minor`,
+    positive). adjusted: what was taken off the lines' amounts and not of their time (the same without
+    SERVICE). Nets are those before the discounts of documents. Returns origin's columns with the credit's
+    SERVICE, factor and positive `gross_minor`, `discount_minor`, `net_minor`, `tax_minor` and
+    `document_discount_minor`.
 
     Credit k is what is posted for all time removed so far less what was credited so far
     [`credit_rounding`: kept_time posts what stays instead], at most what adjustments left, and once all of a
-    line is removed, what is left of it. Its tax is the same share of the line's tax.
+    line is removed, what is left of it. Its tax and its part of the document's discount are the same share of
+    the line's.
     """
     parts = origin.drop(SERVICE)
     rows = with_factor(
@@ -739,11 +741,10 @@ def credits_of_time(
     )
     before = credited.join(to_credit.select("line_id").unique(), on="line_id", how="semi")
     removed_before = pl.lit(0, dtype=pl.Int64)
-    net_before, tax_before = removed_before, removed_before
     if before.height:
         earlier = (
             with_factor(
-                before.select("line_id", *SERVICE, "net_minor", "tax_minor").join(
+                before.select("line_id", *SERVICE, *_TAKEN).join(
                     parts.select("line_id", *REFERENCE, "time_zone", "policy_name", "policy_version"),
                     on="line_id",
                 ),
@@ -752,18 +753,16 @@ def credits_of_time(
             .group_by("line_id")
             .agg(
                 pl.col("factor_num").sum().alias("_removed"),
-                pl.col("net_minor").sum().alias("_net"),
-                pl.col("tax_minor").sum().alias("_tax"),
+                *_taken_before("before"),
             )
         )
         rows = rows.join(earlier, on="line_id", how="left", maintain_order="left")
-        removed_before, net_before, tax_before = (
-            pl.col(name).fill_null(0) for name in ("_removed", "_net", "_tax")
-        )
+        removed_before = pl.col("_removed").fill_null(0)
+    else:
+        rows = rows.with_columns(pl.lit(0, dtype=pl.Int64).alias(f"{name}_before") for name in _TAKEN)
     rows = rows.with_columns(
         (pl.col("factor_num").cum_sum().over("line_id") + removed_before).alias("_after"),
-        net_before.alias("_net_before"),
-        tax_before.alias("_tax_before"),
+        *(pl.col(f"{name}_before").fill_null(0) for name in _TAKEN),
     ).with_columns(pl.max_horizontal(pl.col("_line_num") - pl.col("_after"), 0).alias("_stays"))
     rows = _with_adjustments(rows, adjusted)
 
@@ -789,7 +788,7 @@ def credits_of_time(
     net = pl.col("_gross_minor") - pl.col("_discount_minor")
     rows = rows.with_columns(
         pl.max_horizontal(
-            pl.min_horizontal(net, pl.col("net_minor") - pl.col("_net_adjusted")), "_net_before"
+            pl.min_horizontal(net, pl.col("net_minor") - pl.col("net_minor_adjusted")), "net_minor_before"
         ).alias("_target"),
         _less_before(pl.col("_discount_minor"), pl.lit(0, dtype=pl.Int64)).alias("discount_minor"),
     )
@@ -798,13 +797,20 @@ def credits_of_time(
     )
 
 
+_TAKEN = ("net_minor", "tax_minor", "document_discount_minor")
+"""What a credit takes back of its line, each by a running total."""
+
+
+def _taken_before(when: str) -> list[pl.Expr]:
+    """What credits of a line took back, as sums."""
+    return [pl.col(name).sum().alias(f"{name}_{when}") for name in _TAKEN]
+
+
 def _with_adjustments(rows: pl.DataFrame, adjusted: pl.DataFrame) -> pl.DataFrame:
-    """Adds `_net_adjusted` and `_tax_adjusted`: what was taken off a line by hand, of whatever time."""
-    sums = adjusted.group_by("line_id").agg(
-        pl.col("net_minor").sum().alias("_net_adjusted"), pl.col("tax_minor").sum().alias("_tax_adjusted")
-    )
+    """Adds what was taken off a line by hand, of whatever time: `net_minor_adjusted` and so on."""
+    sums = adjusted.group_by("line_id").agg(_taken_before("adjusted"))
     return rows.join(sums, on="line_id", how="left", maintain_order="left").with_columns(
-        pl.col("_net_adjusted", "_tax_adjusted").fill_null(0)
+        pl.col(f"{name}_adjusted").fill_null(0) for name in _TAKEN
     )
 
 
@@ -814,26 +820,28 @@ def _less_before(target: pl.Expr, first: pl.Expr) -> pl.Expr:
 
 
 def _taken_by_targets(rows: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """From the net taken of each line so far (`_target`, and beside it what was adjusted) to the net and tax
-    of each credit."""
+    """From the net taken of each line so far (`_target`, and beside it what was adjusted) to the net of each
+    credit, and its share of the line's tax and of its document's discount."""
+    _, *shared = _TAKEN
     rows = rows.with_columns(
         pl.when(pl.col("net_minor") == 0).then(1).otherwise("net_minor").alias("_whole"),
-        pl.col("_tax_before") + pl.col("_tax_adjusted"),
+        *(pl.col(f"{name}_before") + pl.col(f"{name}_adjusted") for name in shared),
     )
 
     def with_tax(part: pl.DataFrame, settings: Policy) -> pl.DataFrame:
-        taken = pl.col("_target") + pl.col("_net_adjusted")
-        share = (product(pl.col("tax_minor"), taken), pl.col("_whole"))
-        part = _with_posted(part, {"_tax_target": share}, settings.rounding)
+        taken = pl.col("_target") + pl.col("net_minor_adjusted")
+        shares = {f"_{name}": (product(pl.col(name), taken), pl.col("_whole")) for name in shared}
+        part = _with_posted(part, shares, settings.rounding)
         if "_exact_tax" in part.columns:
-            exact = pl.min_horizontal(pl.col("_exact_tax") + pl.col("_tax_adjusted"), "tax_minor")
-            exact = pl.max_horizontal(exact, "_tax_before")
-            part = part.with_columns(pl.coalesce(exact, "_tax_target").alias("_tax_target"))
+            exact = pl.min_horizontal(pl.col("_exact_tax") + pl.col("tax_minor_adjusted"), "tax_minor")
+            exact = pl.max_horizontal(exact, "tax_minor_before")
+            exact = pl.when(pl.col("_exact_tax").is_not_null()).then(exact)
+            part = part.with_columns(pl.coalesce(exact, "_tax_minor").alias("_tax_minor"))
         return part
 
     return by_policy(rows, catalogue.policies, with_tax).with_columns(
-        _less_before(pl.col("_target"), pl.col("_net_before")).alias("net_minor"),
-        _less_before(pl.col("_tax_target"), pl.col("_tax_before")).alias("tax_minor"),
+        _less_before(pl.col("_target"), pl.col("net_minor_before")).alias("net_minor"),
+        *(_less_before(pl.col(f"_{name}"), pl.col(f"{name}_before")).alias(name) for name in shared),
     )
 
 
@@ -845,15 +853,13 @@ def credits_of_usage(
     catalogue: Catalogue,
 ) -> pl.DataFrame:
     """Credits of usage: `take_minor` of each line, with its share of the line's tax. As `credits_of_time`."""
-    earlier = credited.group_by("line_id").agg(
-        pl.col("net_minor").sum().alias("_net_before"), pl.col("tax_minor").sum().alias("_tax_before")
-    )
+    earlier = credited.group_by("line_id").agg(_taken_before("before"))
     rows = (
         to_take.join(origin.drop(SERVICE), on="line_id")
         .sort("line_id")
         .join(earlier, on="line_id", how="left", maintain_order="left")
-        .with_columns(pl.col("_net_before", "_tax_before").fill_null(0))
-        .with_columns((pl.col("_net_before") + pl.col("take_minor")).alias("_target"))
+        .with_columns(pl.col(f"{name}_before").fill_null(0) for name in _TAKEN)
+        .with_columns((pl.col("net_minor_before") + pl.col("take_minor")).alias("_target"))
     )
     return _taken_by_targets(_with_adjustments(rows, adjusted), catalogue).with_columns(
         pl.col("net_minor").alias("gross_minor"), pl.lit(0, dtype=pl.Int64).alias("discount_minor")

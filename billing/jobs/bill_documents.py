@@ -242,11 +242,14 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
                 *invoicing.SERVICE,
                 -pl.col("net_minor"),
                 -pl.col("tax_minor"),
+                -pl.col("document_discount_minor"),
             ),
             at,
         )
     rows = rows.filter(~on_note)
     columns = [name for name in line_items.c.keys() if name in rows.columns]  # noqa: SIM118
+    if not (rows["document_discount_minor"] != 0).any():
+        columns.remove("document_discount_minor")
     store.insert(line_items, rows.select(columns), at)
     write_uses(store, at, rows)
     store.insert(

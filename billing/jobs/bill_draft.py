@@ -24,7 +24,7 @@ from billing.core.money import RoundingMode
 from billing.core.policy import Policy
 from billing.jobs import bill_voids
 from billing.jobs.bill_charges import read_charges
-from billing.jobs.bill_discounts import special_discounts
+from billing.jobs.bill_discounts import special_discounts, with_document_discounts
 from billing.jobs.bill_events import EVENT_COLUMNS, with_event_amounts
 from billing.jobs.bill_facts import (
     BILLED,
@@ -184,7 +184,7 @@ def draft(
         apart(*(part.apart for part in parts)),
         found.shared,
     )
-    whole = _documented(store, at, members, known, owed)
+    whole = _documented(store, at, members, known, owed, locks=locks)
     held = held_by_orders(store, whole.lines, whole.documents, locks=locks)
     return whole if held.is_empty() else _without_held(replace(whole, held=held), up_to, shows_held)
 
@@ -550,10 +550,13 @@ def _billed(
         -pl.col("gross_minor"),
         -pl.col("net_minor"),
         -pl.col("tax_minor"),
+        -pl.col("document_discount_minor"),
     )
     rebate = ["line_id", *invoicing.LINE_KEY, *invoicing.SERVICE, "gross_minor", "net_minor"]
     rebates = judged.filter(is_rebate).select(rebate)
-    adjusted = notes.filter(kind="adjustment").select("line_id", "net_minor", "tax_minor")
+    adjusted = notes.filter(kind="adjustment").select(
+        "line_id", "net_minor", "tax_minor", "document_discount_minor"
+    )
     if notes.height:
         is_correction = pl.col("kind").is_null()
         credited = pl.concat([credited, notes.filter(is_correction).select(credited.columns)])
@@ -827,6 +830,8 @@ def _documented(
     members: pl.DataFrame,
     known: Mapping[str, list[PolicyVersion]],
     owed: _Owed,
+    *,
+    locks: bool,
 ) -> Draft:
     """Lines of sound customers with their tax, grouped into documents."""
     failures = pools.with_siblings(owed.failures, owed.shared)
@@ -836,16 +841,15 @@ def _documented(
         _with_tax_points(lines, known), store.frame(select(tax_rates)) if lines.height else None
     )
     failures = pools.with_siblings(pl.concat([failures, invoicing.untaxed(lines)]), owed.shared)
-    lines = _taxed(
-        lines.join(failures, on="customer_id", how="anti", maintain_order="left"), known, owed.exact
-    )
+    sound = lines.join(failures, on="customer_id", how="anti", maintain_order="left")
+    lines = _taxed(with_document_discounts(store, sound, known, locks=locks), known, owed.exact)
     documents = invoicing.documents(
         lines, separate_credits=pl.col("separates_credits"), skip_zero=pl.col("skips_zero")
     )
     beyond = pl.concat([invoicing.untaxable(lines), invoicing.large_documents(documents, lines)])
     if beyond.height:
         left = replace(owed, failures=pl.concat([failures, beyond]))
-        return _documented(store, at, members, known, left)
+        return _documented(store, at, members, known, left, locks=locks)
     failures = failures.unique("customer_id", keep="first", maintain_order=True)
     next_days = owed.settled.join(failures, on="customer_id", how="anti", maintain_order="left").join(
         owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),

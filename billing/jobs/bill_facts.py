@@ -16,7 +16,9 @@ import polars as pl
 from sqlalchemy import (
     Date,
     Integer,
+    Label,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -260,6 +262,12 @@ _FLOOR = case(
 )
 """Periods that end by this day are settled: a run looks at what reaches beyond it."""
 
+
+def _before_document(of: Table) -> Label[int]:
+    """The net of a line before the discounts of its document: what is compared with what is owed."""
+    return (of.c.net_minor + of.c.document_discount_minor).label("net_minor")
+
+
 _BILLED = (
     select(
         line_items.c.line_id,
@@ -276,8 +284,9 @@ _BILLED = (
         line_items.c.terms_id,
         line_items.c.reverses_line_id,
         line_items.c.gross_minor,
-        line_items.c.net_minor,
+        _before_document(line_items),
         line_items.c.tax_minor,
+        line_items.c.document_discount_minor,
     )
     .join(items, items.c.item_id == line_items.c.item_id)
     .join(customers, customers.c.customer_id == items.c.customer_id)
@@ -293,10 +302,11 @@ _NOTED = (
         line_items.c.component_id,
         credit_note_lines.c.service_start,
         credit_note_lines.c.service_end,
-        # A note knows no discount: what it takes back counts as its gross too.
-        credit_note_lines.c.net_minor.label("gross_minor"),
-        credit_note_lines.c.net_minor,
+        # A note knows no discount of the item: what it takes back counts as its gross too.
+        _before_document(credit_note_lines).label("gross_minor"),
+        _before_document(credit_note_lines),
         credit_note_lines.c.tax_minor,
+        credit_note_lines.c.document_discount_minor,
     )
     .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
     .join(items, items.c.item_id == line_items.c.item_id)
@@ -312,8 +322,19 @@ ORIGIN = (
         *(
             column
             for column in line_items.c
-            if column.name not in ("run_id", "explanation", "recorded_at", "reverses_line_id", "revision")
+            if column.name
+            not in (
+                "run_id",
+                "explanation",
+                "recorded_at",
+                "reverses_line_id",
+                "revision",
+                "discount_minor",
+                "net_minor",
+            )
         ),
+        (line_items.c.discount_minor - line_items.c.document_discount_minor).label("discount_minor"),
+        _before_document(line_items),
         invoices.c.customer_id.label("payer_id"),
         invoices.c.entity_id,
         invoices.c.paid_on,

@@ -33,6 +33,7 @@ LINE_SCHEMA = pl.Schema(
         "discount_minor": pl.Int64(),
         "net_minor": pl.Int64(),
         "tax_minor": pl.Int64(),
+        "document_discount_minor": pl.Int64(),
         "tax_code": pl.String(),
         "product_category": pl.String(),
         "tax_category": pl.String(),
@@ -136,7 +137,7 @@ def _whole_lines(rows: pl.DataFrame, kind: str, explanation: pl.Expr) -> pl.Data
 
 def credit_lines(rows: pl.DataFrame) -> pl.DataFrame:
     """Lines that take back posted ones, with positive amounts given."""
-    names = ("gross_minor", "discount_minor", "net_minor", "tax_minor")
+    names = ("gross_minor", "discount_minor", "net_minor", "tax_minor", "document_discount_minor")
     return shaped(
         rows.with_columns(
             *(-pl.col(name) for name in names),

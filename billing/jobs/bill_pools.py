@@ -616,7 +616,15 @@ def _taken_back(store: Store, gone: pl.DataFrame) -> pl.DataFrame:
             pl.col("granted_by").alias("line_id"),
         )
         .join(
-            origin.drop(*LINE_KEY, *SERVICE, "gross_minor", "discount_minor", "net_minor", "tax_minor"),
+            origin.drop(
+                *LINE_KEY,
+                *SERVICE,
+                "gross_minor",
+                "discount_minor",
+                "net_minor",
+                "tax_minor",
+                "document_discount_minor",
+            ),
             on="line_id",
         )
         .with_columns(

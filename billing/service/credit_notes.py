@@ -44,6 +44,8 @@ class Credit(NamedTuple):
     line: Row
     net_minor: int
     tax_minor: int
+    document_discount_minor: int
+    """What it would be more without the discounts of the line's document."""
 
 
 @act
@@ -138,10 +140,16 @@ def _credits(store: Store, posted: Sequence[Row], lines: Sequence[tuple[str, int
 
 def credit_of(line: Row, net_minor: int, modes: Mapping[tuple[str, int], RoundingMode]) -> Credit:
     """A part of what is left of a line, its tax a running total."""
-    taken = line["net_minor"] - line["left_minor"], line["tax_minor"] - line["left_tax_minor"]
     mode = modes[line["policy_name"], line["policy_version"]]
-    credit = credit_line(PostedLine(line["net_minor"], line["tax_minor"], *taken), net_minor, mode)
-    return Credit(line, credit.net_minor, credit.tax_minor)
+    taken = line["net_minor"] - line["left_minor"]
+    tax, discount = (
+        credit_line(PostedLine(line["net_minor"], whole, taken, whole - left), net_minor, mode).tax_minor
+        for whole, left in (
+            (line["tax_minor"], line["left_tax_minor"]),
+            (line["document_discount_minor"], line["left_document_discount_minor"]),
+        )
+    )
+    return Credit(line, net_minor, tax, discount)
 
 
 def roundings(store: Store) -> dict[tuple[str, int], RoundingMode]:
@@ -161,7 +169,7 @@ _LINE = (
             line_items.c[name]
             for name in (
                 *("line_id", "invoice_id", "customer_id", "kind", "entry", "service_start", "service_end"),
-                *("net_minor", "tax_minor", "policy_name", "policy_version"),
+                *("net_minor", "tax_minor", "document_discount_minor", "policy_name", "policy_version"),
             )
         ),
         invoices.c.customer_id.label("payer_id"),
@@ -181,6 +189,7 @@ _BY_LINES = (
         _origin.c.line_id,
         (-line_items.c.net_minor).label("taken_minor"),
         (-line_items.c.tax_minor).label("taken_tax_minor"),
+        (-line_items.c.document_discount_minor).label("taken_document_discount_minor"),
     )
     .join(
         line_items,
@@ -196,12 +205,14 @@ _BY_NOTES = select(
     credit_note_lines.c.line_id,
     credit_note_lines.c.net_minor.label("taken_minor"),
     credit_note_lines.c.tax_minor.label("taken_tax_minor"),
+    credit_note_lines.c.document_discount_minor.label("taken_document_discount_minor"),
 ).where(or_(credit_note_lines.c.kind.is_(None), credit_note_lines.c.kind != "rebate"))
 
 
 def posted_lines(store: Store, column: object, ids: Sequence[str]) -> list[Row]:
     """Issued lines by the column that has one of the ids, with their payer, the state of their invoice, and
-    what no credit took of them yet (`left_minor`, `left_tax_minor`), in order of their ids."""
+    what no credit took of them yet (`left_minor`, `left_tax_minor`, `left_document_discount_minor`), in order
+    of their ids."""
     found = read_by_ids(store, _LINE, column, ids)
     of = found["line_id"].to_list()
     taken = pl.concat(
@@ -210,12 +221,16 @@ def posted_lines(store: Store, column: object, ids: Sequence[str]) -> list[Row]:
             read_by_ids(store, _BY_NOTES, credit_note_lines.c.line_id, of),
         ]
     )
-    sums = taken.group_by("line_id").agg(pl.col("taken_minor", "taken_tax_minor").sum())
+    names = {
+        "left_minor": ("net_minor", "taken_minor"),
+        "left_tax_minor": ("tax_minor", "taken_tax_minor"),
+        "left_document_discount_minor": ("document_discount_minor", "taken_document_discount_minor"),
+    }
+    sums = taken.group_by("line_id").agg(pl.col(name).sum() for _, name in names.values())
     return (
         found.join(sums, on="line_id", how="left")
         .with_columns(
-            (pl.col("net_minor") - pl.col("taken_minor").fill_null(0)).alias("left_minor"),
-            (pl.col("tax_minor") - pl.col("taken_tax_minor").fill_null(0)).alias("left_tax_minor"),
+            (pl.col(whole) - pl.col(of).fill_null(0)).alias(left) for left, (whole, of) in names.items()
         )
         .sort("line_id")
         .to_dicts()
@@ -289,6 +304,7 @@ def write_note(
             "service_end": one.line["service_end"],
             "net_minor": one.net_minor,
             "tax_minor": one.tax_minor,
+            "document_discount_minor": one.document_discount_minor,
         }
         for position, one in enumerate(credits, start=1)
     ]

@@ -95,7 +95,7 @@ def _whole(store: Store, posted: Sequence[Row]) -> list[Credit]:
     credits = [
         credit_of(line, line["left_minor"], modes)
         if line["entry"] == "charge" and line["kind"] != "rebate"
-        else Credit(line, line["net_minor"], line["tax_minor"])
+        else Credit(line, line["net_minor"], line["tax_minor"], line["document_discount_minor"])
         for line in posted
     ]
     net, tax = sum(one.net_minor for one in credits), sum(one.tax_minor for one in credits)

@@ -965,7 +965,7 @@ Index(
 # charge or credit; a credit has negative amounts. `reverses_line_id`: the charge a credit takes back, or a
 # rebate relates to. The seven columns of the unique key are the obligation. `terms_id` is the hash of the
 # terms the line was priced on (not payment terms), of a rebate its pool. `currency` is the invoice's.
-# Amounts: net = gross - discount.
+# Amounts: net = gross - discount, of which `document_discount_minor` is the part of its document's discounts.
 line_items = Table(
     "line_items",
     metadata,
@@ -990,6 +990,7 @@ line_items = Table(
     _text("currency"),
     _long("gross_minor"),
     _long("discount_minor", default=0),
+    _long("document_discount_minor", default=0),
     _long("net_minor"),
     _long("tax_minor"),
     _text("tax_code", optional=True),
@@ -1040,7 +1041,8 @@ Index("ix_credit_notes_customer_id", credit_notes.c.customer_id)
 # Positive sizes. `line_id` is the invoice line that is credited. `kind`: null for time or usage taken back by
 # a run, adjustment for an amount taken off by hand (of no time, so that it is not billed anew), void for what
 # was left of a line of a void invoice (below 0 for its credits), or rebate, whose `line_id` is the one the
-# rebate of its pool relates to.
+# rebate of its pool relates to. `document_discount_minor`: what the credit would be more without the
+# document discounts of that line.
 credit_note_lines = Table(
     "credit_note_lines",
     metadata,
@@ -1052,6 +1054,7 @@ credit_note_lines = Table(
     _day("service_end"),
     _long("net_minor"),
     _long("tax_minor"),
+    _long("document_discount_minor", default=0),
     _recorded(),
 )
 Index("ix_credit_note_lines_line_id", credit_note_lines.c.line_id)
@@ -1071,6 +1074,18 @@ discounts = Table(
     _day("valid_start"),
     _day("valid_end", optional=True),
     _recorded(),
+)
+
+# Discounts of documents that a payer has: they act on what is issued to it in [valid_start, valid_end).
+customer_discounts = Table(
+    "customer_discounts",
+    metadata,
+    Column("customer_id", String, ForeignKey("customers.customer_id"), primary_key=True),
+    Column("discount_id", String, ForeignKey("discounts.discount_id"), primary_key=True),
+    _day("valid_start", key=True),
+    _day("valid_end", optional=True),
+    _recorded(),
+    _changed(),
 )
 
 discount_uses = Table(

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.core.adjustments import (
+    REACH_SCHEMA,
     Discount,
     PostedLine,
     TaxLine,
     commitment_true_up,
     credit_line,
     discount_lines,
+    discounted,
     draw_from_grants,
     net_of_gross,
     refund_of,
@@ -72,6 +74,40 @@ def test_a_discount_is_a_share_or_an_amount_and_never_negative():
         assert refused.value.code == code
     with pytest.raises(BillingError, match="unknown_setting"):
         discount_lines([1], [percent(1)], order="age")
+
+
+DISCOUNTS = st.lists(
+    st.one_of(
+        st.builds(Discount, ppm=st.integers(0, 1_000_000)),
+        st.builds(Discount, amount_minor=st.integers(0, 5_000)),
+    ),
+    max_size=4,
+)
+DOCUMENTS = st.lists(st.tuples(st.lists(st.integers(-100, 3_000), max_size=5), DISCOUNTS), max_size=4)
+
+
+@given(DOCUMENTS, st.sampled_from(["percent_first", "narrow_first"]))
+def test_many_documents_are_discounted_as_each_of_them_alone(documents, order):
+    lines = [
+        (document, 10 * document + place, net)
+        for document, (nets, _) in enumerate(documents)
+        for place, net in enumerate(nets)
+    ]
+    reached = [
+        (document, 10 * document + place, age, one.ppm, one.amount_minor)
+        for document, (nets, discounts) in enumerate(documents)
+        for age, one in enumerate(discounts)
+        for place in range(len(nets))
+    ]
+    frame = pl.DataFrame(
+        lines, schema={"document": pl.Int64, "line": pl.Int64, "net_minor": pl.Int64}, orient="row"
+    )
+    found = discounted(frame, pl.DataFrame(reached, schema=REACH_SCHEMA, orient="row"), order=order)
+    taken = dict(found.group_by("line").agg(pl.col("taken_minor").sum()).iter_rows())
+    for document, (nets, discounts) in enumerate(documents):
+        alone = discount_lines(nets, discounts, order=order)
+        assert [taken.get(10 * document + place, 0) for place in range(len(nets))] == alone
+        assert all(0 <= one <= max(net, 0) for one, net in zip(alone, nets, strict=True))
 
 
 # Tax.
