@@ -334,7 +334,8 @@ def plan_campaigns(stands: pl.DataFrame, cases: pl.DataFrame) -> Plan:
 
     stands: as `standing` gives it, with `threshold_minor` (null: the currency is not chased), `max_attempts`
     and `least_days` of the customer's campaign. cases: the open ones: `case_id`, `customer_id`, `currency`,
-    `today`, `attempts`, `last_on`. A case opens with its first step, and closes when nothing is overdue.
+    `today`, `attempts`, `last_on`, and what else `going` should keep. A case opens with its first step, and
+    closes when nothing is overdue.
     """
     rows = stands.join(cases.drop("today"), on=KEY, how="left", maintain_order="left")
     attempts = pl.col("attempts").fill_null(0)

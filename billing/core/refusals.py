@@ -48,6 +48,7 @@ REFUSALS: Mapping[str, str] = {
     "too_many_decimals": "The number has more decimals than are kept.",
     "unexpected": "Something failed that nobody foresaw.",
     "unknown_approval": "There is no such approval.",
+    "unknown_campaign": "There is no such campaign.",
     "unknown_component": "There is no such component of a plan.",
     "unknown_contact": "There is no such contact.",
     "unknown_contract": "There is no such contract.",

@@ -1,4 +1,5 @@
-"""Asks for money on net terms that is overdue: notes, reminders, restrictions, proposals to hand it over.
+"""Asks for money on net terms that is overdue: notes, reminders, restrictions, proposals to hand it over; or
+the steps of a campaign, for payers that have one.
 
 Looks only at payers with open money that is due (or will be within the days of the courtesy note), with an
 open case, or who are not current, chunk by chunk; core.dunning says what is due of whom. A chunk is one
@@ -26,6 +27,7 @@ from billing.core.dunning import (
     LAST_DAY,
     OVERDUE_STATES,
     Plan,
+    plan_campaigns,
     plan_terms,
     standing,
 )
@@ -132,16 +134,67 @@ def _dun_chunk(store: Store, at: datetime, customer_ids: list[str]) -> _Chunk:
     return chunk
 
 
+_GOING = ("case_id", *KEY, "today", "track", "state", "deadline_on", "oldest_due_on", "overdue_minor")
+
+
 def _plan(chunk: _Chunk) -> Plan:
+    """What is due: by the campaign a payer has, else by the days of net terms. A case of the other track is
+    over: its money is chased anew."""
+    chased = facts.read_campaigns(chunk.store, chunk.held)
+    on_terms = _plan_terms(chunk, chunk.stands.join(chased, on="customer_id", how="anti"))
+    by_campaign = _plan_campaigns(chunk, chased)
+    has_campaign = pl.col("customer_id").is_in(chased["customer_id"].implode())
+    is_replaced = has_campaign != (pl.col("track") == "campaign")
+    replaced = (
+        chunk.cases.filter(pl.col("track").is_in(facts.TRACKS))
+        .select("case_id", *KEY, "today", is_replaced.alias("is_replaced"))
+        .filter("is_replaced")
+    )
+    closing = [
+        plan.closing.join(replaced, on="case_id", how="anti").with_columns(pl.lit(False).alias("is_replaced"))
+        for plan in (on_terms, by_campaign)
+    ]
+    return Plan(
+        pl.concat([*closing, replaced]),
+        pl.concat([on_terms.going, by_campaign.going]).join(
+            chunk.stands.select(*KEY, "disputed_minor"), on=KEY, how="left", maintain_order="left"
+        ),
+        pl.concat([on_terms.steps, by_campaign.steps]),
+    )
+
+
+def _plan_terms(chunk: _Chunk, stands: pl.DataFrame) -> Plan:
     own = chunk.cases.filter(pl.col("track") == "terms")
     made = facts.read_steps(chunk.store, own["case_id"].to_list())
     oldest = (pl.col("deadline_on") - pl.duration(days=LAST_DAY)).alias("oldest_due_on")
-    plan = plan_terms(
-        chunk.stands, own.select("case_id", *KEY, "today", oldest), made.select("case_id", "step")
-    )
+    plan = plan_terms(stands, own.select("case_id", *KEY, "today", oldest), made.select("case_id", "step"))
     deadline = (pl.col("oldest_due_on") + pl.duration(days=LAST_DAY)).alias("deadline_on")
-    going = plan.going.with_columns(deadline, pl.lit("terms").alias("track"))
-    return plan._replace(going=going)
+    return plan._replace(
+        going=plan.going.with_columns(deadline, pl.lit("terms").alias("track")).select(_GOING)
+    )
+
+
+def _plan_campaigns(chunk: _Chunk, chased: pl.DataFrame) -> Plan:
+    own = chunk.cases.filter(pl.col("track") == "campaign")
+    thresholds = facts.read_thresholds(chunk.store)
+    stands = (
+        chunk.stands.join(chased, on="customer_id", maintain_order="left")
+        .join(thresholds, on=["campaign_id", "currency"], how="left", maintain_order="left")
+        .with_columns((pl.col("days_between") + pl.col("gap_day")).alias("least_days"))
+    )
+    made = (
+        facts.read_steps(chunk.store, own["case_id"].to_list())
+        .group_by("case_id")
+        .agg(pl.len().cast(pl.Int64).alias("attempts"), pl.col("due_on").max().alias("last_on"))
+    )
+    cases = own.join(made, on="case_id", how="left", maintain_order="left").select(
+        "case_id", *KEY, "today", pl.col("attempts").fill_null(0), "last_on", "deadline_on"
+    )
+    plan = plan_campaigns(stands, cases)
+    days = pl.col("least_days") * pl.col("max_attempts")
+    deadline = pl.coalesce("deadline_on", pl.col("today") + pl.duration(days=days))
+    going = plan.going.with_columns(deadline.alias("deadline_on"), pl.lit("campaign").alias("track"))
+    return plan._replace(going=going.select(_GOING))
 
 
 # The end of cases.
@@ -152,7 +205,7 @@ def _close(chunk: _Chunk, closing: pl.DataFrame) -> None:
     if closing.is_empty():
         return
     store, ids = chunk.store, closing["customer_id"].unique().to_list()
-    cases = chunk.cases.join(closing.select("case_id"), on="case_id")
+    cases = chunk.cases.join(closing.select("case_id", "is_replaced"), on="case_id")
     rows = (
         cases.join(_money_since(chunk, cases), on="case_id", how="left", maintain_order="left")
         .join(_sent(store, cases), on="case_id", how="left", maintain_order="left")
@@ -186,10 +239,12 @@ def _close(chunk: _Chunk, closing: pl.DataFrame) -> None:
 
 
 def _closed_as() -> pl.Expr:
-    """What ended a case: the worst that happened to its money, else that it came in late, else that the
-    customer left, else that it was paid in time, or credited."""
+    """What ended a case: another took its place, or the worst that happened to its money, else that it came
+    in late, in time, else that the customer left, else that it was credited."""
     return (
-        pl.when(pl.col("written_off").fill_null(0) > 0)
+        pl.when("is_replaced")
+        .then(pl.lit("replaced"))
+        .when(pl.col("written_off").fill_null(0) > 0)
         .then(pl.lit("written_off"))
         .when(pl.col("disputed_minor").fill_null(0) > 0)
         .then(pl.lit("disputed"))

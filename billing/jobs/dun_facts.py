@@ -8,12 +8,15 @@ from datetime import date
 import polars as pl
 from sqlalchemy import Integer, and_, bindparam, func, select, union
 
-from billing.core.dunning import KEY
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.core.dunning import KEY, gap_day
+from billing.core.invoicing import version_on
+from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids, read_policies
 from billing.store.store import Store
 from billing.store.tables import (
     applications,
     approvals,
+    campaign_thresholds,
+    campaigns,
     customers,
     disputes,
     dunning_cases,
@@ -81,6 +84,36 @@ _HELD = (
 def hold_payers(store: Store, customer_ids: list[str]) -> pl.DataFrame:
     """The rows of payers, held so that no second run works on them at the same time (PostgreSQL)."""
     return read_by_ids(store, _HELD, customers.c.customer_id, customer_ids)
+
+
+_CAMPAIGNS = select(campaigns.c.campaign_id, campaigns.c.max_attempts, campaigns.c.days_between)
+
+
+def read_campaigns(store: Store, held: pl.DataFrame) -> pl.DataFrame:
+    """The payers that have a campaign: `customer_id`, `campaign_id`, `max_attempts`, `days_between`, and
+    `gap_day` by their policy of today."""
+    chased = held.filter(pl.col("campaign_id").is_not_null()).select(
+        "customer_id", "campaign_id", "policy_name", "today"
+    )
+    days = chased.select("policy_name", "today").unique(maintain_order=True)
+    policies = read_policies(store) if days.height else {}
+    gaps = [gap_day(version_on(policies[name], on).settings.campaign_gap) for name, on in days.rows()]
+    days = days.with_columns(pl.Series("gap_day", gaps, dtype=pl.Int64))
+    return (
+        chased.join(days, on=["policy_name", "today"], maintain_order="left")
+        .join(store.frame(_CAMPAIGNS), on="campaign_id", maintain_order="left")
+        .drop("policy_name", "today")
+    )
+
+
+_THRESHOLDS = select(
+    campaign_thresholds.c.campaign_id, campaign_thresholds.c.currency, campaign_thresholds.c.threshold_minor
+)
+
+
+def read_thresholds(store: Store) -> pl.DataFrame:
+    """From what total on each campaign chases a currency."""
+    return store.frame(_THRESHOLDS)
 
 
 _DISPUTED = (

@@ -1,17 +1,26 @@
 """When money that did not come is asked for again."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.core.dunning import (
+    KEY,
     CampaignState,
     CampaignTerms,
     Overdue,
     after_failure,
     decline_class,
+    gap_day,
+    plan_campaigns,
     retry_schedule,
     run_campaign,
+    standing,
+    state_after,
+    worst_state,
 )
 from billing.core.money import BillingError
 
@@ -94,3 +103,112 @@ def test_disputed_money_is_not_chased_and_a_gap_is_known():
     assert run_campaign(terms, disputed, {}, D("2024-02-01"))["EUR"].attempts == 0
     with pytest.raises(BillingError, match="unknown_setting"):
         run_campaign(CampaignTerms({}, 1, 1, "about"), [], {}, D("2024-02-01"))
+
+
+AMOUNTS = st.integers(0, 400)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.sampled_from(["EUR", "USD"]),
+            st.integers(0, 8),
+            AMOUNTS,
+            st.booleans(),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["more_than", "at_least"]),
+    st.integers(1, 3),
+    st.integers(0, 3),
+)
+def test_a_campaign_of_many_customers_is_that_of_each(lines, gap, max_attempts, days_between):
+    """Twelve days, as values of one customer and as one frame of all: the same steps on the same days."""
+    terms = CampaignTerms({"EUR": 300, "USD": 500}, max_attempts, days_between, gap)
+    first = D("2024-02-25")
+    states = {name: {} for name in "ab"}
+    made = {}
+    for day in range(12):
+        on = first + timedelta(days=day)
+        alone = set()
+        for name, before in states.items():
+            overdue = [
+                Overdue(first + timedelta(days=due), currency, amount, disputed)
+                for who, currency, due, amount, disputed in lines
+                if who == name
+            ]
+            # What is not overdue any more begins anew, which the run of one customer leaves to its caller.
+            after = run_campaign(terms, overdue, before, on)
+            alone |= {
+                (name, currency)
+                for currency in after
+                if after[currency].attempts > before.get(currency, CampaignState()).attempts
+            }
+            states[name] = after
+        items = pl.DataFrame(
+            [
+                (who, currency, on, first + timedelta(days=due), amount, amount if disputed else 0)
+                for who, currency, due, amount, disputed in lines
+            ],
+            schema=ITEM_SCHEMA,
+            orient="row",
+        )
+        stands = standing(items).with_columns(
+            pl.col("currency")
+            .replace_strict({"EUR": 300, "USD": 500}, return_dtype=pl.Int64)
+            .alias("threshold_minor"),
+            pl.lit(max_attempts).alias("max_attempts"),
+            pl.lit(days_between + gap_day(gap)).alias("least_days"),
+        )
+        cases = pl.DataFrame(
+            [(f"{who}{currency}", who, currency, on, *state) for (who, currency), state in made.items()],
+            schema=CASE_SCHEMA,
+            orient="row",
+        )
+        together = set(plan_campaigns(stands, cases).steps.select(KEY).rows())
+        assert together == alone
+        for key in together:
+            made[key] = (made.get(key, (0, None))[0] + 1, on)
+
+
+ITEM_SCHEMA = {
+    "customer_id": pl.String,
+    "currency": pl.String,
+    "today": pl.Date,
+    "due_on": pl.Date,
+    "open_minor": pl.Int64,
+    "disputed_minor": pl.Int64,
+}
+CASE_SCHEMA = {
+    "case_id": pl.String,
+    "customer_id": pl.String,
+    "currency": pl.String,
+    "today": pl.Date,
+    "attempts": pl.Int64,
+    "last_on": pl.Date,
+}
+
+
+@pytest.mark.parametrize(
+    ("days", "state"),
+    [
+        (-9, "current"),
+        (-3, "current"),
+        (2, "current"),
+        (3, "reminded"),
+        (19, "reminded"),
+        (20, "restricted"),
+        (29, "restricted"),
+        (30, "suspended"),
+        (400, "suspended"),
+    ],
+)
+def test_the_state_follows_the_days(days, state):
+    assert state_after(days) == state
+
+
+def test_the_worst_state_counts():
+    assert worst_state([]) == "current"
+    assert worst_state(["reminded", "suspended", "restricted"]) == "suspended"
+    assert worst_state(["written_off", "current"]) == "written_off"
