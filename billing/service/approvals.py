@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,18 @@ from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dun import dun
 from billing.service.acts import act, announce
-from billing.service.subscriptions import cancel
+from billing.service.charges import add_charge
+from billing.service.orders import approved
+from billing.service.subscriptions import (
+    AddOn,
+    NewContract,
+    add_item,
+    cancel,
+    change_plan,
+    change_quantity,
+    reactivate,
+    subscribe,
+)
 from billing.store.store import Row, Store
 from billing.store.tables import approvals, customers, items, line_items, subscriptions
 
@@ -42,8 +54,9 @@ def list_approvals(store: Store, *, state: str | None = "pending") -> pl.DataFra
 def approve(store: Store, at: datetime, *, approval_id: str, decided_by: str) -> None:
     """Carry out what an approval is about, once.
 
-    collection: the subscriptions on the case's unpaid invoices (all the payer's when none is named) end
-    today with reason `payment`. Raises `unknown_approval`, `illegal_transition` where it was decided before,
+    order: the act, as if it were made today. collection: the subscriptions on the case's unpaid invoices (all
+    the payer's when none is named) end today with reason `payment`. Raises `unknown_approval`,
+    `illegal_transition` where it was decided before,
     `missing_value` without a name, and what is carried out raises: it then waits on.
     """
     row, today = _decided(store, at, approval_id, "approved", decided_by)
@@ -117,4 +130,30 @@ def _details(row: Row) -> dict[str, Any]:
     return dict(json.loads(row["details"]))
 
 
-_CARRY_OUT = {"collection": _hand_over}
+_ORDERS: Mapping[str, Callable[..., object]] = {
+    one.__name__: one for one in (subscribe, change_plan, change_quantity, add_item, reactivate, add_charge)
+}
+_KINDS = {one.__name__: one for one in (NewContract, AddOn)}
+
+
+def _place(store: Store, at: datetime, row: Row) -> None:
+    """Carry an order out as if it were made now, whatever its payer owes."""
+    order = _details(row)["order"]
+    with approved():
+        _ORDERS[order["act"]](store, at, **_from_json(order["arguments"]))
+
+
+def _from_json(value: Any) -> Any:
+    """What acts.as_json made of arguments, as it was."""
+    if isinstance(value, list):
+        return [_from_json(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: _from_json(one) for name, one in value.items()}
+    (name, *others) = plain or [""]
+    if others or not name.startswith("$"):
+        return plain
+    return date.fromisoformat(plain[name]) if name == "$date" else _KINDS[name[1:]](**plain[name])
+
+
+_CARRY_OUT = {"collection": _hand_over, "order": _place}

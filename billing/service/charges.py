@@ -9,20 +9,23 @@ from sqlalchemy import bindparam, select
 from billing.core.calendar import local_date
 from billing.core.money import LINE_LIMIT, BillingError, parse_money, within
 from billing.service.acts import act, announce
+from billing.service.orders import check_credit
 from billing.service.policies import check_horizon, policy_on
 from billing.store.messages import mark_to_bill
 from billing.store.store import Row, Store
-from billing.store.tables import customers, items, one_time_charges
+from billing.store.tables import customers, items, one_time_charges, subscriptions
 
 _ITEM = (
     select(
         items.c.item_id,
         items.c.customer_id,
+        subscriptions.c.bill_to,
         customers.c.currency,
         customers.c.time_zone,
         customers.c.policy_name,
     )
     .join(customers, customers.c.customer_id == items.c.customer_id)
+    .join(subscriptions, subscriptions.c.subscription_id == items.c.subscription_id)
     .where(items.c.subscription_id == bindparam("id"))
     .order_by(items.c.is_add_on, items.c.ended_on.is_not(None), items.c.item_id.desc())
     .limit(1)
@@ -50,7 +53,8 @@ def add_charge(
     (today), taxed as its plan's product. It bears no discount and meets no commitment. Returns its id.
 
     Raises `unknown_subscription`, `missing_value` without description, `negative_price`, `float_money`,
-    `too_many_decimals`, `amount_out_of_range`, `before_horizon`, `immutable` (the id is taken).
+    `too_many_decimals`, `amount_out_of_range`, `before_horizon`, `immutable` (the id is taken),
+    and Held as an order.
     """
     item = store.row(_ITEM, {"id": subscription_id})
     if item is None:
@@ -71,6 +75,7 @@ def add_charge(
     _mark(store, at, item, row["charged_on"])
     store.insert(one_time_charges, [row], at)
     announce(store, at, "charge.added", row["charge_id"], row | {"subscription_id": subscription_id})
+    check_credit(store, at, item["bill_to"])
     return str(row["charge_id"])
 
 

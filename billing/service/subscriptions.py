@@ -45,7 +45,7 @@ from billing.service.customers import customer as customer_row
 from billing.service.customers import has_payment_method
 from billing.service.goods import order_of
 from billing.service.invoicing import check_invoicing
-from billing.service.orders import check_not_suspended, check_orders
+from billing.service.orders import check_credit, check_not_suspended, check_orders
 from billing.service.policies import check_horizon, policy_on
 from billing.service.prices import PlanPrice, at_quantity, price_plan, priced_by
 from billing.service.terms import with_moved_term
@@ -138,8 +138,9 @@ def subscribe(
     base unit. `po_id`, `terms_id`, `method_id`, `consolidation_group`: what is invoiced apart from the rest
     of the payer's (service.invoicing). Raises `unknown_customer`, `unknown_plan`, `illegal_plan` (an add-on
     alone, or a plan as add-on), `no_price`, `currency_mismatch`, `negative_quantity`, `before_horizon`,
-    `no_payment_method`, `immutable` (the id is taken),
-    `overdue_restricted` where the payer gets no new orders, and as `check_invoicing`.
+    `no_payment_method`, `immutable` (the id is taken), `overdue_restricted` where the payer gets no new
+    orders, and as `check_invoicing`; Held where the order waits for a person's word: `over_credit_limit`,
+    `on_hold`.
     """
     customer = customer_row(store, customer_id)
     today, settings = _today_and_policy(store, at, customer)
@@ -218,6 +219,7 @@ def subscribe(
     write_subscription(store, at, new, today)
     mark_to_bill(store, at, customer_id, today, since=start)
     _announce(store, at, "subscription.created", new, {"plan_id": plan_id, "starts_on": start})
+    check_credit(store, at, bill_to_id)
     return new
 
 
@@ -435,7 +437,10 @@ def change_plan(
     facts: dict[str, object] = {"plan_id": plan_id, "from_plan_id": current.plan_id, "on": on, "kind": reason}
     if item.is_add_on:
         facts["item_id"] = item.item_id
-    return save_changes(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
+    new = save_changes(store, at, standing, [changed], "subscription.plan_changed", facts, after=after)
+    if not falls:
+        check_credit(store, at, subscription.bill_to)
+    return new
 
 
 def _after_paid_trial(item: Item, on: date) -> date:
@@ -510,7 +515,7 @@ def change_quantity(
     current_plan = plan_version(store, current.plan_id, current.plan_version)
     interval = current_plan.interval
     amount = order_of(store, current_plan, quantity, unit, settings).quantity
-    if _is_less(current.quantity, amount):
+    if is_more := _is_less(current.quantity, amount):
         check_orders(store, subscription.bill_to)
     if when is None:
         is_fewer = _is_less(amount, current.quantity)
@@ -527,7 +532,10 @@ def change_quantity(
 
     changed = change_item(store, item, on, None, edit, "quantity")
     facts = {"item_id": item.item_id, "quantity": str(quantity), "on": on}
-    return save_changes(store, at, standing, [changed], "subscription.quantity_changed", facts)
+    new = save_changes(store, at, standing, [changed], "subscription.quantity_changed", facts)
+    if is_more:
+        check_credit(store, at, subscription.bill_to)
+    return new
 
 
 def _is_less(left: Scaled, right: Scaled) -> bool:
@@ -571,6 +579,7 @@ def add_item(
     write_items(store, at, subscription, [item])
     facts = {"item_id": item.item_id, "plan_id": plan_id, "on": start}
     save_changes(store, at, standing, [], "subscription.item_added", facts, added=(item,))
+    check_credit(store, at, subscription.bill_to)
     return item
 
 
@@ -802,7 +811,9 @@ def reactivate(
     write_items(store, at, back, [item])
     facts = {"item_id": item.item_id, "plan_id": plan_id or last.plan_id, "on": today}
     topic = "subscription.reactivated"
-    return save_changes(store, at, standing, ended, topic, facts, after=back, added=(item,))
+    new = save_changes(store, at, standing, ended, topic, facts, after=back, added=(item,))
+    check_credit(store, at, before.bill_to)
+    return new
 
 
 def _last_version(subscription: Subscription) -> ItemVersion:
