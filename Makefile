@@ -39,8 +39,9 @@ test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "No Chromium found: install Debian's package 'chromium' (apt-get install chromium)"; exit 1; }
 	$(BIN)/python -m pytest -n 2 -m browser tests/browser
 
-test-faults: .venv/.ready ## kill a bill run 50 times on each database, and start it again
+test-faults: .venv/.ready ## kill runs again and again on each database, and start them again
 	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py
+	TAJDID_FAULT_KILLS=30 $(BIN)/python -m pytest -n 0 tests/billing/run/test_dun_faults.py
 
 check: .venv/.ready ## style, types, imports
 	$(BIN)/ruff format --check .
@@ -59,7 +60,7 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 bench: bench-billing ## run every benchmark
 
 bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows
-	@fell_short=0; for one in bill_run_beside_copy usage_import_beside_copy; do \
+	@fell_short=0; for one in bill_run_beside_copy usage_import_beside_copy dun_many_customers; do \
 	  $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
 
 clean: ## remove the environment, caches and the sample companies (not your own)

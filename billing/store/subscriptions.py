@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -128,7 +128,7 @@ def write_items(store: Store, at: datetime, of: Subscription, new: Sequence[Item
         for item in new
     ]
     store.insert(items, rows, at)
-    store.insert(item_versions, [asdict(version) for item in new for version in item.versions], at)
+    store.insert(item_versions, [_row_of(version) for item in new for version in item.versions], at)
 
 
 def write_ends(store: Store, of: Subscription, *, with_term: bool) -> None:
@@ -151,10 +151,14 @@ def write_ends(store: Store, of: Subscription, *, with_term: bool) -> None:
 def write_changes(store: Store, at: datetime, changes: Sequence[Change]) -> None:
     """Supersede versions and insert those that hold instead."""
     gone = [version for change in changes for version in change.superseded]
-    written = [asdict(version) for change in changes for version in change.written]
+    written = [_row_of(version) for change in changes for version in change.written]
     rows = [{"version_id": version.version_id, "superseded_at": at} for version in gone]
     store.update(item_versions, rows, at)
     store.insert(item_versions, written, at)
+
+
+def _row_of(version: ItemVersion) -> Row:
+    return {name: getattr(version, name) for name in _VERSION}
 
 
 def write_standing(store: Store, at: datetime, before: Subscription, after: Standing) -> None:

@@ -1,16 +1,9 @@
-"""What a bill run leaves when it is killed, doubled, or beset by changes: the same as if it were alone.
-
-TAJDID_FAULT_KILLS says how often a run is killed before it may end (`make test-faults`: 50).
-"""
+"""What a bill run leaves when it is killed, doubled, or beset by changes: the same as if it were alone."""
 
 from __future__ import annotations
 
 import math
 import os
-import random
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from datetime import date
@@ -18,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from faults import KILLS, kill_until_done, start
 from shop import Part, at, item_of, join, open_shop, parked, run, sell, take, use
 from sqlalchemy import func, select, update
 
@@ -27,7 +21,6 @@ from billing.store import tables
 from billing.store.claims import claim, release
 from billing.store.store import Store, open_store
 
-KILLS = int(os.environ.get("TAJDID_FAULT_KILLS", "4"))
 CUSTOMERS = max(24, KILLS * 4)
 STARTED, BILLED_ON = date(2025, 1, 1), date(2025, 3, 1)
 MONTHS = (date(2025, 1, 1), date(2025, 2, 1), date(2025, 3, 1))
@@ -147,35 +140,14 @@ def check_books(store: Store) -> None:
     assert heads == invoices.height + notes + applied
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
-    """A process of its own that has read its code and goes to work."""
-    child = subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ready\n"
-    return child
-
-
 def test_a_run_killed_at_any_moment_and_started_again_leaves_no_trace_of_it(
     shop: Store, database_url: str
 ) -> None:
-    draw, longest, kills = random.Random(1), 2.0, 0
-    while kills < KILLS:
-        child = start(BILL, database_url)
-        try:
-            child.wait(draw.uniform(0, longest))
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-        code = child.wait()
+    def check() -> None:
         check_books(shop)
         assert not posted(shop) - expected()
-        if code == -signal.SIGKILL:
-            kills += 1
-            longest = max(longest * 0.9, 0.2)
-            continue
-        assert code == 0
-        assert posted(shop) == expected()
-        break
-    assert kills > 0, "the run was over before it could be killed"
+
+    kill_until_done(BILL, database_url, check)
     run(shop, BILLED_ON, chunk_size=7)
     assert parked(shop) == {}
     assert posted(shop) == expected()

@@ -1,0 +1,161 @@
+"""Asking many customers for overdue money: part of `make bench-billing`.
+
+Claims, on SQLite and on PostgreSQL, each with both sides in one run:
+- many customers who owe cost at most 1.1 times as much each as few, in the same memory, on the day all get
+  their first reminder and on the day all are suspended;
+- a day on which nobody is due a step costs at most half of the day of the first reminder;
+- customers who owe nothing cost nothing: a run among as many of them asks the same few statements.
+
+Every customer has a subscription and one invoice that fell due on the same day. CPU seconds are those of this
+process and of its PostgreSQL backend; wall seconds stand beside them. SIZE=small checks that the benchmark
+works, not its figures; SIZE=middle takes 10,000 and 50,000 customers, SIZE=full 10,000 and 100,000.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from base import AT, FIRST, multiply, open_shop, subscribe_one
+from clock import Cost, cost_of, forget_peak, peak_mb
+from servers import create_database, drop_database, postgres
+from sqlalchemy import select
+
+from billing.jobs.dun import dun
+from billing.store import tables
+from billing.store.store import IdGenerator, Store, open_store
+
+SIZES = {"small": (300, 1_500), "middle": (10_000, 50_000), "full": (10_000, 100_000)}
+UNCHANGED = 1.2
+"""Memory that is the same for more customers, but for what allocators do."""
+QUIET = 0.5
+REMINDED, QUIET_DAY, SUSPENDED = 3, 4, 30
+
+
+class Days(NamedTuple):
+    """What each day cost, the most memory held in the run, and statements of a run before anybody owed."""
+
+    reminded: Cost
+    quiet: Cost
+    suspended: Cost
+    peak: float
+    statements: int
+
+
+def prepare(store: Store, customers: int) -> None:
+    """Customers with a subscription each, who owe nothing yet."""
+    store.migrate()
+    with store.transaction():
+        open_shop(store)
+        subscribe_one(store, "plan")
+    multiply(store, customers - 1)
+
+
+def owe(store: Store) -> None:
+    """An invoice for every customer, due on the first day."""
+    who = store.frame(select(tables.customers.c.customer_id))
+    rows = who.select(
+        pl.format("inv_{}", "customer_id").alias("invoice_id"),
+        pl.format("INV-{}", "customer_id").alias("number"),
+        "customer_id",
+        pl.lit("seller").alias("entity_id"),
+        pl.lit("EUR").alias("currency"),
+        pl.lit("terms").alias("collection"),
+        pl.lit("open").alias("state"),
+        *(pl.lit(FIRST).alias(name) for name in ("issued_on", "due_on")),
+        *(pl.lit(12_000).alias(name) for name in ("net_minor", "total_minor")),
+        pl.lit(0).alias("tax_minor"),
+    )
+    store.insert(tables.invoices, rows, AT)
+    if not store.is_sqlite:
+        store.analyze()
+
+
+def dunned(url: str, customers: int) -> Days:
+    with open_store(url, IdGenerator(1)) as store:
+        prepare(store, customers)
+        before = store.statements
+        assert dun(store, AT).customers == 0
+        statements = store.statements - before
+        owe(store)
+        forget_peak()
+
+        def on_day(day: int, kind: str | None) -> Cost:
+            def work() -> None:
+                made = dun(store, AT + timedelta(days=day))
+                assert made.steps.get(kind or "", 0) == (customers if kind else 0), made
+
+            return cost_of(work, store)
+
+        costs = [
+            on_day(REMINDED, "reminder_1"),
+            on_day(QUIET_DAY, None),
+            on_day(SUSPENDED, "final_notice"),
+        ]
+        return Days(*costs, peak_mb(), statements)
+
+
+def report(claim: str, ours: Cost, other: Cost, limit: float) -> bool:
+    """One line: both sides, the ratio of their CPU seconds, and whether it is within the limit."""
+    ratio = ours.all_cpu / max(other.all_cpu, 0.01)
+    verdict = "ok" if ratio <= limit else "short"
+    print(
+        f"{claim}: {ours.all_cpu:.2f} s CPU ({ours.wall:.2f} s wall) | beside {other.all_cpu:.2f} s CPU "
+        f"({other.wall:.2f} s wall) | ratio {ratio:.2f} | limit {limit:.2f} | {verdict}",
+        flush=True,
+    )
+    return ratio <= limit
+
+
+def measured(name: str, fresh: Callable[[], str], sizes: tuple[int, int]) -> list[bool]:
+    few, many = sizes
+    less, more = dunned(fresh(), few), dunned(fresh(), many)
+    limit = 1.1 * many / few
+    holds = [
+        report(f"remind {many:,} customers beside {few:,} on {name}", more.reminded, less.reminded, limit),
+        report(f"suspend {many:,} customers beside {few:,} on {name}", more.suspended, less.suspended, limit),
+        report(f"a day without steps beside one with, {many:,} on {name}", more.quiet, more.reminded, QUIET),
+        more.peak / less.peak <= UNCHANGED,
+        more.statements == less.statements,
+    ]
+    print(
+        f"memory for {many:,} customers on {name}: {more.peak:,.0f} MB | beside {less.peak:,.0f} MB | "
+        f"ratio {more.peak / less.peak:.2f} | limit {UNCHANGED} | {'ok' if holds[3] else 'short'}"
+    )
+    print(
+        f"statements among {many:,} who owe nothing on {name}: {more.statements} | beside "
+        f"{less.statements} | {'ok' if holds[4] else 'short'}",
+        flush=True,
+    )
+    return holds
+
+
+def main() -> None:
+    size = os.environ.get("SIZE", "full")
+    holds = []
+    with postgres() as server:
+
+        def database() -> str:
+            drop_database(server, "bench")
+            return create_database(server, "bench")
+
+        holds += measured("PostgreSQL", database, SIZES[size])
+    with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
+
+        def file() -> str:
+            for one in Path(folder).glob("bench.db*"):
+                one.unlink()
+            return f"sqlite:///{Path(folder) / 'bench.db'}"
+
+        holds += measured("SQLite", file, SIZES[size])
+    sys.exit(0 if all(holds) or size == "small" else 1)
+
+
+if __name__ == "__main__":
+    main()
