@@ -37,8 +37,6 @@ REFUSALS: Mapping[str, str] = {
     "over_delivery": "More is said to have arrived than was allocated.",
     "over_draw": "The amount is larger than what is left in the wallet.",
     "on_hold": "Orders of who pays wait for a person's word.",
-    "over_credit": "The credit is larger than what is left of the line.",
-    "over_delivery": "More is said to have arrived than was allocated.",
     "over_credit_limit": "Who pays would owe more than its limit; the order waits for a person's word.",
     "over_refund": "The refund is larger than what is left of the payment, or than the credit that is kept.",
     "overdue_restricted": "Money of who pays is overdue: there are no new orders until it is paid.",

@@ -425,7 +425,11 @@ def _propose(chunk: _Chunk, proposed: pl.DataFrame) -> None:
     """Ask an approver to hand a case over, or to write its money off."""
     rows, messages = [], []
     for row in proposed.iter_rows(named=True):
-        overdue = [item for item in row["items"] if item["due_on"] < str(row["today"])]
+        overdue = [
+            item
+            for item in row["items"]
+            if item["due_on"] < str(row["today"]) and item["disputed_minor"] < item["open_minor"]
+        ]
         details = {
             "currency": row["currency"],
             "overdue_minor": row["overdue_minor"],

@@ -27,8 +27,9 @@ from billing.service.subscriptions import (
     reactivate,
     subscribe,
 )
+from billing.service.write_offs import write_off
 from billing.store.store import Row, Store
-from billing.store.tables import approvals, customers, items, line_items, subscriptions
+from billing.store.tables import approvals, customers, invoices, items, line_items, subscriptions
 
 _LISTED = select(
     approvals.c.approval_id,
@@ -55,7 +56,8 @@ def approve(store: Store, at: datetime, *, approval_id: str, decided_by: str) ->
     """Carry out what an approval is about, once.
 
     order: the act, as if it were made today. collection: the subscriptions on the case's unpaid invoices (all
-    the payer's when none is named) end today with reason `payment`. Raises `unknown_approval`,
+    the payer's when none is named) end today with reason `payment`. write_off: what is still open of the
+    invoices that were proposed is given up. Raises `unknown_approval`,
     `illegal_transition` where it was decided before,
     `missing_value` without a name, and what is carried out raises: it then waits on.
     """
@@ -126,6 +128,18 @@ def _hand_over(store: Store, at: datetime, row: Row) -> None:
     dun(store, at, customer_id=row["customer_id"])
 
 
+def _give_up(store: Store, at: datetime, row: Row) -> None:
+    """Write off what is still open of the invoices that were proposed; with nothing else overdue the case
+    closes."""
+    invoice_ids = [item["invoice_id"] for item in _details(row)["items"]]
+    for one in read_by_ids(store, _STILL_OPEN, invoices.c.invoice_id, invoice_ids)["invoice_id"].sort():
+        write_off(store, at, invoice_id=one, reason=f"approved as {row['approval_id']}")
+    dun(store, at, customer_id=row["customer_id"])
+
+
+_STILL_OPEN = select(invoices.c.invoice_id).where(invoices.c.state == "open")
+
+
 def _details(row: Row) -> dict[str, Any]:
     return dict(json.loads(row["details"]))
 
@@ -156,4 +170,4 @@ def _from_json(value: Any) -> Any:
     return date.fromisoformat(plain[name]) if name == "$date" else _KINDS[name[1:]](**plain[name])
 
 
-_CARRY_OUT = {"collection": _hand_over, "order": _place}
+_CARRY_OUT = {"collection": _hand_over, "write_off": _give_up, "order": _place}

@@ -15,6 +15,7 @@ from billing.jobs.credit import write_applications
 from billing.jobs.journal import post_events
 from billing.jobs.wallets import GRANTS, KIND, issue_top_ups, sources, take_away, top_up_drawn, usable
 from billing.service.acts import act, announce
+from billing.service.orders import check_orders
 from billing.service.policies import policy_on
 from billing.store.store import Row, Store
 from billing.store.tables import customers, invoices, products, wallet_grants, wallets
@@ -90,9 +91,11 @@ def grant(
     """Give balance away ("10.00"), usable until the day before `expires_on`; returns the grant's id.
 
     Raises `unknown_wallet`, `illegal_transition` for a closed one, `missing_value` without reason,
-    `negative_quantity`, `empty_period` where it expires at once, `period_locked`, and as `parse_money`.
+    `negative_quantity`, `empty_period` where it expires at once, `period_locked`, `overdue_restricted` for a
+    customer that gets no credit, and as `parse_money`.
     """
     wallet, today = _open(store, at, wallet_id)
+    check_orders(store, wallet["customer_id"])
     if not reason.strip():
         raise BillingError("missing_value", "a grant without reason")
     row = {

@@ -28,11 +28,13 @@ from billing.service.subscriptions import (
     subscribe,
 )
 from billing.service.transfers import receive_transfer
+from billing.service.wallets import grant, open_wallet
 from billing.store.store import Store
 from billing.store.tables import (
     approvals,
     customers,
     dunning_cases,
+    invoices,
     item_versions,
     items,
     line_items,
@@ -263,3 +265,39 @@ def test_a_decision_is_made_once(company: Store, anna: str) -> None:
     assert list_approvals(company, state=None).height == 1
     topics = company.rows(select(outbox.c.topic).where(outbox.c.topic.like("approval.%")))
     assert [row["topic"] for row in topics] == ["approval.requested", "approval.rejected"]
+
+
+def test_an_approved_write_off_gives_the_money_up_and_closes_the_case(
+    company: Store, anna: str, invoice: Make
+) -> None:
+    """What fell due later is named and given up too, what was paid meanwhile is not."""
+    later = invoice("anna", DUE + timedelta(days=30), amount_minor=5000, collection="terms")
+    paid = invoice("anna", DUE + timedelta(days=31), amount_minor=700, collection="terms")
+    dun(company, after(90))
+    receive_transfer(company, after(91), invoice_id=paid, amount_minor=700)
+    approve(company, after(92), approval_id=only_approval(company, "write_off"), decided_by="Mona")
+    states = company.rows(select(invoices.c.invoice_id, invoices.c.state, invoices.c.written_off_minor))
+    assert {row["invoice_id"]: (row["state"], row["written_off_minor"]) for row in states} == {
+        anna: ("uncollectible", 12000),
+        later: ("uncollectible", 5000),
+        paid: ("paid", 0),
+    }
+    (case,) = company.rows(select(dunning_cases))
+    assert (case["closed_as"], case["closed_on"]) == ("written_off", DUE + timedelta(days=92))
+    decided = company.rows(select(approvals.c.kind, approvals.c.state))
+    assert {row["kind"]: row["state"] for row in decided} == {
+        "collection": "withdrawn",
+        "write_off": "approved",
+    }
+    (customer,) = company.rows(select(customers.c.overdue_state))
+    assert customer["overdue_state"] == "written_off"
+    with pytest.raises(BillingError, match="overdue_restricted"):
+        subscribe(company, after(93), customer_id="anna", plan_id="small")
+
+
+def test_a_restricted_customer_is_given_no_balance(company: Store, anna: str) -> None:
+    wallet = open_wallet(company, after(0), customer_id="anna", name="Balance")
+    grant(company, after(19), wallet_id=wallet, amount="5", reason="sorry")
+    dun(company, after(20))
+    with pytest.raises(BillingError, match="overdue_restricted"):
+        grant(company, after(20), wallet_id=wallet, amount="5", reason="sorry")
