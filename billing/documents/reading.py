@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from billing.core.money import PPM, BillingError, share
+from billing.core.money import BillingError
+from billing.core.receipts import early_discount
 from billing.documents.document import (
     BankAccount,
     Corrected,
@@ -337,7 +338,7 @@ def _early_discount(head: Row, settlements: Iterable[Settlement], open_minor: in
     if not head["early_discount_ppm"] or any(one.kind == "early_discount" for one in settled):
         return None
     base = head["total_minor"] - sum(one.amount_minor for one in settled if one.kind == "credit_note")
-    discount = share(base, head["early_discount_ppm"], PPM)
+    discount = early_discount(base, head["early_discount_ppm"])
     if head["state"] != "open" or discount > open_minor:
         return None
     return EarlyDiscount(

@@ -184,3 +184,19 @@ def test_the_doctor_is_silent_on_sound_data_and_names_what_is_broken(home: Path)
     assert named in broken.stdout
     listed = json.loads(billing(home, "doctor", "--json").stdout)
     assert {one["check"] for one in listed} == {"tax_lines", "invoice_tax", "line_tax"}
+
+
+def test_an_invoice_is_written_as_pdf_or_json_and_what_it_lacks_is_named(home: Path) -> None:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+    assert billing(home, "run", "--up-to", "2025-01-31").returncode == 0
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        number = store.rows(select(tables.invoices.c.number))[0]["number"]
+    out = home / "invoice.pdf"
+    done = billing(home, "invoice", number, "--locale", "ar", "--out", str(out))
+    assert (done.returncode, out.read_bytes()[:5]) == (0, b"%PDF-"), done.stderr
+    assert f"{number} lacks seller's tax number." in done.stderr
+    told = billing(home, "invoice", number, "--json")
+    assert (told.returncode, json.loads(told.stdout)["net"]) == (0, "10.00"), told.stderr
+    unknown = billing(home, "invoice", "INV-1")
+    assert (unknown.returncode, "no such invoice" in unknown.stderr) == (2, True)
