@@ -235,8 +235,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("locale", ["en", "ar"])
-def test_texts_of_customers_print_as_they_are(hostile: str, locale: str) -> None:
+def test_texts_of_customers_print_as_they_are(hostile: str) -> None:
     store = open_shop(new_store())
     sell(store, "pro", [Part(hostile, "fee", "31")])
     join(store, "anna", name=f"X {hostile}")
@@ -245,22 +244,23 @@ def test_texts_of_customers_print_as_they_are(hostile: str, locale: str) -> None
     )
     take(store, JANUARY, "pro")
     run(store, JANUARY)
-    text = text_of(number(store, "INV-2024-000001"), locale)
     written = "".join(hostile.split())
-    assert "".join(text.split()).count(written) >= 4
+    for locale in ("en", "ar"):
+        text = text_of(number(store, "INV-2024-000001"), locale)
+        assert "".join(text.split()).count(written) >= 4
 
 
 @pytest.mark.parametrize("marks", ["\u202e", "\u202d\u202e", "\u2069\u202e", "\u2067", "\u202b\u2069"])
 def test_marks_of_direction_in_a_name_reorder_nothing(marks: str) -> None:
-    def printed(name: str) -> list[str]:
-        store = open_shop(new_store())
-        sell(store, "pro", [Part("fee", "fee", "31")])
-        join(store, "anna", name=name)
-        take(store, JANUARY, "pro")
-        run(store, JANUARY)
-        return pages(number(store, "INV-2024-000001"), "en")
-
-    assert printed(f"Evil{marks} 100.00") == printed("Evil 100.00")
+    store = open_shop(new_store())
+    sell(store, "pro", [Part("fee", "fee", "31")])
+    join(store, "anna", name="Evil 100.00")
+    take(store, JANUARY, "pro")
+    run(store, JANUARY)
+    plain = number(store, "INV-2024-000001")
+    marked = replace(plain, buyer=replace(plain.buyer, name=f"Evil{marks} 100.00"))
+    for locale in ("en", "ar"):
+        assert to_pdf(marked, locale) == to_pdf(plain, locale)
 
 
 def test_a_sign_that_no_font_has_is_refused() -> None:
