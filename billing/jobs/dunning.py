@@ -15,6 +15,7 @@ from billing.core.calendar import local_date, midnight
 from billing.core.dunning import ACTION_MESSAGE_DAYS, CARD_RETRY_GAPS_DAYS, after_failure
 from billing.store.messages import Message, mark_to_bill
 from billing.store.store import Row, Store
+from billing.store.subscriptions import IS_DUNNED
 from billing.store.tables import (
     customers,
     dunning_cases,
@@ -146,7 +147,11 @@ _ENTER_PAST_DUE = (
 )
 _LEAVE_PAST_DUE = (
     update(subscriptions)
-    .where(subscriptions.c.bill_to == bindparam("customer"), subscriptions.c.status == "past_due")
+    .where(
+        subscriptions.c.bill_to == bindparam("customer"),
+        subscriptions.c.status == "past_due",
+        ~exists().where(dunning_cases.c.customer_id == subscriptions.c.bill_to, IS_DUNNED),
+    )
     .values(
         status=case((subscriptions.c.trial_ends_on > bindparam("today"), "trialing"), else_="active"),
         changed_at=bindparam("at"),

@@ -10,11 +10,14 @@ import pytest
 from sqlalchemy import select, update
 
 from billing.core.money import BillingError
+from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.bill_run import bill
+from billing.jobs.collect import collect
 from billing.jobs.dun import dun
 from billing.service import catalog
 from billing.service.approvals import approve, list_approvals, reject
 from billing.service.catalog import NewComponent, NewPrice
+from billing.service.customers import add_payment_method
 from billing.service.policies import set_policy
 from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import (
@@ -301,3 +304,19 @@ def test_a_restricted_customer_is_given_no_balance(company: Store, anna: str) ->
     dun(company, after(20))
     with pytest.raises(BillingError, match="overdue_restricted"):
         grant(company, after(20), wallet_id=wallet, amount="5", reason="sorry")
+
+
+def test_a_card_that_pays_leaves_what_is_overdue_on_terms_past_due(
+    company: Store, anna: str, invoice: Make
+) -> None:
+    gateway = SimulatedGateway()
+    gateway.plan("anna", ["insufficient_funds", "captured"])
+    add_payment_method(company, after(0), customer_id="anna", gateway_ref="card")
+    invoice("anna", DUE)
+    dun(company, after(3))
+    assert collect(company, gateway, after(3)).cases_opened == 1
+    assert collect(company, gateway, after(5)).cases_recovered == 1
+    assert state_of(company, "mine") == "past_due"
+    receive_transfer(company, after(6), invoice_id=anna, amount_minor=12000)
+    dun(company, after(6))
+    assert state_of(company, "mine") == "active"
