@@ -124,7 +124,9 @@ def _unit_price(
         if abs(exact - abs(gross_minor) * parts) < parts:
             return candidate, False
     scale = exponent + 2
-    return Scaled(post(abs(gross_minor) * den * ten_to(scale), num), scale), True
+    unit = abs(gross_minor) * den * ten_to(scale)
+    # A charge without a price, such as one that comes once, has the price its amount makes.
+    return Scaled(post(unit, num), scale), price is not None or unit % num != 0
 
 
 def _candidates(price: PriceTerms | None, quantity: Scaled) -> list[Scaled]:

@@ -19,6 +19,7 @@ from billing.documents.as_json import to_json
 from billing.documents.document import InvoiceDocument, missing_facts
 from billing.documents.reading import document_of, find_document
 from billing.service import catalog, customers, discounts, parties, subscriptions
+from billing.service.charges import add_charge
 from billing.store import tables
 from billing.store.store import Store
 
@@ -313,6 +314,15 @@ def test_what_is_applied_and_undone_does_not_count() -> None:
     invoice = document_of(store, invoice_id)
     assert [(one.kind, one.amount_minor) for one in invoice.settlements] == [("wallet", 600)]
     assert invoice.open_minor == 3684
+
+
+def test_a_charge_that_comes_once_has_its_amount_as_price() -> None:
+    store = shop_with_addresses(new_store())
+    take(store, JANUARY, "pro", subscription_id="sub")
+    add_charge(store, at(JANUARY), subscription_id="sub", description="Set-up", amount="120")
+    run(store, JANUARY)
+    line = next(one for one in number(store, "INV-2024-000001").lines if one.description == "Set-up")
+    assert (line.net_minor, line.unit_price, line.is_average) == (12000, Scaled(1200000, 4), False)
 
 
 # What is refused.
