@@ -74,7 +74,7 @@ def _wrong_gross(store: Store, _at: datetime) -> Iterator[Row]:
     a period by running totals may differ by the minor unit that its neighbour has."""
     _, policies = _settings(store)
     for span in _pages(store):
-        lines = store.frame(_RECURRING, span).with_columns(agreed_discounts())
+        lines = store.frame(_RECURRING, span).with_columns(agreed_discounts(), *_before_document)
         if lines.is_empty():
             continue
         found = _computed(store, lines, policies)
@@ -104,6 +104,11 @@ def _wrong_gross(store: Store, _at: datetime) -> Iterator[Row]:
         )
 
 
+_before_document = (
+    pl.col("discount_minor") - pl.col("document_discount_minor"),
+    pl.col("net_minor") + pl.col("document_discount_minor"),
+)
+"""What discounts of documents take off is not of the line's own terms."""
 _AMOUNTS = ("gross_minor", "discount_minor", "net_minor")
 
 

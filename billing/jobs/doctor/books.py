@@ -29,15 +29,21 @@ from billing.store.tables import (
     accounting_periods,
     applications,
     bank_transfers,
+    credit_note_lines,
     credit_notes,
     customers,
     early_discounts,
     invoices,
     journal_entries,
     journal_lines,
+    line_items,
     outbox,
     payments,
     refunds,
+    wallet_grants,
+    wallet_movements,
+    wallets,
+    write_offs,
 )
 
 # --- events ---
@@ -46,6 +52,7 @@ IS_TRANSFER = or_(payments.c.kind == "transfer", payments.c.method_id.is_(None))
 """Money that came in at the bank, and not through the gateway."""
 IS_ISSUED = invoices.c.number.is_not(None)
 IS_CAPTURED = payments.c.state == "captured"
+_IS_DRAW = applications.c.source_kind == "wallet"
 _IS_CREDIT = applications.c.source_kind.in_(["payment", "credit_note"])
 
 
@@ -158,6 +165,49 @@ def _of_application(*where: Any) -> Select[Any]:
     )
 
 
+def _of_write_off(*where: Any) -> Select[Any]:
+    return (
+        _event(
+            "write_off",
+            write_offs.c.write_off_id,
+            write_offs.c.written_off_on,
+            func.abs(write_offs.c.amount_minor),
+            of=invoices,
+        )
+        .join(invoices, invoices.c.invoice_id == write_offs.c.invoice_id)
+        .where(*where)
+    )
+
+
+def _of_wallet(kind: str, source: Any, on: Any, *where: Any) -> Select[Any]:
+    """What a grant gives or loses beside invoices."""
+    event = _event(kind, source, on, source.table.c.amount_minor, of=wallets, entity=customers.c.entity_id)
+    if source.table is not wallet_grants:
+        event = event.join(wallet_grants, wallet_grants.c.grant_id == source.table.c.grant_id)
+    return (
+        event.join(wallets, wallets.c.wallet_id == wallet_grants.c.wallet_id)
+        .join(customers, customers.c.customer_id == wallets.c.customer_id)
+        .where(*where)
+    )
+
+
+def _top_ups(name: str) -> Any:
+    """What a note takes back of top-ups."""
+    return (
+        select(func.coalesce(func.sum(credit_note_lines.c[name]), 0))
+        .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
+        .where(credit_note_lines.c.note_id == credit_notes.c.note_id, line_items.c.kind == "top_up")
+        .scalar_subquery()
+    )
+
+
+def _of_note(net: Any, tax: Any) -> Select[Any]:
+    return _event("credit_note", credit_notes.c.note_id, credit_notes.c.issued_on, net, tax)
+
+
+_TOP_UP_NET, _TOP_UP_TAX = _top_ups("net_minor"), _top_ups("tax_minor")
+
+
 def _of_refund(*where: Any) -> Select[Any]:
     return (
         _event(
@@ -179,13 +229,27 @@ _IS_MONEY = and_(~_IS_RECOVERY, IS_TRANSFER)
 
 EVENTS: Mapping[str, Select[Any]] = {
     "invoice_issued": _of_invoice("regular"),
-    "credit_note_issued": _event(
-        "credit_note",
-        credit_notes.c.note_id,
-        credit_notes.c.issued_on,
-        credit_notes.c.net_minor,
-        credit_notes.c.tax_minor,
+    "wallet_topped_up": _of_invoice("top_up"),
+    "credit_note_issued": _of_note(
+        credit_notes.c.net_minor - _TOP_UP_NET, credit_notes.c.tax_minor - _TOP_UP_TAX
     ),
+    "wallet_revoked": _of_note(_TOP_UP_NET, _TOP_UP_TAX),
+    "wallet_granted": _of_wallet(
+        "wallet_grant",
+        wallet_grants.c.grant_id,
+        wallet_grants.c.granted_on,
+        wallet_grants.c.is_paid.is_(False),
+    ),
+    "wallet_expired": _of_wallet(
+        "wallet_movement",
+        wallet_movements.c.movement_id,
+        wallet_movements.c.moved_on,
+        wallet_movements.c.kind == "expiry",
+    ),
+    "wallet_drawn": _of_application(_IS_DRAW, applications.c.amount_minor > 0),
+    "wallet_returned": _of_application(_IS_DRAW, applications.c.amount_minor < 0),
+    "invoice_written_off": _of_write_off(write_offs.c.amount_minor > 0),
+    "write_off_undone": _of_write_off(write_offs.c.amount_minor < 0),
     "payment_captured": _of_payment(payments.c.kind == "charge", ~IS_TRANSFER),
     "bank_transfer_received": _of_payment(_IS_MONEY, _IS_DIRECT),
     "written_off_recovered": _of_payment(_IS_RECOVERY, _IS_DIRECT),
@@ -383,7 +447,23 @@ def _negative(parts: Any) -> Select[Any]:
     )
 
 
+WALLET = (
+    select(wallets.c.customer_id, wallets.c.currency, wallet_grants.c.amount_minor.label("amount")).join(
+        wallets, wallets.c.wallet_id == wallet_grants.c.wallet_id
+    ),
+    select(wallets.c.customer_id, wallets.c.currency, (-wallet_movements.c.amount_minor).label("amount"))
+    .join(wallet_grants, wallet_grants.c.grant_id == wallet_movements.c.grant_id)
+    .join(wallets, wallets.c.wallet_id == wallet_grants.c.wallet_id),
+)
+"""What a customer has in wallets: grants, less what was taken from them."""
+
 BALANCES = (
+    Check(
+        "wallet",
+        "customers",
+        "A customer's wallets in the books are what its grants have left.",
+        unequal(_account("wallet", "credit"), WALLET),
+    ),
     Check(
         "receivable",
         "customers",

@@ -550,6 +550,15 @@ _PERIODS = (
     .subquery()
 )
 
+_DOCUMENTS = (
+    select(discount_uses.c.discount_id, invoices.c.customer_id, invoices.c.invoice_id)
+    .join(line_items, line_items.c.line_id == discount_uses.c.line_id)
+    .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
+    .where(or_(invoices.c.state != "void", invoices.c.number.is_(None)))
+    .distinct()
+    .subquery()
+)
+
 BUDGETS = (
     Check(
         "discount_times",
@@ -562,9 +571,35 @@ BUDGETS = (
             discounts.c.times.label("wanted"),
         )
         .join(discounts, discounts.c.discount_id == _PERIODS.c.discount_id)
-        .where(discounts.c.times.is_not(None))
+        .where(discounts.c.times.is_not(None), discounts.c.scope == "item")
         .group_by(_PERIODS.c.discount_id, _PERIODS.c.item_id, discounts.c.times)
         .having(func.count() > discounts.c.times),
+    ),
+    Check(
+        "document_discount_times",
+        "discounts",
+        "A discount of documents is used for at most as many invoices of a payer as it has times.",
+        select(
+            _DOCUMENTS.c.discount_id,
+            _DOCUMENTS.c.customer_id,
+            func.count().label("found"),
+            discounts.c.times.label("wanted"),
+        )
+        .join(discounts, discounts.c.discount_id == _DOCUMENTS.c.discount_id)
+        .where(discounts.c.times.is_not(None), discounts.c.scope == "document")
+        .group_by(_DOCUMENTS.c.discount_id, _DOCUMENTS.c.customer_id, discounts.c.times)
+        .having(func.count() > discounts.c.times),
+    ),
+    Check(
+        "document_discount",
+        "line_items",
+        "The part of a line's document discounts is within its discount.",
+        rows(
+            line_items,
+            func.abs(line_items.c.document_discount_minor) > func.abs(line_items.c.discount_minor),
+            line_items.c.document_discount_minor,
+            line_items.c.discount_minor,
+        ),
     ),
     Check(
         "discount_amount",

@@ -491,7 +491,10 @@ TIME = (
         "obligation",
         "line_items",
         "An obligation is billed once.",
-        select(*_OBLIGATION, func.count().label("found")).group_by(*_OBLIGATION).having(func.count() > 1),
+        select(*_OBLIGATION, func.count().label("found"))
+        .where(line_items.c.item_id.is_not(None))
+        .group_by(*_OBLIGATION)
+        .having(func.count() > 1),
     ),
 )
 

@@ -27,6 +27,7 @@ from billing.store.tables import (
     wallet_grants,
     wallet_movements,
     wallets,
+    write_offs,
 )
 
 _IS_UNDONE = payments.c.undone_on.is_not(None)
@@ -351,7 +352,19 @@ WALLETS = (
     ),
 )
 
-# --- transfers, discounts, disputes ---
+# --- transfers, discounts, disputes, write-offs ---
+
+WRITE_OFFS = (
+    Check(
+        "write_off",
+        "invoices",
+        "What an invoice lost is its write-offs, less those that were taken back.",
+        unequal(
+            select(invoices.c.invoice_id, invoices.c.written_off_minor),
+            select(write_offs.c.invoice_id, write_offs.c.amount_minor),
+        ),
+    ),
+)
 
 TRANSFERS = (
     Check(
@@ -493,4 +506,4 @@ DUNNING = (
     ),
 )
 
-MONEY = (*PAYMENTS, *APPLICATIONS, *REFUNDS, *WALLETS, *TRANSFERS, *DUNNING)
+MONEY = (*WRITE_OFFS, *PAYMENTS, *APPLICATIONS, *REFUNDS, *WALLETS, *TRANSFERS, *DUNNING)

@@ -26,15 +26,18 @@ from billing.jobs.collect import collect
 from billing.jobs.dun import dun
 from billing.jobs.give_back import give_back
 from billing.jobs.match_transfers import import_transfers
+from billing.jobs.wallets import expire_grants
 from billing.service import charges, commitments, customers, subscriptions, transfers
 from billing.service.catalog import NewTier
 from billing.service.credit_notes import issue_credit_note
-from billing.service.discounts import create_discount
+from billing.service.discounts import create_discount, give_discount
 from billing.service.policies import set_policy
 from billing.service.pools import agree_pool
 from billing.service.subscriptions import NewContract
 from billing.service.transfers import match_transfer, return_transfer, unmatch_transfer
 from billing.service.voids import void_invoice
+from billing.service.wallets import grant, open_wallet, top_up
+from billing.service.write_offs import write_off
 from billing.store import tables
 from billing.store.store import Store
 
@@ -59,6 +62,7 @@ def build(store: Store) -> Store:
         _transfers(store, on)
         dun(store, at(on, 22))
         give_back(store, gateway, at(on, 22))
+        expire_grants(store, at(on, 23))
         on += STEP
     return store
 
@@ -81,6 +85,9 @@ def _open(store: Store) -> None:
     tiers = {"tiers": [NewTier(10, "2.00", "5.00"), NewTier(None, "1.50")]}
     sell(store, "tiered", [Part("seat", "seat", None, "graduated", tiers)])
     create_discount(store, OPENED, discount_id="twice", name="Twice", discount_ppm=100_000, times=2)
+    create_discount(
+        store, OPENED, discount_id="loyal", name="Loyal", discount_ppm=70_000, scope="document", times=9
+    )
 
 
 def _join(store: Store) -> None:
@@ -120,6 +127,20 @@ def _act(store: Store, on: date) -> None:
         for customer_id, value in (("anna", 500), ("ida", 300), ("jan", 900), ("kim", 200)):
             item = item_of(store, f"{customer_id}-sub")
             use(store, on, item, on - timedelta(days=day % 20), value + day, f"{customer_id} {day}")
+    if day == 0:
+        give_discount(store, at(on), customer_id="cora", discount_id="loyal", valid_start=on)
+    if day == 10:
+        wallet = open_wallet(store, at(on), customer_id="anna", name="Prepaid")
+        grant(store, at(on), wallet_id=wallet, amount="40.00", reason="Welcome", expires_on=date(2025, 3, 1))
+        top_up(store, at(on), wallet_id=wallet, amount="30.00", product_id="goods")
+    if day == 120:
+        lost = store.row(
+            select(tables.invoices).where(
+                tables.invoices.c.customer_id == "gina", tables.invoices.c.state == "open"
+            )
+        )
+        assert lost is not None
+        write_off(store, at(on), invoice_id=lost["invoice_id"], reason="Gone")
     if day == 20:
         subscriptions.change_plan(store, at(on), subscription_id="anna-sub", plan_id="large", when="now")
         subscriptions.change_quantity(store, at(on), subscription_id="cora-sub", quantity=7)

@@ -272,7 +272,13 @@ PLANTS = [
     change("invoice_written_off", t.invoices, IS_OPEN, recovered_minor=5),
     change("invoice_replaced", t.invoices, replaces_id="gone"),
     # Discounts and purchase orders.
-    change("discount_times", t.discounts, times=1)._replace(key={"item_id": None}),
+    change("discount_times", t.discounts, t.discounts.c.scope == "item", times=1)._replace(
+        key={"item_id": None}
+    ),
+    change("document_discount_times", t.discounts, t.discounts.c.scope == "document", times=1)._replace(
+        key={"customer_id": None}
+    ),
+    change("document_discount", t.line_items, document_discount_minor=line.discount_minor + 1),
     change("discount_amount", t.discount_uses, amount_minor=t.discount_uses.c.amount_minor + 1),
     Plant(
         "purchase_order",
@@ -314,6 +320,11 @@ PLANTS = [
     Plant("grant_left", t.currencies, lambda store, _: _granted(store, [60, 41])),
     Plant("grant_returned", t.currencies, lambda store, _: _granted(store, [-1])),
     Plant("grant_draws", t.currencies, lambda store, _: _granted(store, [60])),
+    change("wallet", t.wallet_movements, amount_minor=t.wallet_movements.c.amount_minor + 1)._replace(
+        key={"customer_id": None, "currency": None}
+    ),
+    change("write_off", t.write_offs, amount_minor=1),
+    change("write_off", t.invoices, IS_OPEN, written_off_minor=7),
     Plant(
         "wallet_currency",
         t.currencies,
