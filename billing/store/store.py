@@ -91,6 +91,7 @@ def open_store(url: str, ids: IdGenerator | None = None, *, is_disposable: bool 
 
 
 _DURABLE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16384")
+_MEMORY = ("cache_size=-65536", "temp_store=MEMORY")
 _DISPOSABLE = ("journal_mode=MEMORY", "synchronous=OFF")
 
 
@@ -114,7 +115,7 @@ def _new_engine(address: URL, journal: Sequence[str], pool: type[Pool]) -> Engin
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in (*journal, "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY"):
+        for pragma in (*journal, "foreign_keys=ON", *_MEMORY):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -216,12 +217,14 @@ class Store:
             with self._between("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT", "ROLLBACK"):
                 yield
             return
-        self._run("PRAGMA temp_store=FILE")
+        for pragma in ("temp_store=FILE", "cache_size=-16384"):
+            self._run(f"PRAGMA {pragma}")
         try:
             with self._between("BEGIN", "COMMIT", "ROLLBACK"):
                 yield
         finally:
-            self._run("PRAGMA temp_store=MEMORY")
+            for pragma in _MEMORY:
+                self._run(f"PRAGMA {pragma}")
 
     @contextmanager
     def _between(self, begin: str, commit: str, rollback: str) -> Iterator[None]:

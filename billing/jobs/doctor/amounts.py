@@ -27,7 +27,7 @@ from billing.jobs.doctor.documents import CREDITED
 from billing.store.store import Row, Store
 from billing.store.tables import customers, invoices, line_items, prices
 
-PAGE = 10_000
+PAGE = 5_000
 """Invoices that are looked at together."""
 
 _IDS = (
