@@ -1,8 +1,9 @@
-"""What the engine asks of a payment gateway.
+"""What the engine asks of a payment gateway, and what a gateway tells unasked.
 
 A charge is named by its key, payment and attempt number. Asking again with the same key never takes money
 twice: the gateway answers what became of that charge. So an unknown outcome is asked again, never charged
-anew.
+anew. Unknown is also a charge that takes its time, such as a direct debit: it is known when the gateway says
+so, asked or by a notice.
 """
 
 from __future__ import annotations
@@ -34,6 +35,19 @@ class Answer(NamedTuple):
     fee_minor: int = 0
 
 
+class Notice(NamedTuple):
+    """What a gateway tells unasked about the charge of a key: its answer, or that the customer had it
+    disputed at their bank (`ref` names the dispute), and how that ended: won or lost."""
+
+    key: str
+    kind: Literal["answer", "dispute_opened", "dispute_closed"]
+    on: date
+    answer: Answer | None = None
+    ref: str | None = None
+    amount_minor: int = 0
+    outcome: Literal["won", "lost"] | None = None
+
+
 class Gateway(Protocol):
     """A payment gateway."""
 
@@ -46,10 +60,16 @@ class Gateway(Protocol):
         ...
 
     def find(self, key: str) -> Answer | None:
-        """What became of a charge; None when the gateway never heard of it."""
+        """What became of a charge; None when the gateway took nothing by it and never will."""
         ...
 
 
 def charge_key(payment_id: str, attempt: int) -> str:
     """The key of an attempt; every try of the same attempt has the same one."""
     return f"{payment_id}/{attempt}"
+
+
+def read_key(key: str) -> tuple[str, int] | None:
+    """Payment and attempt of a key; None for a text that is none."""
+    payment_id, _, attempt = key.rpartition("/")
+    return (payment_id, int(attempt)) if payment_id and attempt.isdecimal() else None

@@ -1,8 +1,10 @@
 """Collects money: charges what is due, retries what failed, and ends what cannot be collected.
 
-Reads all that is due in a few statements, asks the gateway once per attempt, decides each failure with
-core.dunning, and writes everything back in bulk. A payment and the number of its attempt are saved before the
-gateway is asked, so a crash repeats a key and never a charge.
+Payers with something due are taken in chunks. For each chunk a first transaction saves payments, their
+amounts and the numbers of their attempts; then the gateway is asked, attempt by attempt, with no transaction
+open; a second one writes all answers (jobs.settle). So a crash at any moment leaves attempts that are under
+way: they are asked for again with the same keys, and never charged anew. Meanwhile no transfer pays an
+invoice under charge, and of two calls at once one alone collects.
 
 One failed payment opens a dunning case for its customer and currency; others that fail meanwhile join it.
 Any success closes the case: what else failed in it is tried at once, and what fails again opens a new one.
@@ -12,41 +14,43 @@ subscriptions billed on the unpaid invoices are canceled with reason `payment`; 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import polars as pl
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import Integer, String, and_, bindparam, exists, null, or_, select, union_all
 
-from billing.core.calendar import local_date
-from billing.core.dunning import decline_class, hours_until_retry
-from billing.gateways.gateway import Answer, Charge, Gateway, charge_key
-from billing.jobs.bill_facts import OPEN_MINOR
-from billing.jobs.dunning import Cases, close_case, end_cases, note_failure, open_cases, remind
-from billing.jobs.journal import post_events
-from billing.jobs.turn import turn
-from billing.store.messages import Message, announce
-from billing.store.store import Row, Store
-from billing.store.tables import (
-    applications,
-    customers,
-    invoices,
-    payment_attempts,
-    payment_methods,
-    payments,
+from billing.core.money import BillingError
+from billing.gateways.gateway import Charge, Gateway, charge_key
+from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.jobs.dunning import (
+    close_cases,
+    days_of,
+    end_cases,
+    ending_cases,
+    open_cases,
+    remind,
+    stop_payments,
 )
+from billing.jobs.journal import locked_months
+from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settled, settle
+from billing.jobs.turn import turn
+from billing.store.claims import claim, release
+from billing.store.store import Store, instant, is_passing
+from billing.store.tables import customers, invoices, payment_attempts, payment_methods, payments
 
-NO_METHOD = "no_payment_method"
-EXPIRED = "card_expired"
-"""Codes the engine gives itself where asking the gateway would be in vain; both are hard declines."""
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
 class CollectSummary:
-    """What one call did. `captured_minor` by currency; `canceled`: subscriptions that ended unpaid."""
+    """What one call did. `captured_minor` by currency; `canceled`: subscriptions that ended unpaid;
+    `others_at_work`: another call was collecting, so this one did nothing."""
 
     created: int = 0
     attempts: int = 0
@@ -58,49 +62,169 @@ class CollectSummary:
     cases_exhausted: int = 0
     canceled: int = 0
     captured_minor: dict[str, int] = field(default_factory=dict)
+    others_at_work: bool = False
 
 
-@dataclass(slots=True)
-class _Work:
-    """What one call has learned and will write."""
-
-    at: datetime
-    attempts: list[Row] = field(default_factory=list)
-    repeats: list[Row] = field(default_factory=list)
-    payments: dict[str, Row] = field(default_factory=dict)
-    captured: list[Row] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    exhausted: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-
-def collect(store: Store, gateway: Gateway, at: datetime) -> CollectSummary:
+def collect(
+    store: Store,
+    gateway: Gateway,
+    at: datetime,
+    *,
+    chunk_size: int = 5_000,
+    progress: Callable[[int], None] | None = None,
+) -> CollectSummary:
     """Charge open invoices that are due and collected automatically, and whatever a schedule says.
 
     Call it daily, or more often to keep the hours of technical retries. A second call at the same instant
-    does nothing. Raises `period_locked` when the books of the day are closed.
+    does nothing, a call at an earlier one makes no attempt before those that were made. What another
+    transaction holds is left to the next call. After each chunk of payers `progress` is told how many
+    invoices were looked at.
+
+    What goes wrong with one stops no other: the first error is raised when all were asked. So is
+    `period_locked`, for payers whose books of the day are closed: the gateway does not hear of them.
     """
     turn(store, at)
-    work = _Work(at)
-    with store.transaction():
-        work.counts["created"] = _create_payments(store, at)
-    with store.transaction():
-        due = _one_each(store.rows(_DUE, {"at": at, "on": at.date()}))
-        if due:
-            _attempt_all(store, gateway, work, due)
-            _write(store, work)
-        ended, canceled, messages = end_cases(store, at, work.exhausted)
-        announce(store, at, [*work.messages, *messages, *remind(store, at)])
-    amounts: dict[str, int] = defaultdict(int)
-    for row in work.captured:
-        amounts[row["currency"]] += row["amount_minor"]
-    counts = {name: work.counts.get(name, 0) for name in _COUNTS}
-    return CollectSummary(
-        **counts,
-        cases_exhausted=ended,
-        canceled=canceled,
-        captured_minor=dict(sorted(amounts.items())),
-    )
+    if not claim(store, "collect"):
+        return CollectSummary(others_at_work=True)
+    run = _Run(store, gateway, at, chunk_size)
+    try:
+        done = 0
+        for work in _work(store, at, chunk_size):
+            run.collect_chunk(work)
+            done += work.height
+            if progress:
+                progress(done)
+        run.end_cases()
+    finally:
+        with suppress(Exception):  # The error tells more than what the database says of it afterwards.
+            release(store, "collect")
+    if run.errors:
+        raise run.errors[0]
+    return run.summary()
+
+
+# What is due.
+
+_IS_UNPAID = and_(
+    invoices.c.state == "open",
+    invoices.c.due_on <= bindparam("on"),
+    invoices.c.collection == "automatic",
+    ~exists().where(
+        payments.c.invoice_id == invoices.c.invoice_id,
+        or_(payments.c.state != "captured", payments.c.reversed_minor > 0),
+    ),
+)
+"""Nobody is charged for it or was in vain, and no payment of it is disputed or was taken back."""
+_IS_DUE = payments.c.next_attempt_at <= bindparam("at")
+_BOTH = union_all(
+    select(invoices.c.customer_id, invoices.c.invoice_id, null().cast(String).label("payment_id")).where(
+        _IS_UNPAID, invoices.c.customer_id >= bindparam("first")
+    ),
+    select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(
+        _IS_DUE, payments.c.customer_id >= bindparam("first")
+    ),
+).subquery()
+_WORK = select(_BOTH).order_by(_BOTH.c.customer_id).limit(bindparam("page", type_=Integer))
+
+_PAGE = 500_000
+"""How many invoices are read at a time, so that memory does not follow their number."""
+
+
+def _work(store: Store, at: datetime, chunk_size: int) -> Iterator[pl.DataFrame]:
+    """What there is to do, in chunks of payers: `customer_id`, `invoice_id`, `payment_id` (null: none yet).
+    All of a payer is in one chunk."""
+    first, page = "", max(_PAGE, chunk_size)
+    asked = {"at": at, "on": at.date() + timedelta(days=1)}
+    while True:
+        # Work is found by what is open and due: what was paid long ago is not looked at.
+        with nullcontext() if store.is_sqlite else store.transaction():
+            store.join_by_index()
+            found = store.frame(_WORK, asked | {"first": first, "page": page})
+        is_last = found.height < page
+        if not is_last:
+            last = found.item(-1, "customer_id")
+            whole = found.filter(pl.col("customer_id") != last)
+            if whole.is_empty():  # A payer of more than a page.
+                page *= 2
+                continue
+            first, found = last, whole
+        payer = pl.col("customer_id").rle_id() // chunk_size
+        for chunk in found.with_columns(payer.alias("_chunk")).partition_by("_chunk", maintain_order=True):
+            yield chunk.drop("_chunk")
+        if is_last:
+            return
+
+
+_OF_PAYERS = select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(_IS_DUE)
+
+_TRIES = 4
+"""How often a transaction is tried that collides with another."""
+
+
+class _Run:
+    """One call: its chunks, and what they add up to."""
+
+    def __init__(self, store: Store, gateway: Gateway, at: datetime, chunk_size: int) -> None:
+        self.store, self.gateway, self.at, self.chunk_size = store, gateway, at, chunk_size
+        self.counts: Counter[str] = Counter()
+        self.captured_minor: Counter[str] = Counter()
+        self.exhausted: list[str] = []
+        self.errors: list[Exception] = []
+
+    def collect_chunk(self, work: pl.DataFrame) -> None:
+        """Charge what is due of some payers; then what became due by the success of another payment."""
+        while work.height:
+            asked = self._in_transaction(partial(_begin, self, work))
+            answered = self._ask(asked)
+            settled = self._in_transaction(partial(settle, self.store, self.at, answered))
+            self._count(settled)
+            if not settled.again:
+                return
+            again = read_by_ids(
+                self.store, _OF_PAYERS, payments.c.customer_id, settled.again, {"at": self.at}
+            )
+            work = again.sort("customer_id", "payment_id")
+
+    def _in_transaction(self, work: Callable[[], Found]) -> Found:
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                with self.store.transaction():
+                    return work()
+            except Exception as error:
+                if not left or self.store.is_in_transaction or not is_passing(error):
+                    raise
+        raise AssertionError
+
+    def _ask(self, asked: pl.DataFrame) -> pl.DataFrame:
+        """The gateway's answers, row by row; one that breaks leaves its attempt under way."""
+        answers: list[tuple[Any, ...]] = []
+        for row in asked.select(_QUESTION).iter_rows():
+            try:
+                answers.append((row[0], *_answer(self.gateway, *row)))
+            except Exception as error:
+                self.errors.append(error)
+        answered = pl.DataFrame(answers, schema=ANSWER, orient="row")
+        return asked.join(answered, on="payment_id", maintain_order="left")
+
+    def _count(self, settled: Settled) -> None:
+        self.counts.update(settled.counts)
+        self.captured_minor.update(settled.captured_minor)
+        self.exhausted += settled.exhausted
+
+    def end_cases(self) -> None:
+        """What has no attempt ahead ends; who has to act is reminded."""
+        ids = ending_cases(self.store, self.at, self.exhausted)
+        for first in range(0, len(ids), self.chunk_size):
+            some = ids[first : first + self.chunk_size]
+            exhausted, canceled = self._in_transaction(
+                partial(end_cases, self.store, self.at, some, self.exhausted)
+            )
+            self.counts.update(cases_exhausted=exhausted, canceled=canceled)
+        self._in_transaction(partial(remind, self.store, self.at))
+
+    def summary(self) -> CollectSummary:
+        counts: dict[str, Any] = {name: self.counts[name] for name in _COUNTS}
+        return CollectSummary(**counts, captured_minor=dict(sorted(self.captured_minor.items())))
 
 
 _COUNTS = (
@@ -111,79 +235,42 @@ _COUNTS = (
     "unknown",
     "cases_opened",
     "cases_recovered",
+    "cases_exhausted",
+    "canceled",
 )
 
 
-# New payments.
+# Before the gateway is asked.
 
-_UNPAID = (
+_PAYERS = select(customers.c.customer_id, customers.c.entity_id, customers.c.time_zone)
+_PAYERS_FREE = _PAYERS.with_for_update(read=True, key_share=True, skip_locked=True)
+_INVOICES = select(
+    invoices.c.invoice_id,
+    invoices.c.customer_id,
+    invoices.c.currency,
+    invoices.c.due_on,
+    invoices.c.state.label("invoice_state"),
+    invoices.c.method_id.label("own_method_id"),
+    invoices.c.collection,
+    OPEN_MINOR.label("open_minor"),
+)
+_INVOICES_FREE = select(invoices.c.invoice_id).with_for_update(key_share=True, skip_locked=True)
+_CHARGED = (
     select(
-        invoices.c.invoice_id,
-        invoices.c.customer_id,
-        invoices.c.currency,
-        invoices.c.due_on,
-        OPEN_MINOR.label("amount_minor"),
-        customers.c.time_zone,
-    )
-    .join(customers, customers.c.customer_id == invoices.c.customer_id)
-    .outerjoin(payments, and_(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "captured"))
-    .where(
-        invoices.c.state == "open",
-        invoices.c.due_on <= bindparam("on"),
-        invoices.c.collection == "automatic",
-        payments.c.payment_id.is_(None),
-    )
-    .order_by(invoices.c.invoice_id)
-)
-
-
-def _create_payments(store: Store, at: datetime) -> int:
-    """A pending payment for each due invoice that has none; an invoice with nothing left is paid."""
-    rows, settled = [], []
-    for row in store.rows(_UNPAID, {"on": at.date() + timedelta(days=1)}):
-        today = local_date(at, row["time_zone"])
-        if row["due_on"] > today:
-            continue
-        if row["amount_minor"] <= 0:
-            settled.append({"invoice_id": row["invoice_id"], "state": "paid", "paid_on": today})
-            continue
-        rows.append(
-            {
-                "payment_id": store.new_id("pay"),
-                "customer_id": row["customer_id"],
-                "invoice_id": row["invoice_id"],
-                "currency": row["currency"],
-                "amount_minor": row["amount_minor"],
-                "state": "pending",
-                "next_attempt_at": at,
-                "created_on": today,
-            }
-        )
-    store.insert(payments, rows, at)
-    store.update(invoices, settled, at)
-    return len(rows)
-
-
-# Attempts.
-
-_METHOD = and_(
-    payment_methods.c.customer_id == payments.c.customer_id,
-    payment_methods.c.is_default,
-    or_(payment_methods.c.valid_to.is_(None), payment_methods.c.valid_to > bindparam("on")),
-)
-_PAYMENT = (
-    select(
-        payments,
-        payment_methods.c.method_id.label("default_method_id"),
-        payment_methods.c.gateway_ref.label("method_ref"),
-        payment_methods.c.expires_on,
-        customers.c.time_zone,
-        customers.c.entity_id,
+        payments.c.payment_id,
+        payments.c.invoice_id,
+        payments.c.amount_minor,
+        payments.c.state,
+        payments.c.attempt,
+        payments.c.method_id,
+        payments.c.failures,
+        payments.c.first_failed_on,
+        payments.c.case_id,
+        payments.c.next_attempt_at,
         payment_attempts.c.tries,
-        payment_attempts.c.outcome.label("last_outcome"),
+        payment_attempts.c.decline_class.label("last_decline"),
+        payment_attempts.c.attempted_at,
     )
-    .join(customers, customers.c.customer_id == payments.c.customer_id)
-    .outerjoin(payment_methods, _METHOD)
     .outerjoin(
         payment_attempts,
         and_(
@@ -191,214 +278,231 @@ _PAYMENT = (
             payment_attempts.c.attempt == payments.c.attempt,
         ),
     )
+    .where(or_(payments.c.state != "captured", payments.c.reversed_minor > 0))
 )
-# Held while the gateway is asked, so that no transfer pays the invoice meanwhile, and no second call asks
-# (PostgreSQL; SQLite has one writer). A payment that a transfer holds is passed over; where its case recovers
-# it is waited for, since what is left of it is tried or given up with the case.
-_DUE = _PAYMENT.where(payments.c.next_attempt_at <= bindparam("at")).with_for_update(
-    of=payments, skip_locked=True
+_CHARGED_FREE = (
+    select(payments.c.payment_id)
+    .where(payments.c.state.in_(["pending", "failed"]))
+    .with_for_update(skip_locked=True)
 )
-_FAILED_IN_CASE = _PAYMENT.where(
-    payments.c.case_id == bindparam("of"), payments.c.state == "failed"
-).with_for_update(of=payments)
-
-
-def _one_each(rows: Iterable[Row]) -> list[Row]:
-    """A payment once, with the newest of several default methods, by id. (Were they ordered by the database,
-    the few that are due would cost a walk through all.)"""
-    by_payment: dict[str, Row] = {}
-    for row in rows:
-        known = by_payment.get(row["payment_id"])
-        if known is None or (row["default_method_id"] or "") > (known["default_method_id"] or ""):
-            by_payment[row["payment_id"]] = row
-    return sorted(by_payment.values(), key=lambda row: str(row["payment_id"]))
-
-
-def _attempt_all(store: Store, gateway: Gateway, work: _Work, due: Sequence[Row]) -> None:
-    """Two rounds: what is due, then what else failed in a case that just had a success. Then the cases: those
-    with a success close, failures open or lengthen one."""
-    failed = [row for row in due if _attempt(gateway, work, row)]
-    cases: Cases = {}
-    if failed or any(row["case_id"] for row in work.captured):
-        cases = open_cases(store)
-    recovered = {row["case_id"] for row in work.captured if row["case_id"]}
-    tried = {row["payment_id"] for row in due}
-    for case in [case for case in cases.values() if case["case_id"] in recovered]:
-        again = _one_each(store.rows(_FAILED_IN_CASE, {"of": case["case_id"], "on": work.at.date()}))
-        failed += [row for row in again if row["payment_id"] not in tried and _attempt(gateway, work, row)]
-        of_case = [row for row in work.captured if row["case_id"] == case["case_id"]]
-        work.messages.append(close_case(store, work.at, case, "recovered", of_case))
-        work.counts["cases_recovered"] += 1
-        del cases[case["customer_id"], case["currency"]]
-    for row in failed:
-        change, messages = note_failure(store, work.at, cases, row)
-        work.payments[row["payment_id"]] |= change
-        work.messages += messages
-    work.exhausted = [case["case_id"] for case in cases.values() if case.get("is_exhausted")]
-    work.counts["cases_opened"] = sum(case["opened_at"] == work.at for case in cases.values())
-
-
-def _attempt(gateway: Gateway, work: _Work, row: Row) -> bool:
-    """Ask once, note the answer. True for a failure that dunning has to decide on."""
-    today = local_date(work.at, row["time_zone"])
-    is_repeat = row["state"] == "pending" and row["attempt"] > 0
-    attempt = row["attempt"] if is_repeat else row["attempt"] + 1
-    row["today"], row["attempt"] = today, attempt
-    row["tries"] = (row["tries"] or 0) + 1 if is_repeat else 1
-    row["method_id"] = row["default_method_id"]
-    answer = _ask(gateway, row, today)
-    decline = decline_class(answer.code or "") if answer.outcome == "declined" else None
-    if answer.code == NO_METHOD:
-        decline = "hard"
-    waits_hours = hours_until_retry(answer.outcome, decline, row["tries"])
-    if decline == "technical" and waits_hours is None:
-        decline = "soft"
-    row["decline"] = decline
-    noted = {
-        "payment_id": row["payment_id"],
-        "attempt": attempt,
-        "method_id": row["method_id"],
-        "outcome": answer.outcome,
-        "decline_class": decline,
-        "decline_code": answer.code,
-        "tries": row["tries"],
-        "attempted_at": work.at,
-        "attempted_on": today,
-    }
-    (work.repeats if is_repeat else work.attempts).append(noted)
-    work.counts["attempts"] += 1
-    work.counts[answer.outcome] += 1
-    change: Row = {"attempt": attempt, "method_id": row["method_id"], "next_attempt_at": None}
-    if answer.outcome == "captured":
-        change |= {
-            "state": "captured",
-            "gateway_ref": answer.gateway_ref,
-            "fee_minor": answer.fee_minor,
-            "received_on": today,
-            "is_spent": True,
-        }
-        work.captured.append(row)
-        facts = {
-            name: row[name] for name in ("customer_id", "invoice_id", "amount_minor", "currency", "attempt")
-        }
-        work.messages.append(("payment.captured", row["payment_id"], facts))
-    elif waits_hours is not None:
-        change |= {"state": "pending", "next_attempt_at": work.at + timedelta(hours=waits_hours)}
-    work.payments[row["payment_id"]] = _unchanged(row) | change
-    return answer.outcome == "declined" and waits_hours is None
-
-
-_CHANGING = (
-    "state",
-    "attempt",
-    "method_id",
-    "gateway_ref",
-    "fee_minor",
-    "received_on",
-    "is_spent",
-    "next_attempt_at",
-    "failures",
-    "first_failed_on",
-    "case_id",
+_METHODS = select(
+    payment_methods.c.customer_id,
+    payment_methods.c.method_id,
+    payment_methods.c.gateway_ref.label("method_ref"),
+    payment_methods.c.expires_on,
+    payment_methods.c.is_default,
+    payment_methods.c.valid_to,
 )
 
 
-def _unchanged(row: Row) -> Row:
-    """The columns of a payment that an attempt may change, as they are."""
-    return {"payment_id": row["payment_id"]} | {name: row[name] for name in _CHANGING}
-
-
-def _ask(gateway: Gateway, row: Row, today: date) -> Answer:
-    if row["method_id"] is None:
-        return Answer("declined", NO_METHOD)
-    if row["expires_on"] is not None and row["expires_on"] < today:
-        return Answer("declined", EXPIRED)
-    return gateway.charge(
-        Charge(
-            key=charge_key(row["payment_id"], row["attempt"]),
-            customer_id=row["customer_id"],
-            method_ref=row["method_ref"],
-            amount_minor=row["amount_minor"],
-            currency=row["currency"],
-            attempt=row["attempt"],
-            on=today,
-        )
+def _begin(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
+    """Save the attempts that are made now; returns them with what the gateway is asked and `settle` wants to
+    know."""
+    store, at = run.store, run.at
+    store.join_by_index()
+    facts = _facts(run, work)
+    is_owed = (pl.col("invoice_state") == "open") & (pl.col("open_minor") > 0)
+    is_under_way = (pl.col("state") == "pending") & (pl.col("attempt") > 0)
+    facts = _with_methods(store, facts).with_columns(
+        is_owed.alias("is_owed"),
+        (is_under_way & pl.col("method_id").is_not_null()).fill_null(False).alias("is_under_way"),
     )
+    _pay_what_owes_nothing(store, at, facts)
+    is_new = pl.col("payment_id").is_null()
+    rest = facts.filter(~pl.col("is_under_way"))
+    _stop(store, at, rest.filter(~is_new & ~pl.col("is_owed")))
+    new = _create(store, at, rest.filter(is_new & pl.col("is_owed")))
+    again = _repeat(store, at, rest.filter(~is_new & pl.col("is_owed")))
+    run.counts["created"] += new.height
+    return pl.concat([new, again, facts.filter("is_under_way")]).sort("payment_id")
 
 
-# What was captured: applied, posted, announced.
-
-
-def _write(store: Store, work: _Work) -> None:
-    """Payments, attempts and what follows from captured money, in bulk."""
-    store.insert(payment_attempts, work.attempts, work.at)
-    store.update(payment_attempts, work.repeats, work.at)
-    store.update(payments, list(work.payments.values()), work.at)
-    if work.captured:
-        _settle(store, work)
-
-
-def _settle(store: Store, work: _Work) -> None:
-    """Apply each captured payment to its invoice, which is paid with it, and post both events."""
-    money = pl.DataFrame(
-        {name: [row[name] for row in work.captured] for name in _SETTLED}, schema_overrides=_SETTLED
-    )
-    applied = pl.Series("application_id", store.new_ids("app", money.height), dtype=pl.String)
-    money = money.with_columns(applied)
-    store.insert(
-        applications,
-        money.select(
-            "application_id",
-            pl.lit("payment").alias("source_kind"),
-            pl.col("payment_id").alias("source_id"),
-            "invoice_id",
-            "amount_minor",
-            pl.col("today").alias("applied_on"),
-        ),
-        work.at,
-    )
-    store.update(
-        invoices,
-        [
-            {"invoice_id": row["invoice_id"], "state": "paid", "paid_on": row["today"]}
-            for row in work.captured
-        ],
-        work.at,
-    )
-    events = money.select(
-        "entity_id",
-        "customer_id",
-        "invoice_id",
-        "currency",
-        "payment_id",
-        "application_id",
-        pl.col("amount_minor").alias("net_minor"),
-        pl.col("today").alias("posted_on"),
-    )
-    post_events(
+def _facts(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
+    """What is due and nobody else holds: a row an invoice, with its payment if it has one. Payers are held
+    before invoices, those before payments, and nobody is waited for (PostgreSQL; SQLite has one writer)."""
+    store, at = run.store, run.at
+    payers = read_by_ids(
         store,
-        work.at,
-        pl.concat(
-            [
-                _event(events, "payment_captured", "payment", "payment_id"),
-                _event(events, "credit_applied", "application", "application_id"),
-            ]
-        ),
+        _PAYERS if store.is_sqlite else _PAYERS_FREE,
+        customers.c.customer_id,
+        work["customer_id"].unique().to_list(),
+    )
+    payers = _with_open_books(run, payers)
+    work = work.join(payers, on="customer_id", how="semi")
+    ids = work["invoice_id"].unique().to_list()
+    if not store.is_sqlite:
+        ids = read_by_ids(store, _INVOICES_FREE, invoices.c.invoice_id, ids)["invoice_id"].to_list()
+        free = read_by_ids(store, _CHARGED_FREE, payments.c.invoice_id, ids)
+    papers = read_by_ids(store, _INVOICES, invoices.c.invoice_id, ids).join(payers, on="customer_id")
+    charged = read_by_ids(store, _CHARGED, payments.c.invoice_id, ids)
+    due = charged.filter(
+        pl.col("state").is_in(["pending", "failed"]),
+        pl.col("next_attempt_at") <= at,
+        pl.col("attempted_at").is_null() | (pl.col("attempted_at") <= at),
+    )
+    if not store.is_sqlite:
+        due = due.join(free, on="payment_id", how="semi")
+    unpaid = papers.filter(
+        pl.col("invoice_state") == "open",
+        pl.col("due_on") <= pl.col("today"),
+        pl.col("collection") == "automatic",
+    ).join(charged, on="invoice_id", how="anti", maintain_order="left")
+    due = papers.join(due.drop("next_attempt_at", "attempted_at"), on="invoice_id", maintain_order="left")
+    return pl.concat([due, unpaid], how="diagonal").drop("due_on", "collection")
+
+
+def _with_open_books(run: _Run, payers: pl.DataFrame) -> pl.DataFrame:
+    """The payers, with `today`, into whose day it may be posted."""
+    payers = payers.join(days_of(run.at, payers["time_zone"]), on="time_zone", maintain_order="left")
+    locked = locked_months(run.store)
+    if locked.is_empty():
+        return payers
+    month = pl.col("today").dt.month_start().alias("month")
+    payers = payers.with_columns(month)
+    is_open = payers.join(locked, on=["entity_id", "month"], how="anti", maintain_order="left").drop("month")
+    if is_open.height < payers.height:
+        closed = payers.join(locked, on=["entity_id", "month"], how="semi").item(0, "month")
+        run.errors.append(BillingError("period_locked", f"{closed:%Y-%m}"))
+    return is_open
+
+
+def _with_methods(store: Store, facts: pl.DataFrame) -> pl.DataFrame:
+    """With `method_id`, `method_ref` and `is_expired`: of an attempt under way what was asked, else the
+    invoice's own method unless it has ended or was declined for good, else the payer's newest default."""
+    methods = read_by_ids(
+        store, _METHODS, payment_methods.c.customer_id, facts["customer_id"].unique().to_list()
+    )
+    days = facts.select("customer_id", "today").unique()
+    valid = methods.join(days, on="customer_id").filter(
+        pl.col("valid_to").is_null() | (pl.col("valid_to") > pl.col("today"))
+    )
+    default = (
+        valid.filter("is_default").group_by("customer_id").agg(pl.col("method_id").max().alias("_default"))
+    )
+    own = valid.select(pl.col("method_id").alias("own_method_id"), pl.lit(True).alias("_is_valid"))
+    was_refused = (pl.col("last_decline") == "hard") & (pl.col("method_id") == pl.col("own_method_id"))
+    chosen = (
+        pl.when((pl.col("state") == "pending") & (pl.col("attempt") > 0) & pl.col("method_id").is_not_null())
+        .then("method_id")
+        .when(pl.col("_is_valid") & ~was_refused.fill_null(False))
+        .then("own_method_id")
+        .otherwise("_default")
+    )
+    return (
+        facts.join(default, on="customer_id", how="left", maintain_order="left")
+        .join(own, on="own_method_id", how="left", maintain_order="left")
+        .with_columns(chosen.alias("method_id"))
+        .join(
+            methods.select("method_id", "method_ref", "expires_on"),
+            on="method_id",
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns((pl.col("expires_on") < pl.col("today")).fill_null(False).alias("is_expired"))
+        .drop("_default", "_is_valid", "own_method_id", "last_decline", "expires_on")
     )
 
 
-_SETTLED: dict[str, Any] = {
-    "payment_id": pl.String,
-    "invoice_id": pl.String,
-    "customer_id": pl.String,
-    "entity_id": pl.String,
-    "currency": pl.String,
-    "amount_minor": pl.Int64,
-    "today": pl.Date,
-}
+def _pay_what_owes_nothing(store: Store, at: datetime, facts: pl.DataFrame) -> None:
+    """An open invoice with nothing left to pay is paid."""
+    paid = facts.filter((pl.col("invoice_state") == "open") & (pl.col("open_minor") <= 0))
+    change = paid.select("invoice_id", pl.lit("paid").alias("state"), pl.col("today").alias("paid_on"))
+    store.update(invoices, change.unique("invoice_id"), at)
 
 
-def _event(events: pl.DataFrame, name: str, kind: str, source: str) -> pl.DataFrame:
-    return events.with_columns(
-        pl.lit(name).alias("event"), pl.lit(kind).alias("source_kind"), pl.col(source).alias("source_id")
-    ).drop("payment_id", "application_id")
+_CLOSED_AS = {"uncollectible": "written_off", "void": "credited"}
+_UNPAID_IN_CASES = select(payments.c.case_id).where(payments.c.state.in_(["pending", "failed"]))
+
+
+def _stop(store: Store, at: datetime, unneeded: pl.DataFrame) -> None:
+    """Give payments up whose invoices need no money; a case with nothing else unpaid closes with the last."""
+    stop_payments(store, at, unneeded["payment_id"])
+    of_cases = unneeded.filter(pl.col("case_id").is_not_null())
+    if of_cases.is_empty():
+        return
+    unpaid = read_by_ids(store, _UNPAID_IN_CASES, payments.c.case_id, of_cases["case_id"].unique().to_list())
+    closed_as = pl.col("invoice_state").replace_strict(
+        _CLOSED_AS, default="recovered", return_dtype=pl.String
+    )
+    left = of_cases.join(unpaid, on="case_id", how="anti", maintain_order="left").with_columns(
+        closed_as.alias("closed_as")
+    )
+    cases = open_cases(store, left["customer_id"]).join(
+        left.select("case_id", "closed_as").unique("case_id", keep="last"),
+        on="case_id",
+        maintain_order="left",
+    )
+    close_cases(store, at, cases, left.filter(pl.col("closed_as") == "recovered"))
+
+
+def _create(store: Store, at: datetime, owed: pl.DataFrame) -> pl.DataFrame:
+    """A payment for each invoice that has none, its first attempt under way."""
+    ids = pl.Series("payment_id", store.new_ids("pay", owed.height), dtype=pl.String)
+    new = owed.sort("invoice_id").with_columns(
+        ids,
+        pl.col("open_minor").alias("amount_minor"),
+        pl.lit("pending").alias("state"),
+        pl.lit(1, dtype=pl.Int64).alias("attempt"),
+        pl.lit(0, dtype=pl.Int64).alias("failures"),
+    )
+    names = ("payment_id", "customer_id", "invoice_id", "currency", "amount_minor", "state", "attempt")
+    rows = new.select(
+        *names,
+        "method_id",
+        instant(at).alias("next_attempt_at"),
+        pl.col("today").alias("created_on"),
+    )
+    store.insert(payments, rows, at)
+    return new
+
+
+def _repeat(store: Store, at: datetime, owed: pl.DataFrame) -> pl.DataFrame:
+    """The next attempt of payments that failed, or that no gateway heard of yet, over what is open now."""
+    number = pl.max_horizontal(pl.col("attempt") + (pl.col("state") == "failed"), 1)
+    again = owed.with_columns(
+        number.cast(pl.Int64).alias("attempt"),
+        pl.lit("pending").alias("state"),
+        pl.col("open_minor").alias("amount_minor"),
+        pl.lit(None, dtype=pl.Int64).alias("tries"),
+    )
+    store.update(payments, again.select("payment_id", "state", "attempt", "method_id", "amount_minor"), at)
+    return again
+
+
+_QUESTION = (
+    "payment_id",
+    "attempt",
+    "customer_id",
+    "method_ref",
+    "amount_minor",
+    "currency",
+    "today",
+    "is_expired",
+    "is_owed",
+    "is_under_way",
+)
+
+
+def _answer(
+    gateway: Gateway,
+    payment_id: str,
+    attempt: int,
+    customer_id: str,
+    method_ref: str | None,
+    amount_minor: int,
+    currency: str,
+    today: date,
+    is_expired: bool,
+    is_owed: bool,
+    is_under_way: bool,
+) -> tuple[str, str | None, str | None, int]:
+    """What became of an attempt. Where no charge may be made any more, what was made before is asked for."""
+    key = charge_key(payment_id, attempt)
+    if method_ref is not None and is_owed and not is_expired:
+        return gateway.charge(Charge(key, customer_id, method_ref, amount_minor, currency, attempt, today))
+    found = gateway.find(key) if is_under_way else None
+    if found is not None and (is_owed or found.outcome != "declined"):
+        return found
+    if not is_owed:
+        return (NEVER_CHARGED, None, None, 0)
+    return ("declined", NO_METHOD if method_ref is None else EXPIRED, None, 0)

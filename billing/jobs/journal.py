@@ -28,8 +28,8 @@ def locked_months(store: Store) -> pl.DataFrame:
 def check_days_open(store: Store, days: Iterable[tuple[str, date]]) -> None:
     """Raise `period_locked` where the books of an entity are closed on a day."""
     locked: dict[str, set[date]] = {}
-    for row in store.rows(_LOCKED):
-        locked.setdefault(row["entity_id"], set()).add(row["month"])
+    for entity_id, month in locked_months(store).iter_rows():
+        locked.setdefault(entity_id, set()).add(month)
     for entity_id, day in days if locked else ():
         check_period_open(day, locked.get(entity_id, set()))
 

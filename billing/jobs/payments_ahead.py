@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from billing.jobs.bill_facts import read_by_ids
-from billing.jobs.dunning import close_case, open_cases
-from billing.store.messages import announce
+from billing.jobs.dunning import close_cases, open_cases, stop_payments
 from billing.store.store import Row, Store
 from billing.store.tables import payments
 
@@ -29,19 +28,14 @@ _AHEAD = select(
     payments.c.amount_minor,
 ).where(payments.c.state.in_(["pending", "failed"]))
 _AHEAD_FREE = _AHEAD.with_for_update(skip_locked=True, of=payments)
-_FAILED = select(payments.c.payment_id).where(
-    payments.c.customer_id == bindparam("customer"),
-    payments.c.case_id == bindparam("of"),
-    payments.c.state == "failed",
-)
+_UNPAID = select(payments.c.case_id).where(payments.c.state.in_(["pending", "failed"]))
 
 
 def hold_charges(store: Store, invoice_ids: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
     """The payments that wait to be charged for invoices, held, by id; and the invoices a charge of which is
     under way, or its outcome unknown."""
     free = read_by_ids(store, _AHEAD_FREE, payments.c.invoice_id, invoice_ids)
-    # What `collect` holds it is charging. To wait for it with the invoice held would be a deadlock, since it
-    # needs the invoice next.
+    # What `collect` holds it is about to charge. To wait for it with the invoice held could be a deadlock.
     charged = read_by_ids(store, _AHEAD, payments.c.invoice_id, invoice_ids).join(
         free, on="payment_id", how="anti"
     )
@@ -76,22 +70,16 @@ def lower_charges(
     lowered = rows.filter(pl.col("left_minor") > 0, pl.col("left_minor") != pl.col("amount_minor"))
     store.update(payments, lowered.select("payment_id", pl.col("left_minor").alias("amount_minor")), at)
     given_up = rows.filter(pl.col("left_minor") == 0)
-    canceled = given_up.select(
-        "payment_id",
-        pl.lit("canceled").alias("state"),
-        pl.lit(None, pl.Datetime("us", "UTC")).alias("next_attempt_at"),
-    )
-    store.update(payments, canceled, at)
+    stop_payments(store, at, given_up["payment_id"])
     of_cases = given_up.filter(pl.col("case_id").is_not_null())
     if of_cases.height:
         _close_cases(store, at, of_cases, closed_as)
 
 
 def _close_cases(store: Store, at: datetime, given_up: pl.DataFrame, closed_as: str) -> None:
-    cases = {case["case_id"]: case for case in open_cases(store).values()}
-    for (case_id,), rows in given_up.partition_by("case_id", as_dict=True, maintain_order=True).items():
-        case = cases.get(str(case_id))
-        if case is None or store.rows(_FAILED, {"customer": case["customer_id"], "of": case_id}):
-            continue
-        recovered: list[Row] = rows.to_dicts() if closed_as == "recovered" else []
-        announce(store, at, [close_case(store, at, case, closed_as, recovered)])
+    ids = given_up["case_id"].unique().to_list()
+    unpaid = read_by_ids(store, _UNPAID, payments.c.case_id, ids)
+    last = given_up.join(unpaid, on="case_id", how="anti", maintain_order="left")
+    cases = open_cases(store, last["customer_id"]).join(last, on="case_id", how="semi", maintain_order="left")
+    cases = cases.with_columns(pl.lit(closed_as).alias("closed_as"))
+    close_cases(store, at, cases, last if closed_as == "recovered" else None)

@@ -34,6 +34,21 @@ def announce(store: Store, at: datetime, messages: Sequence[Message]) -> None:
     store.insert(outbox, rows, at)
 
 
+def announce_rows(store: Store, at: datetime, topic: str, subject_id: str, rows: pl.DataFrame) -> None:
+    """Add a message a row of a frame, in order. `subject_id` names its column; the others are the payload."""
+    if rows.is_empty():
+        return
+    names = [name for name in rows.columns if name != subject_id]
+    ids = pl.Series("message_id", store.new_ids("msg", rows.height), dtype=pl.String)
+    messages = rows.select(
+        ids,
+        pl.lit(topic).alias("topic"),
+        pl.col(subject_id).alias("subject_id"),
+        pl.struct(names).struct.json_encode().alias("payload"),
+    )
+    store.insert(outbox, messages, at)
+
+
 def keep_rejected(store: Store, at: datetime, source: str, rejected: Sequence[Rejected]) -> None:
     """Keep refused inputs; `source` names the act or the import that refused them."""
     rows = [

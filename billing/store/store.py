@@ -648,8 +648,13 @@ def _stamped_frame(
     missing = [name for name in stamps if name in table.c and name not in frame.columns]
     if at is None or not missing:
         return frame
-    stamp = pl.lit(at.astimezone(UTC)).cast(pl.Datetime("us", "UTC"))
-    return frame.with_columns(stamp.alias(name) for name in missing)
+    return frame.with_columns(instant(at).alias(name) for name in missing)
+
+
+@lru_cache(maxsize=64)
+def instant(at: datetime) -> pl.Expr:
+    """An instant as a column of one value, in UTC."""
+    return pl.lit(pl.Series("at", [_aware(at)], dtype=pl.Datetime("us", "UTC"))).first()
 
 
 def _for_sqlite(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1199,14 +1199,14 @@ payment_methods = Table(
 )
 Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
 
-# `state`: pending (an attempt is due or its outcome is not known yet), failed (waits for a retry or for
-# the customer), captured, canceled (no further attempts). `attempt`: the last number used.
-# `next_attempt_at`: when the next one is due, null for none. `failures` and `first_failed_on` count
-# within the running dunning case. `received_on`: the day it was captured. `fee_minor`: what the gateway
-# keeps. `kind`: charge (through the gateway), transfer (came in at the bank) or recovery (came in for a debt
-# that was written off, and is no credit). `reversed_minor`: what the bank took back of it by lost disputes.
-# What of a payment is applied to no invoice, refunded or reversed is credit of the customer; `is_spent` where
-# nothing is, so that nobody adds it up again. What undoes an application or a refund takes that back.
+# `state`: pending (an attempt is due, under way, or its outcome is not known yet), failed (waits for a retry
+# or for the customer), captured, canceled (no further attempts). `attempt`: the last number used.
+# `next_attempt_at`: when the next one is due, null for none. `failures` and `first_failed_on` count within
+# the running dunning case. `received_on`: the day it was captured. `fee_minor`: what the gateway keeps.
+# `kind`: charge (through the gateway), transfer (came in at the bank) or recovery (for a debt that was
+# written off, and is no credit). `reversed_minor`: what the bank took back of it by disputes that are open or
+# lost. What of a payment is applied to no invoice, refunded or reversed is credit of the customer; `is_spent`
+# where nothing is, so that nobody adds it up again. What undoes an application or a refund takes that back.
 # `transfer_id`: the bank transfer it came by; a wrong match is undone on `undone_on` (state canceled).
 payments = Table(
     "payments",
@@ -1259,7 +1259,7 @@ Index("ix_payments_customer_id", payments.c.customer_id)
 
 # `outcome`: captured, declined, unknown, undone (a transfer that was matched wrongly). `decline_class`: soft,
 # hard, customer_action, technical. A technical failure or an unknown outcome is tried again under the same
-# number and key: `tries` counts, and the row keeps the last answer.
+# number and key: `tries` counts, and the row keeps the last answer. `amount_minor`: what was asked for.
 payment_attempts = Table(
     "payment_attempts",
     metadata,
@@ -1270,6 +1270,7 @@ payment_attempts = Table(
     _text("decline_class", optional=True),
     _text("decline_code", optional=True),
     _count("tries", default=1),
+    _long("amount_minor", optional=True),
     _at("attempted_at"),
     _day("attempted_on"),
     _recorded(),
@@ -1307,6 +1308,8 @@ Index(
     sqlite_where=refunds.c.next_attempt_at.is_not(None),
 )
 
+# The customer had a payment disputed at their bank, which took the money back when it was opened. `outcome`:
+# won (it came again) or lost. `gateway_ref`: the gateway's name of it.
 disputes = Table(
     "disputes",
     metadata,
@@ -1316,8 +1319,27 @@ disputes = Table(
     _day("opened_on"),
     _day("closed_on", optional=True),
     _text("outcome", optional=True),
+    _text("gateway_ref", optional=True),
     _recorded(),
     _changed(),
+    Index("uq_disputes_gateway_ref", "gateway_ref", unique=True),
+)
+Index("ix_disputes_payment_id", disputes.c.payment_id)
+
+# What a gateway paid out to the bank of what it collected, less what it kept. One that is told twice counts
+# once: `gateway_ref` is the gateway's own.
+payouts = Table(
+    "payouts",
+    metadata,
+    _key("payout_id"),
+    _id("entity_id", "legal_entities.entity_id"),
+    _text("gateway_ref"),
+    _id("currency", "currencies.code"),
+    _long("amount_minor"),
+    _long("fee_minor", default=0),
+    _day("received_on"),
+    _recorded(),
+    UniqueConstraint("entity_id", "gateway_ref"),
 )
 
 # What pays an invoice. `source_kind`: payment, credit_note, wallet (the grant) or early_discount (the invoice

@@ -363,10 +363,11 @@ def test_nothing_is_charged_into_a_locked_month(company: Store, customer: Make, 
     invoice(customer("anna"), NEW_YEAR)
     lock = {"entity_id": "seller", "month": NEW_YEAR, "locked_at": at(NEW_YEAR)}
     company.insert(accounting_periods, [lock], at(NEW_YEAR))
+    gateway = SimulatedGateway()
     with pytest.raises(BillingError, match="period_locked"):
-        collect(company, SimulatedGateway(), at(NEW_YEAR))
-    assert rows(company, journal_entries) == []
-    assert rows(company, payments, "state", "attempt") == [("pending", 0)]
+        collect(company, gateway, at(NEW_YEAR))
+    assert rows(company, journal_entries) == rows(company, payments) == []
+    assert gateway.captured_minor == {}
 
 
 def test_many_payments_leave_books_that_balance_entry_by_entry(
