@@ -80,6 +80,7 @@ EVENT_RULES: Mapping[str, tuple[Rule, ...]] = {
     "payment_refunded": (_debit("customer_credit", "net_minor"), _credit("gateway_clearing", "net_minor")),
     "transfer_refunded": (_debit("customer_credit", "net_minor"), _credit("bank", "net_minor")),
     "payment_reversed": (_debit("customer_credit", "net_minor"), _credit("gateway_clearing", "net_minor")),
+    "payment_reinstated": (_debit("gateway_clearing", "net_minor"), _credit("customer_credit", "net_minor")),
     "early_payment_discount": (
         _debit("discounts_allowed", "net_minor"),
         _debit("tax_payable", "tax_minor"),

@@ -242,11 +242,12 @@ _COUNTS = (
 
 # Before the gateway is asked.
 
-_PAYERS = select(customers.c.customer_id, customers.c.entity_id, customers.c.time_zone)
+_PAYERS = select(customers.c.customer_id, customers.c.time_zone)
 _PAYERS_FREE = _PAYERS.with_for_update(read=True, key_share=True, skip_locked=True)
 _INVOICES = select(
     invoices.c.invoice_id,
     invoices.c.customer_id,
+    invoices.c.entity_id,
     invoices.c.currency,
     invoices.c.due_on,
     invoices.c.state.label("invoice_state"),
@@ -327,13 +328,13 @@ def _facts(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
         customers.c.customer_id,
         work["customer_id"].unique().to_list(),
     )
-    payers = _with_open_books(run, payers)
-    work = work.join(payers, on="customer_id", how="semi")
-    ids = work["invoice_id"].unique().to_list()
+    payers = payers.join(days_of(at, payers["time_zone"]), on="time_zone", maintain_order="left")
+    ids = work.join(payers, on="customer_id", how="semi")["invoice_id"].unique().to_list()
     if not store.is_sqlite:
         ids = read_by_ids(store, _INVOICES_FREE, invoices.c.invoice_id, ids)["invoice_id"].to_list()
         free = read_by_ids(store, _CHARGED_FREE, payments.c.invoice_id, ids)
     papers = read_by_ids(store, _INVOICES, invoices.c.invoice_id, ids).join(payers, on="customer_id")
+    papers = _with_open_books(run, papers)
     charged = read_by_ids(store, _CHARGED, payments.c.invoice_id, ids)
     due = charged.filter(
         pl.col("state").is_in(["pending", "failed"]),
@@ -351,19 +352,16 @@ def _facts(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([due, unpaid], how="diagonal").drop("due_on", "collection")
 
 
-def _with_open_books(run: _Run, payers: pl.DataFrame) -> pl.DataFrame:
-    """The payers, with `today`, into whose day it may be posted."""
-    payers = payers.join(days_of(run.at, payers["time_zone"]), on="time_zone", maintain_order="left")
+def _with_open_books(run: _Run, papers: pl.DataFrame) -> pl.DataFrame:
+    """The invoices whose seller may post today."""
     locked = locked_months(run.store)
     if locked.is_empty():
-        return payers
-    month = pl.col("today").dt.month_start().alias("month")
-    payers = payers.with_columns(month)
-    is_open = payers.join(locked, on=["entity_id", "month"], how="anti", maintain_order="left").drop("month")
-    if is_open.height < payers.height:
-        closed = payers.join(locked, on=["entity_id", "month"], how="semi").item(0, "month")
-        run.errors.append(BillingError("period_locked", f"{closed:%Y-%m}"))
-    return is_open
+        return papers
+    of_month = papers.with_columns(pl.col("today").dt.month_start().alias("month"))
+    closed = of_month.join(locked, on=["entity_id", "month"], how="semi")
+    if closed.height:
+        run.errors.append(BillingError("period_locked", f"{closed.item(0, 'month'):%Y-%m}"))
+    return papers.join(closed, on="invoice_id", how="anti", maintain_order="left")
 
 
 def _with_methods(store: Store, facts: pl.DataFrame) -> pl.DataFrame:

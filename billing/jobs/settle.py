@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
-from sqlalchemy import and_, select
+from sqlalchemy import and_, func, select
 
 from billing.core.dunning import DECLINE_CLASSES, hours_until_retry
 from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
@@ -52,11 +52,12 @@ ASKED = (
         payments.c.failures,
         payments.c.first_failed_on,
         payments.c.case_id,
-        customers.c.entity_id,
+        func.coalesce(invoices.c.entity_id, customers.c.entity_id).label("entity_id"),
         customers.c.time_zone,
         payment_attempts.c.tries,
     )
     .join(customers, customers.c.customer_id == payments.c.customer_id)
+    .outerjoin(invoices, invoices.c.invoice_id == payments.c.invoice_id)
     .outerjoin(
         payment_attempts,
         and_(
@@ -67,6 +68,25 @@ ASKED = (
 )
 """Payments with what `settle` wants to know of them, but for `today`. `tries`: how often an answer to the
 attempt was written; null: none yet."""
+
+ANSWERED: dict[str, Any] = {
+    "payment_id": pl.String,
+    "customer_id": pl.String,
+    "invoice_id": pl.String,
+    "currency": pl.String,
+    "amount_minor": pl.Int64,
+    "state": pl.String,
+    "attempt": pl.Int64,
+    "method_id": pl.String,
+    "failures": pl.Int64,
+    "first_failed_on": pl.Date,
+    "case_id": pl.String,
+    "entity_id": pl.String,
+    "time_zone": pl.String,
+    "tries": pl.Int64,
+    "today": pl.Date,
+} | ANSWER
+"""What `settle` is given: the columns of ASKED, `today` (the day of the customer) and those of ANSWER."""
 
 
 class Settled(NamedTuple):
@@ -80,13 +100,12 @@ class Settled(NamedTuple):
 
 
 def settle(store: Store, at: datetime, answered: pl.DataFrame) -> Settled:
-    """Write answers, in the caller's transaction. answered: a row a payment, the columns of ASKED, `today`
-    (the customer's day) and those of ANSWER.
+    """Write answers, in the caller's transaction. answered: a row a payment, of ANSWERED.
 
     Raises `period_locked` when the books of the day were closed meanwhile: nothing is lost by it, since the
     answers are asked for again.
     """
-    answered = _still_asked(store, answered)
+    answered = _still_asked(store, answered.select(*ANSWERED))
     if answered.is_empty():
         return Settled({}, {}, [], [])
     answered = _classed(at, answered)
@@ -334,24 +353,5 @@ def asked_payment(store: Store, payment_id: str) -> Row | None:
 
 
 def answers(rows: Sequence[Row]) -> pl.DataFrame:
-    """Rows of ASKED, `today` and ANSWER as a frame for `settle`."""
-    return pl.DataFrame(rows, schema=_ANSWERED)
-
-
-_ANSWERED: dict[str, Any] = {
-    "payment_id": pl.String,
-    "customer_id": pl.String,
-    "invoice_id": pl.String,
-    "currency": pl.String,
-    "amount_minor": pl.Int64,
-    "state": pl.String,
-    "attempt": pl.Int64,
-    "method_id": pl.String,
-    "failures": pl.Int64,
-    "first_failed_on": pl.Date,
-    "case_id": pl.String,
-    "entity_id": pl.String,
-    "time_zone": pl.String,
-    "tries": pl.Int64,
-    "today": pl.Date,
-} | ANSWER
+    """Rows as a frame for `settle`."""
+    return pl.DataFrame([{name: row[name] for name in ANSWERED} for row in rows], schema=ANSWERED)

@@ -391,3 +391,183 @@ def test_many_payments_leave_books_that_balance_entry_by_entry(
     ended = [state for (state,) in rows(company, payments, "state")]
     assert {*ended} <= {"captured", "canceled"}
     assert ended.count("canceled") == rows(company, subscriptions, "cancel_reason").count(("payment",))
+
+
+def test_the_invoice_names_its_method_and_a_good_default_takes_over_when_it_was_refused_for_good(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    paper = invoice(customer("anna"), NEW_YEAR)
+    own = add_payment_method(
+        company, at(date(2024, 12, 2)), customer_id="anna", gateway_ref="own", is_default=False
+    )
+    company.update(invoices, [{"invoice_id": paper, "method_id": own}], at(NEW_YEAR, 1))
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "stolen_card", method_ref="own")
+    collect(company, gateway, at(NEW_YEAR))
+    new = add_payment_method(company, at(date(2025, 1, 2), 8), customer_id="anna", gateway_ref="card-2")
+    collect(company, gateway, at(date(2025, 1, 2)))
+    assert rows(company, payment_attempts, "attempt", "method_id", "outcome") == [
+        (1, own, "declined"),
+        (2, new, "captured"),
+    ]
+
+
+class Meanwhile(SimulatedGateway):
+    """Does something else while it is asked."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def charge(self, charge: Charge) -> Answer:
+        self.act()
+        return super().charge(charge)
+
+
+def test_money_of_an_invoice_that_was_paid_meanwhile_is_credit(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    """120.00 are charged; a note of 50.00 pays a part of the invoice before the answer is written."""
+    paper = invoice(customer("anna"), NEW_YEAR)
+
+    def pay() -> None:
+        note = {"application_id": "a", "source_kind": "credit_note", "source_id": "note", "invoice_id": paper}
+        company.insert(applications, [note | {"amount_minor": 5000, "applied_on": NEW_YEAR}], at(NEW_YEAR))
+
+    assert collect(company, Meanwhile(pay), at(NEW_YEAR)).captured_minor == {"EUR": 12000}
+    assert [amount for (amount,) in rows(company, applications, "amount_minor")] == [5000, 7000]
+    assert rows(company, invoices, "state") == [("paid",)]
+    assert rows(company, payments, "amount_minor", "is_spent") == [(12000, False)]
+    assert accounts(company) == {"gateway_clearing": 12000, "customer_credit": -5000, "receivable": -7000}
+
+
+def test_the_rest_alone_is_charged_where_something_else_paid_a_part_after_a_decline(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    paper, gateway = invoice(customer("anna"), NEW_YEAR), SimulatedGateway()
+    gateway.plan("anna", ("insufficient_funds", "captured"))
+    collect(company, gateway, at(NEW_YEAR))
+    note = {"application_id": "a", "source_kind": "credit_note", "source_id": "note", "invoice_id": paper}
+    company.insert(applications, [note | {"amount_minor": 5000, "applied_on": NEW_YEAR}], at(NEW_YEAR))
+    assert collect(company, gateway, at(date(2025, 1, 3))).captured_minor == {"EUR": 7000}
+    assert rows(company, payment_attempts, "attempt", "amount_minor") == [(1, 12000), (2, 7000)]
+    assert rows(company, invoices, "state") == [("paid",)]
+
+
+def test_what_is_paid_in_full_after_a_decline_is_not_charged_and_its_case_recovers(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    paper, gateway = invoice(customer("anna"), NEW_YEAR), SimulatedGateway()
+    gateway.plan("anna", ("insufficient_funds", "captured"))
+    collect(company, gateway, at(NEW_YEAR))
+    note = {"application_id": "a", "source_kind": "credit_note", "source_id": "note", "invoice_id": paper}
+    company.insert(applications, [note | {"amount_minor": 12000, "applied_on": NEW_YEAR}], at(NEW_YEAR))
+    assert collect(company, gateway, at(date(2025, 1, 3))) == CollectSummary()
+    assert gateway.captured_minor == {}
+    assert rows(company, payments, "state") == [("canceled",)]
+    assert rows(company, invoices, "state") == [("paid",)]
+    assert rows(company, dunning_cases, "closed_as") == [("recovered",)]
+    assert rows(company, subscriptions, "status") == [("active",)]
+
+
+def test_of_an_unknown_charge_that_is_not_needed_any_more_the_gateway_is_asked_and_it_is_not_made_again(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    """One was captured and is credit; of the other, which broke before it arrived, nothing came."""
+    gateway = Lossy()
+    papers = [invoice(customer(f"c{n}"), NEW_YEAR) for n in range(2)]
+    with pytest.raises(ConnectionError):
+        collect(company, gateway, at(NEW_YEAR))
+    company.update(invoices, [{"invoice_id": one, "state": "void"} for one in papers], at(NEW_YEAR))
+    asked = list(gateway.keys)
+    summary = collect(company, gateway, at(NEW_YEAR))
+    assert gateway.keys == asked
+    assert (summary.attempts, summary.captured) == (1, 1)
+    assert rows(company, payments, "state", "is_spent") == [("canceled", False), ("captured", False)]
+    assert rows(company, applications) == []
+    assert accounts(company) == {"gateway_clearing": 12000, "customer_credit": -12000}
+
+
+class Lossy(SimulatedGateway):
+    """Loses the first charge before it arrives, and the answers of those that follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    def charge(self, charge: Charge) -> Answer:
+        self.keys.append(charge.key)
+        if len(self.keys) > 1:
+            super().charge(charge)
+        raise ConnectionError
+
+
+def test_a_card_that_expires_while_its_charge_is_unknown_still_tells_what_it_paid(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    invoice(customer("anna", card=None), NEW_YEAR)
+    add_payment_method(
+        company, at(date(2024, 12, 2)), customer_id="anna", gateway_ref="card", expires_on=NEW_YEAR
+    )
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "unknown")
+    collect(company, gateway, at(NEW_YEAR))
+    assert collect(company, gateway, at(date(2025, 1, 2))).captured == 1
+    assert rows(company, payment_attempts, "attempt", "outcome") == [(1, "captured")]
+
+
+def test_a_direct_debit_that_takes_three_days_is_one_attempt(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    invoice(customer("anna"), NEW_YEAR)
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "captured", delay_days=3)
+    outcomes = [(one.unknown, one.captured) for one in days(company, gateway, NEW_YEAR, date(2025, 1, 4))]
+    assert outcomes == [(1, 0), (1, 0), (1, 0), (0, 1)]
+    assert rows(company, payment_attempts, "attempt", "outcome", "attempted_on") == [
+        (1, "captured", date(2025, 1, 4))
+    ]
+
+
+def test_one_charge_that_breaks_stops_no_other(company: Store, customer: Make, invoice: Make) -> None:
+    for n in range(3):
+        invoice(customer(f"c{n}"), NEW_YEAR)
+    gateway = BreaksOnce()
+    with pytest.raises(ConnectionError):
+        collect(company, gateway, at(NEW_YEAR), chunk_size=2)
+    assert rows(company, invoices, "state") == [("open",), ("paid",), ("paid",)]
+    assert collect(company, gateway, at(NEW_YEAR)).captured == 1
+    assert list(gateway.captured_minor.values()) == [12000] * 3
+
+
+def test_a_clock_set_back_makes_no_attempt_before_the_last(
+    company: Store, customer: Make, invoice: Make
+) -> None:
+    invoice(customer("anna"), date(2025, 1, 10))
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "stolen_card", method_ref="card-1")
+    collect(company, gateway, at(date(2025, 1, 10)))
+    add_payment_method(company, at(date(2025, 1, 5), 8), customer_id="anna", gateway_ref="card-2")
+    for day in (5, 9):
+        assert collect(company, gateway, at(date(2025, 1, day))) == CollectSummary()
+    assert collect(company, gateway, at(date(2025, 1, 11))).captured == 1
+    assert rows(company, payment_attempts, "attempted_on") == [(date(2025, 1, 10),), (date(2025, 1, 11),)]
+
+
+def test_the_size_of_chunks_changes_nothing(worlds: list[tuple[Store, Make, Make]]) -> None:
+    """One history in chunks of one payer, and of all."""
+    found = []
+    for (store, customer, invoice), chunk_size in zip(worlds, (1, 1000), strict=True):
+        gateway = SimulatedGateway(3, decline_ppm=800_000)
+        for n in range(10):
+            invoice(customer(f"c{n}"), NEW_YEAR + timedelta(days=n % 3))
+        for n in range(10):
+            invoice(f"c{n}", date(2025, 1, 4), amount_minor=100 + n)
+        for n in range(30):
+            collect(store, gateway, at(NEW_YEAR + timedelta(days=n)), chunk_size=chunk_size)
+        columns = ("invoice_id", "state", "attempt", "received_on", "failures", "first_failed_on")
+        closed = ("customer_id", "opened_on", "closed_on", "closed_as", "recovered_minor")
+        found.append((sorted(rows(store, payments, *columns)), sorted(rows(store, dunning_cases, *closed))))
+    assert found[0] == found[1]
+    assert {row[1] for row in found[0][0]} >= {"captured", "canceled"}
+    assert len(found[0][1]) > 3
