@@ -29,15 +29,13 @@ from billing.core.money import BillingError
 from billing.gateways.gateway import Charge, Gateway, charge_key
 from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
 from billing.jobs.dunning import (
-    close_cases,
     days_of,
     end_cases,
     ending_cases,
-    open_cases,
     remind,
-    stop_payments,
 )
 from billing.jobs.journal import locked_months
+from billing.jobs.payments_ahead import lower_charges
 from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settled, settle
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
@@ -409,28 +407,13 @@ def _pay_what_owes_nothing(store: Store, at: datetime, facts: pl.DataFrame) -> N
 
 
 _CLOSED_AS = {"uncollectible": "written_off", "void": "credited"}
-_UNPAID_IN_CASES = select(payments.c.case_id).where(payments.c.state.in_(["pending", "failed"]))
 
 
 def _stop(store: Store, at: datetime, unneeded: pl.DataFrame) -> None:
-    """Give payments up whose invoices need no money; a case with nothing else unpaid closes with the last."""
-    stop_payments(store, at, unneeded["payment_id"])
-    of_cases = unneeded.filter(pl.col("case_id").is_not_null())
-    if of_cases.is_empty():
-        return
-    unpaid = read_by_ids(store, _UNPAID_IN_CASES, payments.c.case_id, of_cases["case_id"].unique().to_list())
-    closed_as = pl.col("invoice_state").replace_strict(
-        _CLOSED_AS, default="recovered", return_dtype=pl.String
-    )
-    left = of_cases.join(unpaid, on="case_id", how="anti", maintain_order="left").with_columns(
-        closed_as.alias("closed_as")
-    )
-    cases = open_cases(store, left["customer_id"]).join(
-        left.select("case_id", "closed_as").unique("case_id", keep="last"),
-        on="case_id",
-        maintain_order="left",
-    )
-    close_cases(store, at, cases, left.filter(pl.col("closed_as") == "recovered"))
+    """Give payments up whose invoices need no money."""
+    nothing = unneeded.select("invoice_id", pl.lit(0, dtype=pl.Int64).alias("left_minor")).unique()
+    for (state,), charges in unneeded.partition_by("invoice_state", as_dict=True).items():
+        lower_charges(store, at, charges, nothing, closed_as=_CLOSED_AS.get(str(state), "recovered"))
 
 
 def _create(store: Store, at: datetime, owed: pl.DataFrame) -> pl.DataFrame:

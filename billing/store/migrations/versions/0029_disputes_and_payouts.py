@@ -5,8 +5,8 @@ from alembic import op
 
 from billing.store.tables import Instant
 
-revision = "0024"
-down_revision = "0023"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
