@@ -33,6 +33,7 @@ from shop import (
     take,
     use,
 )
+from soundness import assert_sound
 from sqlalchemy import select, update
 
 from billing.core.money import post
@@ -309,6 +310,12 @@ ISSUED = (
     tables.credit_notes,
     tables.credit_note_lines,
 )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("runs", ["each", "once"])
+def test_the_doctor_finds_nothing_after_a_life(seed: int, runs: str) -> None:
+    assert_sound(lived(seed, runs), at(last_day(life(seed)), 23))
 
 
 # 3, 4, 6, 23, 24: customers do not touch one another.
