@@ -56,16 +56,19 @@ def _asked(store: Store, key: str) -> tuple[Row, int]:
     return row, named[1]
 
 
+def _late_id(payment_id: str, attempt: int) -> str:
+    """The payment that late money of an attempt becomes; one of its id is there once."""
+    return f"{payment_id}.{attempt}"
+
+
 def _take_late(store: Store, at: datetime, row: Row, attempt: int, answer: Answer) -> None:
-    """Money of an attempt whose payment has gone on; the attempt is captured with it, so that it counts
-    once."""
+    """Money of an attempt whose payment has gone on, or was told as declined."""
     made = store.row(_ATTEMPT, {"id": row["payment_id"], "attempt": attempt})
-    if made is None or made["outcome"] == "captured":
+    late_id = _late_id(row["payment_id"], attempt)
+    if made is None or made["outcome"] == "captured" or asked_payment(store, late_id):
         return
-    change = {"payment_id": row["payment_id"], "attempt": attempt, "outcome": "captured"}
-    store.update(payment_attempts, [change | {"decline_class": None, "decline_code": None}], at)
     new = {
-        "payment_id": store.new_id("pay"),
+        "payment_id": late_id,
         "customer_id": row["customer_id"],
         "invoice_id": row["invoice_id"],
         "currency": row["currency"],
@@ -79,10 +82,21 @@ def _take_late(store: Store, at: datetime, row: Row, attempt: int, answer: Answe
         "received_on": row["today"],
     }
     store.insert(payments, [new], at)
-    money = answers([row | new | {"outcome": "captured", "code": None}])
-    taken = take_in(store, at, money)
+    told = {"outcome": "captured", "attempted_at": at, "attempted_on": row["today"]}
+    names = ("payment_id", "attempt", "method_id", "amount_minor")
+    store.insert(payment_attempts, [{name: new[name] for name in names} | told], at)
+    taken = take_in(store, at, answers([row | new | {"outcome": "captured", "code": None}]))
     is_spent = taken.item(0, "applied_minor") == new["amount_minor"]
-    store.update(payments, [{"payment_id": new["payment_id"], "is_spent": is_spent}], at)
+    store.update(payments, [{"payment_id": late_id, "is_spent": is_spent}], at)
+
+
+def _payment_of(store: Store, key: str) -> str:
+    """The payment that holds the money of a key."""
+    named = read_key(key)
+    if named is None:
+        raise BillingError("unknown_payment", key)
+    late_id = _late_id(*named)
+    return late_id if asked_payment(store, late_id) else named[0]
 
 
 def hear(store: Store, at: datetime, told: Notice) -> None:
@@ -94,13 +108,9 @@ def hear(store: Store, at: datetime, told: Notice) -> None:
         return
     known = store.row(_DISPUTE, {"ref": told.ref})
     if told.kind == "dispute_opened" and known is None:
-        named = read_key(told.key)
+        payment_id = _payment_of(store, told.key)
         open_chargeback(
-            store,
-            at,
-            payment_id=named[0] if named else told.key,
-            amount_minor=told.amount_minor,
-            gateway_ref=told.ref,
+            store, at, payment_id=payment_id, amount_minor=told.amount_minor, gateway_ref=told.ref
         )
     elif told.kind == "dispute_closed":
         close_chargeback(

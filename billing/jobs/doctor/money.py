@@ -117,11 +117,11 @@ PAYMENTS = (
     Check(
         "payment_reversed",
         "payments",
-        "What the bank took back of a payment is its lost disputes, and not more than the payment.",
+        "What the bank took back of a payment is its disputes that are open or lost.",
         unequal(
             select(payments.c.payment_id, payments.c.reversed_minor.label("amount")),
             select(disputes.c.payment_id, disputes.c.amount_minor.label("amount")).where(
-                disputes.c.outcome == "lost"
+                disputes.c.outcome.is_distinct_from("won")
             ),
         ),
     ),
