@@ -55,6 +55,10 @@ kind = "billing"
 [sources.crm]
 kind = "crm"
 location = "crm"
+
+[sources.rates]
+kind = "rates"
+location = "rates"
 """,
 }
 POLICY_TOML = {
@@ -122,7 +126,8 @@ def simulate_atlas(
 ) -> None:
     """Let the engine generate atlas, once: an interrupted world is thrown away and made again.
 
-    Shape: fills billing.db, crm/ and simulated_truth.parquet of the company's folder, then writes world.json.
+    Shape: fills billing.db, crm/, rates/ and simulated_truth.parquet of the company's folder, then writes
+    world.json.
     """
     from billing.simulator import simulate
     from billing.store.store import open_store
@@ -146,9 +151,12 @@ def simulate_atlas(
         last_day=last_day,
         crm_folder=folder / "crm",
         truth_path=folder / "simulated_truth.parquet",
+        rates_path=folder / "rates" / "fx_rates.csv",
         progress=progress,
     )
     store.close()
+    progress(f"rows: {', '.join(f'{name} {number:,}' for name, number in summary.rows.items())}")
+    progress(f"seconds: {', '.join(f'{part} {value:,.0f}' for part, value in summary.seconds.items())}")
     content = {"seed": seed, "customers": customers, "seconds": round(time.monotonic() - started, 1)}
     receipt.write_text(json.dumps(content | {"summary": str(summary)}), encoding="utf-8")
 

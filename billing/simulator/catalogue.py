@@ -1,6 +1,7 @@
 """What atlas sells: supply plans in three tiers, add-ons, metered refills, and their prices.
 
-Amounts are in EUR, as decimal text. What is sold is data here; publishing it goes through the engine's acts.
+Amounts are in EUR, as decimal text; other currencies have them times LIST_RATES. What is sold is data here;
+publishing it goes through the engine's acts.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
+from billing.core.money import currency_exponent
 from billing.service import catalog
-from billing.simulator.population import TIERS
+from billing.simulator.population import CURRENCY, TIERS
 from billing.store.store import Store
 
 SELLER = ("atlas", "Atlas Supplies GmbH", "DE", "DE811234567")
-CURRENCY = "EUR"
 NET_30, EARLY = "net-30", "2-10-net-30"
 # What others pay of the general prices, by whose list it is.
 LEVEL_FACTORS = {"group": Decimal("0.97"), "customer": Decimal("0.95"), "contract": Decimal("0.92")}
 PRODUCT = ("supplies", "Consumables and refills")
 METER = "refills"
+
+# What an amount in EUR costs in the lists of another currency.
+LIST_RATES = {CURRENCY: Decimal(1), "USD": Decimal("1.10"), "KWD": Decimal("0.33")}
 
 # Standard rates of VAT in parts per million, by country.
 TAX_RATES_PPM = {
@@ -58,9 +62,12 @@ class ComponentPrice:
     tiers: tuple[Tier, ...] = ()
     package_size: int | None = None
 
-    def times(self, factor: Decimal) -> ComponentPrice:
-        """The same part at prices times `factor`: fees and seats to the cent, usage to its hundredth."""
-        places = Decimal("0.0001") if self.kind == "usage" else Decimal("0.01")
+    def times(self, factor: Decimal, currency: str = CURRENCY) -> ComponentPrice:
+        """The same part at prices times `factor`, in a currency: fees and seats to its minor unit, usage to
+        the hundredth of that."""
+        decimals = currency_exponent(currency) + (2 if self.kind == "usage" else 0)
+        places = Decimal(1).scaleb(-decimals)
+        factor *= LIST_RATES[currency]
 
         def changed(price: str) -> str:
             return str((Decimal(price) * factor).quantize(places, ROUND_HALF_UP))
@@ -186,6 +193,7 @@ def publish_prices(
     *,
     valid_start: date,
     factor: Decimal,
+    currency: str = CURRENCY,
     level: str = "list",
     owner_id: str | None = None,
 ) -> str:
@@ -200,15 +208,15 @@ def publish_prices(
             part.package_size,
         )
         for offer in offers()
-        for part in (one.times(factor) for one in offer.components)
+        for part in (one.times(factor, currency) for one in offer.components)
     ]
-    whose = f"{owner_id} " if owner_id else ""
+    whose = "".join(f"{word} " for word in (owner_id, currency) if word not in (None, CURRENCY))
     return catalog.create_price_list(
         store,
         at,
         list_id=f"list-{whose}{valid_start}".replace(" ", "-"),
         name=f"Price list {whose}from {valid_start}",
-        currency=CURRENCY,
+        currency=currency,
         valid_start=valid_start,
         level=level,
         owner_id=owner_id,

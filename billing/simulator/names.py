@@ -6,7 +6,7 @@ share one until the words run out (more than 4,000 combinations a country).
 
 from __future__ import annotations
 
-ARABIC_COUNTRIES = ("AE", "SA", "EG", "MA")
+ARABIC_COUNTRIES = ("AE", "SA", "EG", "KW")
 
 # A number walks through the combinations in steps that share no factor with the size of any list below.
 _STEP = 2_711

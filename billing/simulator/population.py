@@ -61,11 +61,14 @@ COUNTRIES = (
     ("AT", 0.05),
     ("BE", 0.05),
     ("PL", 0.04),
-    ("AE", 0.05),
+    ("KW", 0.05),
     ("SA", 0.05),
     ("EG", 0.02),
-    ("MA", 0.02),
+    ("AE", 0.02),
 )
+# Where the option is taken, those who stand alone pay in these.
+CURRENCY = "EUR"
+CURRENCIES = {"AE": "USD", "SA": "USD", "EG": "USD", "KW": "KWD"}
 CHANNELS = (("web", 0.28), ("field_sales", 0.30), ("partner", 0.18), ("referral", 0.14), ("trade_fair", 0.10))
 SEGMENTS = ("small", "mid-market", "enterprise")
 SEGMENT_BOUNDS = (40.0, 150.0)
@@ -88,6 +91,7 @@ class Topic(IntEnum):
     CRM = 6
     DEALINGS = 7
     SETTLEMENT = 8
+    RATES = 9
 
 
 def stream(seed: int, topic: Topic, number: int) -> np.random.Generator:
@@ -180,6 +184,7 @@ class Customer:
     causes: Causes
     dealings: Dealings
     parent: int | None = None
+    currency: str = CURRENCY
 
     @property
     def is_site(self) -> bool:
@@ -205,11 +210,24 @@ class Customer:
         return max(1, round(self.boxes))
 
 
-def populate(seed: int, customers: int, calendar: Calendar) -> list[Customer]:
-    """All customers of a world, in order of their numbers. Pure: same arguments, same customers."""
+def populate(
+    seed: int, customers: int, calendar: Calendar, *, has_currencies: bool = False
+) -> list[Customer]:
+    """All customers of a world, in order of their numbers. Pure: same arguments, same customers.
+
+    All pay in EUR; with `has_currencies` some outside of trees in the currency of their trade.
+    """
     arrivals = arrival_shares(calendar)
     drawn = [_customer(seed, number, calendar, arrivals) for number in range(customers)]
-    return [replace(one, parent=_parent(one, drawn)) for one in drawn]
+    return [
+        replace(one, parent=_parent(one, drawn), currency=_currency(one) if has_currencies else CURRENCY)
+        for one in drawn
+    ]
+
+
+def _currency(one: Customer) -> str:
+    in_tree = one.is_site or is_head(one.number)
+    return CURRENCY if in_tree else CURRENCIES.get(one.country, CURRENCY)
 
 
 def _parent(site: Customer, drawn: Sequence[Customer]) -> int | None:

@@ -30,11 +30,13 @@ ROUND_MINOR = 10_000
 
 @dataclass(frozen=True)
 class Payment:
-    """Money that a customer sends for an invoice on a day."""
+    """Money that a customer sends for an invoice, by its number, on a day."""
 
     on: date
-    invoice_id: str
+    payer: str
+    number: str
     amount_minor: int
+    currency: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Owed:
     """An invoice on net terms as issued. What may be kept back when it is paid by `early_until` is given in
     parts per million."""
 
-    invoice_id: str
+    number: str
     issued_on: date
     due_on: date
     total_minor: int
@@ -53,22 +55,24 @@ class Owed:
 def payments_of(seed: int, customer: Customer, life: Life, calendar: Calendar, owed: Owed) -> list[Payment]:
     """What a customer sends for an invoice. Pure: same arguments, same payments."""
     u = _draws(seed, customer, calendar, owed.due_on)
+    total = owed.total_minor
+
+    def sent(on: date, amount_minor: int) -> Payment:
+        return Payment(on, customer.name, owed.number, amount_minor, customer.currency)
+
     has_left = not is_served(life, owed.issued_on)
     if has_left and u[3] < NEVER_SHARE:
         return []
     if customer.dealings.pays_early and owed.early_until is not None and not has_left:
-        kept = owed.total_minor * owed.early_ppm // PPM
         on = min(owed.issued_on + timedelta(days=EARLY_AFTER_DAYS), owed.early_until)
-        return [Payment(on, owed.invoice_id, owed.total_minor - kept)]
+        return [sent(on, total - total * owed.early_ppm // PPM)]
     on = max(owed.due_on + timedelta(days=_delay(float(u[0]), float(u[1]))), owed.issued_on)
-    total = owed.total_minor
     if u[2] < PARTS_SHARE and total > 1:
         later = on + timedelta(days=SECOND_PART_AFTER_DAYS)
-        half = total // 2
-        return [Payment(on, owed.invoice_id, half), Payment(later, owed.invoice_id, total - half)]
+        return [sent(on, total // 2), sent(later, total - total // 2)]
     if u[2] < PARTS_SHARE + TOO_MUCH_SHARE:
         total = -(-total // ROUND_MINOR) * ROUND_MINOR
-    return [Payment(on, owed.invoice_id, total)]
+    return [sent(on, total)]
 
 
 def _delay(kind: float, at: float) -> int:

@@ -17,23 +17,24 @@ from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 from sqlalchemy import ColumnElement, Table, bindparam, func, select
 
-from billing.core.money import BillingError
+from billing.core.money import BillingError, currency_exponent
 from billing.gateways.simulated import CAPTURED, SimulatedGateway
-from billing.jobs.bill_facts import OPEN_MINOR
 from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
+from billing.jobs.dun import dun
 from billing.jobs.import_usage import import_usage
+from billing.jobs.match_transfers import import_transfers
+from billing.service import approvals
 from billing.service import contracts as contract_acts
 from billing.service import customers as customer_acts
 from billing.service import subscriptions as acts
 from billing.service.policies import set_policy
-from billing.service.transfers import receive_transfer
 from billing.simulator import crm
 from billing.simulator.catalogue import (
     ADD_ONS,
-    CURRENCY,
     EARLY,
     LEVEL_FACTORS,
     NET_30,
@@ -47,6 +48,7 @@ from billing.simulator.catalogue import (
 from billing.simulator.causes import rise_percent, truth, write_truth
 from billing.simulator.life import Act, Life, live, method_expiry
 from billing.simulator.population import Calendar, Customer, populate
+from billing.simulator.rates import write_rates
 from billing.simulator.settlement import Owed, Payment, payments_of
 from billing.simulator.usage import Counts, bill_days, count_days, draw_counts, events_before
 from billing.store.store import Store
@@ -56,10 +58,9 @@ from billing.store.tables import (
 from billing.store.tables import (
     dunning_cases,
     invoices,
-    line_items,
+    metadata,
     payments,
     subscriptions,
-    usage_events,
 )
 
 Progress = Callable[[str], None]
@@ -70,27 +71,25 @@ ACTS_AT = clock_time(8, tzinfo=UTC)
 USAGE_AT = clock_time(9, tzinfo=UTC)
 BILLS_AT = clock_time(10, tzinfo=UTC)
 COLLECTS_AT = clock_time(11, tzinfo=UTC)
+DUNS_AT = clock_time(12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class WorldSummary:
     """What a simulated world holds when its last day is over.
 
-    `invoiced_minor` is the net of the last 365 days, `seconds` the wall time by part. Counts are rows.
+    `invoiced_minor` is the net of the last 365 days by currency, `rows` the rows of each table that has some,
+    `seconds` the wall time by part.
     `refused_acts`: planned acts that the engine refused because the subscription had ended.
     """
 
     customers: int
-    subscriptions: int
     active_subscriptions: int
-    invoices: int
-    lines: int
-    payments: int
-    usage_events: int
     acts: int
     refused_acts: int
-    invoiced_minor: int
     parked: int
+    invoiced_minor: dict[str, int]
+    rows: dict[str, int]
     seconds: dict[str, float]
 
 
@@ -118,10 +117,13 @@ def simulate(
     last_day: date = date(2025, 12, 31),
     crm_folder: Path,
     truth_path: Path,
+    rates_path: Path | None = None,
     progress: Progress | None = None,
 ) -> WorldSummary:
     """Fill an empty, migrated store with the history of a B2B distributor, and write its CRM export and
     truth.
+
+    With `rates_path` some customers pay in USD and KWD, and the exchange rates of the days are written there.
 
     The same arguments on an empty store give the same rows and files. `progress` is told each simulated
     month. Raises ValueError for a store with customers, days that make no world, or no customers.
@@ -133,7 +135,7 @@ def simulate(
     seconds = _Seconds()
     calendar = Calendar(first_day, last_day)
     with seconds.of("plan"):
-        people = populate(seed, customers, calendar)
+        people = populate(seed, customers, calendar, has_currencies=rates_path is not None)
         lives = [live(seed, customer, calendar) for customer in people]
         counts = draw_counts(seed, people, lives, calendar)
     world = _World(store, seed, calendar, people, lives, counts, seconds)
@@ -141,6 +143,8 @@ def simulate(
     with seconds.of("files"):
         crm.export(seed, people, lives, calendar, crm_folder)
         write_truth(truth(people, lives, calendar), truth_path)
+        if rates_path is not None:
+            write_rates(seed, calendar, rates_path)
     return _summary(store, calendar, sum(len(life.acts) for life in lives), world.refused, seconds)
 
 
@@ -175,6 +179,7 @@ class _World:
         self.seconds = seconds
         self.gateway = planned_gateway(people, lives)
         self.seed, self.lives = seed, lives
+        self.currencies = sorted({one.currency for one in people})
         self.by_id = {one.customer_id: one for one in people}
         self.payments: dict[date, list[Payment]] = defaultdict(list)
         self.acts: dict[date, list[Act]] = defaultdict(list)
@@ -236,6 +241,10 @@ class _World:
             if is_bill_day or self._is_money_due(day):
                 with self.seconds.of("collect"):
                     collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
+            if is_count_day:
+                with self.seconds.of("dun"):
+                    dun(self.store, datetime.combine(day, DUNS_AT))
+                    self._decide(datetime.combine(day, DUNS_AT))
 
     def _is_money_due(self, day: date) -> bool:
         """Whether a retry or the end of a dunning case falls due."""
@@ -247,23 +256,25 @@ class _World:
         self._publish(datetime.combine(day, ACTS_AT))
 
     def _publish(self, at: datetime) -> None:
-        """The prices of the day for all, and for the buying group."""
-        publish_prices(self.store, at, valid_start=at.date(), factor=self.price_factor)
-        publish_prices(
-            self.store,
-            at,
-            valid_start=at.date(),
-            factor=self.price_factor * LEVEL_FACTORS["group"],
-            level="group",
-            owner_id="partners",
-        )
+        """The prices of the day for all, and for the buying group, in each currency somebody pays in."""
+        for currency in self.currencies:
+            publish_prices(self.store, at, valid_start=at.date(), factor=self.price_factor, currency=currency)
+            publish_prices(
+                self.store,
+                at,
+                valid_start=at.date(),
+                factor=self.price_factor * LEVEL_FACTORS["group"],
+                currency=currency,
+                level="group",
+                owner_id="partners",
+            )
 
     def _plan_payments(self, day: date) -> None:
         """When the invoices of a day that are paid by transfer will be paid, and how."""
         for row in self.store.rows(_ON_TERMS, {"day": day}):
             customer = self.by_id[row["customer_id"]]
             owed = Owed(
-                row["invoice_id"],
+                row["number"],
                 day,
                 row["due_on"],
                 row["total_minor"],
@@ -275,12 +286,26 @@ class _World:
                 self.payments[max(payment.on, day)].append(payment)
 
     def _receive(self, day: date) -> None:
-        for payment in self.payments.pop(day):
-            left = self.store.row(_OPEN, {"id": payment.invoice_id})
-            if left is not None and left["open_minor"] > 0:
-                amount = min(payment.amount_minor, left["open_minor"])
-                at = datetime.combine(day, COLLECTS_AT)
-                receive_transfer(self.store, at, invoice_id=payment.invoice_id, amount_minor=amount)
+        """The bank statement of a day."""
+        sent = self.payments.pop(day)
+        places = [10 ** currency_exponent(payment.currency) for payment in sent]
+        rows = {
+            "entity_id": [SELLER[0]] * len(sent),
+            "bank_ref": [f"{day}-{place}" for place in range(len(sent))],
+            "received_on": [day] * len(sent),
+            "amount": [
+                str(Decimal(one.amount_minor) / place) for one, place in zip(sent, places, strict=True)
+            ],
+            "currency": [payment.currency for payment in sent],
+            "payer_name": [payment.payer for payment in sent],
+            "reference": [f"Invoice {payment.number}" for payment in sent],
+        }
+        import_transfers(self.store, datetime.combine(day, COLLECTS_AT), pl.DataFrame(rows))
+
+    def _decide(self, at: datetime) -> None:
+        """Whoever may decide approves what is proposed of money that nobody pays."""
+        for row in approvals.list_approvals(self.store).iter_rows(named=True):
+            approvals.approve(self.store, at, approval_id=row["approval_id"], decided_by="credit control")
 
     def _act(self, act: Act, at: datetime) -> None:
         customer = self.people[act.customer]
@@ -304,7 +329,7 @@ class _World:
             customer_id=customer.customer_id,
             name=customer.name,
             entity_id=SELLER[0],
-            currency=CURRENCY,
+            currency=customer.currency,
             country=customer.country,
             locale=customer.locale,
             tax_number=customer.tax_number,
@@ -344,6 +369,7 @@ class _World:
             at,
             valid_start=at.date(),
             factor=self.price_factor * LEVEL_FACTORS[level],
+            currency=customer.currency,
             level=level,
             owner_id=customer.customer_id if level == "customer" else contract.contract_id,
         )
@@ -421,7 +447,7 @@ def _contract(customer: Customer) -> acts.NewContract | None:
 
 _ON_TERMS = (
     select(
-        invoices.c.invoice_id,
+        invoices.c.number,
         invoices.c.customer_id,
         invoices.c.due_on,
         invoices.c.total_minor,
@@ -432,9 +458,6 @@ _ON_TERMS = (
         invoices.c.state == "open", invoices.c.collection == "terms", invoices.c.issued_on == bindparam("day")
     )
     .order_by(invoices.c.invoice_id)
-)
-_OPEN = select(OPEN_MINOR.label("open_minor")).where(
-    invoices.c.invoice_id == bindparam("id"), invoices.c.state == "open"
 )
 _RETRY = select(payments.c.payment_id).where(payments.c.next_attempt_at <= bindparam("at")).limit(1)
 _DEADLINE = (
@@ -450,20 +473,20 @@ def _summary(store: Store, calendar: Calendar, planned: int, refused: int, secon
         return int(found["rows"]) if found else 0
 
     a_year_ago = calendar.last_day - timedelta(days=365)
-    net = store.row(
-        select(func.sum(invoices.c.net_minor).label("net")).where(invoices.c.issued_on > a_year_ago)
+    net = (
+        select(invoices.c.currency, func.sum(invoices.c.net_minor).label("net"))
+        .where(invoices.c.issued_on > a_year_ago)
+        .group_by(invoices.c.currency)
+        .order_by(invoices.c.currency)
     )
+    rows = {table.name: count(table) for table in metadata.sorted_tables}
     return WorldSummary(
         customers=count(customers_table),
-        subscriptions=count(subscriptions),
         active_subscriptions=count(subscriptions, subscriptions.c.status != "canceled"),
-        invoices=count(invoices),
-        lines=count(line_items),
-        payments=count(payments),
-        usage_events=count(usage_events),
         acts=planned,
         refused_acts=refused,
-        invoiced_minor=int(net["net"] or 0) if net else 0,
         parked=count(customers_table, customers_table.c.parked_at.is_not(None)),
+        invoiced_minor={row["currency"]: int(row["net"]) for row in store.rows(net)},
+        rows={name: number for name, number in sorted(rows.items()) if number},
         seconds={part: round(value, 1) for part, value in seconds.parts.items()},
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from billing.jobs.bill_run import bill
+from billing.jobs.doctor.examination import examine
 from billing.simulator import WorldSummary, simulate
 from billing.simulator.causes import Cause
 from billing.simulator.life import Life, is_served, live
@@ -17,7 +19,7 @@ from billing.simulator.population import Calendar, Customer, populate
 from billing.store import tables
 from billing.store.store import Store, open_store
 
-SEED = 10
+SEED = 43
 FIRST_DAY, LAST_DAY = date(2023, 1, 1), date(2025, 12, 31)
 CUSTOMERS = 60
 
@@ -47,9 +49,10 @@ def make_world(folder: Path, seed: int, customers: int, last_day: date) -> World
         last_day=last_day,
         crm_folder=folder / "crm",
         truth_path=folder / "truth.parquet",
+        rates_path=folder / "rates" / "fx_rates.csv",
     )
     calendar = Calendar(FIRST_DAY, last_day)
-    people = populate(seed, customers, calendar)
+    people = populate(seed, customers, calendar, has_currencies=True)
     return World(store, summary, folder, people, [live(seed, one, calendar) for one in people])
 
 
@@ -68,6 +71,10 @@ def test_every_journal_entry_balances(world: World) -> None:
     )
     assert sums.height > 1_000
     assert sums.filter(pl.col("debit_minor") != pl.col("credit_minor")).is_empty()
+
+
+def test_the_doctor_finds_nothing_in_the_books_of_the_world(world: World) -> None:
+    assert list(examine(world.store, datetime(2025, 12, 31, 23, tzinfo=UTC))) == []
 
 
 def test_receivable_per_customer_is_what_open_invoices_still_owe(world: World) -> None:
@@ -94,7 +101,7 @@ def test_receivable_per_customer_is_what_open_invoices_still_owe(world: World) -
 def test_lines_add_up_to_their_invoices(world: World) -> None:
     lines = world.frame("line_items").group_by("invoice_id").agg(pl.sum("net_minor", "tax_minor"))
     invoices = world.frame("invoices").join(lines, on="invoice_id", suffix="_of_lines")
-    assert invoices.height == world.summary.invoices
+    assert invoices.height == world.summary.rows["invoices"]
     wrong = invoices.filter(
         (pl.col("net_minor") != pl.col("net_minor_of_lines"))
         | (pl.col("tax_minor") != pl.col("tax_minor_of_lines"))
@@ -171,13 +178,63 @@ def test_tax_follows_country_and_number(world: World) -> None:
     assert set(domestic["tax_rate_ppm"]) == {190_000}
     abroad = rates.filter(pl.col("country").is_in(["FR", "NL", "IT", "ES", "AT", "BE", "PL"]))
     assert set(abroad.filter(pl.col("tax_number").is_not_null())["tax_rate_ppm"]) == {0}
-    outside = rates.filter(pl.col("country").is_in(["AE", "SA", "EG", "MA"]))
+    outside = rates.filter(pl.col("country").is_in(["AE", "SA", "EG", "KW"]))
     assert set(outside["tax_rate_ppm"]) == {0}
+
+
+def test_customers_pay_in_their_currency_and_every_day_has_its_rate(world: World) -> None:
+    invoices = world.frame("invoices").join(world.frame("customers"), on="customer_id", suffix="_of_payer")
+    assert set(invoices["currency"]) == {"EUR", "USD", "KWD"}
+    assert invoices.filter(pl.col("currency") != pl.col("currency_of_payer")).is_empty()
+    # A fee of 120.00 in EUR is 132.00 in USD and 39.600 in KWD.
+    fees = world.frame("prices").filter(pl.col("component_id") == "supply-essential-monthly.delivery")
+    first = fees.filter(pl.col("list_id").str.contains("^list-([A-Z]{3}-)?2023-01-01$"))
+    assert {
+        row["currency"]: Decimal(row["price_mantissa"]) / 10 ** row["price_scale"] for row in first.to_dicts()
+    } == {
+        "EUR": 120,
+        "USD": 132,
+        "KWD": Decimal("39.6"),
+    }
+    paid = world.frame("line_items").join(world.frame("prices"), on="price_id", suffix="_of_price")
+    assert paid.filter(pl.col("currency") != pl.col("currency_of_price")).is_empty()
+    rates = pl.read_csv(world.folder / "rates" / "fx_rates.csv", try_parse_dates=True)
+    daily = rates.filter(pl.col("rate_set") == "daily")
+    days = set(pl.date_range(date(2022, 12, 31), LAST_DAY, eager=True))
+    for currency, lowest, highest in (("USD", 0.6, 1.4), ("KWD", 0.2, 0.45)):
+        of = daily.filter(pl.col("from_currency") == currency)
+        assert (set(of["rate_on"]), of.height) == (days, len(days))
+        assert lowest < of["rate"].min() <= of["rate"].max() < highest  # type: ignore[operator]
+
+
+def test_prices_of_all_four_levels_are_paid_and_trees_are_billed_to_their_heads(world: World) -> None:
+    lists = world.frame("price_lists").select("list_id", "level")
+    paid = world.frame("line_items").join(world.frame("prices"), on="price_id").join(lists, on="list_id")
+    assert set(paid["level"]) == {"list", "group", "customer", "contract"}
+    sites = {
+        one.customer_id: world.people[one.dealings.head].customer_id for one in world.people if one.is_site
+    }
+    assert len(sites) > 3
+    papers = world.frame("line_items").join(world.frame("invoices"), on="invoice_id", suffix="_of_invoice")
+    payers = papers.filter(pl.col("customer_id").is_in(list(sites)))
+    pairs = set(payers.select("customer_id", "customer_id_of_invoice").iter_rows())
+    assert pairs == {(site, head) for site, head in sites.items() if site in set(payers["customer_id"])}
+    shared = papers.group_by("invoice_id").agg(pl.col("customer_id").n_unique().alias("sites"))
+    assert shared["sites"].max() > 1, "sites share an invoice"  # type: ignore[operator]
+
+
+def test_who_pays_by_transfer_pays_late_or_early_or_in_parts(world: World) -> None:
+    on_terms = world.frame("invoices").filter(pl.col("collection") == "terms")
+    paid = on_terms.filter(pl.col("state") == "paid").with_columns(
+        (pl.col("paid_on") - pl.col("due_on")).dt.total_days().alias("late")
+    )
+    assert paid.filter(pl.col("late") > 9).height > 0
+    assert paid.filter(pl.col("late") <= 0).height > paid.height // 2
 
 
 def test_every_count_in_service_became_a_usage_event_and_was_billed(world: World) -> None:
     events = world.frame("usage_events")
-    assert events.height == world.summary.usage_events > CUSTOMERS * 50
+    assert events.height == world.summary.rows["usage_events"] > CUSTOMERS * 50
     for customer, life in zip(world.people, world.lives, strict=True):
         days = events.filter(pl.col("customer_id") == customer.customer_id)["occurred_on"]
         assert all(is_served(life, day) for day in days)
@@ -245,7 +302,8 @@ def test_the_same_seed_makes_the_same_world_byte_for_byte(tmp_path: Path) -> Non
     for table in tables.metadata.sorted_tables:
         assert one.frame(table.name).equals(two.frame(table.name)), table.name
     assert not one.frame("line_items").equals(other.frame("line_items"))
-    for path in [*(one.folder / "crm").iterdir(), one.folder / "truth.parquet"]:
+    files = [one.folder / "truth.parquet", one.folder / "rates" / "fx_rates.csv"]
+    for path in [*(one.folder / "crm").iterdir(), *files]:
         same = two.folder / path.relative_to(one.folder)
         assert path.read_bytes() == same.read_bytes(), path.name
     assert (one.folder / "crm/accounts.csv").read_bytes() != (other.folder / "crm/accounts.csv").read_bytes()
