@@ -40,7 +40,7 @@ test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 	$(BIN)/python -m pytest -n 2 -m browser tests/browser
 
 test-faults: .venv/.ready ## kill runs again and again on each database, and start them again
-	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py
+	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py tests/billing/run/test_collect_faults.py
 	TAJDID_FAULT_KILLS=30 $(BIN)/python -m pytest -n 0 tests/billing/run/test_dun_faults.py
 
 check: .venv/.ready ## style, types, imports
