@@ -642,14 +642,18 @@ def usage_amounts(parts: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     return by_policy(parts, catalogue.policies, with_amounts)
 
 
-def beyond_billed(owed: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
+def beyond_billed(owed: pl.DataFrame, billed: pl.DataFrame, kept: pl.DataFrame | None = None) -> pl.DataFrame:
     """What is owed beyond what was billed, as rows with a positive or negative difference.
 
     owed: rows compared by amount, with `gross_minor`, `discount_minor`, `net_minor`, `failure`. billed: sums
     of what was posted of them per LINE_KEY and SERVICE (`gross_minor`, `net_minor`), as `billed_amounts`
-    gives them. Rows without a difference are dropped unless they failed.
+    gives them. Rows without a difference are dropped unless they failed, or are `kept` (LINE_KEY, SERVICE).
     """
     is_new = pl.col("net_minor").is_null() | (pl.col("net_minor") != 0) | pl.col("failure").is_not_null()
+    if kept is not None:
+        named = kept.select(*LINE_KEY, *SERVICE, pl.lit(True).alias("is_kept"))
+        owed = owed.join(named, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left")
+        is_new |= pl.col("is_kept").is_not_null()
     return (
         owed.join(billed, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left", suffix="_billed")
         .with_columns(

@@ -45,10 +45,11 @@ def special_discounts(store: Store, terms: pl.DataFrame) -> pl.DataFrame | None:
 def write_uses(store: Store, at: datetime, lines: pl.DataFrame) -> None:
     """Keep what each discount of an item that counts its uses, and each of a document, took off new
     charges."""
-    discounted_lines = lines.filter(pl.col("discount_minor") > 0, pl.col("entry") == "charge")
+    is_new = (pl.col("new_discount_minor") > 0) | pl.col("document_uses").is_not_null()
+    discounted_lines = lines.filter(is_new, pl.col("entry") == "charge")
     if discounted_lines.is_empty():
         return
-    of_item = (pl.col("discount_minor") - pl.col("document_discount_minor")).alias("discount_minor")
+    of_item = pl.col("new_discount_minor").alias("discount_minor")
     of_items = discounted_lines.with_columns(agreed_discounts(), of_item).filter(pl.col("discount_minor") > 0)
     if of_items.height:
         store.insert(discount_uses, uses_of(of_items, store.frame(select(discounts))), at)

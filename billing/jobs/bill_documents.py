@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from billing.core import invoicing
 from billing.core.adjustments import applied
+from billing.core.thresholds import with_reversed
 from billing.jobs.bill_discounts import write_uses
 from billing.jobs.bill_draft import Draft
 from billing.jobs.bill_facts import OPEN_DEBT, TERMS, read_by_ids
@@ -189,6 +190,7 @@ def _write_invoices(store: Store, at: datetime, run_id: str, new: pl.DataFrame, 
             pl.col("payer_id").alias("customer_id"),
             "currency",
             pl.col("payment_terms_id").alias("terms_id"),
+            pl.col("invoice_kind").alias("kind"),
             "method_id",
             "po_id",
             "consolidation_group",
@@ -227,8 +229,8 @@ def _write_lines(store: Store, at: datetime, found: Draft, papers: pl.DataFrame)
     heads = papers.select("document", "has_note", "invoice_id", "note_id")
     rows = found.lines.join(heads, on="document", how="left", maintain_order="left")
     ids = pl.Series("line_id", store.new_ids("line", rows.height), dtype=pl.String)
-    rows = with_related(rows.with_columns(ids))
-    on_note = pl.col("has_note") & (pl.col("entry") == "credit")
+    rows = with_reversed(with_related(rows.with_columns(ids)))
+    on_note = pl.col("has_note") & (pl.col("entry") == "credit") & ~pl.col("is_already_billed")
     of_notes = rows.filter(on_note)
     if of_notes.height:
         place = pl.int_range(pl.len(), dtype=pl.Int64).over("note_id") + 1

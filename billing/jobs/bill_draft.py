@@ -15,7 +15,7 @@ from sqlalchemy import (
     select,
 )
 
-from billing.core import charges, commitments, endings, invoicing, pools, spend, stock, unbilled
+from billing.core import charges, commitments, endings, invoicing, pools, spend, stock, thresholds, unbilled
 from billing.core.cuts import agreed_discounts, credits_due
 from billing.core.discounts import in_force, with_fixed_shares
 from billing.core.exact_tax import exact_nets, with_exact_tax
@@ -61,6 +61,13 @@ from billing.jobs.bill_pools import (
 )
 from billing.jobs.bill_prices import with_price_choice
 from billing.jobs.bill_stock import goods_of, quantities, read_stock
+from billing.jobs.bill_thresholds import (
+    EARLY_SCHEMA,
+    already_lines,
+    beyond_thresholds,
+    read_early,
+    shown_whole,
+)
 from billing.jobs.bill_usage import with_quantities
 from billing.jobs.bill_voids import VOIDED_SCHEMA
 from billing.jobs.bill_windows import with_window_amounts
@@ -210,7 +217,10 @@ def _without_held(whole: Draft, up_to: date, shows_held: bool) -> Draft:
         whole,
         lines=whole.lines.join(whole.held, on="document", how="anti", maintain_order="left"),
         documents=whole.documents.join(whole.held, on="document", how="anti", maintain_order="left"),
-        usage=whole.usage.join(lines, on="item_id", how="anti", maintain_order="left"),
+        # The quantities of what is billed early are taken at its end.
+        usage=whole.usage.join(
+            lines.filter(invoice_kind="regular"), on="item_id", how="anti", maintain_order="left"
+        ),
         goods=whole.goods.join(lines, on="item_id", how="anti", maintain_order="left"),
         next_days=next_days,
     )
@@ -275,6 +285,7 @@ def _owed(
         time_back = credits_due(time_back, billed.charged, service)
     is_due = pl.col("due_on" if "due_on" in time_back.columns else "service_start") <= up_to
     to_credit = time_back.filter(is_due).select(recurring.to_credit.columns)
+    early = _running_usage(store, parts, found, up_to, held, settings)
     single = with_event_amounts(store, usage.parts, settings)
     windowed = with_window_amounts(store, single, settings)
     usage = replace(usage, parts=with_level_amounts(store, windowed, settings))
@@ -289,6 +300,8 @@ def _owed(
         "promised": _fees_of(promised, commitments.PERIOD, agreed, up_to),
         "bounded": _fees_of(minimums, spend.PERIOD, agreed, up_to),
     }
+    if early is not None:
+        asked["early"] = early
     if goods is not None:
         asked |= {"goods": goods.owed, "together": goods.together, "instead": goods.instead}
     rated = _rated(store, asked, settings)
@@ -310,14 +323,26 @@ def _owed(
     to_take = usage.gone
     amounts = invoicing.usage_amounts(rated["usage"], catalogue)
     if amounts.height:
-        uses = invoicing.beyond_billed(amounts, usage.sums)
-        owed = uses.filter(_is_charged)
+        whole = shown_whole(usage.early, amounts, settings) if usage.early.height else None
+        uses = invoicing.beyond_billed(amounts, usage.sums, whole)
+        is_shown = _is_charged if whole is None else _is_charged | (pl.col("net_minor") == 0)
+        owed = uses.filter(is_shown)
         priced.append(owed)
-        shown = with_price_choice(store, _usage_quantity(owed, usage.standing))
+        shown = with_price_choice(store, _usage_quantity(owed, usage.before))
         lines.append(charge_lines(shown, "usage"))
+        if whole is not None:
+            lines.append(already_lines(owed, whole))
         exact += [exact_nets(owed, "usage")] if has_exact else []
         to_take = pl.concat([to_take, uses.filter(pl.col("net_minor") < 0).select(to_take.columns)])
-    charged = billed.charged.filter(pl.col("kind").is_in(["usage", "true_up"]))
+    if early is not None:
+        so_far = invoicing.usage_amounts(rated["early"], catalogue)
+        owed = beyond_thresholds(store, so_far, usage.sums, parts.filter("is_usage"))
+        if owed.height:
+            priced.append(owed)
+            shown = with_price_choice(store, _usage_quantity(owed, usage.before))
+            lines.append(charge_lines(shown, "usage"))
+            exact += [exact_nets(owed, "usage")] if has_exact else []
+    charged = pl.concat([usage.charged, billed.charged.filter(pl.col("kind") == "true_up")])
     is_of_item = pl.col("component_id") == commitments.COMPONENT
     missing: list[pl.DataFrame] = []
     of_prices = charged.filter(pl.col("kind") == "true_up", ~is_of_item)
@@ -571,7 +596,9 @@ def _billed(
         rebates,
         rows.filter(pl.col("reference_start") > up_to).select(invoicing.LINE_KEY).unique(),
         voided.select(list(VOIDED_SCHEMA)),
-        bill_voids.reopened(charged, voided["line_id"]) if voided.height else charged.select(_PERIOD).clear(),
+        bill_voids.reopened(store, charged, voided["line_id"])
+        if voided.height
+        else charged.select(_PERIOD).clear(),
     )
 
 
@@ -606,11 +633,14 @@ class _Usage:
     """Usage to compare: due segments with their quantity, sums of what was billed of it, and what was billed
     of segments that are no more (`gone`, with what to take back as `net_minor` below 0).
 
+    charged: its charges. early: what was billed of it before its end (bill_thresholds.EARLY_SCHEMA).
     snapshots, frozen: the last quantities billed, and those frozen before they were. standing: of the former,
     those billed on an invoice that is not void. waiting: LINE_KEY and customer of usage that waits for its
     item's next invoice. waiting_sums: what was billed of it."""
 
     parts: pl.DataFrame
+    charged: pl.DataFrame
+    early: pl.DataFrame
     sums: pl.DataFrame
     gone: pl.DataFrame
     snapshots: pl.DataFrame
@@ -618,6 +648,29 @@ class _Usage:
     frozen: pl.DataFrame
     waiting: pl.DataFrame
     waiting_sums: pl.DataFrame
+
+    @property
+    def before(self) -> pl.DataFrame:
+        """The quantities that stand billed: _PERIOD, `quantity_mantissa`."""
+        of = (*_PERIOD, "quantity_mantissa")
+        return pl.concat([self.standing.select(of), self.early.select(of)])
+
+
+def _running_usage(
+    store: Store,
+    parts: pl.DataFrame,
+    found: Pools,
+    up_to: date,
+    held: Policy,
+    policies: Mapping[PolicyKey, Policy],
+) -> pl.DataFrame | None:
+    """The usage so far of running periods that a plan's thresholds watch; None where there is none."""
+    if "thresholds_of" not in parts.columns:
+        return None
+    running = thresholds.running(parts, up_to, found.members.select("customer_id", "component_id"))
+    if running.is_empty():
+        return None
+    return with_event_amounts(store, with_quantities(store, running, held), policies)
 
 
 def _compared_usage(
@@ -635,13 +688,20 @@ def _compared_usage(
     all_parts = parts.filter("is_usage")
     due = all_parts.filter(pl.col("due_on") <= up_to)
     charged = billed.charged.filter(pl.col("kind") == "usage")
-    since = min([up_to, *due.select(pl.col("service_start").min()).drop_nulls().to_series()])
+    has_thresholds = "thresholds_of" in parts.columns
+    looked_at = pl.concat([one.select("service_start") for one in (due, charged)]) if has_thresholds else due
+    since = min([up_to, *looked_at.select(pl.col("service_start").min()).drop_nulls().to_series()])
     snapshots, frozen = _NO_SNAPSHOTS, _NO_SNAPSHOTS
-    if due.height:
+    if looked_at.height:
         taken = read_by_ids(store, SNAPSHOTS, items.c.customer_id, ids, {"since": since}).sort("revision")
         is_frozen = pl.col("frozen_at").is_not_null()
         snapshots = taken.filter(~is_frozen).group_by(key, maintain_order=True).last()
         frozen = taken.group_by(key, maintain_order=True).last().filter(is_frozen)
+    standing = snapshots
+    if billed.reopened.height:
+        standing = snapshots.join(billed.reopened, on=_PERIOD, how="anti", maintain_order="left")
+    if has_thresholds:
+        charged = thresholds.with_cut_periods(charged, all_parts, standing)
     compared = invoicing.due_usage(due, snapshots, billed.reopened, up_to)
     if found:
         compared = compared_together(found, due, compared)
@@ -670,10 +730,10 @@ def _compared_usage(
         .select(*key, -pl.col("net_minor"))
     )
     waiting_sums = sums.join(waiting, on="item_id", how="semi")
-    standing = snapshots
-    if billed.reopened.height:
-        standing = snapshots.join(billed.reopened, on=_PERIOD, how="anti", maintain_order="left")
-    return _Usage(compared, sums, gone, snapshots, standing, frozen, waiting, waiting_sums)
+    early = pl.DataFrame(schema=EARLY_SCHEMA)
+    if has_thresholds:
+        early = read_early(store, charged, usage_credits, standing)
+    return _Usage(compared, charged, early, sums, gone, snapshots, standing, frozen, waiting, waiting_sums)
 
 
 _KNOWN = select(items.c.item_id, items.c.recorded_at)
@@ -844,12 +904,15 @@ def _documented(
     sound = lines.join(failures, on="customer_id", how="anti", maintain_order="left")
     lines = _taxed(with_document_discounts(store, sound, known, locks=locks), known, owed.exact)
     documents = invoicing.documents(
-        lines, separate_credits=pl.col("separates_credits"), skip_zero=pl.col("skips_zero")
+        lines.filter(~pl.col("is_already_billed")),
+        separate_credits=pl.col("separates_credits"),
+        skip_zero=pl.col("skips_zero"),
     )
     beyond = pl.concat([invoicing.untaxable(lines), invoicing.large_documents(documents, lines)])
     if beyond.height:
         left = replace(owed, failures=pl.concat([failures, beyond]))
         return _documented(store, at, members, known, left, locks=locks)
+    lines = thresholds.shown_whole(lines)
     failures = failures.unique("customer_id", keep="first", maintain_order=True)
     next_days = owed.settled.join(failures, on="customer_id", how="anti", maintain_order="left").join(
         owed.days.group_by("customer_id").agg(pl.col("next_bill_on").min()),

@@ -49,6 +49,7 @@ from billing.store.tables import (
     meters,
     payment_terms,
     payments,
+    plan_thresholds,
     plan_versions,
     plans,
     policies,
@@ -215,6 +216,12 @@ _OFFERS = (
         meters.c.is_recurring,
         meters.c.grain,
         func.coalesce(components.c.bundle_id, components.c.component_id).label("priced_id"),
+        exists()
+        .where(
+            plan_thresholds.c.plan_id == components.c.plan_id,
+            plan_thresholds.c.plan_version == components.c.plan_version,
+        )
+        .label("has_thresholds"),
     )
     .join(
         plan_versions,
@@ -391,16 +398,19 @@ PARTIES = (
 def read_terms(store: Store, customer_ids: Sequence[str]) -> pl.DataFrame:
     """One row a live version of the customers' items and component of its plan, with the price chosen for it.
 
-    What many versions share (the plan and its components, the choice of prices) is read once each.
+    What many versions share (the plan and its components, the choice of prices) is read once each. Where a
+    plan has thresholds, `thresholds_of` names its version.
     """
     versions = read_by_ids(store, _VERSIONS, items.c.customer_id, customer_ids)
     offers = read_by_ids(store, _OFFERS, components.c.plan_id, _distinct(versions["plan_id"]))
     chosen = read_by_ids(store, _CHOSEN, price_choices.c.choice_id, _distinct(versions["choice_id"]))
-    return (
-        versions.join(offers, on=["plan_id", "plan_version"], how="inner", maintain_order="left_right")
-        .join(chosen, on=["choice_id", "priced_id"], how="left", maintain_order="left")
-        .drop("plan_id", "plan_version", "priced_id")
-    )
+    terms = versions.join(
+        offers, on=["plan_id", "plan_version"], how="inner", maintain_order="left_right"
+    ).join(chosen, on=["choice_id", "priced_id"], how="left", maintain_order="left")
+    if terms["has_thresholds"].any():
+        named = pl.when("has_thresholds").then(pl.format("{}|{}", "plan_id", "plan_version"))
+        terms = terms.with_columns(named.alias("thresholds_of"))
+    return terms.drop("plan_id", "plan_version", "priced_id", "has_thresholds")
 
 
 def _distinct(ids: pl.Series) -> list[str]:

@@ -1,7 +1,8 @@
 """Which document each line of a draft belongs to, and what its parties bring to it.
 
-One document for a payer, seller, currency, payment terms, way to pay, purchase order and consolidation group.
-All but the first three are what a subscription may have of its own. Few have, so they are looked at only
+One document for a payer, seller, currency, payment terms, way to pay, purchase order and consolidation group,
+and one more for usage that is billed early.
+The middle ones are what a subscription may have of its own. Few have, so they are looked at only
 where somebody has one.
 """
 
@@ -19,7 +20,7 @@ from billing.store.store import Store
 from billing.store.tables import customers, payment_terms
 
 OWN_GROUP = ["payment_terms_id", "method_id", "po_id", "consolidation_group"]
-GROUP = [*OWNER, *OWN_GROUP]
+GROUP = [*OWNER, *OWN_GROUP, "invoice_kind"]
 ORDER = ["customer_id", "item_id", "position", "component_id", "service_start", "entry", "service_end"]
 
 APART_SCHEMA = pl.Schema({"item_id": pl.String(), "invoiced_apart": pl.String()})
@@ -56,9 +57,13 @@ def grouped(store: Store, at: datetime, lines: pl.DataFrame, items_apart: pl.Dat
     rows = (
         lines.join(payers, on="payer_id", how="left", maintain_order="left")
         .join(ship_to, on="ship_to", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"))
+        .with_columns(
+            pl.coalesce("entity_id", "payer_entity_id").alias("entity_id"),
+            pl.col("invoice_kind").fill_null("regular"),
+            pl.col("is_already_billed").fill_null(False),
+        )
     )
-    by = [*OWNER, "issue_on"]
+    by = [*OWNER, "invoice_kind", "issue_on"]
     if items_apart.height or (lines["origin_po_id"] != "").any():
         rows, by = _with_own_groups(store, rows, items_apart), [*GROUP, "issue_on"]
     else:

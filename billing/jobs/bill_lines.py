@@ -47,6 +47,8 @@ LINE_SCHEMA = pl.Schema(
         "description": pl.String(),
         "explanation": pl.String(),
         "is_refunded": pl.Boolean(),
+        "is_already_billed": pl.Boolean(),
+        "invoice_kind": pl.String(),
         "issue_on": pl.Date(),
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from sqlalchemy import select
 
+from billing.core import thresholds
 from billing.core.invoicing import LINE_KEY, SERVICE
 from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
@@ -21,11 +22,22 @@ VOIDED_SCHEMA = pl.Schema(
 """A line of a void invoice."""
 
 
-def reopened(charged: pl.DataFrame, voided: pl.Series) -> pl.DataFrame:
-    """LINE_KEY and SERVICE of charges that were billed on void invoices alone."""
+_EARLY = (
+    select(line_items.c.line_id)
+    .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
+    .where(invoices.c.kind == thresholds.INVOICE)
+)
+
+
+def reopened(store: Store, charged: pl.DataFrame, voided: pl.Series) -> pl.DataFrame:
+    """LINE_KEY and SERVICE of charges that were billed on void invoices alone, whatever of them was billed
+    early."""
     key = [*LINE_KEY, *SERVICE]
     is_void = pl.col("line_id").is_in(voided.implode())
-    return charged.group_by(key).agg(is_void.all().alias("_is_void")).filter("_is_void").select(key)
+    touched = charged.join(charged.filter(is_void), on=key, how="semi")
+    early = read_by_ids(store, _EARLY, line_items.c.line_id, touched["line_id"].to_list())
+    at_end = touched.join(early, on="line_id", how="anti")
+    return at_end.group_by(key).agg(is_void.all().alias("_is_void")).filter("_is_void").select(key)
 
 
 _REPLACED = (

@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
-from sqlalchemy import bindparam, exists, func, or_, select
+from sqlalchemy import and_, bindparam, exists, func, or_, select
 
 from billing.core.calendar import add_months, local_date, local_dates
 from billing.core.cuts import FOREVER
 from billing.core.money import QUANTITY_LIMIT, BillingError
 from billing.core.refusals import REFUSALS
+from billing.jobs.bill_facts import read_by_ids
 from billing.store.messages import announce, keep_rejected_once, rows_as_json
 from billing.store.store import Store
 from billing.store.tables import (
@@ -37,6 +38,7 @@ from billing.store.tables import (
     item_versions,
     items,
     meters,
+    plan_thresholds,
     policies,
     rejected_inputs,
     resolved_inputs,
@@ -496,17 +498,46 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
     return UsageAnswer(accepted.height, duplicates, answer)
 
 
+_ANY_THRESHOLD = select(plan_thresholds.c.plan_id).limit(1)
+_WITH_THRESHOLDS = (
+    select(items.c.customer_id)
+    .join(
+        item_versions,
+        and_(item_versions.c.item_id == items.c.item_id, item_versions.c.superseded_at.is_(None)),
+    )
+    .join(
+        plan_thresholds,
+        and_(
+            plan_thresholds.c.plan_id == item_versions.c.plan_id,
+            plan_thresholds.c.plan_version == item_versions.c.plan_version,
+        ),
+    )
+    .distinct()
+)
+
+
+def _watched(store: Store, accepted: pl.DataFrame) -> pl.Series:
+    """The customers of events whose item has a plan with thresholds."""
+    if store.row(_ANY_THRESHOLD) is None:
+        return pl.Series("customer_id", [], dtype=pl.String)
+    ids = accepted["item_id"].unique().to_list()
+    return read_by_ids(store, _WITH_THRESHOLDS, items.c.item_id, ids)["customer_id"]
+
+
 def _wake(store: Store, at: datetime, accepted: pl.DataFrame) -> None:
-    """Let bill runs see the events: customers with nothing left to bill are due today, and settled days that
-    an event falls on are unsettled again (from the day before: the day a service ends counts to its last
-    period). Their rows are locked first, so that a bill run of the same moment has either seen the events or
-    is over before its settled days are moved back (PostgreSQL; SQLite has one writer anyway)."""
+    """Let bill runs see the events: customers with nothing left to bill, or with usage that may reach a
+    threshold of its plan, are due today, and settled days that an event falls on are unsettled again (from
+    the day before: the day a service ends counts to its last period). Their rows are locked first, so that a
+    bill run of the same moment has either seen the events or is over before its settled days are moved back
+    (PostgreSQL; SQLite has one writer anyway)."""
     first = (
         accepted.filter(pl.col("unbilled_reason").is_null())
         .group_by(pl.col("item_customer_id").alias("customer_id"), "time_zone")
         .agg(pl.col("occurred_on").min().dt.offset_by("-1d").alias("since"))
         .sort("customer_id")
     )
+    if first.is_empty():
+        return
     zones = first["time_zone"].unique().to_list()
     days = pl.col("time_zone").replace_strict(
         {zone: local_date(at, zone) for zone in zones}, return_dtype=pl.Date
@@ -519,12 +550,17 @@ def _wake(store: Store, at: datetime, accepted: pl.DataFrame) -> None:
             .with_for_update(key_share=True, of=customers)
         )
     is_late = (pl.col("unsettled_from") > pl.col("since")).fill_null(False)
+    watched = pl.col("customer_id").is_in(_watched(store, accepted).implode())
+    is_watched = watched & (pl.col("next_bill_on") > pl.col("today")).fill_null(False)
     rows = (
         standing.join(first.with_columns(days.alias("today")), on="customer_id")
-        .filter(pl.col("next_bill_on").is_null() | is_late)
+        .filter(pl.col("next_bill_on").is_null() | is_late | is_watched)
         .select(
             "customer_id",
-            pl.coalesce("next_bill_on", "today"),
+            pl.when(is_watched)
+            .then("today")
+            .otherwise(pl.coalesce("next_bill_on", "today"))
+            .alias("next_bill_on"),
             pl.when(is_late).then("since").otherwise("unsettled_from").alias("unsettled_from"),
         )
     )

@@ -6,15 +6,16 @@ as decimal text in major units ("12.50"), quantities of tiers and packages as wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 
 from sqlalchemy import bindparam, func, or_, select
 
 from billing.core.calendar import parse_interval
 from billing.core.choice import LEVELS
-from billing.core.money import PPM, BillingError, currency_exponent
+from billing.core.money import PPM, BillingError, currency_exponent, parse_money
 from billing.service.acts import act, announce
 from billing.service.published_prices import NewPrice as NewPrice
 from billing.service.published_prices import NewTier as NewTier
@@ -25,6 +26,7 @@ from billing.store.tables import (
     legal_entities,
     meters,
     payment_terms,
+    plan_thresholds,
     plan_versions,
     plans,
     price_lists,
@@ -218,10 +220,14 @@ def publish_plan_version(
     interval: str,
     components: Sequence[NewComponent],
     in_advance: bool = True,
+    thresholds: Mapping[str, Sequence[str]] | None = None,
 ) -> PlanVersion:
     """The next version of a plan: interval (P1M, P1Y …) and components. It never changes afterwards.
 
-    Raises `unknown_plan`, `bad_interval`, `unknown_meter`, `illegal_plan` for no or wrong components.
+    thresholds: amounts before tax by currency ({"EUR": ["200.00"]}). Usage of a running period is billed
+    early once it costs one of them. Raises `unknown_plan`, `bad_interval`, `unknown_meter`, `illegal_plan`
+    for no or wrong components, or thresholds without usage; `unknown_currency`, `bad_tiers` for amounts that
+    do not rise from above 0.
     """
     parse_interval(interval)
     if store.row(select(plans.c.plan_id).where(plans.c.plan_id == plan_id)) is None:
@@ -257,11 +263,26 @@ def publish_plan_version(
         for position, new in enumerate(components, start=1)
     ]
     store.insert(_components, rows, at)
+    amounts = _thresholds(thresholds or {})
+    if amounts and all(new.kind != "usage" for new in components):
+        raise BillingError("illegal_plan", f"{plan_id}: thresholds watch usage, and it has none")
+    of = {"plan_id": plan_id, "plan_version": version}
+    store.insert(plan_thresholds, [of | one for one in amounts], at)
     announce(store, at, "plan.published", plan_id, {"version": version, "interval": interval})
     return plan_version(store, plan_id, version)
 
 
 _components = components
+
+
+def _thresholds(given: Mapping[str, Sequence[str]]) -> list[Row]:
+    rows: list[Row] = []
+    for currency, texts in given.items():
+        amounts = [parse_money(text, currency) for text in texts]
+        if not all(before < amount for before, amount in pairwise([0, *amounts])):
+            raise BillingError("bad_tiers", f"thresholds rise from above 0, not {', '.join(texts)}")
+        rows += [{"currency": currency, "amount_minor": amount} for amount in amounts]
+    return rows
 
 
 def _check_sku(store: Store, new: NewComponent) -> None:

@@ -170,6 +170,7 @@ _LINE = (
             for name in (
                 *("line_id", "invoice_id", "customer_id", "kind", "entry", "service_start", "service_end"),
                 *("net_minor", "tax_minor", "document_discount_minor", "policy_name", "policy_version"),
+                "reverses_line_id",
             )
         ),
         invoices.c.customer_id.label("payer_id"),

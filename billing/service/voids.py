@@ -90,8 +90,13 @@ def _undoable(store: Store, invoice_id: str) -> pl.DataFrame:
 
 
 def _whole(store: Store, posted: Sequence[Row]) -> list[Credit]:
-    """What is left of each charge; credits and rebates among the lines are undone as they are."""
+    """What is left of each charge; credits and rebates among the lines are undone as they are, also those
+    that take back a charge beside them (usage that was billed before)."""
     modes = roundings(store)
+    beside = {line["reverses_line_id"]: line for line in posted if line["entry"] == "credit"}
+    for line in posted:
+        for left, whole in _LEFT.items() if line["line_id"] in beside else ():
+            line[left] -= beside[line["line_id"]][whole]
     credits = [
         credit_of(line, line["left_minor"], modes)
         if line["entry"] == "charge" and line["kind"] != "rebate"
@@ -102,6 +107,13 @@ def _whole(store: Store, posted: Sequence[Row]) -> list[Credit]:
     if net < 0 or tax < 0:
         _refuse_taken(posted[0]["invoice_id"])
     return credits
+
+
+_LEFT = {
+    "left_minor": "net_minor",
+    "left_tax_minor": "tax_minor",
+    "left_document_discount_minor": "document_discount_minor",
+}
 
 
 def _refuse_taken(invoice_id: str) -> None:

@@ -66,6 +66,7 @@ class Shop:
     interval: str
     tax_ppm: int = 0
     billing: str | None = None
+    thresholds: list[str] | None = None
 
 
 def zero_fee_of(plans: list[Plan]) -> str | None:
@@ -111,6 +112,7 @@ def open_shop(store: Store, at: datetime, shop: Shop) -> None:
                 for name, (kind, _) in plan.components.items()
             ],
             in_advance=shop.billing != "in_arrears" and plan.has_fee,
+            thresholds={shop.frame.money.code: shop.thresholds} if shop.thresholds else None,
         )
         prices += [
             NewPrice(f"{plan.plan_id}.1.{name}", **terms) for name, (_, terms) in plan.components.items()

@@ -85,6 +85,7 @@ RUN_SETTINGS = (
     "on_cancel",
     "suspension_billing",
     "flat_fee_on_zero",
+    "progressive_display",
     "percentage_free",
     "true_up_rounding",
     "horizon_months",
@@ -157,6 +158,7 @@ class Story:
         self.plans = self._plans()
         self.zero_fee = zero_fee_of(list(self.plans.values()))
         self.commitment = self.given.take("commitment")
+        self.thresholds = self.given.take("thresholds")
         self.paid, payments = self.given.take("paid"), self.given.take("payments")
         if payments not in (None, "all paid") or (payments and self.paid is not None):
             raise Unsupported(f"payments {payments!r}")
@@ -699,7 +701,14 @@ class Story:
                 receive_transfer(store, now, invoice_id=invoice["invoice_id"], amount_minor=left)
 
     def _set_up(self, store: Store, at: datetime) -> None:
-        shop = Shop(list(self.plans.values()), self.frame, str(self.interval), self.tax_ppm, self.billing)
+        shop = Shop(
+            list(self.plans.values()),
+            self.frame,
+            str(self.interval),
+            self.tax_ppm,
+            self.billing,
+            self.thresholds,
+        )
         open_shop(store, at, shop)
         create_customer(
             store,

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from typing import cast
 
 import polars as pl
-from sqlalchemy import Integer, and_, bindparam, func, select
+from sqlalchemy import Integer, and_, bindparam, exists, func, select
+from sqlalchemy.orm import aliased
 
 from billing.core.cuts import agreed_discounts
 from billing.core.invoicing import (
@@ -151,12 +152,37 @@ _CHARGES = (
 )
 
 
+_whole = aliased(line_items)
+_IS_BESIDE = and_(
+    line_items.c.item_id == _whole.c.item_id,
+    line_items.c.reverses_line_id == _whole.c.line_id,
+    line_items.c.invoice_id == _whole.c.invoice_id,
+    line_items.c.entry == "credit",
+)
+"""What was billed early, beside the line that shows the whole."""
+_BESIDE = (
+    select(_whole.c.line_id, line_items.c.net_minor, line_items.c.tax_minor.label("posted_minor"))
+    .join(_whole, _IS_BESIDE)
+    .where(_SPAN)
+)
+
+
+def _billed_now(lines: pl.DataFrame, beside: pl.DataFrame) -> pl.DataFrame:
+    """Charges with what they bill, less what was billed early of them: that is taxed."""
+    names = ("net_minor", "posted_minor")
+    return (
+        lines.join(beside, on="line_id", how="left", suffix="_before")
+        .with_columns(pl.col(name) + pl.col(f"{name}_before").fill_null(0) for name in names)
+        .select(lines.columns)
+    )
+
+
 def _wrong_tax(store: Store, _at: datetime) -> Iterator[Row]:
     """Charges whose tax is not that of their document's nets at their rate, by the payer's setting of how tax
     is summed (or that of the line's own customer, where the payer's has changed since)."""
     known, _ = _settings(store)
     for span in _pages(store):
-        lines = store.frame(_CHARGES, span).sort("line_id")
+        lines = _billed_now(store.frame(_CHARGES, span), store.frame(_BESIDE, span)).sort("line_id")
         wrong = _differing(lines, known, "policy_name")
         if wrong.height:
             again = lines.join(wrong.select("document").unique(), on="document", how="semi")
@@ -180,6 +206,13 @@ def _differing(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]], po
 
 _country = pl.lit("").alias("tax_country")
 
+_part = aliased(line_items)
+_IS_SHOWN_WHOLE = and_(
+    _part.c.item_id == line_items.c.item_id,
+    _part.c.reverses_line_id == line_items.c.line_id,
+    _part.c.invoice_id == line_items.c.invoice_id,
+)
+"""A line of which a part was billed early: its tax is made of two, each rounded."""
 _TAKEN = (
     select(
         line_items.c.line_id,
@@ -191,7 +224,7 @@ _TAKEN = (
         func.sum(CREDITED.c.tax_minor, type_=line_items.c.net_minor.type).label("taken_tax_minor"),
     )
     .join(CREDITED, CREDITED.c.line_id == line_items.c.line_id)
-    .where(line_items.c.net_minor != 0)
+    .where(line_items.c.net_minor != 0, ~exists().where(_IS_SHOWN_WHOLE))
     .group_by(*(line_items.c[name] for name in ("line_id", "net_minor", "tax_minor", "policy_name")))
     .group_by(line_items.c.policy_version)
 )

@@ -32,6 +32,7 @@ from shop import (
     take,
     use,
 )
+from soundness import assert_sound
 from sqlalchemy import select, text, update
 
 from billing.core.money import BillingError
@@ -271,6 +272,7 @@ def test_what_is_credited_by_hand_takes_its_share_and_a_run_takes_back_the_rest(
     frame = store.frame(select(tables.credit_note_lines)).sort("note_id")
     columns = ["net_minor", "tax_minor", "document_discount_minor"]
     assert frame.select(columns).rows() == [(900, 180, 100), (1_890, 378, 210)]
+    assert_sound(store, at(on, 23))
 
 
 def test_a_void_gives_the_use_of_its_discount_back_and_is_billed_anew_with_it(store: Store) -> None:
