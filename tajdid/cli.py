@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tajdid.billing_commands import billing_app
+from tajdid.books import billing_app
 from tajdid.console import (
     CompanyOption,
     JsonOption,

@@ -31,6 +31,17 @@ ACCOUNTS = (
 )
 
 
+DEBIT_ACCOUNTS = (
+    "receivable",
+    "gateway_clearing",
+    "bank",
+    "payment_fees",
+    "discounts_allowed",
+    "bad_debt",
+)
+"""Accounts whose balance is a debit; that of the others is a credit."""
+
+
 class Rule(NamedTuple):
     """One posting of an event: its account, its side, and the amounts of the event that it sums."""
 

@@ -9,12 +9,18 @@ import polars as pl
 from sqlalchemy import select
 
 from billing.core.ledger import AMOUNTS, check_period_open, postings_of
+from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
-from billing.store.tables import accounting_periods, journal_entries, journal_lines
+from billing.store.tables import accounting_periods, journal_entries, journal_lines, legal_entities
 
 _ENTRY = ("entry_id", "entity_id", "source_kind", "source_id", "event", "posted_on")
 _LINE = ("entry_id", "position", "account", "customer_id", "invoice_id", "currency")
 
+_SELLERS = (
+    select(legal_entities.c.entity_id)
+    .order_by(legal_entities.c.entity_id)
+    .with_for_update(read=True, key_share=True, of=legal_entities)
+)
 _LOCKED = select(accounting_periods.c.entity_id, accounting_periods.c.month).where(
     accounting_periods.c.locked_at.is_not(None)
 )
@@ -26,7 +32,13 @@ def locked_months(store: Store) -> pl.DataFrame:
 
 
 def check_days_open(store: Store, days: Iterable[tuple[str, date]]) -> None:
-    """Raise `period_locked` where the books of an entity are closed on a day."""
+    """Raise `period_locked` where the books of an entity are closed on a day.
+
+    On PostgreSQL the seller's row is held a little, so that nobody closes a month while something is being
+    posted into it (service.periods)."""
+    days = list(days)
+    if store.is_in_transaction and not store.is_sqlite:
+        read_by_ids(store, _SELLERS, legal_entities.c.entity_id, sorted({entity_id for entity_id, _ in days}))
     locked: dict[str, set[date]] = {}
     for entity_id, month in locked_months(store).iter_rows():
         locked.setdefault(entity_id, set()).add(month)

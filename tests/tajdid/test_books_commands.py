@@ -1,0 +1,107 @@
+"""`tajdid billing`: bank statements, reconcile and lock-period, as a finance department uses them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy import select, update
+from typer.testing import CliRunner
+
+from billing.jobs.bill_run import bill
+from billing.service import catalog, customers, subscriptions
+from billing.service.catalog import NewComponent, NewPrice
+from billing.store import tables
+from billing.store.store import IdGenerator, open_store
+from tajdid.cli import app
+
+OPENED = datetime(2025, 1, 1, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of one company: anna owes 1,190.00 since New Year 2025."""
+    company = tmp_path / "acme"
+    company.mkdir()
+    (company / "company.toml").write_text('name = "acme"\n')
+    monkeypatch.setenv("TAJDID_HOME", str(tmp_path))
+    with open_store(f"sqlite:///{company / 'billing.db'}", IdGenerator(1)) as store:
+        store.migrate()
+        catalog.create_legal_entity(store, OPENED, entity_id="seller", name="Seller", country="DE")
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        catalog.create_product(store, OPENED, product_id="goods", name="Goods")
+        catalog.create_plan(store, OPENED, plan_id="plan", name="Plan", product_id="goods")
+        catalog.publish_plan_version(
+            store, OPENED, plan_id="plan", interval="P1M", components=[NewComponent("fee", "fee")]
+        )
+        catalog.create_price_list(
+            store,
+            OPENED,
+            list_id="list",
+            name="List",
+            currency="EUR",
+            valid_start=OPENED.date(),
+            prices=[NewPrice("plan.1.fee", "flat", "1000")],
+        )
+        customers.create_customer(
+            store,
+            OPENED,
+            customer_id="anna",
+            name="Anna",
+            entity_id="seller",
+            currency="EUR",
+            country="DE",
+            collection="terms",
+        )
+        subscriptions.subscribe(store, OPENED, customer_id="anna", plan_id="plan")
+        bill(store, OPENED, up_to=OPENED.date())
+        number = store.rows(select(tables.invoices.c.number))[0]["number"]
+    about = {"entity_id": "seller", "received_on": "2025-01-10", "currency": "EUR"}
+    rows = [
+        {"bank_ref": "1", "amount": "1000.00", "reference": number} | about,
+        {"bank_ref": "2", "amount": "1.234", "reference": ""} | about,
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "bank.csv")
+    return tmp_path
+
+
+def billing(*arguments: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(app, ["billing", *arguments])
+    return ran.exit_code, ran.output
+
+
+def test_a_statement_is_taken_in_and_its_bad_row_named(home: Path) -> None:
+    code, text = billing("import-transfers", str(home / "bank.csv"))
+    assert (code, "bank.csv: 1 accepted, 0 duplicate, 1 rejected; 1 matched" in text) == (3, True), text
+    assert "row 1 (2): too_many_decimals" in text
+    assert "0 accepted, 1 duplicate, 1 rejected" in billing("import-transfers", str(home / "bank.csv"))[1]
+
+
+def test_a_month_is_reconciled_closed_and_opened_and_what_differs_is_named(home: Path) -> None:
+    billing("import-transfers", str(home / "bank.csv"))
+    code, text = billing("reconcile", "--month", "2025-01")
+    assert code == 0, text
+    shown = " ".join(text.split())
+    assert "receivable │ 0.00 │ 1,190.00 │ 1,000.00 │ 190.00" in shown
+    assert "The books of 2025-01 agree with the documents." in text
+    locked = billing("lock-period", "--entity", "seller", "--month", "2025-01")
+    assert locked == (0, "The books of seller are closed for 2025-01.\n")
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        bank = tables.journal_lines.c.account == "bank"
+        store.execute(update(tables.journal_lines).where(bank).values(debit_minor=100_001))
+    code, text = billing("reconcile", "--month", "2025-01")
+    assert code == 3
+    assert "0.01 EUR" in text
+    code, text = billing("reconcile", "--month", "2025-01", "--json")
+    told = json.loads(text)
+    assert (code, told["agrees"]) == (3, False)
+    named = [(row["account"], row["document_kind"], row["posted_minor"]) for row in told["differences"]]
+    assert named == [("bank", "bank_transfer", 100_001)]
+    assert billing("unlock-period", "--entity", "seller", "--month", "2025-01")[0] == 0
+    assert billing("lock-period", "--entity", "seller", "--month", "2025-01")[0] == 3
+    assert billing("lock-period", "--entity", "seller", "--month", "2025-01", "--anyway")[0] == 0
+    assert billing("lock-period", "--entity", "nobody", "--month", "2025-01", "--anyway")[0] == 2
+    assert billing("reconcile", "--month", "January")[0] == 2
