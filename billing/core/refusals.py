@@ -59,7 +59,7 @@ REFUSALS: Mapping[str, str] = {
     "unknown_customer": "There is no such customer.",
     "unknown_discount": "There is no such discount.",
     "unknown_document": "There is no such invoice or credit note.",
-    "unknown_dispute": "There is no such dispute of a payment.",
+    "unknown_dispute": "There is no such dispute.",
     "unknown_entity": "There is no such legal entity.",
     "unknown_invoice": "There is no such invoice.",
     "unknown_item": "There is no such item of this customer.",

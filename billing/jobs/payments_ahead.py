@@ -61,8 +61,9 @@ def lower(store: Store, at: datetime, other: Row, left_minor: int, *, closed_as:
 def lower_charges(
     store: Store, at: datetime, charges: pl.DataFrame, left: pl.DataFrame, *, closed_as: str = "recovered"
 ) -> None:
-    """Let payments that wait ask for what is left of their invoice alone; without a rest give them up, and
-    close a case of which nothing else is unpaid: as recovered by the money, or as credited or written off.
+    """Let payments that wait ask for what is left of their invoice, no less where something was undone;
+    without a rest give them up, and close a case of which nothing else is unpaid: as recovered by the money,
+    or as credited or written off.
 
     charges: of `hold_charges`. left: `invoice_id`, `left_minor`; what waits for other invoices stays.
     """

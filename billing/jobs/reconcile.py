@@ -31,6 +31,7 @@ from billing.store.tables import (
     journal_lines,
     line_items,
     payments,
+    payouts,
     refunds,
     wallet_grants,
     wallet_movements,
@@ -157,17 +158,18 @@ def _of_transfers(on: Any, *conditions: Any) -> Select[Any]:
     )
 
 
-_REVERSED = (
-    _documents(
-        disputes.c.dispute_id,
-        payments,
-        disputes.c.opened_on,
-        disputes.c.amount_minor,
-        entity=customers.c.entity_id,
+def _of_disputes(on: Any, *conditions: Any) -> Select[Any]:
+    return (
+        _documents(disputes.c.dispute_id, payments, on, disputes.c.amount_minor, entity=customers.c.entity_id)
+        .join(payments, payments.c.payment_id == disputes.c.payment_id)
+        .join(customers, customers.c.customer_id == payments.c.customer_id)
+        .where(*conditions)
     )
-    .join(payments, payments.c.payment_id == disputes.c.payment_id)
-    .join(customers, customers.c.customer_id == payments.c.customer_id)
-)
+
+
+_PAYOUTS = _documents(
+    payouts.c.payout_id, payouts, payouts.c.received_on, payouts.c.amount_minor
+).add_columns(payouts.c.fee_minor)
 _WRITTEN_OFF = _documents(
     write_offs.c.write_off_id, invoices, write_offs.c.written_off_on, write_offs.c.amount_minor
 ).join(invoices, invoices.c.invoice_id == write_offs.c.invoice_id)
@@ -218,7 +220,9 @@ SOURCES = (
     Source("application", "early_payment_discount", _DISCOUNTS, "early_discount_undone"),
     Source("refund", "payment_refunded", _of_refunds(True)),
     Source("refund", "transfer_refunded", _of_refunds(False)),
-    Source("dispute", "payment_reversed", _REVERSED),
+    Source("dispute", "payment_reversed", _of_disputes(disputes.c.opened_on)),
+    Source("dispute", "payment_reinstated", _of_disputes(disputes.c.closed_on, disputes.c.outcome == "won")),
+    Source("payout", "payout_received", _PAYOUTS),
     Source("write_off", "invoice_written_off", _WRITTEN_OFF, "write_off_undone"),
     Source("wallet_grant", "wallet_granted", _GIVEN.where(~wallet_grants.c.is_paid)),
     Source("wallet_movement", "wallet_expired", _EXPIRED),
@@ -346,7 +350,8 @@ def _events(found: Iterable[tuple[Source, pl.DataFrame]]) -> pl.DataFrame:
         )
         for source, rows in found
     ]
-    return pl.concat(frames, how="diagonal")
+    told = pl.concat(frames, how="diagonal")
+    return told.with_columns(pl.col(name).fill_null(0) for name in ("tax_minor", "fee_minor"))
 
 
 def _wanted_before(store: Store, days: dict[str, date]) -> pl.DataFrame:

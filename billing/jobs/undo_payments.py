@@ -16,6 +16,7 @@ from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
+from billing.jobs.payments_ahead import lower_charges
 from billing.jobs.receive import DEBT, hold
 from billing.store.store import Store
 from billing.store.tables import (
@@ -50,20 +51,23 @@ def undo_payments(store: Store, at: datetime, undone: pl.DataFrame, today: date)
     """Undo payments of one payer, whose row is held. undone: `payment_id`, `invoice_id`, `customer_id`,
     `entity_id`, `currency`, `amount_minor`, `kind` (transfer or recovery).
 
-    Raises `illegal_transition` where a paid invoice is neither open nor paid any more.
+    Raises `illegal_transition` where a paid invoice is neither open nor paid any more, or is being charged.
     """
     ids = undone["payment_id"].to_list()
     parts = read_by_ids(store, _OF_PAYMENTS, applications.c.source_id, ids)
     recoveries = undone.filter(kind="recovery")
     reopened = parts["invoice_id"].unique().to_list()
-    hold(store, [], [*reopened, *recoveries["invoice_id"].to_list()])
+    held = hold(store, [], [*reopened, *recoveries["invoice_id"].to_list()])
+    under_way = held.debts.filter("is_charged")["invoice_id"].to_list()
+    if under_way:
+        raise BillingError("illegal_transition", f"a charge of {under_way[0]} is under way")
     owner = undone.select(pl.col("customer_id").alias("payer_id"), "entity_id", "currency").row(0, named=True)
     post_events(store, at, undo_applications(store, at, parts, owner, today))
     undo_discounts(store, at, reopened, owner, today)
     _reopen(store, at, reopened)
     _forget_recoveries(store, at, recoveries)
     _undo(store, at, undone, today)
-    _charge_again(store, at, reopened)
+    _charge_again(store, at, reopened, held.charges)
 
 
 def undo_discounts(
@@ -150,15 +154,18 @@ def _undo(store: Store, at: datetime, undone: pl.DataFrame, today: date) -> None
     )
 
 
-def _charge_again(store: Store, at: datetime, invoice_ids: list[str]) -> None:
-    """Let what was given up because a payment undone had paid it be charged again, at once. What was given up
-    with a case that ended without money stays so."""
+def _charge_again(store: Store, at: datetime, invoice_ids: list[str], charges: pl.DataFrame) -> None:
+    """Let what waits to be charged ask for all that is open again, and what was given up because a payment
+    undone had paid it be charged again, at once. What was given up with a case that ended without money stays
+    so."""
+    left = read_by_ids(store, DEBT, invoices.c.invoice_id, invoice_ids).select("invoice_id", "open_minor")
+    lower_charges(store, at, charges, left.rename({"open_minor": "left_minor"}))
     last = (
         read_by_ids(store, _GIVEN_UP, payments.c.invoice_id, invoice_ids)
+        .join(charges, on="invoice_id", how="anti")
         .sort("payment_id")
         .unique("invoice_id", keep="last", maintain_order=True)
     )
-    left = read_by_ids(store, DEBT, invoices.c.invoice_id, invoice_ids).select("invoice_id", "open_minor")
     was_tried = pl.col("attempt") > 0
     rows = last.join(left, on="invoice_id", maintain_order="left").select(
         "payment_id",

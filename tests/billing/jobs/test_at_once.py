@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 from sqlalchemy import select, text
 
@@ -15,6 +16,8 @@ from billing.core.money import BillingError
 from billing.gateways.gateway import Answer, Charge
 from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
+from billing.jobs.match_transfers import import_transfers
+from billing.service.periods import lock_period
 from billing.service.transfers import receive_transfer
 from billing.store.store import Store
 from billing.store.tables import applications, dunning_cases, invoices, payments
@@ -109,3 +112,32 @@ def test_a_case_that_recovers_waits_for_a_transfer_and_does_not_charge_what_it_p
     assert applied(one) == dict.fromkeys(papers, 12_000)
     assert list(gateway.captured_minor.values()) == [12_000]
     assert one.rows(select(dunning_cases.c.closed_as)) == [{"closed_as": "recovered"}]
+
+
+def test_a_transfer_that_can_only_mean_an_invoice_means_none_once_another_paid_it(two: Two) -> None:
+    one, other, make = two
+    paper = make("anna", date(2025, 1, 1))
+    row = {"entity_id": "seller", "bank_ref": "1", "received_on": "2025-01-01", "currency": "EUR"}
+    statement = pl.DataFrame([row | {"amount": "120.00"}])
+    with ThreadPoolExecutor() as pool:
+        with one.transaction():
+            receive_transfer(one, at(1), invoice_id=paper, amount_minor=12_000)
+            work = pool.submit(import_transfers, other, at(1), statement)
+            until_waiting(one, work)
+        assert (work.result().accepted, work.result().matched) == (1, 0)
+    assert applied(one) == {paper: 12_000}
+
+
+def test_a_month_is_closed_when_what_is_being_posted_into_it_is_there(two: Two) -> None:
+    one, other, make = two
+    papers = [make("anna", date(2025, 1, 1)) for _ in range(2)]
+    february = datetime(2025, 2, 1, 8, tzinfo=UTC)
+    with ThreadPoolExecutor() as pool:
+        with one.transaction():
+            receive_transfer(one, at(1), invoice_id=papers[0], amount_minor=12_000)
+            work = pool.submit(lock_period, other, february, entity_id="seller", month=date(2025, 1, 1))
+            until_waiting(one, work)
+            assert not work.done()
+        work.result()
+    with pytest.raises(BillingError, match="period_locked"):
+        receive_transfer(one, at(1), invoice_id=papers[1], amount_minor=12_000)

@@ -308,6 +308,24 @@ def test_a_card_that_was_given_up_for_a_wrong_match_is_charged_again(store: Stor
     assert state(store, paper) == ("open", 0)
 
 
+def test_a_card_that_waits_asks_for_all_again_when_credit_of_a_wrong_match_is_taken_back(
+    store: Store,
+) -> None:
+    shop(store, "anna")
+    take_in(store, bank("1", "1300.00", numbers(store)["anna"]))
+    customers.change_customer(store, at(START), customer_id="anna", collection="automatic")
+    customers.add_payment_method(store, at(START), customer_id="anna", gateway_ref="card")
+    on = date(2025, 2, 1)
+    run(store, on)
+    gateway = SimulatedGateway()
+    gateway.plan("anna", ["insufficient_funds", "captured"])
+    collect(store, gateway, at(on, 21))
+    unmatch(store, "1", on=date(2025, 2, 2))
+    collect(store, gateway, at(date(2025, 2, 3)))
+    assert list(gateway.captured_minor.values()) == [120_000]
+    assert balances(store)["receivable"] == 120_000
+
+
 def test_a_transfer_whose_invoice_is_being_charged_waits_until_it_is_known_what_became_of_that(
     store: Store,
 ) -> None:
