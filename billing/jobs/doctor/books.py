@@ -32,6 +32,7 @@ from billing.store.tables import (
     credit_note_lines,
     credit_notes,
     customers,
+    disputes,
     early_discounts,
     invoices,
     journal_entries,
@@ -39,6 +40,7 @@ from billing.store.tables import (
     line_items,
     outbox,
     payments,
+    payouts,
     refunds,
     wallet_grants,
     wallet_movements,
@@ -62,6 +64,7 @@ def _event(
     on: Any,
     net: Any,
     tax: Any = None,
+    fee: Any = None,
     *,
     of: Any = None,
     customer: Any = None,
@@ -79,7 +82,7 @@ def _event(
         (of.c.currency if currency is None else currency).label("currency"),
         net.label("net_minor"),
         (literal(0) if tax is None else tax).label("tax_minor"),
-        literal(0).label("fee_minor"),
+        (literal(0) if fee is None else fee).label("fee_minor"),
     )
 
 
@@ -224,6 +227,36 @@ def _of_refund(*where: Any) -> Select[Any]:
     )
 
 
+def _of_dispute(on: Any, *where: Any) -> Select[Any]:
+    """What banks took back of payments, and gave again."""
+    return (
+        _event(
+            "dispute",
+            disputes.c.dispute_id,
+            on,
+            disputes.c.amount_minor,
+            of=payments,
+            entity=func.coalesce(invoices.c.entity_id, customers.c.entity_id),
+        )
+        .join(payments, payments.c.payment_id == disputes.c.payment_id)
+        .join(customers, customers.c.customer_id == payments.c.customer_id)
+        .outerjoin(invoices, invoices.c.invoice_id == payments.c.invoice_id)
+        .where(*where)
+    )
+
+
+def _of_payout() -> Select[Any]:
+    nobody = cast(null(), String)
+    return _event(
+        "payout",
+        payouts.c.payout_id,
+        payouts.c.received_on,
+        payouts.c.amount_minor,
+        fee=payouts.c.fee_minor,
+        customer=nobody,
+    )
+
+
 _IS_RECOVERY = payments.c.kind == "recovery"
 _IS_MONEY = and_(~_IS_RECOVERY, IS_TRANSFER)
 
@@ -263,6 +296,9 @@ EVENTS: Mapping[str, Select[Any]] = {
     "early_discount_undone": _of_discount(early_discounts.c.net_minor < 0),
     "credit_applied": _of_application(_IS_CREDIT, applications.c.amount_minor > 0),
     "credit_unapplied": _of_application(_IS_CREDIT, applications.c.amount_minor < 0),
+    "payment_reversed": _of_dispute(disputes.c.opened_on),
+    "payment_reinstated": _of_dispute(disputes.c.closed_on, disputes.c.outcome == "won"),
+    "payout_received": _of_payout(),
     "payment_refunded": _of_refund(payments.c.method_id.is_not(None)),
     "transfer_refunded": _of_refund(payments.c.method_id.is_(None)),
 }
@@ -310,7 +346,7 @@ def _all_events() -> Any:
                 of.c.source_id,
                 of.c.entity_id,
                 of.c.posted_on,
-            ).where(or_(of.c.net_minor != 0, of.c.tax_minor != 0))
+            ).where(or_(of.c.net_minor != 0, of.c.tax_minor != 0, of.c.fee_minor != 0))
         )
     return union_all(*parts).subquery()
 
