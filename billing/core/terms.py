@@ -1,7 +1,12 @@
-"""How long the term of a contract runs when pauses lengthen it."""
+"""The term of a contract: how long it runs when pauses lengthen it, and when its end is reminded of."""
 
 from collections.abc import Iterable
 from datetime import date
+
+import polars as pl
+
+REMINDER_DAYS = (90, 60, 30)
+"""How many days before the end of a term its customer is reminded."""
 
 
 def extended_end(start: date, agreed_end: date, pauses: Iterable[tuple[date, date]]) -> date:
@@ -16,3 +21,13 @@ def extended_end(start: date, agreed_end: date, pauses: Iterable[tuple[date, dat
             end += last - first
             counted = last
     return end
+
+
+def reminder_due(start: pl.Expr, end: pl.Expr, today: pl.Expr) -> pl.Expr:
+    """Which of REMINDER_DAYS was reached last, null for none: none is sent once the term is over, nor one whose
+    day lies before the term began."""
+    left, length = (end - today).dt.total_days(), (end - start).dt.total_days()
+    due = pl.lit(None, pl.Int64)
+    for days in sorted(REMINDER_DAYS, reverse=True):
+        due = pl.when((left > 0) & (left <= days)).then(days).otherwise(due)
+    return pl.when(due <= length).then(due)

@@ -128,6 +128,19 @@ def renew_due(store: Store, at: datetime) -> Renewals:
     return Renewals(tuple(renewed), tuple(ended))
 
 
+@act
+def renew_ahead(store: Store, at: datetime, *, contract_id: str) -> None:
+    """Add the next term of a contract before the running one is over, as `renew_due` would on its last day.
+
+    Raises `unknown_contract`, `illegal_transition` after notice or after the term, `no_price`.
+    """
+    row, live = _running(store, at, contract_id)
+    if row["notice_given_on"] is not None or live[0].today >= row["term_end"]:
+        raise BillingError("illegal_transition", f"{contract_id} has notice, or its term is over")
+    going_on = [one for one in live if _runs_past(one.subscription, as_date(row["term_end"]))]
+    _renew(store, at, row, going_on)
+
+
 def _with_moved_term(store: Store, at: datetime, standing: Standing) -> Standing:
     moved = with_moved_term(store, at, standing.subscription, standing.today)
     if moved.ends_on != standing.subscription.ends_on:

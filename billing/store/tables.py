@@ -545,6 +545,17 @@ contract_terms = Table(
     _recorded(),
 )
 
+# The reminders of the end of a term that were sent: `days` before it.
+renewal_reminders = Table(
+    "renewal_reminders",
+    metadata,
+    Column("contract_id", String, ForeignKey("contracts.contract_id"), primary_key=True),
+    _day("term_start", key=True),
+    Column("days", Integer, primary_key=True, autoincrement=False),
+    _day("sent_on"),
+    _recorded(),
+)
+
 # A value of an index for a month; a later `published_on` revises it.
 index_values = Table(
     "index_values",
