@@ -59,19 +59,21 @@ def run_billing(
         bool, typer.Option("--dry-run", help="Show what would be posted and write nothing.")
     ] = False,
 ) -> None:
-    """Renew terms and index prices that are due, then bill everything that is; a second run posts nothing.
+    """Renew terms and index prices that are due, allocate goods, then bill what is due; again posts nothing.
 
-    With --dry-run terms and prices stay as they are today.
+    With --dry-run terms and prices stay as they are today, and the stock is not asked.
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
     from billing.core.money import BillingError
+    from billing.jobs.allocate import allocate
     from billing.jobs.bill_run import bill
+    from billing.jobs.remind_renewals import remind_of_renewals
     from billing.service.contracts import renew_due
     from billing.service.index_clauses import index_prices_due
 
-    at = now()
-    store = opened(chosen(company))
+    at, one = now(), chosen(company)
+    store = opened(one)
     day = day_of(up_to) if up_to else at.date()
 
     def progress(done: int, of: int) -> None:
@@ -83,12 +85,77 @@ def run_billing(
             steps = index_prices_due(store, at)
             say(f"  terms: {len(terms.renewed):,} renewed, {len(terms.ended):,} ended")
             say(f"  prices that follow an index: {len(steps):,} changed")
+            say(f"  reminders of terms that end: {remind_of_renewals(store, at):,} sent")
+            if one.stock is not None:
+                goods = allocate(store, simulated_stock(store, one.stock), at, up_to=day)
+                say(
+                    f"  goods: {goods.ordered:,} ordered, {goods.allocated:,} allocated, "
+                    f"{goods.backordered:,} wait, {goods.given_up:,} given up"
+                )
         summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
     except BillingError as error:
         stop(error.message, 1)
     print_fields(asdict(summary))
     store.close()
     raise SystemExit(3 if summary.parked else 0)
+
+
+def simulated_stock(store: Any, options: dict[str, Any]) -> Any:
+    """The stock that company.toml describes, holding what it answered before."""
+    from billing.gateways.simulated_stock import SimulatedStock
+    from billing.jobs.allocate import holdings
+
+    stock = SimulatedStock(options.get("seed", 0), out_ppm=options.get("out_ppm", 0), held=holdings(store))
+    for one in options.get("deliveries", []):
+        stock.plan(one["sku"], one["quantity"], on=one["on"])
+    return stock
+
+
+@billing_app.command(name="backorders")
+def list_backorders(
+    company: CompanyOption = None,
+    customer: Annotated[str | None, typer.Option(help="Only this customer's; default all.")] = None,
+    given_up: Annotated[
+        bool, typer.Option("--given-up", help="What was released, skipped or did not arrive, and why.")
+    ] = False,
+) -> None:
+    """List goods that were ordered and are still to come; or those that were given up, with the reason.
+
+    Example: tajdid billing backorders --company atlas --customer customer-17
+    """
+    from billing.service.stock import backorders, shortfalls
+
+    store = opened(chosen(company))
+    found = (shortfalls if given_up else backorders)(store, customer_id=customer)
+    store.close()
+    if found.height:
+        print_frame(found)
+    else:
+        say("Nothing was given up." if given_up else "Nothing is on backorder.")
+
+
+@billing_app.command(name="quote-renewal")
+def quote_renewal_command(
+    contract: Annotated[str, typer.Argument(help="The contract's id.")], company: CompanyOption = None
+) -> None:
+    """Show what the next term of a contract would cost at the prices known today.
+
+    Example: tajdid billing quote-renewal contract-17 --company atlas
+    """
+    from billing.core.money import BillingError
+    from billing.service.renewal_quotes import quote_renewal
+
+    store = opened(chosen(company))
+    try:
+        quote = quote_renewal(store, now(), contract_id=contract)
+    except BillingError as error:
+        stop(error.message, 2)
+    finally:
+        store.close()
+    print_frame(quote.rates)
+    print_frame(quote.lines)
+    say(f"{quote.term_start} to {quote.term_end}, in minor units:")
+    say(f"{quote.net_minor:,} net and {quote.tax_minor:,} tax")
 
 
 @billing_app.command(name="drafts")

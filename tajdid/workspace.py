@@ -17,7 +17,17 @@ from pipelines.run import BuildRequest, SourceConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE_KINDS = ("billing", "crm", "orders", "periods", "rates")
-KEYS = {"name", "title_en", "title_ar", "sample", "as_of", "max_reject_share_bp", "database_url", "sources"}
+KEYS = {
+    "name",
+    "title_en",
+    "title_ar",
+    "sample",
+    "as_of",
+    "max_reject_share_bp",
+    "database_url",
+    "sources",
+    "stock",
+}
 
 
 class WorkspaceError(Exception):
@@ -37,6 +47,9 @@ class Company:
     max_reject_share_bp: int
     database_url: str
     sources: tuple[SourceConfig, ...]
+    stock: dict[str, Any] | None = None
+    """The stock that bill runs ask first: `kind` simulated, `seed`, `out_ppm` (of the days, unplanned goods
+    are out of stock), `deliveries` (each `sku`, `quantity`, `on`)."""
 
 
 def companies(home: Path) -> list[str]:
@@ -117,8 +130,30 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         as_of=as_of,
         max_reject_share_bp=share,
         database_url=database_url,
+        stock=_stock(content.get("stock")),
         sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
     )
+
+
+STOCK_KEYS = {"kind", "seed", "out_ppm", "deliveries"}
+DELIVERY = {"sku": str, "quantity": int, "on": date}
+
+
+def _stock(options: Any) -> dict[str, Any] | None:
+    if options is None:
+        return None
+    if not isinstance(options, dict) or options.get("kind") != "simulated":
+        raise ValueError('stock must be a table [stock] with kind = "simulated"')
+    if unknown := set(options) - STOCK_KEYS:
+        raise ValueError(f"unknown setting of stock {', '.join(sorted(unknown))}")
+    if any(type(options.get(name, 0)) is not int for name in ("seed", "out_ppm")):
+        raise ValueError("seed and out_ppm of stock must be whole numbers")
+    for one in options.get("deliveries", []):
+        if not isinstance(one, dict) or any(
+            type(one.get(name)) is not kind for name, kind in DELIVERY.items()
+        ):
+            raise ValueError("deliveries of stock have a sku, a whole quantity and a date `on` each")
+    return options
 
 
 def _source(folder: Path, name: str, options: Any, database_url: str) -> SourceConfig:

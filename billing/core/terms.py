@@ -24,8 +24,8 @@ def extended_end(start: date, agreed_end: date, pauses: Iterable[tuple[date, dat
 
 
 def reminder_due(start: pl.Expr, end: pl.Expr, today: pl.Expr) -> pl.Expr:
-    """Which of REMINDER_DAYS was reached last, null for none: none is sent once the term is over, nor one whose
-    day lies before the term began."""
+    """Which of REMINDER_DAYS was reached last, null for none: none is sent once the term is over, and none
+    whose day lies before the term began."""
     left, length = (end - today).dt.total_days(), (end - start).dt.total_days()
     due = pl.lit(None, pl.Int64)
     for days in sorted(REMINDER_DAYS, reverse=True):

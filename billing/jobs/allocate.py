@@ -21,7 +21,7 @@ from sqlalchemy import bindparam, select
 from billing.core import invoicing, stock
 from billing.core.choice import LEVELS, Offer, choose
 from billing.core.invoicing import PolicyVersion
-from billing.core.money import BillingError, Scaled
+from billing.core.money import BillingError, Scaled, power_of_ten, wide
 from billing.gateways.stock import Stock, Want
 from billing.jobs.bill_facts import MEMBERS, read_by_ids, read_policies, read_terms
 from billing.jobs.bill_stock import StockFacts, has_stock_rules, read_stock
@@ -448,3 +448,30 @@ def _announce(store: Store, at: datetime, messages: pl.DataFrame) -> None:
     )
     ids = pl.Series("message_id", store.new_ids("msg", rows.height), dtype=pl.String)
     store.insert(outbox, rows.with_columns(ids), at)
+
+
+# What a stock holds that forgot it.
+
+_HOLDINGS = select(
+    stock_allocations.c.order_id,
+    stock_allocations.c.kind,
+    stock_allocations.c.sku_id,
+    stock_allocations.c.quantity_mantissa,
+    stock_allocations.c.quantity_scale,
+).where(stock_allocations.c.kind.in_(["allocated", "substituted"]))
+
+
+def holdings(store: Store) -> dict[tuple[str, str], Scaled]:
+    """What the stock holds for each key of a SKU, as it answered: for a simulated stock to begin with."""
+    rows = store.frame(_HOLDINGS)
+    finest = pl.col("quantity_scale").max().over("order_id")
+    exact = wide(pl.col("quantity_mantissa")) * power_of_ten(finest - pl.col("quantity_scale"))
+    sums = (
+        rows.with_columns(exact.alias("_exact"), finest.alias("_finest"))
+        .group_by("order_id", "kind", "sku_id", "_finest", maintain_order=True)
+        .agg(pl.col("_exact").sum().cast(pl.Int64))
+    )
+    return {
+        (order_id if kind == "allocated" else f"{order_id}/{sku_id}", sku_id): Scaled(mantissa, scale)
+        for order_id, kind, sku_id, scale, mantissa in sums.iter_rows()
+    }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import polars as pl
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import String, bindparam, func, or_, select
 
 from billing.core.calendar import local_date
-from billing.core.money import BillingError, parse_quantity
-from billing.core.stock import checked_rule, standing_of
+from billing.core.money import BillingError, Scaled, format_scaled, parse_quantity
+from billing.core.stock import SHORT, checked_rule, standing_of
 from billing.service.acts import act, announce
 from billing.service.policies import check_horizon, policy_on
 from billing.store.messages import mark_to_bill
@@ -138,3 +138,88 @@ def _contract(store: Store, contract_id: str) -> Row:
     if row is None:
         raise BillingError("unknown_contract", contract_id)
     return row
+
+
+# What is listed.
+
+_CUSTOMER = bindparam("customer", type_=String)
+
+_ORDERS = (
+    select(
+        stock_orders.c.order_id,
+        items.c.customer_id,
+        stock_orders.c.item_id,
+        stock_orders.c.sku_id,
+        stock_orders.c.service_start,
+        stock_orders.c.open_until,
+        stock_orders.c.closed_on,
+        stock_orders.c.quantity_mantissa,
+        stock_orders.c.quantity_scale,
+    )
+    .join(items, items.c.item_id == stock_orders.c.item_id)
+    .where(or_(_CUSTOMER.is_(None), items.c.customer_id == _CUSTOMER))
+)
+_MOVES = (
+    select(stock_allocations, items.c.customer_id, stock_orders.c.service_start)
+    .join(stock_orders, stock_orders.c.order_id == stock_allocations.c.order_id)
+    .join(items, items.c.item_id == stock_orders.c.item_id)
+    .where(or_(_CUSTOMER.is_(None), items.c.customer_id == _CUSTOMER))
+)
+_IS_OPEN = stock_orders.c.closed_on.is_(None)
+
+
+def backorders(store: Store, *, customer_id: str | None = None) -> pl.DataFrame:
+    """The orders of which something is still to come, of one customer or of all: `order_id`, `customer_id`,
+    `item_id`, `sku_id`, the days `due_on` and `open_until`, and as text what was `ordered`, `allocated`,
+    `substituted` and is `open`."""
+    asked = {"customer": customer_id}
+    orders = store.frame(_ORDERS.where(_IS_OPEN), asked)
+    found = standing_of(orders, store.frame(_MOVES.where(_IS_OPEN), asked)).filter(pl.col("open") > 0)
+    return (
+        _in_words(
+            found.rename({"quantity_mantissa": "ordered"}), "ordered", "allocated", "substituted", "open"
+        )
+        .rename({"service_start": "due_on"})
+        .select(*_LISTED, "open_until", "ordered", "allocated", "substituted", "open")
+        .sort("due_on", "order_id")
+    )
+
+
+_LISTED = ("order_id", "customer_id", "item_id", "sku_id", "due_on")
+_GIVEN_UP = ("released", "skipped", *SHORT)
+
+
+def shortfalls(store: Store, *, customer_id: str | None = None) -> pl.DataFrame:
+    """What of orders was given up or did not arrive, and is not billed, with the reason: `order_id`,
+    `customer_id`, `sku_id`, `due_on`, `on`, `kind`, `quantity` as text, `reason`. What came back to an order
+    that changed is below 0."""
+    is_given_up = stock_allocations.c.kind.in_(_GIVEN_UP)
+    rows = store.frame(_MOVES.where(is_given_up), {"customer": customer_id})
+    return (
+        _in_words(rows.rename({"quantity_mantissa": "quantity"}), "quantity")
+        .select(
+            "order_id",
+            "customer_id",
+            "sku_id",
+            pl.col("service_start").alias("due_on"),
+            pl.col("allocated_on").alias("on"),
+            "kind",
+            "quantity",
+            "reason",
+            "position",
+        )
+        .sort("on", "order_id", "position")
+        .drop("position")
+    )
+
+
+def _in_words(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    scales = rows["quantity_scale"].to_list()
+    return rows.with_columns(
+        pl.Series(
+            name,
+            [format_scaled(Scaled(one, scale)) for one, scale in zip(rows[name], scales, strict=True)],
+            dtype=pl.String,
+        )
+        for name in names
+    )

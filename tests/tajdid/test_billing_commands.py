@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from billing.jobs.bill_run import bill
 from billing.service import catalog, customers, subscriptions
 from billing.service.catalog import NewComponent, NewPrice
+from billing.service.goods import create_sku
 from billing.service.policies import set_policy
 from billing.service.subscriptions import NewContract
 from billing.store import tables
@@ -200,3 +201,45 @@ def test_an_invoice_is_written_as_pdf_or_json_and_what_it_lacks_is_named(home: P
     assert (told.returncode, json.loads(told.stdout)["net"]) == (0, "10.00"), told.stderr
     unknown = billing(home, "invoice", "INV-1")
     assert (unknown.returncode, "no such invoice" in unknown.stderr) == (2, True)
+
+
+def test_goods_are_allocated_before_the_run_and_backorders_listed(home: Path) -> None:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        create_sku(store, OPENED, sku_id="paper", product_id="goods", name="Paper", base_unit="case")
+        catalog.create_plan(store, OPENED, plan_id="standing", name="Standing", product_id="goods")
+        paper = NewComponent("paper", "seat", sku_id="paper")
+        catalog.publish_plan_version(store, OPENED, plan_id="standing", interval="P5Y", components=[paper])
+        catalog.create_price_list(
+            store,
+            OPENED,
+            list_id="paper",
+            name="Paper",
+            currency="EUR",
+            valid_start=OPENED.date(),
+            prices=[NewPrice("standing.1.paper", "per_unit", "5")],
+        )
+        contract = NewContract("P5Y", contract_id="c", stock_rule="reserve_first")
+        subscriptions.subscribe(
+            store, OPENED, customer_id="anna", plan_id="standing", quantity=100, contract=contract
+        )
+    settings = home / "acme" / "company.toml"
+    settings.write_text(
+        'name = "acme"\n[stock]\nkind = "simulated"\n'
+        'deliveries = [{ sku = "paper", quantity = 70, on = 2025-01-01 }]\n'
+    )
+    ran = billing(home, "run", "--up-to", "2025-02-01")
+    assert "goods: 1 ordered, 1 allocated, 1 wait, 0 given up" in ran.stdout, ran.stderr
+    # Two fees of the other plan and 70 cases at 5.00.
+    assert "37000" in ran.stdout
+    again = billing(home, "run", "--up-to", "2025-02-01")
+    assert "goods: 0 ordered, 0 allocated, 1 wait, 0 given up" in again.stdout
+    listed = billing(home, "backorders")
+    assert (listed.returncode, "30" in listed.stdout, "anna" in listed.stdout) == (0, True, True)
+    given_up = billing(home, "backorders", "--given-up")
+    assert given_up.stdout == "Nothing was given up.\n"
+    quoted = billing(home, "quote-renewal", "c")
+    assert (quoted.returncode, "50,000 net and 9,500 tax" in quoted.stdout) == (0, True), quoted.stderr
+    settings.write_text('name = "acme"\n[stock]\nkind = "real"\n')
+    wrong = billing(home, "run")
+    assert (wrong.returncode, 'kind = "simulated"' in wrong.stderr) == (2, True)

@@ -16,11 +16,17 @@ from sqlalchemy import select
 from billing.core.money import BillingError, Scaled
 from billing.gateways.simulated_stock import SimulatedStock
 from billing.gateways.stock import Want
-from billing.jobs.allocate import AllocationSummary, allocate
+from billing.jobs.allocate import AllocationSummary, allocate, holdings
 from billing.service import catalog, subscriptions
 from billing.service.catalog import NewPrice, NewTier
 from billing.service.goods import create_sku
-from billing.service.stock import agree_to_substitutes, report_delivery, set_stock_rule
+from billing.service.stock import (
+    agree_to_substitutes,
+    backorders,
+    report_delivery,
+    set_stock_rule,
+    shortfalls,
+)
 from billing.service.subscriptions import NewContract
 from billing.store import tables
 from billing.store.store import Store, open_store
@@ -517,3 +523,28 @@ def test_two_runs_at_once_order_once(two: tuple[Store, Store]) -> None:
         assert became(one) == [("allocated", 70, DAY)]
         list(pool.map(lambda store: run(store, DAY), (one, other)))
         assert billed(one) == [("charge", 70, 35_000)]
+
+
+def test_what_is_still_to_come_and_what_was_given_up_is_listed(store: Store) -> None:
+    shop(store)
+    stock = holding(("69.5", DAY))
+    day(store, stock, DAY)
+    (row,) = backorders(store).rows(named=True)
+    assert (row["customer_id"], row["ordered"], row["allocated"], row["open"]) == ("anna", "100", "69", "31")
+    assert backorders(store, customer_id="bert").is_empty()
+    day(store, stock, date(2025, 1, 31))
+    day(store, stock, NEXT)
+    assert shortfalls(store, customer_id="anna").select("kind", "quantity", "reason", "on").rows() == [
+        ("released", "31", "period_end", NEXT)
+    ]
+    assert backorders(store)["due_on"].to_list() == [NEXT]
+
+
+def test_a_simulated_stock_that_forgot_begins_with_what_it_held(store: Store) -> None:
+    stock = with_successor(store, "4.00")
+    day(store, stock, DAY)
+    again = SimulatedStock(held=holdings(store))
+    again.plan("paper", 70, on=DAY)
+    again.plan("paper2", 25, on=DAY)
+    day(store, again, date(2025, 1, 2))
+    assert billed(store)[2:] == [("charge", 5, 2_000)]
