@@ -1,7 +1,8 @@
 """How customers on net terms pay their invoices: when, and how much of them at first. A pure plan.
 
-Most pay by the due day, some up to nineteen days late, a few in two parts or a little too much. Who pays
-early keeps the discount. Of those who have left, some never pay their last invoices.
+Most pay by the due day, some up to nineteen days late, a few in two parts or a little too much; nobody who
+stays is as late as would restrict what may be ordered. Who pays early keeps the discount. Of those who have
+left and stand alone, some never pay their last invoices.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from billing.core.money import PPM
 from billing.simulator.life import Life, is_served
-from billing.simulator.population import Calendar, Customer, Topic, stream
+from billing.simulator.population import Calendar, Customer, Topic, is_head, stream
 
 ON_TIME_SHARE = 0.62
 LATE_SHARE = 0.30
@@ -61,14 +62,15 @@ def payments_of(seed: int, customer: Customer, life: Life, calendar: Calendar, o
         return Payment(on, customer.name, owed.number, amount_minor, customer.currency)
 
     has_left = not is_served(life, owed.issued_on)
-    if has_left and u[3] < NEVER_SHARE:
+    if has_left and not is_head(customer.number) and u[3] < NEVER_SHARE:
         return []
     if customer.dealings.pays_early and owed.early_until is not None and not has_left:
         on = min(owed.issued_on + timedelta(days=EARLY_AFTER_DAYS), owed.early_until)
         return [sent(on, total - total * owed.early_ppm // PPM)]
     on = max(owed.due_on + timedelta(days=_delay(float(u[0]), float(u[1]))), owed.issued_on)
     if u[2] < PARTS_SHARE and total > 1:
-        later = on + timedelta(days=SECOND_PART_AFTER_DAYS)
+        latest = owed.due_on + timedelta(days=VERY_LATE_DAYS)
+        later = max(on, min(on + timedelta(days=SECOND_PART_AFTER_DAYS), latest))
         return [sent(on, total // 2), sent(later, total - total // 2)]
     if u[2] < PARTS_SHARE + TOO_MUCH_SHARE:
         total = -(-total // ROUND_MINOR) * ROUND_MINOR

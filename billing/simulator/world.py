@@ -317,8 +317,8 @@ class _World:
             try:
                 self._change(customer, self.subscription_ids[act.customer], act, at)
             except BillingError as refusal:
-                # Too late: an unpaid invoice has ended the subscription.
-                if refusal.code != "illegal_transition":
+                # Too late: an unpaid invoice has ended the subscription, or holds its orders back.
+                if refusal.code not in ("illegal_transition", "overdue_restricted"):
                     raise
                 self.refused += 1
 
