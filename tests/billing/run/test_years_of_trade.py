@@ -434,6 +434,8 @@ class Trade:
             self.go_on(self.draw.choice((1, 1, 1, 2, 3, 5, 8, 16, 31)))
             if self.draw.random() < 0.1:
                 self.run_again_with_the_clock_set_back()
+        # Collection and dunning came after the day's run and may have ended or held back what it billed.
+        bill(self.store, self.at, up_to=self.day)
         before = len(self.rows(tables.line_items))
         bill(self.store, self.at, up_to=self.day)
         assert len(self.rows(tables.line_items)) == before, "a second run to the same day posts nothing"
