@@ -415,6 +415,13 @@ _IS_VOID = exists().where(
     invoices.c.number.is_not(None),
 )
 
+_BY_STOCK = exists().where(
+    stock_orders.c.item_id == line_items.c.item_id,
+    stock_orders.c.component_id == line_items.c.component_id,
+    stock_orders.c.reference_start == line_items.c.reference_start,
+)
+"""What was billed of goods whose stock decides is compared by amount, so a credit is no credit of time."""
+
 
 def _edges(of: Any, step: int, *where: ColumnElement[bool]) -> Iterator[Select[Any]]:
     """Where time begins and ends to be charged: a step up and a step down. What stood on an invoice that is
@@ -429,7 +436,7 @@ def _edges(of: Any, step: int, *where: ColumnElement[bool]) -> Iterator[Select[A
                 literal(height).label("height"),
             )
             .select_from(lines)
-            .where(line_items.c.kind == "recurring", ~_IS_VOID, *where)
+            .where(line_items.c.kind == "recurring", ~_IS_VOID, ~_BY_STOCK, *where)
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from shop import OPENED, at, fee, join, lines, notes, open_shop, run, sell, sell_alone, take
+from soundness import assert_sound
 from sqlalchemy import select
 
 from billing.core.money import BillingError, Scaled
@@ -428,6 +429,11 @@ def test_what_was_paid_in_advance_and_not_delivered_is_credited(store: Store) ->
     day(store, stock, date(2025, 1, 3))
     assert billed(store) == [("charge", 100, 50_000)]
     assert notes(store) == [(DAY, NEXT, 15_000, 2_850)]
+    (row,) = store.rows(select(tables.stock_orders.c.order_id))
+    report_delivery(store, at(date(2025, 1, 4)), order_id=row["order_id"], delivered=60)
+    day(store, stock, date(2025, 1, 4))
+    assert notes(store)[1:] == [(DAY, NEXT, 5_000, 950)]
+    assert_sound(store)
 
 
 def test_a_short_delivery_is_credited_and_a_better_report_billed_again(store: Store) -> None:

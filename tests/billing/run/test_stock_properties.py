@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shop import OPENED, at, join, new_store, open_shop, run, sell_alone, take
+from soundness import assert_sound
 from sqlalchemy import select
 
 from billing.core.money import BillingError
@@ -183,6 +184,8 @@ def test_nothing_is_lost_or_sold_twice_and_what_came_is_what_is_billed(world: Wo
     check_orders_and_bills(store)
     check_stock(store, stock, world)
     check_second_evening(store, stock)
+    if store.rows(select(tables.line_items.c.line_id)):
+        assert_sound(store)
 
 
 def check_orders_and_bills(store: Store) -> None:
