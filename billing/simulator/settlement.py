@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from billing.core.money import PPM
+from billing.core.receipts import early_discount
 from billing.simulator.life import Life, is_served
 from billing.simulator.population import Calendar, Customer, Topic, is_head, stream
 
@@ -66,7 +66,7 @@ def payments_of(seed: int, customer: Customer, life: Life, calendar: Calendar, o
         return []
     if customer.dealings.pays_early and owed.early_until is not None and not has_left:
         on = min(owed.issued_on + timedelta(days=EARLY_AFTER_DAYS), owed.early_until)
-        return [sent(on, total - total * owed.early_ppm // PPM)]
+        return [sent(on, total - early_discount(total, owed.early_ppm))]
     on = max(owed.due_on + timedelta(days=_delay(float(u[0]), float(u[1]))), owed.issued_on)
     if u[2] < PARTS_SHARE and total > 1:
         latest = owed.due_on + timedelta(days=VERY_LATE_DAYS)

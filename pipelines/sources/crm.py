@@ -134,7 +134,8 @@ def load(stage: Stage, config: SourceConfig) -> None:
     for path in _current_files(folder):
         before = newest.get(path.stem.lower())
         if before is not None and _fingerprint(before.path) == _fingerprint(path):
-            _note_unchanged(stage, config, before)
+            target = f"raw_crm.{before.table}"
+            stage.note_unchanged(config, target, before.name, "source_system = ?", [config.name])
             continue
         stage.progress(f"crm: reading {path.name}")
         export = _receive(stage, path)
@@ -291,16 +292,3 @@ def _rules(table: str, frame: pl.DataFrame, form: Table) -> list[Check]:
         rules.append(Check("negative_amount", "amount_minor", pl.col("amount_minor") < 0))
     rules.append(Check("duplicate_key", form.key[0], ~pl.struct(form.key).is_first_distinct()))
     return rules
-
-
-def _note_unchanged(stage: Stage, config: SourceConfig, export: Export) -> None:
-    target = f"raw_crm.{export.table}"
-    (count,) = stage.connection.execute(
-        f"SELECT count(*) FROM {target} WHERE source_system = ?", [config.name]
-    ).fetchall()[0]
-    stage.record(
-        config,
-        Load(stage.next_load_id(), target, export.name, 0, 0, 0),
-        unchanged=count,
-        note="unchanged",
-    )

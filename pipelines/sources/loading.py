@@ -143,6 +143,16 @@ class Stage:
             )
         self.loads.append(load)
 
+    def note_unchanged(
+        self, config: SourceConfig, table: str, file_name: str, rows: str, values: Sequence[object]
+    ) -> None:
+        """Write a load of a file that says what it said before. rows: the condition on its rows; they stay."""
+        (count,) = self.connection.execute(
+            f"SELECT count(*) FROM {table} WHERE {rows}", list(values)
+        ).fetchall()[0]
+        load = Load(self.next_load_id(), table, file_name, 0, 0, 0)
+        self.record(config, load, unchanged=count, note="unchanged")
+
     def insert(self, table: str, rows: pl.DataFrame) -> None:
         """Append rows to a raw table, by column name; columns left out are null."""
         if rows.is_empty():

@@ -88,7 +88,8 @@ def load(stage: Stage, config: SourceConfig) -> None:
             stage.progress(f"orders: reading {path.name}")
             _load_file(stage, config, mapping, path, hashes[path])
         else:
-            _note_unchanged(stage, config, path, known[path.name][1])
+            load_id = known[path.name][1]
+            stage.note_unchanged(config, LINES, path.name, "load_id = ?", [load_id])
     if is_after_change or set(known) - {path.name for path in files}:
         _drop_unused_skus(stage, config)
 
@@ -346,15 +347,6 @@ def _drop_unused_skus(stage: Stage, config: SourceConfig) -> None:
         "DELETE FROM raw_orders.skus WHERE source_system = ? AND sku NOT IN "
         "(SELECT sku FROM raw_orders.order_lines WHERE source_system = ?)",
         [config.name, config.name],
-    )
-
-
-def _note_unchanged(stage: Stage, config: SourceConfig, path: Path, load_id: str) -> None:
-    (count,) = stage.connection.execute(
-        f"SELECT count(*) FROM {LINES} WHERE load_id = ?", [load_id]
-    ).fetchall()[0]
-    stage.record(
-        config, Load(stage.next_load_id(), LINES, path.name, 0, 0, 0), unchanged=count, note="unchanged"
     )
 
 

@@ -113,7 +113,9 @@ def load(stage: Stage, config: SourceConfig) -> None:
     known = stage.known_files(config)
     if {name: fingerprint for name, (fingerprint, _) in known.items()} == hashes:
         for name in hashes:
-            _note_unchanged(stage, config, name)
+            stage.note_unchanged(
+                config, VERSIONS, name, "source_system = ? AND NOT is_deleted", [config.name]
+            )
         return
     parts = []
     for path in files:
@@ -475,12 +477,3 @@ def _add_changes(
         return [str(row[0]) for row in gone]
     finally:
         connection.unregister("arriving")
-
-
-def _note_unchanged(stage: Stage, config: SourceConfig, name: str) -> None:
-    (count,) = stage.connection.execute(
-        f"SELECT count(*) FROM {VERSIONS} WHERE source_system = ? AND NOT is_deleted", [config.name]
-    ).fetchall()[0]
-    stage.record(
-        config, Load(stage.next_load_id(), VERSIONS, name, 0, 0, 0), unchanged=count, note="unchanged"
-    )

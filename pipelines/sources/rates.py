@@ -15,6 +15,7 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
+    FileMapping,
     content_hash,
     data_files,
     matched,
@@ -43,14 +44,16 @@ def load(stage: Stage, config: SourceConfig) -> None:
     known = stage.known_files(config)
     for path in data_files(Path(config.location)):
         mapping = read_mapping(path.parent)
-        mark = content_hash(path, mapping.text)
-        if known.get(path.name, ("", ""))[0] != mark:
+        mark = content_hash(path, mapping.text, stage.reporting_timezone)
+        before, load_id = known.get(path.name, ("", ""))
+        if before == mark:
+            stage.note_unchanged(config, TARGET, path.name, "load_id = ?", [load_id])
+        else:
             stage.progress(f"rates: reading {path.name}")
-            _load_file(stage, config, path, mark)
+            _load_file(stage, config, path, mapping, mark)
 
 
-def _load_file(stage: Stage, config: SourceConfig, path: Path, mark: str) -> None:
-    mapping = read_mapping(path.parent)
+def _load_file(stage: Stage, config: SourceConfig, path: Path, mapping: FileMapping, mark: str) -> None:
     wanted: dict[str, tuple[str, ...]] = dict.fromkeys((*KINDS, "rate", "recorded_at"), ())
     rows = read_rows(path, mapping.format)
     ours = matched(rows, mapping, wanted)

@@ -59,6 +59,14 @@ def test_a_revised_rate_comes_again_and_one_that_stays_does_not(load):
     assert ask(COUNTS) == [(2, 2, 0, 0), (2, 2, 0, 1)]
 
 
+def test_a_file_that_did_not_change_is_not_read_again_and_says_so(load):
+    rates_of_may = HEAD + "2024-05-01,USD,EUR,0.93,daily\n2024-05-02,USD,EUR,0.94,daily\n"
+    load(rates_of_may)
+    ask = load(rates_of_may, DAY_TWO)
+    assert ask(COUNTS) == [(2, 2, 0, 0), (0, 0, 0, 2)]
+    assert ask("SELECT count(*) FROM raw_billing.fx_rates") == [(2,)]
+
+
 @pytest.mark.parametrize(
     ("row", "reason", "column"),
     [
