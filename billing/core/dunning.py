@@ -5,7 +5,7 @@ net terms, and in which state its customer is. Making them, and acting on the su
 jobs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -104,6 +104,7 @@ def after_failure(
 
 OVERDUE_STATES = ("current", "reminded", "restricted", "suspended", "written_off")
 """How far overdue money has come, from good to bad."""
+BADNESS = {state: place for place, state in enumerate(OVERDUE_STATES)}
 SUSPENDING = ("suspended", "written_off")
 """States in which what the customer pays for is suspended."""
 RESTRICTING = ("restricted", *SUSPENDING)
@@ -135,16 +136,9 @@ FIRST_DAY, LAST_DAY = TERMS_STEPS[0].days, TERMS_STEPS[-1].days
 
 def state_after(days: int) -> str:
     """The state that many days after the oldest money fell due (below 0: before it does)."""
-    return max((step.state for step in TERMS_STEPS if step.days <= days), key=_badness, default="current")
-
-
-def worst_state(states: Iterable[str]) -> str:
-    """The worst of some states; `current` of none."""
-    return max(states, key=_badness, default="current")
-
-
-def _badness(state: str) -> int:
-    return OVERDUE_STATES.index(state)
+    return max(
+        (step.state for step in TERMS_STEPS if step.days <= days), key=BADNESS.__getitem__, default="current"
+    )
 
 
 KEY = ("customer_id", "currency")

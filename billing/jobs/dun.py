@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from billing.core.dunning import (
+    BADNESS,
     FIRST_DAY,
     KEY,
     LAST_DAY,
@@ -460,7 +461,6 @@ def _propose(chunk: _Chunk, proposed: pl.DataFrame) -> None:
 
 def _set_states(chunk: _Chunk, going: pl.DataFrame) -> None:
     """Let each payer's state be the worst of its open cases; or written off, while such money is lost."""
-    badness = {state: place for place, state in enumerate(OVERDUE_STATES)}
     states = pl.concat(
         [
             going.select("customer_id", "state"),
@@ -470,7 +470,7 @@ def _set_states(chunk: _Chunk, going: pl.DataFrame) -> None:
         ]
     )
     worst = states.group_by("customer_id").agg(
-        pl.col("state").replace_strict(badness, return_dtype=pl.Int64).max()
+        pl.col("state").replace_strict(BADNESS, return_dtype=pl.Int64).max()
     )
     now = pl.col("state").fill_null(0).replace_strict(dict(enumerate(OVERDUE_STATES)), return_dtype=pl.String)
     changed = (

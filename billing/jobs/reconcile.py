@@ -309,7 +309,7 @@ def reconcile(store: Store, month: date) -> Reconciliation:
     and writes nothing."""
     start = month.replace(day=1)
     days = {"start": start, "end": add_months(start, 1)}
-    with store.reading():
+    with store.snapshot():
         postings = _told(store, days)
         wanted_before = _wanted_before(store, days)
         posted = _posted(store, days)

@@ -63,14 +63,14 @@ def approve(store: Store, at: datetime, *, approval_id: str, decided_by: str) ->
     """
     row, today = _decided(store, at, approval_id, "approved", decided_by)
     _CARRY_OUT[row["kind"]](store, at, row)
-    _tell(store, at, row, "approval.approved", decided_by, str(today))
+    _tell(store, at, row, "approval.approved", decided_by, today)
 
 
 @act
 def reject(store: Store, at: datetime, *, approval_id: str, decided_by: str) -> None:
     """Let nothing come of what an approval is about. Raises as `approve`."""
     row, today = _decided(store, at, approval_id, "rejected", decided_by)
-    _tell(store, at, row, "approval.rejected", decided_by, str(today))
+    _tell(store, at, row, "approval.rejected", decided_by, today)
 
 
 _ONE = (
@@ -81,7 +81,7 @@ _ONE = (
 )
 
 
-def _decided(store: Store, at: datetime, approval_id: str, state: str, decided_by: str) -> tuple[Row, object]:
+def _decided(store: Store, at: datetime, approval_id: str, state: str, decided_by: str) -> tuple[Row, date]:
     """A pending approval, held and marked as decided, and the payer's today."""
     if not decided_by.strip():
         raise BillingError("missing_value", "nobody is named who decides")
@@ -101,7 +101,7 @@ def _decided(store: Store, at: datetime, approval_id: str, state: str, decided_b
     return row, today
 
 
-def _tell(store: Store, at: datetime, row: Row, topic: str, decided_by: str, today: str) -> None:
+def _tell(store: Store, at: datetime, row: Row, topic: str, decided_by: str, today: date) -> None:
     facts = {"kind": row["kind"], "customer_id": row["customer_id"], "subject_id": row["subject_id"]}
     announce(store, at, topic, row["approval_id"], facts | {"decided_by": decided_by, "on": today})
 

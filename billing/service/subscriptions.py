@@ -79,7 +79,8 @@ Quantity = int | str
 class NewContract:
     """A term the subscription is bound to. `term`: the ISO duration of one term, added again at renewal.
     `pause_extends_term`: days the customer pauses move its end. `stock_rule`: what is billed when its goods
-    run short (core.stock.RULES), from its start."""
+    run short (core.stock.RULES), from its start. `deliver_despite_hold`: its service goes on while overdue
+    money suspends others."""
 
     term: str = "P1Y"
     auto_renew: bool = True
@@ -87,6 +88,7 @@ class NewContract:
     contract_id: str | None = None
     pause_extends_term: bool = False
     stock_rule: str = "standing"
+    deliver_despite_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,7 @@ def _open_contract(
         "notice_days": wanted.notice_days,
         "pause_extends_term": wanted.pause_extends_term,
         "stock_rule": checked_rule(wanted.stock_rule),
+        "deliver_despite_hold": wanted.deliver_despite_hold,
     }
     store.insert(contracts, [row], at)
     if wanted.stock_rule != "standing":

@@ -346,10 +346,10 @@ class _Planner:
 
 def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, life: Life) -> None:
     """Declines that mean nothing: a retry succeeds after 1, 2 or 7 days, or a new method after 2."""
-    u = stream(seed, Topic.PAYMENTS, customer.number).random((calendar.months, 3))
-    fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)
     if not customer.is_charged:
         return
+    u = stream(seed, Topic.PAYMENTS, customer.number).random((calendar.months, 3))
+    fails_on = next((decline.from_on for decline in life.declines if decline.until_on == date.max), date.max)
     meant = {decline.from_on for decline in life.declines}
     for month in np.flatnonzero(u[:, 0] < DECLINE):
         first = calendar.day(int(month), customer.anchor_day)

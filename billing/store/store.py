@@ -248,22 +248,6 @@ class Store:
             if not depth:
                 self._temporaries = 0
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """All that the block reads is of one moment, whatever others commit meanwhile; it writes nothing.
-        Inside a transaction it reads what that sees."""
-        if self._depth:
-            yield
-            return
-        self._run("BEGIN" if self.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self._depth = 1
-        try:
-            yield
-        finally:
-            self._depth = 0
-            with suppress(Exception):
-                self._run("ROLLBACK")
-
     def join_by_index(self) -> None:
         """For the rest of a transaction on PostgreSQL, look up every row that a join needs by its index, as
         SQLite does. Planned freely, a join for ten thousand customers reads the tables of a million whole."""

@@ -146,7 +146,7 @@ class Stage:
     def note_unchanged(
         self, config: SourceConfig, table: str, file_name: str, rows: str, values: Sequence[object]
     ) -> None:
-        """Write a load of a file that says what it said before. rows: the condition on its rows; they stay."""
+        """Write a load of a file that did not change. rows: the condition on its rows, which stay."""
         (count,) = self.connection.execute(
             f"SELECT count(*) FROM {table} WHERE {rows}", list(values)
         ).fetchall()[0]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.orm import aliased
 
-from billing.core.dunning import OVERDUE_STATES
+from billing.core.dunning import BADNESS
 from billing.jobs.doctor.books import IS_CAPTURED, IS_TRANSFER
 from billing.jobs.doctor.check import Check, above, differs, rows, unequal
 from billing.store.tables import (
@@ -446,9 +446,8 @@ TRANSFERS = (
 # --- dunning ---
 
 _IS_OPEN = dunning_cases.c.closed_on.is_(None)
-_BADNESS = {state: place for place, state in enumerate(OVERDUE_STATES)}
 _WORST = (
-    select(func.coalesce(func.max(case(_BADNESS, value=dunning_cases.c.state)), 0))
+    select(func.coalesce(func.max(case(BADNESS, value=dunning_cases.c.state)), 0))
     .where(dunning_cases.c.customer_id == customers.c.customer_id, _IS_OPEN)
     .scalar_subquery()
 )
@@ -480,11 +479,11 @@ DUNNING = (
         rows(
             customers,
             and_(
-                differs(case(_BADNESS, value=customers.c.overdue_state), _WORST),
+                differs(case(BADNESS, value=customers.c.overdue_state), _WORST),
                 or_(customers.c.overdue_state != "written_off", ~_HAS_LOST),
             ),
             customers.c.overdue_state,
-            case({place: state for state, place in _BADNESS.items()}, value=_WORST),
+            case({place: state for state, place in BADNESS.items()}, value=_WORST),
         ),
     ),
     Check(

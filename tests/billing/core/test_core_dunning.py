@@ -20,7 +20,6 @@ from billing.core.dunning import (
     run_campaign,
     standing,
     state_after,
-    worst_state,
 )
 from billing.core.money import BillingError
 
@@ -206,9 +205,3 @@ CASE_SCHEMA = {
 )
 def test_the_state_follows_the_days(days, state):
     assert state_after(days) == state
-
-
-def test_the_worst_state_counts():
-    assert worst_state([]) == "current"
-    assert worst_state(["reminded", "suspended", "restricted"]) == "suspended"
-    assert worst_state(["written_off", "current"]) == "written_off"

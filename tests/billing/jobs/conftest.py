@@ -19,7 +19,7 @@ from billing.service.catalog import (
     publish_plan_version,
 )
 from billing.service.customers import add_payment_method, create_customer
-from billing.service.subscriptions import subscribe
+from billing.service.subscriptions import NewContract, subscribe
 from billing.store.store import Store, open_store
 from billing.store.tables import invoices, items, line_items
 
@@ -53,7 +53,13 @@ def set_up(store: Store) -> None:
 def customers_of(company: Store) -> Subscribe:
     """Makes a customer with a card (unless `card` is None) and a subscription of the same name."""
 
-    def make(customer_id: str, *, card: str | None = "card-1", time_zone: str = "UTC") -> str:
+    def make(
+        customer_id: str,
+        *,
+        card: str | None = "card-1",
+        time_zone: str = "UTC",
+        contract: NewContract | None = None,
+    ) -> str:
         create_customer(
             company,
             START,
@@ -73,6 +79,7 @@ def customers_of(company: Store) -> Subscribe:
             customer_id=customer_id,
             plan_id="basic",
             starts_on=date(2024, 12, 1),
+            contract=contract,
         )
         return customer_id
 

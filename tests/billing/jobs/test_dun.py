@@ -12,13 +12,12 @@ from sqlalchemy import select, update
 
 from billing.core.money import BillingError
 from billing.jobs.dun import dun
-from billing.service.subscriptions import cancel
+from billing.service.subscriptions import NewContract, cancel
 from billing.service.transfers import receive_transfer
 from billing.store.store import Store
 from billing.store.tables import (
     applications,
     approvals,
-    contracts,
     customers,
     disputes,
     dunning_cases,
@@ -337,17 +336,9 @@ def test_what_is_charged_automatically_is_no_money_on_terms(
     assert dun(company, after(40)).customers == 0
 
 
-def test_a_contract_may_say_that_service_goes_on(company: Store, anna: str) -> None:
-    row = {
-        "contract_id": "con",
-        "customer_id": "anna",
-        "term_start": date(2024, 12, 1),
-        "term_end": date(2025, 12, 1),
-        "term": "P1Y",
-        "deliver_despite_hold": True,
-    }
-    company.insert(contracts, [row], after(0))
-    company.execute(update(subscriptions).values(contract_id="con"))
+def test_a_contract_may_say_that_service_goes_on(company: Store, customer: Make, invoice: Make) -> None:
+    customer("anna", card=None, contract=NewContract(deliver_despite_hold=True))
+    invoice("anna", DUE, collection="terms")
     assert dun(company, after(30)).suspended == 0
     assert (state(company), status(company)) == ("suspended", "past_due")
 

@@ -23,11 +23,12 @@ def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
     return child
 
 
-def kill_until_done(script: str, url: str, check: Callable[[], None]) -> None:
-    """Start a script and kill it, as often as is asked or until it ends; `check` what it left each time."""
+def kill_until_done(script: str, *arguments: object, check: Callable[[], None]) -> bool:
+    """Start a script and kill it, as often as is asked or until it ends; `check` what it left each time.
+    Whether it ended by itself."""
     draw, longest, kills = random.Random(1), 2.0, 0
     while kills < KILLS:
-        child = start(script, url)
+        child = start(script, *arguments)
         try:
             child.wait(draw.uniform(0, longest))
         except subprocess.TimeoutExpired:
@@ -36,7 +37,8 @@ def kill_until_done(script: str, url: str, check: Callable[[], None]) -> None:
         check()
         if code != -signal.SIGKILL:
             assert code == 0
-            break
+            assert kills > 0, "it was over before it could be killed"
+            return True
         kills += 1
         longest = max(longest * 0.9, 0.2)
-    assert kills > 0, "it was over before it could be killed"
+    return False

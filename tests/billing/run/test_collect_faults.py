@@ -5,16 +5,13 @@ The gateway keeps its books in a file of its own, so it remembers what it took w
 
 from __future__ import annotations
 
-import random
-import signal
-import subprocess
 from datetime import date
 from pathlib import Path
 
 import polars as pl
+from faults import KILLS, kill_until_done
 from shop import at
 from sqlalchemy import select
-from test_bill_faults import KILLS, start
 
 from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
@@ -69,23 +66,12 @@ def test_a_collection_killed_at_any_moment_charges_nobody_twice(
     store: Store, database_url: str, tmp_path: Path
 ) -> None:
     owe(store)
-    books, draw, longest, kills = tmp_path / "gateway.db", random.Random(1), 2.0, 0
-    while kills < KILLS:
-        child = start(COLLECT, database_url, books)
-        try:
-            child.wait(draw.uniform(0, longest))
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-        code = child.wait()
-        check(store, books)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        kills += 1
-        longest = max(longest * 0.9, 0.2)
-    assert kills > 0, "it was over before it could be killed"
+    books = tmp_path / "gateway.db"
+    if kill_until_done(COLLECT, database_url, books, check=lambda: check(store, books)):
+        assert store.frame(select(tables.payments)).height == PAYERS
     gateway = SimulatedGateway(7, decline_ppm=300_000, books=books)
     collect(store, gateway, at(DUE, 12), chunk_size=7)
+    gateway.notices(DUE, DUE)
     check(store, books)
     found = store.frame(select(tables.payments))
     assert found.height == PAYERS

@@ -102,7 +102,8 @@ def check_all(store: Store) -> None:
 def test_a_run_killed_at_any_moment_and_started_again_leaves_no_trace_of_it(
     shop: Store, database_url: str
 ) -> None:
-    kill_until_done(DUN, database_url, lambda: check_all(shop))
+    if kill_until_done(DUN, database_url, check=lambda: check_all(shop)):
+        assert set(made(shop)) == WHOLE
     dun(shop, at(DUNNED_ON), chunk_size=7)
     assert set(made(shop)) == WHOLE
     check_all(shop)

@@ -19,6 +19,7 @@ from billing.simulator.population import Calendar, Customer, populate
 from billing.store import tables
 from billing.store.store import Store, open_store
 
+# A world of this seed has every currency, every level of prices and every kind of end among sixty.
 SEED = 43
 FIRST_DAY, LAST_DAY = date(2023, 1, 1), date(2025, 12, 31)
 CUSTOMERS = 60
