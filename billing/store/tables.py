@@ -8,8 +8,8 @@ Rows that may still change also have `changed_at`, moved by each write, which a 
 follows. All other tables only grow.
 
 References are declared where rows are few. The tables that grow with billing (line_items, tax_lines,
-journal_lines, payment_attempts, usage_events, outbox, audit_log) leave them out: both sides are written by
-one function in one transaction, and a foreign key there costs more than the row itself.
+journal_lines, payment_attempts, usage_events, outbox) leave them out: both sides are written by one
+function in one transaction, and a foreign key there costs more than the row itself.
 """
 
 from __future__ import annotations
@@ -1634,19 +1634,3 @@ command_keys = Table(
     Column("response", Text, nullable=False),
     _recorded(),
 )
-
-# Who did what. `actor`: a person's or a program's name. `action`: the act or job. `outcome`: done, or the
-# code of the refusal.
-audit_log = Table(
-    "audit_log",
-    metadata,
-    _key("audit_id"),
-    _at("done_at"),
-    _text("actor"),
-    _text("action"),
-    _text("subject_id", optional=True),
-    _text("outcome"),
-    Column("arguments", Text, nullable=False),
-    _recorded(),
-)
-Index("ix_audit_log_subject_id", audit_log.c.subject_id)

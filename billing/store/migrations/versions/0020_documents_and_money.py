@@ -1,4 +1,4 @@
-"""Keep purchase orders, thresholds, wallets, transfers, disputes, campaigns, approvals and who did what."""
+"""Keep purchase orders, thresholds, wallets, transfers, disputes, campaigns and approvals."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -240,16 +240,3 @@ def upgrade() -> None:
     )
     op.create_index("ix_approvals_changed_at", "approvals", ["changed_at"])
     op.create_index("ix_approvals_customer_id", "approvals", ["customer_id"])
-    op.create_table(
-        "audit_log",
-        sa.Column("audit_id", sa.String(), nullable=False),
-        sa.Column("done_at", Instant(), nullable=False),
-        sa.Column("actor", sa.String(), nullable=False),
-        sa.Column("action", sa.String(), nullable=False),
-        sa.Column("subject_id", sa.String(), nullable=True),
-        sa.Column("outcome", sa.String(), nullable=False),
-        sa.Column("arguments", sa.Text(), nullable=False),
-        sa.Column("recorded_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("audit_id", name=op.f("pk_audit_log")),
-    )
-    op.create_index("ix_audit_log_subject_id", "audit_log", ["subject_id"])
