@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,7 +67,6 @@ def run_billing(
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
-    from billing.core.money import BillingError
     from billing.jobs.allocate import allocate
     from billing.jobs.bill_run import bill
     from billing.jobs.remind_renewals import remind_of_renewals
@@ -73,13 +74,12 @@ def run_billing(
     from billing.service.index_clauses import index_prices_due
 
     at, one = now(), chosen(company)
-    store = opened(one)
     day = day_of(up_to) if up_to else at.date()
 
     def progress(done: int, of: int) -> None:
         say(f"  {done:,} of {of:,} due looked at")
 
-    try:
+    with opened(one, failed=1) as store:
         if not dry_run:
             terms = renew_due(store, at)
             steps = index_prices_due(store, at)
@@ -93,10 +93,7 @@ def run_billing(
                     f"{goods.backordered:,} wait, {goods.given_up:,} given up"
                 )
         summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
-    except BillingError as error:
-        stop(error.message, 1)
     print_fields(asdict(summary))
-    store.close()
     raise SystemExit(3 if summary.parked else 0)
 
 
@@ -125,9 +122,8 @@ def list_backorders(
     """
     from billing.service.stock import backorders, shortfalls
 
-    store = opened(chosen(company))
-    found = (shortfalls if given_up else backorders)(store, customer_id=customer)
-    store.close()
+    with opened(chosen(company)) as store:
+        found = (shortfalls if given_up else backorders)(store, customer_id=customer)
     if found.height:
         print_frame(found)
     else:
@@ -142,16 +138,10 @@ def quote_renewal_command(
 
     Example: tajdid billing quote-renewal contract-17 --company atlas
     """
-    from billing.core.money import BillingError
     from billing.service.renewal_quotes import quote_renewal
 
-    store = opened(chosen(company))
-    try:
+    with opened(chosen(company)) as store:
         quote = quote_renewal(store, now(), contract_id=contract)
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     print_frame(quote.rates)
     print_frame(quote.lines)
     say(f"{quote.term_start} to {quote.term_end}, in minor units:")
@@ -168,16 +158,11 @@ def list_drafts(
 
     Example: tajdid billing drafts --company atlas --customer customer-17
     """
-    from billing.core.money import BillingError
     from billing.service.drafts import drafts
 
-    at, store = now(), opened(chosen(company))
-    try:
+    at = now()
+    with opened(chosen(company)) as store:
         found = drafts(store, at, up_to=day_of(up_to) if up_to else at.date(), customer_id=customer)
-    except BillingError as error:
-        stop(str(error), 2)
-    finally:
-        store.close()
     if found.documents.height:
         print_frame(found.documents.drop("document"))
     else:
@@ -195,20 +180,13 @@ def dun_command(company: CompanyOption = None) -> None:
 
     Example: tajdid billing dun --company atlas
     """
-    from billing.core.money import BillingError
     from billing.jobs.dun import dun
-
-    store = opened(chosen(company))
 
     def progress(done: int) -> None:
         say(f"  {done:,} customers looked at")
 
-    try:
+    with opened(chosen(company), failed=1) as store:
         summary = dun(store, now(), progress=progress)
-    except BillingError as error:
-        stop(error.message, 1)
-    finally:
-        store.close()
     print_fields(asdict(summary))
 
 
@@ -229,22 +207,17 @@ def approvals_command(
     """
     from getpass import getuser
 
-    from billing.core.money import BillingError
     from billing.service import approvals
 
     if approve and reject:
         stop("Either --approve or --reject.", 2)
-    at, store = now(), opened(chosen(company))
-    try:
+    at = now()
+    with opened(chosen(company)) as store:
         if approve:
             approvals.approve(store, at, approval_id=approve, decided_by=decided_by or getuser())
         if reject:
             approvals.reject(store, at, approval_id=reject, decided_by=decided_by or getuser())
         left = approvals.list_approvals(store)
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     for row in left.iter_rows(named=True):
         say(f"{row['approval_id']}  {row['kind']} of {row['customer_id']}, proposed on {row['proposed_on']}")
         say(f"  {row['details']}")
@@ -269,7 +242,6 @@ def import_usage_command(
 
     Example: tajdid billing import-usage --company atlas usage/2026-01.parquet
     """
-    from billing.core.money import BillingError
     from billing.jobs.import_usage import UsageTotals, retry_rejected
     from billing.jobs.usage_files import import_usage_files
 
@@ -279,16 +251,12 @@ def import_usage_command(
     def progress(file: Path, totals: UsageTotals) -> None:
         say(f"  {file.name}: {totals.rows:,} rows read, {totals.accepted:,} accepted")
 
-    store, totals = opened(chosen(company)), []
-    try:
+    totals = []
+    with opened(chosen(company)) as store:
         if retry:
             totals.append(retry_rejected(store, now()))
         if paths:
             totals.append(import_usage_files(store, now(), paths, progress=progress))
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     for one in totals:
         print_fields(asdict(one))
     raise SystemExit(3 if any(one.rejected for one in totals) else 0)
@@ -305,16 +273,10 @@ def import_transfers_command(
 
     Example: tajdid billing import-transfers --company atlas bank/2026-01-31.csv
     """
-    from billing.core.money import BillingError
     from billing.jobs.match_transfers import import_transfer_files
 
-    store = opened(chosen(company))
-    try:
+    with opened(chosen(company)) as store:
         answers = import_transfer_files(store, now(), paths)
-    except BillingError as error:
-        stop(str(error), 2)
-    finally:
-        store.close()
     for path, answer in zip(paths, answers, strict=True):
         say(
             f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
@@ -337,16 +299,10 @@ def import_subscriptions_command(
 
     Example: tajdid billing import-subscriptions --company atlas running.csv
     """
-    from billing.core.money import BillingError
     from billing.service.migration import import_subscription_files
 
-    store = opened(chosen(company))
-    try:
+    with opened(chosen(company)) as store:
         answers = import_subscription_files(store, now(), paths)
-    except BillingError as error:
-        stop(str(error), 2)
-    finally:
-        store.close()
     for path, answer in zip(paths, answers, strict=True):
         say(
             f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
@@ -370,22 +326,17 @@ def retry_billing(
 
     Example: tajdid billing retry --company atlas customer-17 customer-20
     """
-    from billing.core.money import BillingError
     from billing.jobs.retry import parked_customers, retry
 
-    at, store = now(), opened(chosen(company))
+    at = now()
     day = day_of(up_to) if up_to else at.date()
-    try:
+    with opened(chosen(company)) as store:
         summary = (
             retry(store, at, up_to=day, customer_ids=None if every else customers)
             if (customers or every)
             else None
         )
         left = parked_customers(store)
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     if summary is not None:
         print_fields(asdict(summary))
     if left.height:
@@ -423,18 +374,17 @@ def print_invoice(
     from billing.documents.reading import document_of, find_document
 
     one = chosen(company)
-    store = opened(one)
-    try:
-        found = document_of(store, find_document(store, document))
+    with opened(one, failed=1) as store:
+        try:
+            name = find_document(store, document)
+        except BillingError as error:
+            stop(error.message, 2)
+        found = document_of(store, name)
         if as_json:
             content = to_json(found).encode()
         else:
             fonts = one.folder / "fonts"
             content = to_pdf(found, locale, font_folders=[fonts] if fonts.is_dir() else [])
-    except BillingError as error:
-        stop(error.message, 2 if error.code == "unknown_document" else 1)
-    finally:
-        store.close()
     for fact in missing_facts(found):
         print(f"{found.number} lacks {fact.replace('_', ' ').replace('.', chr(39) + 's ')}.", file=sys.stderr)
     if as_json and out is None:
@@ -455,16 +405,16 @@ def doctor(company: CompanyOption = None, as_json: JsonOption = False) -> None:
     """
     from billing.jobs.doctor.examination import CHECKS, examine
 
-    store, findings = opened(chosen(company)), 0
+    findings = 0
     if as_json:
         say("[")
-    for one in examine(store, now()):
-        findings += 1
-        if as_json:
-            say(f"{',' if findings > 1 else ''}{json.dumps(asdict(one), default=str)}")
-        else:
-            say(one.in_words())
-    store.close()
+    with opened(chosen(company)) as store:
+        for one in examine(store, now()):
+            findings += 1
+            if as_json:
+                say(f"{',' if findings > 1 else ''}{json.dumps(asdict(one), default=str)}")
+            else:
+                say(one.in_words())
     say("]" if as_json else f"{len(CHECKS)} checks, {findings:,} findings")
     raise SystemExit(3 if findings else 0)
 
@@ -475,14 +425,21 @@ def migrate(company: CompanyOption = None) -> None:
 
     Example: tajdid billing migrate --company atlas
     """
-    store = opened(chosen(company))
-    store.close()
+    with opened(chosen(company)):
+        pass
     say("The billing database is at the newest schema.")
 
 
-def opened(company: Company) -> Any:
+@contextmanager
+def opened(company: Company, *, failed: int = 2) -> Iterator[Any]:
+    """The company's billing database, at the newest schema, for the time of the block. What billing refuses
+    ends the command with the exit code `failed`, in plain words."""
+    from billing.core.money import BillingError
     from billing.store.store import open_store
 
-    store = open_store(company.database_url)
-    store.migrate()
-    return store
+    with open_store(company.database_url) as store:
+        store.migrate()
+        try:
+            yield store
+        except BillingError as error:
+            stop(error.message, failed)

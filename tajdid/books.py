@@ -40,11 +40,8 @@ def reconcile_command(
     """
     from billing.jobs.reconcile import reconcile
 
-    store = opened(chosen(company))
-    try:
+    with opened(chosen(company)) as store:
         found = reconcile(store, _month_of(month))
-    finally:
-        store.close()
     if as_json:
         say(json.dumps(_as_dict(found), default=str, indent=2))
     else:
@@ -63,19 +60,14 @@ def lock_period_command(
 
     Example: tajdid billing lock-period --company atlas --entity atlas --month 2025-12
     """
-    from billing.core.money import BillingError
     from billing.jobs.reconcile import reconcile
     from billing.service.periods import lock_period
 
-    day, store = _month_of(month), opened(chosen(company))
-    try:
+    day = _month_of(month)
+    with opened(chosen(company)) as store:
         agrees = anyway or reconcile(store, day).agrees
         if agrees:
             lock_period(store, now(), entity_id=entity, month=day)
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     if not agrees:
         stop(f"The books of {month} do not agree: see `tajdid billing reconcile --month {month}`.", 3)
     say(f"The books of {entity} are closed for {month}.")
@@ -91,16 +83,11 @@ def unlock_period_command(
 
     Example: tajdid billing unlock-period --company atlas --entity atlas --month 2025-12
     """
-    from billing.core.money import BillingError
     from billing.service.periods import unlock_period
 
-    day, store = _month_of(month), opened(chosen(company))
-    try:
+    day = _month_of(month)
+    with opened(chosen(company)) as store:
         unlock_period(store, now(), entity_id=entity, month=day)
-    except BillingError as error:
-        stop(error.message, 2)
-    finally:
-        store.close()
     say(f"The books of {entity} are open for {month}.")
 
 
