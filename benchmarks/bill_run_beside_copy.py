@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
-from clock import Cost, cost_of, forget_peak, peak_mb
+from clock import UNCHANGED, Cost, cost_of, forget_peak, peak_mb, report
 from copies import copy_in, copy_out
 from servers import create_database, drop_database, postgres
 from sqlalchemy import Select, func, select
@@ -49,8 +49,6 @@ WRITTEN = (
     tables.outbox,
 )
 PREVIEWS = 20
-UNCHANGED = 1.2
-"""Memory that is the same for more items, but for what allocators do."""
 MID_MONTH = datetime(2025, 1, 12, 6, tzinfo=UTC)
 DAYS = select(
     tables.customers.c.customer_id, tables.customers.c.next_bill_on, tables.customers.c.unsettled_from
@@ -214,18 +212,6 @@ def copied(url: str, folder: Path, days: pl.DataFrame) -> Cost:
 
 def median(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.median(part) for part in zip(*costs, strict=True)))
-
-
-def report(claim: str, ours: Cost, bare: Cost, limit: float, others: str = "") -> bool:
-    """One line: both sides, the ratio of their CPU seconds, and whether it is within the limit."""
-    ratio = ours.all_cpu / bare.all_cpu
-    verdict = "ok" if ratio <= limit else "short"
-    print(
-        f"{claim}: {ours.all_cpu:.2f} s CPU ({ours.wall:.2f} s wall) | beside {bare.all_cpu:.2f} s CPU "
-        f"({bare.wall:.2f} s wall) | ratio {ratio:.2f} | limit {limit} | {verdict}{others}",
-        flush=True,
-    )
-    return ratio <= limit
 
 
 def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:

@@ -14,6 +14,9 @@ from billing.store.store import Store
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
+UNCHANGED = 1.2
+"""Memory that is the same for more items or customers, but for what allocators do."""
+
 
 class Cost(NamedTuple):
     wall: float
@@ -53,3 +56,15 @@ def peak_mb() -> float:
     """The most memory this process has held since `forget_peak`, in MB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:", 1)[1].split(maxsplit=1)[0]) / 1024
+
+
+def report(claim: str, ours: Cost, bare: Cost, limit: float, others: str = "") -> bool:
+    """One line: both sides, the ratio of their CPU seconds, and whether it is within the limit."""
+    ratio = ours.all_cpu / max(bare.all_cpu, 0.01)
+    verdict = "ok" if ratio <= limit else "short"
+    print(
+        f"{claim}: {ours.all_cpu:.2f} s CPU ({ours.wall:.2f} s wall) | beside {bare.all_cpu:.2f} s CPU "
+        f"({bare.wall:.2f} s wall) | ratio {ratio:.2f} | limit {limit:.2f} | {verdict}{others}",
+        flush=True,
+    )
+    return ratio <= limit

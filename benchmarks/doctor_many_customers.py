@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 from base import AT, FIRST
-from bill_run_beside_copy import Databases, OfFolder, OfServer, report
-from clock import Cost, cost_of, forget_peak, peak_mb
+from bill_run_beside_copy import Databases, OfFolder, OfServer
+from clock import Cost, cost_of, forget_peak, peak_mb, report
 from servers import postgres
 
 from billing.jobs.bill_run import bill

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
-from clock import Cost, cost_of, forget_peak, peak_mb
+from clock import UNCHANGED, Cost, cost_of, forget_peak, peak_mb, report
 from servers import create_database, drop_database, postgres
 from sqlalchemy import select
 
@@ -32,8 +32,6 @@ from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
 SIZES = {"small": (300, 1_500), "middle": (10_000, 50_000), "full": (10_000, 100_000)}
-UNCHANGED = 1.2
-"""Memory that is the same for more customers, but for what allocators do."""
 QUIET = 0.5
 REMINDED, QUIET_DAY, SUSPENDED = 3, 4, 30
 
@@ -99,18 +97,6 @@ def dunned(url: str, customers: int) -> Days:
             on_day(SUSPENDED, "final_notice"),
         ]
         return Days(*costs, peak_mb(), statements)
-
-
-def report(claim: str, ours: Cost, other: Cost, limit: float) -> bool:
-    """One line: both sides, the ratio of their CPU seconds, and whether it is within the limit."""
-    ratio = ours.all_cpu / max(other.all_cpu, 0.01)
-    verdict = "ok" if ratio <= limit else "short"
-    print(
-        f"{claim}: {ours.all_cpu:.2f} s CPU ({ours.wall:.2f} s wall) | beside {other.all_cpu:.2f} s CPU "
-        f"({other.wall:.2f} s wall) | ratio {ratio:.2f} | limit {limit:.2f} | {verdict}",
-        flush=True,
-    )
-    return ratio <= limit
 
 
 def measured(name: str, fresh: Callable[[], str], sizes: tuple[int, int]) -> list[bool]:
