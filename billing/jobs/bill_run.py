@@ -150,7 +150,7 @@ def _unnamed_claims(store: Store) -> set[str]:
     return found and found - {row["run_id"] for row in store.rows(_RUNNING)}
 
 
-def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Draft:
+def preview(store: Store, at: datetime, *, customer_id: str, up_to: date, shows_held: bool = False) -> Draft:
     """What a run would post for a customer up to a day, parked or due or not, and for those it shares a pool
     with; nothing is written. With days of grace it shows what stays a draft for them too.
 
@@ -159,7 +159,7 @@ def preview(store: Store, at: datetime, *, customer_id: str, up_to: date) -> Dra
     members = store.frame(MEMBERS.where(customers.c.customer_id == customer_id))
     if members.is_empty():
         raise BillingError("unknown_customer", customer_id)
-    return draft(store, at, with_siblings(store, members, up_to), up_to, in_grace=True)
+    return draft(store, at, with_siblings(store, members, up_to), up_to, in_grace=True, shows_held=shows_held)
 
 
 class _Standing(NamedTuple):

@@ -88,9 +88,9 @@ class RenewalQuote:
 def quote_renewal(store: Store, at: datetime, *, contract_id: str) -> RenewalQuote:
     """What the next term of a contract would cost if it were renewed as it is, at the prices known now.
 
-    Goods count as agreed, whatever their stock. Nothing is written. Raises `unknown_contract`,
-    `illegal_transition` after notice, after the term or for a contract that is over, `no_price`, and the code
-    that would set a customer of the contract aside.
+    Goods count as agreed, whatever their stock, and lines that a purchase order would hold are shown. Nothing
+    is written. Raises `unknown_contract`, `illegal_transition` after notice, after the term or for a contract
+    that is over, `no_price`, and the code that would set a customer of the contract aside.
     """
     row = store.row(_CONTRACT, {"id": contract_id})
     if row is None:
@@ -107,7 +107,9 @@ def quote_renewal(store: Store, at: datetime, *, contract_id: str) -> RenewalQuo
     rates = store.frame(_RATES, {"id": contract_id, "on": term_start - timedelta(days=1)})
     lines = []
     for customer in store.rows(_SOLD_TO, {"id": contract_id}):
-        found = preview_change(store, at, renewed, customer_id=customer["sold_to"], up_to=term_end)
+        found = preview_change(
+            store, at, renewed, customer_id=customer["sold_to"], up_to=term_end, shows_held=True
+        )
         for failure in found.failures.iter_rows(named=True):
             raise BillingError(failure["code"], failure["detail"] or "")
         lines.append(found.lines)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from shop import (
+    OPENED,
     Act,
     Part,
     at,
@@ -26,6 +27,7 @@ from sqlalchemy import func, select
 from billing.core.money import BillingError
 from billing.service import subscriptions
 from billing.service.previews import preview_change
+from billing.service.purchase_orders import create_purchase_order
 from billing.store import tables
 from billing.store.store import Store
 
@@ -92,6 +94,32 @@ def test_an_upgrade_is_quoted_and_nothing_is_written(store: Store) -> None:
     assert sorted(quote.lines["net_minor"]) == [-1500, 3000]
     assert quote.total_minor == 1785
     assert everything(store) == before
+
+
+def test_a_preview_says_what_a_purchase_order_would_hold_and_shows_it_when_asked(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("31"))
+    sell(store, "better", fee("62"))
+    join(store, "anna")
+    po_id = create_purchase_order(
+        store, OPENED, customer_id="anna", number="1", budget="40.00", valid_start=JAN
+    )
+    sub = take(store, JAN, "basic", po_id=po_id)
+    run(store, JAN)
+    asked = partial(
+        preview_change,
+        store,
+        at(date(2025, 1, 17)),
+        lambda one, now: subscriptions.change_plan(one, now, subscription_id=sub, plan_id="better"),
+        customer_id="anna",
+    )
+    told = asked()
+    # 30.00 less 15.00 for the days left, and 9.00 are left of the order.
+    assert told.held.select("po_id", "net_minor", "code").rows() == [(po_id, 1500, "po_exhausted")]
+    assert (told.lines.height, told.total_minor) == (0, 0)
+    shown = asked(shows_held=True)
+    assert sorted(shown.lines["net_minor"]) == [-1500, 3000]
+    assert (shown.total_minor, shown.held.equals(told.held)) == (1785, True)
 
 
 def test_a_refused_act_raises_and_leaves_no_trace(store: Store) -> None:

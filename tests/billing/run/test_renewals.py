@@ -16,6 +16,7 @@ from billing.core.money import BillingError
 from billing.jobs.remind_renewals import remind_of_renewals
 from billing.service import catalog, contracts
 from billing.service.goods import create_sku
+from billing.service.purchase_orders import create_purchase_order
 from billing.service.renewal_quotes import quote_renewal
 from billing.service.subscriptions import NewContract
 from billing.store import tables
@@ -165,6 +166,19 @@ def test_a_quote_counts_goods_as_agreed_whatever_their_stock(store: Store) -> No
     # 31 December 2025, so 6 of its 7 days are in the term.
     assert quote.lines.height == 53
     assert quote.net_minor == 52 * 50_000 + 42_857
+
+
+def test_a_quote_shows_the_price_of_what_a_purchase_order_would_hold(store: Store) -> None:
+    open_shop(store)
+    sell(store, "basic", fee("100.00"))
+    join(store, "anna")
+    po_id = create_purchase_order(
+        store, OPENED, customer_id="anna", number="1", budget="600.00", valid_start=DAY
+    )
+    take(store, DAY, "basic", contract=NewContract(contract_id="c", term="P1Y"), po_id=po_id)
+    quote = quote_renewal(store, at(date(2025, 10, 3)), contract_id="c")
+    # Twelve months of 100.00 and 19 % of tax, whatever is left of the budget.
+    assert (quote.lines.height, quote.net_minor, quote.tax_minor) == (12, 120_000, 22_800)
 
 
 @pytest.mark.parametrize(
