@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from billing.core.money import BillingError
-from billing.core.receipts import early_discount
+from billing.core.receipts import with_discount
 from billing.documents.document import (
     BankAccount,
     Corrected,
@@ -23,6 +23,7 @@ from billing.documents.document import (
 )
 from billing.documents.lines import LINE, category_of, line_of
 from billing.documents.parties import Parties
+from billing.store.debts import DEBT
 from billing.store.store import Row, Store
 from billing.store.tables import (
     applications,
@@ -199,6 +200,7 @@ _CORRECTED = (
     .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
     .where(line_items.c.line_id.in_(bindparam("ids", expanding=True)))
 )
+_DEBT = DEBT.where(invoices.c.invoice_id == bindparam("id"))
 _TERMS = select(payment_terms).where(payment_terms.c.terms_id == bindparam("id"))
 _METHOD = select(payment_methods.c.kind).where(payment_methods.c.method_id == bindparam("id"))
 _DEFAULT_METHODS = (
@@ -256,7 +258,7 @@ def _invoice(store: Store, head: Row) -> InvoiceDocument:
         due_on=head["due_on"],
         state=head["state"],
         state_on=head[_STATE_DAYS[head["state"]]] if head["state"] in _STATE_DAYS else None,
-        terms=_terms(store, head, settlements, open_minor),
+        terms=_terms(store, head),
         purchase_order=order["number"] if order else None,
         taxes=_tax_sums(map(_posted_tax, rows)),
         settlements=settlements,
@@ -307,14 +309,14 @@ def _open(head: Row, settlements: Iterable[Settlement]) -> int:
     return int(head["total_minor"] - sum(one.amount_minor for one in settlements))
 
 
-def _terms(store: Store, head: Row, settlements: Iterable[Settlement], open_minor: int) -> Terms:
+def _terms(store: Store, head: Row) -> Terms:
     agreed = store.row(_TERMS, {"id": head["terms_id"]}) if head["terms_id"] else None
     return Terms(
         collection=head["collection"],
         method=_method(store, head) if head["collection"] == "automatic" else None,
         net_days=agreed["net_days"] if agreed else None,
         end_of_month=bool(agreed and agreed["end_of_month"]),
-        early_discount=_early_discount(head, settlements, open_minor),
+        early_discount=_early_discount(store, head),
     )
 
 
@@ -332,20 +334,18 @@ def _method(store: Store, head: Row) -> str | None:
     return kinds[-1] if kinds else None
 
 
-def _early_discount(head: Row, settlements: Iterable[Settlement], open_minor: int) -> EarlyDiscount | None:
-    """What may be kept back, of all that credit notes leave to pay; none once it was given."""
-    settled = list(settlements)
-    if not head["early_discount_ppm"] or any(one.kind == "early_discount" for one in settled):
+def _early_discount(store: Store, head: Row) -> EarlyDiscount | None:
+    """What may still be kept back, and what then is to pay, as core.receipts gives it to whoever pays."""
+    if not head["early_discount_ppm"]:
         return None
-    base = head["total_minor"] - sum(one.amount_minor for one in settled if one.kind == "credit_note")
-    discount = early_discount(base, head["early_discount_ppm"])
-    if head["state"] != "open" or discount > open_minor:
+    (debt,) = with_discount(store.frame(_DEBT, {"id": head["invoice_id"]})).rows(named=True)
+    if debt["early_minor"] == debt["open_minor"]:
         return None
     return EarlyDiscount(
-        discount_ppm=head["early_discount_ppm"],
-        until=head["early_discount_until"],
-        discount_minor=discount,
-        to_pay_minor=open_minor - discount,
+        discount_ppm=debt["discount_ppm"],
+        until=debt["discount_until"],
+        discount_minor=debt["open_minor"] - debt["early_minor"],
+        to_pay_minor=debt["early_minor"],
     )
 
 

@@ -33,9 +33,9 @@ from sqlalchemy.types import UserDefinedType
 
 from billing.core.invoicing import Catalogue, PolicyKey, PolicyVersion
 from billing.core.policy import Policy
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store
 from billing.store.tables import (
-    applications,
     components,
     contracts,
     credit_note_lines,
@@ -464,13 +464,6 @@ def read_catalogue(store: Store, rows: pl.DataFrame, settings: Mapping[PolicyKey
 
 # Debt that credit meets.
 
-OPEN_MINOR = (
-    invoices.c.total_minor
-    - select(func.coalesce(func.sum(applications.c.amount_minor), 0))
-    .where(applications.c.invoice_id == invoices.c.invoice_id)
-    .scalar_subquery()
-)
-"""What of an invoice nothing has paid yet."""
 OPEN_DEBT = select(
     invoices.c.customer_id.label("payer_id"),
     invoices.c.currency,

@@ -27,7 +27,7 @@ from sqlalchemy import Integer, String, and_, bindparam, exists, null, or_, sele
 
 from billing.core.money import BillingError
 from billing.gateways.gateway import Charge, Gateway, charge_key
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dunning import (
     days_of,
     end_cases,
@@ -39,6 +39,7 @@ from billing.jobs.payments_ahead import lower_charges
 from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settled, settle
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store, instant, is_passing
 from billing.store.tables import customers, invoices, payment_attempts, payment_methods, payments
 

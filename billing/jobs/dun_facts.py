@@ -10,7 +10,8 @@ from sqlalchemy import Integer, and_, bindparam, func, select, union
 
 from billing.core.dunning import KEY, gap_day
 from billing.core.invoicing import version_on
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids, read_policies
+from billing.jobs.bill_facts import read_by_ids, read_policies
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store
 from billing.store.tables import (
     applications,

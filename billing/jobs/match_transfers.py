@@ -21,7 +21,8 @@ from billing.core.receipts import matched_by_amount, named_invoices, named_numbe
 from billing.core.refusals import REFUSALS
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.journal import locked_months, post_events
-from billing.jobs.receive import DEBT, receive
+from billing.jobs.receive import receive
+from billing.store.debts import DEBT
 from billing.store.messages import announce, keep_rejected_once, rows_as_json
 from billing.store.store import Store
 from billing.store.tables import bank_transfers, customers, invoices, legal_entities

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import select
 
 from billing.core.calendar import local_date
 from billing.core.receipts import OWNER, due_of, paid_in_turn, with_discount
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.journal import post_events
 from billing.jobs.payments_ahead import hold_charges, lower_charges
+from billing.store.debts import DEBT
 from billing.store.messages import announce
 from billing.store.store import Store
 from billing.store.tables import (
@@ -30,51 +31,6 @@ from billing.store.tables import (
     payment_attempts,
     payments,
 )
-
-_APPLIED = select(func.coalesce(func.sum(applications.c.amount_minor), 0)).where(
-    applications.c.invoice_id == invoices.c.invoice_id
-)
-_IN_TIME = (
-    _APPLIED.outerjoin(
-        payments,
-        and_(payments.c.payment_id == applications.c.source_id, applications.c.source_kind == "payment"),
-    )
-    .outerjoin(bank_transfers, bank_transfers.c.transfer_id == payments.c.transfer_id)
-    .where(
-        applications.c.source_kind.in_(["payment", "wallet"]),
-        func.coalesce(bank_transfers.c.received_on, payments.c.received_on, applications.c.applied_on)
-        <= invoices.c.early_discount_until,
-    )
-)
-
-
-def _of_discount(sums: Any) -> Any:
-    return case((invoices.c.early_discount_ppm > 0, sums.scalar_subquery()), else_=0)
-
-
-_RECOVERABLE = invoices.c.written_off_minor - invoices.c.recovered_minor
-DEBT = select(
-    invoices.c.invoice_id,
-    invoices.c.customer_id.label("payer_id"),
-    invoices.c.entity_id,
-    invoices.c.currency,
-    invoices.c.state,
-    invoices.c.issued_on,
-    invoices.c.due_on,
-    invoices.c.net_minor,
-    invoices.c.total_minor,
-    invoices.c.written_off_minor,
-    case(
-        (invoices.c.state == "open", OPEN_MINOR), (invoices.c.state == "uncollectible", _RECOVERABLE), else_=0
-    ).label("open_minor"),
-    case((invoices.c.state == "open", invoices.c.early_discount_ppm), else_=0).label("discount_ppm"),
-    invoices.c.early_discount_until.label("discount_until"),
-    _of_discount(_APPLIED.where(applications.c.source_kind == "credit_note")).label("noted_minor"),
-    _of_discount(_IN_TIME).label("in_time_minor"),
-    (_of_discount(_APPLIED.where(applications.c.source_kind == "early_discount")) > 0).label("is_discounted"),
-)
-"""What an invoice still asks for, and the terms of its early-payment discount, as core.receipts takes them.
-What was written off asks for what was not recovered yet."""
 
 _PAYERS = select(customers.c.customer_id.label("payer_id"), customers.c.time_zone).order_by(
     customers.c.customer_id

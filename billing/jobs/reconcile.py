@@ -16,7 +16,7 @@ from sqlalchemy import Date, Select, String, and_, bindparam, case, cast, func, 
 
 from billing.core.calendar import add_months
 from billing.core.reconciliation import ACCOUNT, ROW, balances, differences, expected, trial_balance
-from billing.jobs.bill_facts import OPEN_MINOR
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store
 from billing.store.tables import (
     applications,

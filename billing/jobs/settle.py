@@ -16,9 +16,10 @@ import polars as pl
 from sqlalchemy import and_, func, select
 
 from billing.core.dunning import DECLINE_CLASSES, hours_until_retry
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dunning import Noted, add_recovered, close_cases, note_failures, open_cases
 from billing.jobs.journal import post_events
+from billing.store.debts import OPEN_MINOR
 from billing.store.messages import announce_rows
 from billing.store.store import Row, Store, instant
 from billing.store.tables import applications, customers, invoices, payment_attempts, payments

@@ -17,7 +17,8 @@ from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
 from billing.jobs.payments_ahead import lower_charges
-from billing.jobs.receive import DEBT, hold
+from billing.jobs.receive import hold
+from billing.store.debts import DEBT
 from billing.store.store import Store
 from billing.store.tables import (
     applications,

@@ -16,12 +16,13 @@ from sqlalchemy import ColumnElement, ScalarSelect, bindparam, func, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
-from billing.jobs.bill_facts import OPEN_MINOR, read_by_ids
+from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
 from billing.jobs.payments_ahead import lower, payments_ahead
 from billing.jobs.settle import apply, event_rows, hold_invoices
 from billing.service.acts import act, announce
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Row, Store
 from billing.store.tables import applications, customers, disputes, invoices, payments, refunds
 

@@ -11,10 +11,11 @@ from sqlalchemy import bindparam, func, or_, select
 from billing.core.calendar import local_date, next_boundary, parse_interval
 from billing.core.money import BillingError
 from billing.jobs.bill_draft import draft
-from billing.jobs.bill_facts import MEMBERS, OPEN_MINOR
+from billing.jobs.bill_facts import MEMBERS
 from billing.jobs.bill_pools import with_siblings
 from billing.jobs.credit import open_credit
 from billing.service.customers import customer as customer_row
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Row, Store
 from billing.store.tables import (
     customers,

@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 from billing.core.adjustments import PostedLine, applied, credit_line
 from billing.core.calendar import local_date
 from billing.core.money import BillingError, RoundingMode
-from billing.jobs.bill_facts import OPEN_DEBT, OPEN_MINOR, read_by_ids, read_policies
+from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids, read_policies
 from billing.jobs.bill_refunds import refunds_of, write_requested
 from billing.jobs.credit import write_applications
 from billing.jobs.journal import post_events
@@ -27,6 +27,7 @@ from billing.jobs.wallets import GRANTS, write_movements
 from billing.jobs.wallets import KIND as TOP_UP
 from billing.service.acts import act, announce
 from billing.service.policies import policy_on
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Row, Store
 from billing.store.tables import (
     credit_note_lines,

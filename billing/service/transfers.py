@@ -12,10 +12,11 @@ from billing.core.calendar import local_date
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.journal import post_events
-from billing.jobs.receive import DEBT, hold, receive
+from billing.jobs.receive import hold, receive
 from billing.jobs.undo_payments import undo_payments
 from billing.service.acts import act, announce
 from billing.service.customers import customer
+from billing.store.debts import DEBT
 from billing.store.store import Row, Store
 from billing.store.tables import bank_transfers, customers, invoices, payments, refunds
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,9 @@ from sqlalchemy import select
 
 from billing.core.money import BillingError, Scaled
 from billing.documents.as_json import to_json
-from billing.documents.document import InvoiceDocument, missing_facts
+from billing.documents.document import EarlyDiscount, InvoiceDocument, missing_facts
 from billing.documents.reading import document_of, find_document
+from billing.jobs.match_transfers import import_transfers
 from billing.service import catalog, customers, discounts, parties, subscriptions
 from billing.service.charges import add_charge
 from billing.store import tables
@@ -180,27 +182,54 @@ def test_what_bears_no_tax_says_why(country: str, tax_number: str | None, catego
     assert missing_facts(invoice) == ["seller.address", "buyer.address"]
 
 
-@pytest.mark.usefixtures("each_database")
-def test_an_early_discount_says_what_is_to_pay_until_when() -> None:
+def shop_with_early_discount() -> Store:
+    """anna owes 1,200.00 (1,000 + 200) since New Year under 2/10 net 30."""
     store = open_shop(new_store(), tax_rate_ppm=200_000)
     sell(store, "pro", [Part("fee", "fee", "1000")])
-    catalog.create_payment_terms(store, OPENED, terms_id="2/10 net 30", net_days=30)
+    catalog.create_payment_terms(
+        store, OPENED, terms_id="2/10 net 30", net_days=30, discount_ppm=20_000, discount_days=10
+    )
     join(store, "anna", collection="terms", terms_id="2/10 net 30")
     take(store, JANUARY, "pro")
     run(store, JANUARY)
-    invoice_id = find_document(store, "INV-2024-000001")
-    until = date(2024, 1, 11)
-    store.update(
-        tables.invoices,
-        [{"invoice_id": invoice_id, "early_discount_ppm": 20_000, "early_discount_until": until}],
-    )
-    terms = document_of(store, invoice_id).terms
+    return store
+
+
+@pytest.mark.usefixtures("each_database")
+def test_an_early_discount_says_what_is_to_pay_until_when() -> None:
+    terms = number(shop_with_early_discount(), "INV-2024-000001").terms
     assert terms is not None
-    assert terms.early_discount is not None
     assert (terms.net_days, terms.end_of_month) == (30, False)
     # 2/10 net 30: 1,200.00 paid with 1,176.00.
-    assert (terms.early_discount.discount_minor, terms.early_discount.to_pay_minor) == (2400, 117600)
-    assert terms.early_discount.until == until
+    assert terms.early_discount == EarlyDiscount(
+        discount_ppm=20_000, until=date(2024, 1, 11), discount_minor=2400, to_pay_minor=117_600
+    )
+
+
+@pytest.mark.usefixtures("each_database")
+@pytest.mark.parametrize(
+    ("amount", "received_on", "offered"),
+    [
+        # 1,176.00 have to come by the 11th, and no more than 700.00 are left to come.
+        ("500.00", date(2024, 1, 15), None),
+        # It came in time, though it was matched on the 20th.
+        ("500.00", date(2024, 1, 11), (2400, 67_600)),
+        # Late, but so little that 1,176.00 are left to come in time: of 1,180.00, not of 1,176.00.
+        ("20.00", date(2024, 1, 12), (400, 117_600)),
+        ("24.00", date(2024, 1, 12), None),
+    ],
+)
+def test_a_document_offers_the_early_discount_that_money_in_time_still_brings(
+    amount: str, received_on: date, offered: tuple[int, int] | None
+) -> None:
+    store = shop_with_early_discount()
+    paid = {"entity_id": "seller", "bank_ref": "1", "received_on": str(received_on), "amount": amount}
+    paid |= {"currency": "EUR", "payer_name": "", "reference": "INV-2024-000001"}
+    import_transfers(store, at(date(2024, 1, 20)), pl.DataFrame([paid]))
+    terms = number(store, "INV-2024-000001").terms
+    assert terms is not None
+    early = terms.early_discount
+    assert (early and (early.discount_minor, early.to_pay_minor)) == offered
 
 
 @pytest.mark.usefixtures("each_database")
