@@ -274,9 +274,10 @@ def _with_part(rows: pl.DataFrame, paid: pl.DataFrame, name: str) -> pl.DataFram
 
 
 def _discounts(paid: pl.DataFrame) -> pl.DataFrame:
-    """What is left of invoices whose money came in time, where it is no more than may be kept back."""
-    left = pl.col("open_minor") - pl.col("amount_minor")
-    is_given = is_in_time("received_on") & (pl.col("amount_minor") >= pl.col("early_minor")) & (left > 0)
+    """What is left of invoices that are paid something and whose money came in time, where it is no more than
+    may be kept back."""
+    amount, left = pl.col("amount_minor"), pl.col("open_minor") - pl.col("amount_minor")
+    is_given = is_in_time("received_on") & (amount > 0) & (amount >= pl.col("early_minor")) & (left > 0)
     given = paid.filter(is_given).with_columns(left.alias("_left"))
     net = share(pl.col("_left"), pl.col("net_minor"), pl.col("total_minor")).cast(pl.Int64)
     return given.select(

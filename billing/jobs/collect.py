@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import polars as pl
-from sqlalchemy import Integer, String, and_, bindparam, exists, null, or_, select, union_all
+from sqlalchemy import Integer, String, and_, bindparam, exists, null, select, union_all
 
 from billing.core.money import BillingError
 from billing.gateways.gateway import Charge, Gateway, charge_key
@@ -35,7 +35,7 @@ from billing.jobs.dunning import (
     remind,
 )
 from billing.jobs.journal import locked_months
-from billing.jobs.payments_ahead import lower_charges
+from billing.jobs.payments_ahead import IS_TAKEN_BACK, lower_charges
 from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settled, settle
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
@@ -108,12 +108,10 @@ _IS_UNPAID = and_(
     invoices.c.state == "open",
     invoices.c.due_on <= bindparam("on"),
     invoices.c.collection == "automatic",
-    ~exists().where(
-        payments.c.invoice_id == invoices.c.invoice_id,
-        or_(payments.c.state != "captured", payments.c.reversed_minor > 0),
-    ),
+    ~exists().where(payments.c.invoice_id == invoices.c.invoice_id, payments.c.state != "captured"),
+    ~IS_TAKEN_BACK,
 )
-"""Nobody is charged for it or was in vain, and no payment of it is disputed or was taken back."""
+"""Nobody is charged for it or was in vain, and no payment of it was taken back."""
 _IS_DUE = payments.c.next_attempt_at <= bindparam("at")
 _BOTH = union_all(
     select(invoices.c.customer_id, invoices.c.invoice_id, null().cast(String).label("payment_id")).where(
@@ -253,6 +251,7 @@ _INVOICES = select(
     invoices.c.method_id.label("own_method_id"),
     invoices.c.collection,
     OPEN_MINOR.label("open_minor"),
+    IS_TAKEN_BACK.label("is_taken_back"),
 )
 _INVOICES_FREE = select(invoices.c.invoice_id).with_for_update(key_share=True, skip_locked=True)
 _CHARGED = (
@@ -278,7 +277,7 @@ _CHARGED = (
             payment_attempts.c.attempt == payments.c.attempt,
         ),
     )
-    .where(or_(payments.c.state != "captured", payments.c.reversed_minor > 0))
+    .where(payments.c.state != "captured")
 )
 _CHARGED_FREE = (
     select(payments.c.payment_id)
@@ -301,7 +300,7 @@ def _begin(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
     store, at = run.store, run.at
     store.join_by_index()
     facts = _facts(run, work)
-    is_owed = (pl.col("invoice_state") == "open") & (pl.col("open_minor") > 0)
+    is_owed = (pl.col("invoice_state") == "open") & (pl.col("open_minor") > 0) & ~pl.col("is_taken_back")
     is_under_way = (pl.col("state") == "pending") & (pl.col("attempt") > 0)
     facts = _with_methods(store, facts).with_columns(
         is_owed.alias("is_owed"),
@@ -346,6 +345,7 @@ def _facts(run: _Run, work: pl.DataFrame) -> pl.DataFrame:
         pl.col("invoice_state") == "open",
         pl.col("due_on") <= pl.col("today"),
         pl.col("collection") == "automatic",
+        ~pl.col("is_taken_back"),
     ).join(charged, on="invoice_id", how="anti", maintain_order="left")
     due = papers.join(due.drop("next_attempt_at", "attempted_at"), on="invoice_id", maintain_order="left")
     return pl.concat([due, unpaid], how="diagonal").drop("due_on", "collection")
@@ -411,10 +411,15 @@ _CLOSED_AS = {"uncollectible": "written_off", "void": "credited"}
 
 
 def _stop(store: Store, at: datetime, unneeded: pl.DataFrame) -> None:
-    """Give payments up whose invoices need no money."""
+    """Give payments up whose invoices need no money, or may not ask for it."""
     nothing = unneeded.select("invoice_id", pl.lit(0, dtype=pl.Int64).alias("left_minor")).unique()
-    for (state,), charges in unneeded.partition_by("invoice_state", as_dict=True).items():
-        lower_charges(store, at, charges, nothing, closed_as=_CLOSED_AS.get(str(state), "recovered"))
+    is_disputed = (pl.col("invoice_state") == "open") & (pl.col("open_minor") > 0)
+    end = pl.col("invoice_state").replace_strict(_CLOSED_AS, default="recovered", return_dtype=pl.String)
+    closed = unneeded.with_columns(
+        pl.when(is_disputed).then(pl.lit("disputed")).otherwise(end).alias("closed_as")
+    )
+    for (closed_as,), charges in closed.partition_by("closed_as", as_dict=True).items():
+        lower_charges(store, at, charges, nothing, closed_as=str(closed_as))
 
 
 def _create(store: Store, at: datetime, owed: pl.DataFrame) -> pl.DataFrame:

@@ -10,13 +10,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dunning import close_cases, open_cases, stop_payments
 from billing.store.store import Row, Store
-from billing.store.tables import payments
+from billing.store.tables import invoices, payments
 
+_taken_back = payments.alias()
+IS_TAKEN_BACK = exists().where(
+    _taken_back.c.invoice_id == invoices.c.invoice_id, _taken_back.c.reversed_minor > 0
+)
+"""Whether the bank has taken back a payment of an invoice, or a part of one: until it is won again, nobody is
+charged for that invoice by itself."""
 _AHEAD = select(
     payments.c.payment_id,
     payments.c.invoice_id,

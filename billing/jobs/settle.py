@@ -239,7 +239,7 @@ def _given_up(answered: pl.DataFrame) -> pl.DataFrame:
 
 # Money that came in.
 
-_OWED = select(invoices.c.invoice_id, invoices.c.state, OPEN_MINOR.label("open_minor"))
+OWED = select(invoices.c.invoice_id, invoices.c.state, OPEN_MINOR.label("open_minor"))
 
 
 def take_in(store: Store, at: datetime, money: pl.DataFrame) -> pl.DataFrame:
@@ -249,7 +249,7 @@ def take_in(store: Store, at: datetime, money: pl.DataFrame) -> pl.DataFrame:
     money: `payment_id`, `customer_id`, `invoice_id`, `currency`, `amount_minor`, `entity_id`, `attempt`,
     `today`.
     """
-    owed = read_by_ids(store, _OWED, invoices.c.invoice_id, money["invoice_id"].drop_nulls().to_list())
+    owed = read_by_ids(store, OWED, invoices.c.invoice_id, money["invoice_id"].drop_nulls().to_list())
     open_minor = pl.when(pl.col("state") == "open").then("open_minor").otherwise(0)
     before = pl.col("amount_minor").cum_sum().over("invoice_id") - pl.col("amount_minor")
     money = money.join(

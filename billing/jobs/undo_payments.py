@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 
 import polars as pl
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
-from billing.jobs.payments_ahead import lower_charges
+from billing.jobs.payments_ahead import IS_TAKEN_BACK, lower_charges
 from billing.jobs.receive import hold
 from billing.store.debts import DEBT
 from billing.store.store import Store
@@ -43,8 +43,9 @@ _GIVEN_UP = (
         payments.c.kind == "charge",
         or_(payments.c.case_id.is_(None), dunning_cases.c.closed_as == "recovered"),
         invoices.c.state == "open",
+        ~IS_TAKEN_BACK,
     )
-    .join(invoices, and_(invoices.c.invoice_id == payments.c.invoice_id))
+    .join(invoices, invoices.c.invoice_id == payments.c.invoice_id)
 )
 
 
@@ -158,7 +159,7 @@ def _undo(store: Store, at: datetime, undone: pl.DataFrame, today: date) -> None
 def _charge_again(store: Store, at: datetime, invoice_ids: list[str], charges: pl.DataFrame) -> None:
     """Let what waits to be charged ask for all that is open again, and what was given up because a payment
     undone had paid it be charged again, at once. What was given up with a case that ended without money stays
-    so."""
+    so, and so does all of an invoice of which the bank took a payment back."""
     left = read_by_ids(store, DEBT, invoices.c.invoice_id, invoice_ids).select("invoice_id", "open_minor")
     lower_charges(store, at, charges, left.rename({"open_minor": "left_minor"}))
     last = (

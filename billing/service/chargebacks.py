@@ -8,6 +8,7 @@ open.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -19,10 +20,12 @@ from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
-from billing.jobs.payments_ahead import lower, payments_ahead
-from billing.jobs.settle import apply, event_rows, hold_invoices
+from billing.jobs.payments_ahead import hold_charges, lower_charges
+from billing.jobs.settle import OWED, apply, event_rows, hold_invoices
+from billing.jobs.undo_payments import undo_discounts
 from billing.service.acts import act, announce
-from billing.store.debts import OPEN_MINOR
+from billing.service.write_offs import note_write_off
+from billing.store.debts import DEBT
 from billing.store.store import Row, Store
 from billing.store.tables import applications, customers, disputes, invoices, payments, refunds
 
@@ -47,12 +50,6 @@ _PAYMENT = (
 )
 _PAYER = select(customers.c.customer_id).where(customers.c.customer_id == bindparam("id")).with_for_update()
 _DISPUTE = select(disputes).where(disputes.c.dispute_id == bindparam("id"))
-_OWED = select(
-    invoices.c.invoice_id,
-    invoices.c.state,
-    invoices.c.written_off_minor,
-    OPEN_MINOR.label("open_minor"),
-)
 
 
 @act
@@ -67,7 +64,8 @@ def open_chargeback(
     """The bank took a payment, or a part of it, back for a dispute; returns the dispute's id.
 
     What the payment left as credit goes first, then what it paid of invoices, the last first. An invoice that
-    was paid is open again; one that was written off is written off by as much more. Raises `unknown_payment`,
+    was paid is open again, also for what was kept back of it for early payment; one that was written off is
+    written off by as much more. Raises `unknown_payment`,
     `negative_quantity`, `illegal_transition` for a payment that no gateway took, `amount_out_of_range` above
     what is left of it, `immutable` for a dispute that is known, `period_locked`.
     """
@@ -94,7 +92,8 @@ def open_chargeback(
 
 @act
 def close_chargeback(store: Store, at: datetime, *, dispute_id: str, outcome: str | None) -> None:
-    """A dispute has ended: `won` brings the money back, `lost` leaves it with the customer.
+    """A dispute has ended: `won` brings the money back, `lost` leaves it with the customer. What was kept back
+    for early payment and opened again by the dispute stays open also when it is won.
 
     Told again it changes nothing. Raises `unknown_dispute`, `unknown_setting` for another outcome,
     `illegal_transition` where it ended otherwise, `period_locked`.
@@ -130,8 +129,7 @@ def _held(store: Store, payment_id: str) -> Row:
     if not store.is_sqlite:
         store.row(_PAYER, {"id": row["customer_id"]})
         row = store.row(_PAYMENT, {"id": payment_id}) or row
-    # PostgreSQL gives a sum of big integers as a decimal.
-    return row | {name: int(row[name]) for name in ("refunded_minor", "kept_back_minor")}
+    return row
 
 
 def _event(row: Row, name: str, dispute_id: str, amount_minor: int, today: date) -> pl.DataFrame:
@@ -170,13 +168,13 @@ def _undo(
     events.append(_pay(store, at, row, back.filter(pl.col("applied_minor") > 0), today))
     lost = (pl.col("amount_minor") - pl.col("applied_minor")).sum().alias("lost_minor")
     of_invoices = back.group_by("invoice_id", maintain_order=True).agg(lost)
-    events.append(_reopen(store, at, row, dispute_id, of_invoices, today))
+    _reopen(store, at, head, of_invoices, today)
     return events
 
 
 def _pay(store: Store, at: datetime, row: Row, shares: pl.DataFrame, today: date) -> pl.DataFrame:
     """Apply shares of a payment (`invoice_id`, `applied_minor`); returns the events for the journal."""
-    owed = read_by_ids(store, _OWED, invoices.c.invoice_id, shares["invoice_id"].to_list())
+    owed = read_by_ids(store, OWED, invoices.c.invoice_id, shares["invoice_id"].to_list())
     names = ("payment_id", "customer_id", "entity_id", "currency")
     money = (
         shares.select("invoice_id", "applied_minor")
@@ -187,30 +185,25 @@ def _pay(store: Store, at: datetime, row: Row, shares: pl.DataFrame, today: date
     return event_rows(paid, "credit_applied", "application", "application_id", "applied_minor")
 
 
-def _reopen(
-    store: Store, at: datetime, row: Row, dispute_id: str, lost: pl.DataFrame, today: date
-) -> pl.DataFrame:
-    """Open the invoices that lost money (`invoice_id`, `lost_minor`), and charge them no more; one that was
-    written off is written off by as much more. Returns the events for the journal."""
-    owed = read_by_ids(store, _OWED, invoices.c.invoice_id, lost["invoice_id"].to_list())
-    owed = owed.join(lost, on="invoice_id")
+def _reopen(store: Store, at: datetime, owner: Mapping[str, str], lost: pl.DataFrame, today: date) -> None:
+    """Open the invoices that lost money (`invoice_id`, `lost_minor`), without what was kept back of them for
+    early payment, and charge them no more; one that was written off is written off by as much more."""
+    owed = read_by_ids(store, DEBT, invoices.c.invoice_id, lost["invoice_id"].to_list())
+    is_lost = pl.col("state") == "uncollectible"
     change = owed.filter(pl.col("state") == "paid").select(
         "invoice_id", pl.lit("open").alias("state"), pl.lit(None, dtype=pl.Date).alias("paid_on")
     )
     store.update(invoices, change, at)
-    for invoice_id in lost["invoice_id"]:
-        for other in payments_ahead(store, invoice_id) or []:
-            lower(store, at, other, 0, closed_as="disputed")
-    written_off = owed.filter(pl.col("state") == "uncollectible")
+    undo_discounts(store, at, owed.filter(~is_lost)["invoice_id"].to_list(), owner, today)
+    free, under_way = hold_charges(store, lost["invoice_id"].to_list())
+    nothing = lost.filter(~pl.col("invoice_id").is_in(under_way))
+    nothing = nothing.select("invoice_id", pl.lit(0, pl.Int64).alias("left_minor"))
+    lower_charges(store, at, free, nothing, closed_as="disputed")
+    written_off = owed.filter(is_lost).join(lost, on="invoice_id").sort("invoice_id")
     total = (pl.col("written_off_minor") + pl.col("lost_minor")).alias("written_off_minor")
     store.update(invoices, written_off.select("invoice_id", total), at)
-    names = ("customer_id", "entity_id", "currency")
-    facts = written_off.with_columns(
-        *(pl.lit(row[name]).alias(name) for name in names),
-        pl.lit(today).alias("today"),
-        pl.format("{}/{}", pl.lit(dispute_id), "invoice_id").alias("source"),
-    )
-    return event_rows(facts, "invoice_written_off", "dispute", "source", "lost_minor")
+    for debt in written_off.iter_rows(named=True):
+        note_write_off(store, at, debt, debt["lost_minor"], today, reason="dispute")
 
 
 def _apply_again(store: Store, at: datetime, row: Row, amount_minor: int, today: date) -> list[pl.DataFrame]:
@@ -218,7 +211,7 @@ def _apply_again(store: Store, at: datetime, row: Row, amount_minor: int, today:
     if row["invoice_id"] is None:
         return []
     hold_invoices(store, pl.Series([row["invoice_id"]]))
-    owed = read_by_ids(store, _OWED, invoices.c.invoice_id, [row["invoice_id"]])
+    owed = read_by_ids(store, OWED, invoices.c.invoice_id, [row["invoice_id"]])
     share = pl.min_horizontal("open_minor", pl.lit(amount_minor)).alias("applied_minor")
     shares = owed.filter((pl.col("state") == "open") & (pl.col("open_minor") > 0)).select("invoice_id", share)
     return [_pay(store, at, row, shares, today)] if shares.height else []

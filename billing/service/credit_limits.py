@@ -103,7 +103,7 @@ def exposure(store: Store, at: datetime, *, customer_id: str) -> Exposure:
         customer_id=customer_id,
         currency=currency,
         limit_minor=payer["credit_limit_minor"],
-        receivable_minor=int((receivable or {}).get("open_minor") or 0),
+        receivable_minor=(receivable or {}).get("open_minor") or 0,
         draft_minor=_total(due),
         usage_minor=_total(ahead.filter(is_usage)),
         ordered_minor=_total(ahead.filter(~is_usage)),

@@ -82,7 +82,7 @@ def _undisputed(store: Store, debt: Row, line_id: str | None) -> int:
     """What of an invoice, or of a line of it, is open and in no open dispute."""
     rows = store.rows(_DISPUTED.group_by(invoice_disputes.c.line_id), {"id": debt["invoice_id"]})
     disputed: dict[str | None, int] = {row["line_id"]: row["amount_minor"] for row in rows}
-    most = int(debt["open_minor"]) - sum(disputed.values())
+    most: int = debt["open_minor"] - sum(disputed.values())
     if line_id is not None:
         lines = [line for line in _charges(store, debt["invoice_id"]) if line["line_id"] == line_id]
         if not lines:

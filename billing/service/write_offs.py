@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import polars as pl
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
@@ -21,10 +21,18 @@ from billing.store.store import Row, Store
 from billing.store.tables import invoices, write_offs
 
 _PAYER = select(invoices.c.customer_id).where(invoices.c.invoice_id == bindparam("id"))
+_undoing = write_offs.alias()
 _STANDING = (
-    select(write_offs)
-    .where(write_offs.c.invoice_id == bindparam("id"))
-    .order_by(write_offs.c.write_off_id.desc())
+    select(write_offs.c.write_off_id, write_offs.c.amount_minor)
+    .where(
+        write_offs.c.invoice_id == bindparam("id"),
+        write_offs.c.reverses_id.is_(None),
+        ~exists().where(
+            _undoing.c.invoice_id == write_offs.c.invoice_id,
+            _undoing.c.reverses_id == write_offs.c.write_off_id,
+        ),
+    )
+    .order_by(write_offs.c.write_off_id)
 )
 
 
@@ -44,7 +52,7 @@ def write_off(store: Store, at: datetime, *, invoice_id: str, reason: str = "") 
     amount = debt["open_minor"]
     change = {"state": "uncollectible", "written_off_on": today, "written_off_minor": amount}
     store.update(invoices, [{"invoice_id": invoice_id} | change], at)
-    write_off_id = _note(store, at, debt, amount, today, "invoice_written_off", reason=reason)
+    write_off_id = note_write_off(store, at, debt, amount, today, reason=reason)
     none_left = pl.DataFrame({"invoice_id": [invoice_id], "left_minor": [0]})
     lower_charges(store, at, held.charges, none_left, closed_as="written_off")
     facts = {"customer_id": debt["payer_id"], "amount_minor": amount, "currency": debt["currency"]}
@@ -68,10 +76,9 @@ def reinstate(store: Store, at: datetime, *, invoice_id: str, reason: str = "") 
         raise BillingError("illegal_transition", f"{amount - debt['open_minor']} of {invoice_id} came in")
     change = {"state": "open", "written_off_on": None, "written_off_minor": 0}
     store.update(invoices, [{"invoice_id": invoice_id} | change], at)
-    last = store.row(_STANDING, {"id": invoice_id})
-    assert last is not None
-    undone = last["write_off_id"]
-    _note(store, at, debt, amount, today, "write_off_undone", reason=reason, reverses_id=undone)
+    for row in store.rows(_STANDING, {"id": invoice_id}):
+        undone, of = row["write_off_id"], row["amount_minor"]
+        note_write_off(store, at, debt, of, today, reason=reason, reverses_id=undone)
     facts = {"customer_id": debt["payer_id"], "amount_minor": amount, "currency": debt["currency"]}
     announce(store, at, "invoice.reinstated", invoice_id, facts | {"reason": reason})
 
@@ -84,18 +91,21 @@ def _held(store: Store, at: datetime, invoice_id: str) -> tuple[Held, Row, date]
     return held, held.debts.row(0, named=True), local_date(at, held.payers["time_zone"][0])
 
 
-def _note(
+def note_write_off(
     store: Store,
     at: datetime,
     debt: Row,
     amount_minor: int,
     today: date,
-    event: str,
     *,
     reason: str,
     reverses_id: str | None = None,
 ) -> str:
-    """Keep a write-off, or what takes it back, and post it."""
+    """Keep a write-off, or what takes the one it names back, and post it; returns its id. What the invoice
+    says of it is the caller's.
+
+    debt: of DEBT, held.
+    """
     write_off_id = store.new_id("off")
     row = {
         "write_off_id": write_off_id,
@@ -107,7 +117,7 @@ def _note(
     }
     store.insert(write_offs, [row], at)
     posted = {
-        "event": event,
+        "event": "write_off_undone" if reverses_id else "invoice_written_off",
         "source_kind": "write_off",
         "source_id": write_off_id,
         "entity_id": debt["entity_id"],

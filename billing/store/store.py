@@ -104,7 +104,9 @@ def _engine(address: URL, journal: Sequence[str]) -> Engine:
 def _new_engine(address: URL, journal: Sequence[str], pool: type[Pool]) -> Engine:
     """An engine in driver autocommit: the store writes BEGIN and COMMIT itself, so a read takes no lock."""
     if address.get_backend_name() != "sqlite":
-        return create_engine(address, isolation_level="AUTOCOMMIT", poolclass=pool)
+        engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=pool)
+        event.listen(engine, "connect", _read_whole_numbers)
+        return engine
     engine = create_engine(
         address,
         isolation_level="AUTOCOMMIT",
@@ -120,6 +122,18 @@ def _new_engine(address: URL, journal: Sequence[str], pool: type[Pool]) -> Engin
         cursor.close()
 
     return engine
+
+
+def _read_whole_numbers(connection: Any, _record: Any) -> None:
+    """Let PostgreSQL give a sum of big integers as the integer it is: it calls it `numeric`."""
+    from psycopg.adapt import Loader
+
+    class WholeLoader(Loader):
+        def load(self, data: Any) -> int | Decimal:
+            text = bytes(data).decode()
+            return int(text) if text.lstrip("-").isdecimal() else Decimal(text)
+
+    connection.adapters.register_loader("numeric", WholeLoader)
 
 
 _kept_engine = lru_cache(maxsize=32)(_new_engine)
@@ -720,13 +734,8 @@ def _from_sqlite(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.Da
 
 
 def _from_driver(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Columns of Python values; the driver of PostgreSQL gives a sum of big integers as a decimal."""
-    whole = {
-        name: [int(value) if isinstance(value, Decimal) else value for value in columns[name]]
-        for name, dtype in kinds.items()
-        if dtype == pl.Int64
-    }
-    return pl.DataFrame({**columns, **whole}, schema=dict(kinds))
+    """Columns of Python values."""
+    return pl.DataFrame(columns, schema=dict(kinds))
 
 
 def _csv(frame: pl.DataFrame) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from billing.jobs.doctor.amounts import AMOUNTS
@@ -75,7 +74,7 @@ def examine(
 
 def _findings(store: Store, at: datetime, check: Check) -> Iterator[Finding]:
     for row in _broken(store, at, check):
-        values = {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+        values = dict(row)
         found, wanted = values.pop("found", None), values.pop("wanted", None)
         yield Finding(check.code, check.table, values, found, wanted, check.sentence)
 

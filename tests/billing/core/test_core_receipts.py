@@ -234,6 +234,17 @@ def test_a_discount_is_of_what_money_has_to_pay_and_is_given_once() -> None:
     assert pay([(94_080, JAN)], ["1"], noted | {"is_discounted": True})[1] == []
 
 
+def test_money_that_pays_nothing_of_an_invoice_gives_no_discount_of_it() -> None:
+    """1: 10.00 less 0.20 of a note; 9.70 came in time, so that 0.10 are open and may be kept back. A transfer
+    of 1.00 that names none pays 2, due first, and nothing of 1. A cent more pays something of it."""
+    second = debt("2", "anna", 100)
+    first = early("1", 10, total_minor=1000, net_minor=833, noted_minor=20, in_time_minor=970)
+    assert pay([(100, JAN)], ["2", "1"], first, second) == ([("t0", "2", 100)], [], {"1": 10, "2": 0})
+    more = pay([(101, JAN)], ["2", "1"], first, second)
+    assert more[0] == [("t0", "2", 100), ("t0", "1", 1)]
+    assert more[1:] == ([("1", 7, 2)], {"1": 0, "2": 0})
+
+
 @pytest.mark.parametrize(("total", "kept", "net", "tax"), [(99, 2, 2, 0), (25, 1, 1, 0), (24, 0, 0, 0)])
 def test_small_discounts_round_once_and_their_parts_add_up(total: int, kept: int, net: int, tax: int) -> None:
     # 2 % of 0.99 are 0.0198, of 0.25 half a cent, of 0.24 less than that.

@@ -265,18 +265,53 @@ def test_a_dispute_takes_what_is_credit_before_it_opens_an_invoice(
     assert rows(company, invoices, "state") == [("open",)]
 
 
-def test_a_dispute_of_money_that_was_written_off_in_part_is_written_off_too(
+@pytest.mark.parametrize("told", ["by a notice", "when it is asked for"])
+def test_a_charge_under_way_when_a_dispute_comes_is_not_repeated_once_it_was_declined(
+    company: Store, customer: Make, invoice: Make, told: str
+) -> None:
+    """120.00 of 150.00 are paid and the rest is being charged when the bank takes the 120.00 back."""
+    paper = invoice(customer("anna"), date(2025, 1, 1))
+    collect(company, SimulatedGateway(), at(1))
+    company.update(invoices, [{"invoice_id": paper, "state": "open", "total_minor": 15000}], at(2))
+    rest = {"payment_id": "rest", "customer_id": "anna", "invoice_id": paper, "currency": "EUR"}
+    waits = {"amount_minor": 3000, "state": "pending", "next_attempt_at": at(2), "created_on": at(2).date()}
+    company.insert(payments, [rest | waits], at(2))
+    gateway = SimulatedGateway()
+    gateway.plan("anna", ["insufficient_funds", "captured"], delay_days=2)
+    assert collect(company, gateway, at(2)).unknown == 1
+    open_chargeback(company, at(3), payment_id=rows(company, payments, "payment_id")[0][0])
+    if told == "by a notice":
+        notice(company, at(4), key="rest/1", answer=Answer("declined", "insufficient_funds"))
+    for day in range(4, 30):
+        gateway.notices(at(day).date(), at(day).date())
+        collect(company, gateway, at(day, 12))
+    assert rows(company, payments, "state") == [("captured",), ("canceled",)]
+    assert gateway.captured_minor == {}
+    cases = [("disputed",)] if told == "by a notice" else []
+    assert rows(company, dunning_cases, "closed_as") == cases
+    assert rows(company, subscriptions, "status") == [("active",)]
+    assert rows(company, invoices, "state") == [("open",)]
+
+
+def test_a_charge_under_way_when_a_dispute_comes_pays_if_it_was_made(
     company: Store, customer: Make, invoice: Make
 ) -> None:
     paper = invoice(customer("anna"), date(2025, 1, 1))
+    collect(company, SimulatedGateway(), at(1))
+    company.update(invoices, [{"invoice_id": paper, "state": "open", "total_minor": 15000}], at(2))
+    rest = {"payment_id": "rest", "customer_id": "anna", "invoice_id": paper, "currency": "EUR"}
+    waits = {"amount_minor": 3000, "state": "pending", "next_attempt_at": at(2), "created_on": at(2).date()}
+    company.insert(payments, [rest | waits], at(2))
     gateway = SimulatedGateway()
-    collect(company, gateway, at(1))
-    change = {"invoice_id": paper, "state": "uncollectible", "total_minor": 15000, "written_off_minor": 3000}
-    company.update(invoices, [change], at(2))
-    (payment_id,) = rows(company, payments, "payment_id")[0]
-    open_chargeback(company, at(9), payment_id=payment_id, amount_minor=2000)
-    assert rows(company, invoices, "state", "written_off_minor") == [("uncollectible", 5000)]
-    assert accounts(company) == {"gateway_clearing": 10000, "receivable": -12000, "bad_debt": 2000}
+    gateway.plan("anna", "captured", delay_days=2)
+    assert collect(company, gateway, at(2)).unknown == 1
+    open_chargeback(company, at(3), payment_id=rows(company, payments, "payment_id")[0][0])
+    for day in range(4, 9):
+        gateway.notices(at(day).date(), at(day).date())
+        collect(company, gateway, at(day, 12))
+    assert gateway.captured_minor == {"rest/1": 3000}
+    assert rows(company, payments, "state", "amount_minor") == [("captured", 12000), ("captured", 3000)]
+    assert accounts(company) == {"gateway_clearing": 3000, "receivable": -3000}
 
 
 def test_a_dispute_ends_the_asking_for_what_is_left(company: Store, customer: Make, invoice: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
@@ -49,6 +50,17 @@ def test_a_rejected_dispute_leaves_the_invoice_as_it_is(store: Store) -> None:
     assert close_invoice_dispute(store, at(ON), dispute_id=of, outcome="rejected") is None
     assert balances(store)["receivable"] == 120_000
     assert dispute(store, paper) != of
+
+
+def test_what_is_left_is_disputed_after_a_part_was(store: Store) -> None:
+    (paper,) = shop(store, "anna")
+    line_id = line_of(store, paper)
+    for named in ({"amount_minor": 15_000}, {"line_id": line_id, "amount_minor": 5000}, {}):
+        dispute(store, paper, **named)
+    found = [row["amount_minor"] for row in store.rows(select(tables.invoice_disputes))]
+    assert sorted(found) == [5000, 15_000, 100_000]
+    told = store.rows(select(tables.outbox.c.payload).where(tables.outbox.c.topic == "invoice.disputed"))
+    assert sorted(json.loads(row["payload"])["amount_minor"] for row in told) == sorted(found)
 
 
 def test_no_more_is_disputed_than_is_open_and_nothing_twice(store: Store) -> None:

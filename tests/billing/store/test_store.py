@@ -11,7 +11,21 @@ import polars as pl
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import BigInteger, Column, MetaData, Table, Text, create_engine, func, inspect, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    func,
+    inspect,
+    literal,
+    select,
+    text,
+)
 
 from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
@@ -205,7 +219,19 @@ def test_a_sum_of_big_amounts_is_an_exact_integer(store: Store) -> None:
     store.insert(tables.usage_events, usage_rows(3), AT)
     total = func.sum(tables.usage_events.c.value_mantissa).label("total")
     frame = store.frame(select(total, func.count().label("rows")))
-    assert frame.to_dicts() == [{"total": 3 * 2**60 + 3, "rows": 3}]
+    wanted = {"total": 3 * 2**60 + 3, "rows": 3}
+    assert frame.to_dicts() == [wanted]
+    with store.transaction():
+        pages = list(store.pages(select(total, func.count().label("rows"))))
+    for row in (store.row(select(total, func.count().label("rows"))), *pages[0], frame.to_dicts()[0]):
+        assert row == wanted
+        assert type(row["total"]) is int
+
+
+def test_a_number_with_decimals_comes_back_with_them(store: Store) -> None:
+    row = store.row(select(cast("12.50", Numeric(12, 2)).label("half"), literal(None).label("none")))
+    assert row is not None
+    assert (row["half"] * 2, row["none"]) == (25, None)
 
 
 def test_an_instant_of_any_zone_is_kept_as_utc(store: Store) -> None:
