@@ -130,15 +130,17 @@ def standing_of(orders: pl.DataFrame, allocations: pl.DataFrame) -> pl.DataFrame
 
 
 def at_scale_of(orders: pl.DataFrame, mantissa: str, scale: str) -> pl.DataFrame:
-    """Orders with the new quantity in columns `mantissa` and `scale` as theirs, at the finer of both scales.
-    One that would leave the bounds so stays as it is."""
+    """Orders with the new quantity in columns `mantissa` and `scale` as theirs, at the finer of both scales,
+    and the most they ever wanted (`most_mantissa`). One that would leave the bounds so stays as it is."""
     finer = pl.max_horizontal("quantity_scale", scale)
     moved = within(wide(pl.col(mantissa)) * power_of_ten(finer - pl.col(scale)), QUANTITY_LIMIT)
-    kept = within(
-        wide(pl.col("quantity_mantissa")) * power_of_ten(finer - pl.col("quantity_scale")), QUANTITY_LIMIT
+    most = within(
+        wide(pl.col("most_mantissa")) * power_of_ten(finer - pl.col("quantity_scale")), QUANTITY_LIMIT
     )
-    fits = moved.is_not_null() & kept.is_not_null()
+    fits = moved.is_not_null() & most.is_not_null()
+    highest = pl.max_horizontal(moved, most)
     return orders.with_columns(
+        pl.when(fits).then(highest.cast(pl.Int64)).otherwise("most_mantissa").alias("most_mantissa"),
         pl.when(fits).then(moved.cast(pl.Int64)).otherwise("quantity_mantissa").alias("quantity_mantissa"),
         pl.when(fits).then(finer).otherwise("quantity_scale").alias("quantity_scale"),
     )
@@ -160,7 +162,8 @@ def given_up(orders: pl.DataFrame) -> pl.DataFrame:
 
 def settled(orders: pl.DataFrame, on: date) -> pl.DataFrame:
     """Orders once a stock has answered for a day: what is short is skipped where the rule says so, and
-    released where the service of the period is over; else it stays open.
+    released where the service of the period is over; else it stays open. What left before the order became
+    smaller stays, though it is more than the order wants.
 
     orders: as `given_up` gives them, with `rule`, `open_until` and `is_answered` (the stock said how much
     there is). Moves `released`, `skipped`, `open`; adds `is_closed`: nothing more is to come.
@@ -173,7 +176,7 @@ def settled(orders: pl.DataFrame, on: date) -> pl.DataFrame:
         (pl.col("skipped") + pl.when(skips).then("open").otherwise(0)).alias("skipped"),
         (pl.col("released") + pl.when(ends).then("open").otherwise(0)).alias("released"),
         left.alias("open"),
-        (pl.col("is_answered") & (left == 0)).alias("is_closed"),
+        (pl.col("is_answered") & (left <= 0)).alias("is_closed"),
     )
 
 

@@ -27,7 +27,7 @@ class SimulatedStock:
         self._held: dict[str, tuple[str, int]] = {}
         self._taken: dict[str, int] = {}
         self._shipped: dict[str, int] = {}
-        self._lost = 0
+        self._lost = self._first = 0
         for (key, sku_id), quantity in (held or {}).items():
             self._hold(key, sku_id, quantity.at_scale(MAX_SCALE))
 
@@ -39,20 +39,16 @@ class SimulatedStock:
         """Let what a key holds leave the stock: it does not come back."""
         self._shipped[key] = self._held[key][1]
 
-    def lose_answers(self, count: int) -> None:
-        """Let the next answers get lost on their way."""
-        self._lost = count
+    def lose_answers(self, count: int, *, after: int = 0) -> None:
+        """Let the next answers get lost on their way; `after`: so many come before those."""
+        self._lost, self._first = count, after
 
     def allocate(self, wants: Sequence[Want], on: date) -> list[Scaled | None]:
         """See Stock.allocate. Raises `key_conflict` when a key comes back with another SKU."""
         return [self._allocate(want, on) for want in wants]
 
-    def find(self, key: str) -> Scaled | None:
-        """See Stock.find."""
-        return Scaled(self._held[key][1], MAX_SCALE) if key in self._held else None
-
     def available(self, sku_id: str, on: date) -> Scaled | None:
-        """See Stock.available."""
+        """What is there of a SKU on a day and held for nobody; None where no end of it is known."""
         free = self._free(sku_id, on)
         return None if free is None else Scaled(free, MAX_SCALE)
 
@@ -65,10 +61,14 @@ class SimulatedStock:
         step = ten_to(MAX_SCALE - want.quantity.scale)
         now = max(most // step * step, self._shipped.get(want.key, 0), min(held, wanted))
         self._hold(want.key, sku_id, now)
-        if self._lost:
-            self._lost -= 1
-            return None
-        return Scaled(now // step, want.quantity.scale)
+        return None if self._is_lost() else Scaled(now // step, want.quantity.scale)
+
+    def _is_lost(self) -> bool:
+        if self._first:
+            self._first -= 1
+            return False
+        was, self._lost = self._lost, max(self._lost - 1, 0)
+        return was > 0
 
     def _hold(self, key: str, sku_id: str, quantity: int) -> None:
         before = self._held.get(key, (sku_id, 0))[1]

@@ -29,13 +29,5 @@ class Stock(Protocol):
 
     def allocate(self, wants: Sequence[Want], on: date) -> list[Scaled | None]:
         """What each key holds in all, in the order asked: never more than it wants, unless more has left
-        already. None where the answer is not known; the key will be asked again."""
-        ...
-
-    def find(self, key: str) -> Scaled | None:
-        """What a key holds; None when the stock never heard of it."""
-        ...
-
-    def available(self, sku_id: str, on: date) -> Scaled | None:
-        """What is there of a SKU on a day and held for nobody; None where no end of it is known."""
+        already that it wanted before. None where the answer is not known; the key will be asked again."""
         ...

@@ -2,9 +2,11 @@
 
 For the goods of contracts whose rule lets the stock decide, each period of service is one order, made on its
 first day. First the orders are written, so that their keys are kept; then the stock is asked for all that is
-open, and its answers are written in one transaction with what follows from them: what is short waits as a
-backorder and is asked for again each time, is skipped, or is released when the service of its period ends. A
-crash in between asks again with the same key, which never allocates twice (gateways.stock).
+open, while no transaction holds anybody up; then its answers are written in one transaction with what
+follows from them: what is short waits as a backorder and is asked for again each time, is skipped, or is
+released when the service of its period ends. A crash in between asks again with the same key, which never
+allocates twice (gateways.stock). An order that moved while its answer was on the way is asked for again the
+next time.
 
 What was allocated is a fact; what is owed of it the bill run finds.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import partial
 
 import polars as pl
 from sqlalchemy import bindparam, select
@@ -21,10 +24,11 @@ from sqlalchemy import bindparam, select
 from billing.core import invoicing, stock
 from billing.core.choice import LEVELS, Offer, choose
 from billing.core.invoicing import PolicyVersion
-from billing.core.money import BillingError, Scaled, power_of_ten, wide
+from billing.core.money import BillingError, Scaled, format_scaled, power_of_ten, wide
 from billing.gateways.stock import Stock, Want
 from billing.jobs.bill_facts import MEMBERS, read_by_ids, read_policies, read_terms
 from billing.jobs.bill_stock import StockFacts, has_stock_rules, read_stock
+from billing.store.messages import announce_rows, keep_rejected_once, rows_as_json
 from billing.store.store import Row, Store
 from billing.store.tables import (
     components,
@@ -32,7 +36,6 @@ from billing.store.tables import (
     contracts,
     customers,
     items,
-    outbox,
     price_lists,
     prices,
     skus,
@@ -45,7 +48,7 @@ from billing.store.tables import (
 @dataclass(frozen=True, slots=True)
 class AllocationSummary:
     """What one call did: orders made, those that were asked for, and how many of these got more, wait for
-    more, were given up in part (released or skipped) or had no answer."""
+    more, were given up in part (released or skipped) or had no answer that could be noted."""
 
     ordered: int = 0
     asked: int = 0
@@ -67,7 +70,8 @@ def allocate(
     """Order the goods of all periods that began by a day, and ask the stock for what is open.
 
     Call it daily, before `bill` to the same day. A second call to the same day orders nothing, and allocates
-    nothing unless goods came in. Raises `naive_time`, and `bad_allocation` where the stock answers nonsense.
+    nothing unless goods came in. An answer that cannot be is kept among the rejected inputs
+    (`bad_allocation`) and its order asked for again; it stops no other. Raises `naive_time`.
     """
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
@@ -77,12 +81,8 @@ def allocate(
     concerned = _concerned(store, up_to)
     for first in range(0, len(concerned), chunk_size):
         ids = concerned[first : first + chunk_size]
-        with store.transaction():
-            store.join_by_index()
-            ordered = _order(store, at, ids, up_to)
-        with store.transaction():
-            store.join_by_index()
-            done = _sum(done, AllocationSummary(ordered), _ask(store, port, at, ids, up_to))
+        ordered = store.perform(partial(_order, store, at, ids, up_to))
+        done = _sum(done, AllocationSummary(ordered), _ask(store, port, at, ids, up_to))
         if progress:
             progress(first + len(ids), len(concerned))
     return done
@@ -124,6 +124,7 @@ def _concerned(store: Store, up_to: date) -> list[str]:
 
 def _order(store: Store, at: datetime, ids: Sequence[str], up_to: date) -> int:
     """Write the orders that are missing, and let those follow whose period changed; how many are new."""
+    store.join_by_index()
     known = read_policies(store)
     members = read_by_ids(store, _HELD, customers.c.customer_id, ids)
     made = 0
@@ -156,17 +157,10 @@ def _write_orders(store: Store, at: datetime, facts: StockFacts, found: pl.DataF
     new = found.filter(pl.col("order_id").is_null()).drop("order_id")
     ids = pl.Series("order_id", store.new_ids("order", new.height), dtype=pl.String)
     columns = [column.name for column in stock_orders.c]
-    rows = new.with_columns(ids)
+    rows = new.with_columns(ids, pl.col("quantity_mantissa").alias("most_mantissa"))
     store.insert(stock_orders, rows.select(name for name in columns if name in rows.columns), at)
-    _announce(
-        store,
-        at,
-        rows.select(
-            pl.lit("stock_order.created").alias("topic"),
-            "order_id",
-            pl.struct("customer_id", "item_id", "sku_id", "quantity_mantissa", "quantity_scale"),
-        ),
-    )
+    payload = ["customer_id", "item_id", "sku_id", "quantity_mantissa", "quantity_scale"]
+    announce_rows(store, at, "stock_order.created", "order_id", rows.select("order_id", *payload))
     wanted = found.select(
         *stock.PERIOD,
         pl.col("quantity_mantissa").alias("_mantissa"),
@@ -194,6 +188,7 @@ def _write_orders(store: Store, at: datetime, facts: StockFacts, found: pl.DataF
             "order_id",
             "quantity_mantissa",
             "quantity_scale",
+            "most_mantissa",
             pl.col("_until").alias("open_until"),
             pl.when(has_moved).then(None).otherwise("closed_on").alias("closed_on"),
         ),
@@ -231,69 +226,136 @@ _OF_OPEN = (
 )
 
 
+_STATE = ["order_id", "quantity_mantissa", "quantity_scale", "open_until", "last_position"]
+"""What tells whether an order still stands as it did: what became of it is only ever added to."""
+
+
 def _ask(store: Store, port: Stock, at: datetime, ids: Sequence[str], on: date) -> AllocationSummary:
     """Ask for all open orders of some customers, and write what the stock answered."""
-    members = read_by_ids(store, _HELD, customers.c.customer_id, ids)
-    orders = read_by_ids(store, _OPEN, items.c.customer_id, ids).sort("order_id")
-    orders = orders.filter(pl.col("service_start") <= on)
-    if orders.is_empty():
+    with store.snapshot():
+        store.join_by_index()
+        before = _open_orders(store, ids, on)
+    if before.is_empty():
         return AllocationSummary()
+    answered, wrong = _answered(port, stock.given_up(before), on)
+    answered, wrong_too = _substituted(port, answered, on)
+    rejected = pl.concat([wrong, wrong_too])
+    return store.perform(partial(_note, store, at, ids, before, answered, rejected, on))
+
+
+def _open_orders(store: Store, ids: Sequence[str], on: date) -> pl.DataFrame:
+    """The open orders of some customers as they stand, with the `last_position` of what became of them."""
+    orders = read_by_ids(store, _OPEN, items.c.customer_id, ids).sort("order_id")
     known = read_by_ids(store, _OF_OPEN, items.c.customer_id, ids)
-    before = stock.standing_of(orders, known)
-    answered = _answered(port, stock.given_up(before), on)
-    after = stock.settled(_substituted(store, port, answered, on), on)
-    rows = _rows(before, after, known, on)
+    last = known.group_by("order_id").agg(pl.col("position").max().alias("last_position"))
+    return (
+        stock.standing_of(orders.filter(pl.col("service_start") <= on), known)
+        .join(last, on="order_id", how="left", maintain_order="left")
+        .with_columns(pl.col("last_position").fill_null(0))
+    )
+
+
+def _note(
+    store: Store,
+    at: datetime,
+    ids: Sequence[str],
+    before: pl.DataFrame,
+    answered: pl.DataFrame,
+    rejected: pl.DataFrame,
+    on: date,
+) -> AllocationSummary:
+    """Write what the stock answered for orders that stood as `before`, but of those that moved since."""
+    store.join_by_index()
+    members = read_by_ids(store, _HELD, customers.c.customer_id, ids)
+    still = answered.join(_open_orders(store, ids, on), on=_STATE, how="semi", maintain_order="left")
+    # The question may have reached the stock after that of another run, and be what holds there now.
+    moved = answered.join(still, on="order_id", how="anti").select("order_id")
+    store.update(stock_orders, moved.with_columns(pl.lit(None, pl.Date).alias("closed_on")), at)
+    after = stock.settled(_with_prices(store, still, on), on)
+    rows = _rows(before, after, on)
     store.insert(stock_allocations, rows, at)
     closed = after.filter("is_closed").select("order_id", pl.lit(on).alias("closed_on"))
     store.update(stock_orders, closed, at)
     touched = after.join(rows.select("order_id").unique(), on="order_id", how="semi", maintain_order="left")
     _mark(store, at, members, touched, on)
-    _announce(store, at, _progress(touched))
+    payload = ["customer_id", "item_id", "sku_id", *stock.SORTS, "open", "quantity_scale"]
+    announce_rows(store, at, "stock_order.moved", "order_id", touched.select("order_id", *payload))
+    keep_rejected_once(store, at, "allocate", rejected)
+    return _counted(before, after, rows, moved.height)
+
+
+def _counted(before: pl.DataFrame, after: pl.DataFrame, rows: pl.DataFrame, moved: int) -> AllocationSummary:
     has_more = after.join(before, on="order_id", suffix="_before").filter(
         pl.col("allocated") > pl.col("allocated_before")
     )
     given_up = rows.filter(pl.col("kind").is_in(["released", "skipped"]), pl.col("quantity_mantissa") > 0)
     return AllocationSummary(
-        asked=after.height,
+        asked=after.height + moved,
         allocated=has_more.height,
         backordered=after.filter(pl.col("is_answered"), pl.col("open") > 0).height,
         given_up=given_up["order_id"].n_unique(),
-        unknown=after.filter(~pl.col("is_answered")).height,
+        unknown=after.filter(~pl.col("is_answered")).height + moved,
     )
 
 
-def _answered(port: Stock, orders: pl.DataFrame, on: date) -> pl.DataFrame:
-    """Orders with what the stock holds for each now as `allocated`, `open` accordingly, and `is_answered`."""
+def _answered(port: Stock, orders: pl.DataFrame, on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Orders with what the stock holds for each now as `allocated`, `open` accordingly, and `is_answered`;
+    and the answers that cannot be."""
     wanted = pl.col("quantity_mantissa") - pl.col("substituted") - pl.col("released") - pl.col("skipped")
-    wanted = pl.max_horizontal(wanted, 0)
-    return _asked(port, orders.with_columns(wanted.alias("_wanted"), pl.col("order_id").alias("_key")), on)
+    asked = orders.with_columns(
+        pl.max_horizontal(wanted, 0).alias("_wanted"),
+        pl.col("order_id").alias("_key"),
+        pl.lit(True).alias("is_answered"),
+    )
+    return _asked(port, asked, on)
 
 
-def _asked(port: Stock, orders: pl.DataFrame, on: date, sort: str = "allocated") -> pl.DataFrame:
+def _asked(
+    port: Stock, orders: pl.DataFrame, on: date, sort: str = "allocated"
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Orders with what the stock holds of `sku_id` for each `_key` that wants `_wanted`, as `sort`, `open`
-    accordingly, and `is_answered`."""
-    wants = [
-        Want(key, sku_id, Scaled(mantissa, scale))
-        for key, sku_id, mantissa, scale in orders.select(
-            "_key", "sku_id", "_wanted", "quantity_scale"
-        ).iter_rows()
+    accordingly, and `is_answered` where this answer is known too; and the answers that cannot be, as
+    `keep_rejected_once` takes them."""
+    columns = ["_key", "sku_id", "_wanted", "quantity_scale"]
+    wants = [Want(key, sku_id, Scaled(*of)) for key, sku_id, *of in orders.select(columns).iter_rows()]
+    most = orders.select(pl.max_horizontal("most_mantissa", sort)).to_series()
+    answers = port.allocate(wants, on)
+    holds = [
+        None if answer is None else _possible(answer, want.quantity.scale, limit)
+        for want, answer, limit in zip(wants, answers, most, strict=True)
     ]
-    answers = [
-        None if answer is None else answer.at_scale(want.quantity.scale)
-        for want, answer in zip(wants, port.allocate(wants, on), strict=True)
+    wrong = [
+        (want.key, want.sku_id, format_scaled(want.quantity), format_scaled(answer))
+        for want, answer, held in zip(wants, answers, holds, strict=True)
+        if answer is not None and held is None
     ]
-    orders = orders.with_columns(pl.Series("_holds", answers, dtype=pl.Int64))
-    wrong = orders.filter((pl.col("_holds") < 0) | (pl.col("_holds") > pl.max_horizontal("_wanted", sort)))
-    if wrong.height:
-        one = wrong.row(0, named=True)
-        detail = f"{one['_key']} wants {one['_wanted']} and was given {one['_holds']}"
-        raise BillingError("bad_allocation", detail)
-    holds = pl.col("_holds").fill_null(pl.col(sort))
-    return orders.with_columns(
-        holds.alias(sort),
-        (pl.col("open") + pl.col(sort) - holds).alias("open"),
-        pl.col("_holds").is_not_null().alias("is_answered"),
-    ).drop("_holds", "_wanted", "_key")
+    now = pl.col("_holds").fill_null(pl.col(sort))
+    answered = orders.with_columns(pl.Series("_holds", holds, dtype=pl.Int64)).with_columns(
+        now.alias(sort),
+        (pl.col("open") + pl.col(sort) - now).alias("open"),
+        pl.col("is_answered") & pl.col("_holds").is_not_null(),
+    )
+    return answered.drop("_holds", "_wanted", "_key"), _rejected(wrong)
+
+
+def _possible(answer: Scaled, scale: int, most: int) -> int | None:
+    """An answer at the scale of its order; None where it is finer, or more than the order ever wanted. What
+    was wanted before an order became smaller may have left the stock, also where that was never noted."""
+    try:
+        mantissa = answer.at_scale(scale)
+    except BillingError:
+        return None
+    return mantissa if 0 <= mantissa <= most else None
+
+
+def _rejected(wrong: Sequence[tuple[str, str, str, str]]) -> pl.DataFrame:
+    names = ("key", "sku_id", "wanted", "given")
+    rows = pl.DataFrame(wrong, schema=dict.fromkeys(names, pl.String), orient="row")
+    return rows.select(
+        pl.lit("bad_allocation").alias("code"),
+        pl.format("{} wants {} and was given {}", "key", "wanted", "given").alias("detail"),
+        rows_as_json(rows).alias("payload"),
+    )
 
 
 # Successors.
@@ -318,9 +380,11 @@ _OFFERS = (
 )
 
 
-def _substituted(store: Store, port: Stock, orders: pl.DataFrame, on: date) -> pl.DataFrame:
+def _substituted(port: Stock, orders: pl.DataFrame, on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Orders with the successors that stand in for what is short, where the contract says so and the customer
-    agreed; of an order that became smaller they go back. Their key is the order's with their SKU."""
+    agreed; and the answers that cannot be. Their key is the order's with their SKU. It is asked also where
+    nothing is short any more: the stock may hold some, by an answer that got lost, and gives them back; so
+    does it where the order became smaller."""
     may = (
         pl.col("is_answered")
         & (pl.col("rule") == "substitute")
@@ -328,12 +392,11 @@ def _substituted(store: Store, port: Stock, orders: pl.DataFrame, on: date) -> p
         & pl.coalesce("substitute_sku_id", "successor_sku_id").is_not_null()
     ).fill_null(False)
     goes_back = (pl.col("open") < 0) & (pl.col("substituted") > 0)
-    is_asked = (may & (pl.col("open") > 0)) | goes_back
-    asked = orders.filter(is_asked)
+    asked = orders.filter(may | goes_back)
     if asked.is_empty():
-        return orders
+        return orders, _rejected([])
     given = pl.coalesce("substitute_sku_id", "successor_sku_id")
-    answered = _asked(
+    answered, wrong = _asked(
         port,
         asked.with_columns(
             pl.col("sku_id").alias("_ordered"),
@@ -344,20 +407,24 @@ def _substituted(store: Store, port: Stock, orders: pl.DataFrame, on: date) -> p
         ),
         on,
         "substituted",
-    ).with_columns(pl.col("_ordered").alias("sku_id"))
-    priced = _with_prices(store, answered, on).select(orders.columns)
-    return pl.concat([orders.filter(~is_asked), priced]).sort("order_id")
+    )
+    answered = answered.with_columns(pl.col("_ordered").alias("sku_id")).select(orders.columns)
+    return pl.concat([orders.filter(~(may | goes_back)), answered]).sort("order_id"), wrong
 
 
 def _with_prices(store: Store, orders: pl.DataFrame, on: date) -> pl.DataFrame:
     """Orders with the price their customer has for the successor on its first day, if there is one."""
-    given = orders["substitute_sku_id"].unique().sort().to_list()
+    is_new = (pl.col("substituted") > 0) & pl.col("substitute_price_id").is_null()
+    new = orders.filter(is_new)
+    if new.is_empty():
+        return orders
+    given = new["substitute_sku_id"].unique().sort().to_list()
     offers = read_by_ids(store, _OFFERS, components.c.sku_id, given).rows(named=True)
     found = [
-        row["substitute_price_id"] or _price_of(row, [one for one in offers if _is_offered(one, row)], on)
-        for row in orders.iter_rows(named=True)
+        _price_of(row, [one for one in offers if _is_offered(one, row)], on) for row in new.rows(named=True)
     ]
-    return orders.with_columns(pl.Series("substitute_price_id", found, dtype=pl.String))
+    priced = new.with_columns(pl.Series("substitute_price_id", found, dtype=pl.String))
+    return pl.concat([orders.filter(~is_new), priced]).sort("order_id")
 
 
 def _is_offered(offer: Row, order: Row) -> bool:
@@ -372,10 +439,9 @@ def _price_of(order: Row, offers: Sequence[Row], on: date) -> str | None:
     return None if taken.taken is None else taken.taken.price_id
 
 
-def _rows(before: pl.DataFrame, after: pl.DataFrame, known: pl.DataFrame, on: date) -> pl.DataFrame:
+def _rows(before: pl.DataFrame, after: pl.DataFrame, on: date) -> pl.DataFrame:
     """What became of orders since they stood as `before`, as rows of `stock_allocations`."""
     was = before.select("order_id", *(pl.col(sort).alias(f"_{sort}") for sort in stock.SORTS))
-    count = known.group_by("order_id").agg(pl.col("position").max().alias("_last"))
     both = after.join(was, on="order_id", maintain_order="left")
     parts = [
         both.with_columns(
@@ -386,20 +452,16 @@ def _rows(before: pl.DataFrame, after: pl.DataFrame, known: pl.DataFrame, on: da
     is_given = pl.col("kind") == "substituted"
     rows = pl.concat(parts).filter(pl.col("quantity_mantissa") != 0)
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("order_id")
-    return (
-        rows.join(count, on="order_id", how="left", maintain_order="left")
-        .sort("order_id", maintain_order=True)
-        .select(
-            "order_id",
-            (pl.col("_last").fill_null(0) + place).alias("position"),
-            "kind",
-            pl.when(is_given).then("substitute_sku_id").otherwise("sku_id").alias("sku_id"),
-            "quantity_mantissa",
-            "quantity_scale",
-            pl.lit(on).alias("allocated_on"),
-            _reason().alias("reason"),
-            pl.when(is_given).then("substitute_price_id").alias("price_id"),
-        )
+    return rows.sort("order_id", maintain_order=True).select(
+        "order_id",
+        (pl.col("last_position") + place).alias("position"),
+        "kind",
+        pl.when(is_given).then("substitute_sku_id").otherwise("sku_id").alias("sku_id"),
+        "quantity_mantissa",
+        "quantity_scale",
+        pl.lit(on).alias("allocated_on"),
+        _reason().alias("reason"),
+        pl.when(is_given).then("substitute_price_id").alias("price_id"),
     )
 
 
@@ -431,23 +493,6 @@ def _mark(store: Store, at: datetime, members: pl.DataFrame, touched: pl.DataFra
         ),
         at,
     )
-
-
-def _progress(touched: pl.DataFrame) -> pl.DataFrame:
-    payload = ["customer_id", "item_id", "sku_id", *stock.SORTS, "open"]
-    return touched.select(
-        pl.lit("stock_order.moved").alias("topic"), "order_id", pl.struct(*payload, "quantity_scale")
-    )
-
-
-def _announce(store: Store, at: datetime, messages: pl.DataFrame) -> None:
-    """One message an order: `topic`, `order_id` and what it says."""
-    topic, subject, payload = messages.columns
-    rows = messages.select(
-        topic, pl.col(subject).alias("subject_id"), pl.col(payload).struct.json_encode().alias("payload")
-    )
-    ids = pl.Series("message_id", store.new_ids("msg", rows.height), dtype=pl.String)
-    store.insert(outbox, rows.with_columns(ids), at)
 
 
 # What a stock holds that forgot it.

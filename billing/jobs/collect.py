@@ -20,7 +20,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Integer, String, and_, bindparam, exists, null, select, union_all
@@ -40,10 +40,8 @@ from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settl
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
 from billing.store.debts import OPEN_MINOR
-from billing.store.store import Store, instant, is_passing
+from billing.store.store import Store, instant
 from billing.store.tables import customers, invoices, payment_attempts, payment_methods, payments
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +152,6 @@ def _work(store: Store, at: datetime, chunk_size: int) -> Iterator[pl.DataFrame]
 
 _OF_PAYERS = select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(_IS_DUE)
 
-_TRIES = 4
-"""How often a transaction is tried that collides with another."""
-
 
 class _Run:
     """One call: its chunks, and what they add up to."""
@@ -171,9 +166,9 @@ class _Run:
     def collect_chunk(self, work: pl.DataFrame) -> None:
         """Charge what is due of some payers; then what became due by the success of another payment."""
         while work.height:
-            asked = self._in_transaction(partial(_begin, self, work))
+            asked = self.store.perform(partial(_begin, self, work))
             answered = self._ask(asked)
-            settled = self._in_transaction(partial(settle, self.store, self.at, answered))
+            settled = self.store.perform(partial(settle, self.store, self.at, answered))
             self._count(settled)
             if not settled.again:
                 return
@@ -181,16 +176,6 @@ class _Run:
                 self.store, _OF_PAYERS, payments.c.customer_id, settled.again, {"at": self.at}
             )
             work = again.sort("customer_id", "payment_id")
-
-    def _in_transaction(self, work: Callable[[], Found]) -> Found:
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                with self.store.transaction():
-                    return work()
-            except Exception as error:
-                if not left or self.store.is_in_transaction or not is_passing(error):
-                    raise
-        raise AssertionError
 
     def _ask(self, asked: pl.DataFrame) -> pl.DataFrame:
         """The gateway's answers, row by row; one that breaks leaves its attempt under way."""
@@ -213,11 +198,11 @@ class _Run:
         ids = ending_cases(self.store, self.at, self.exhausted)
         for first in range(0, len(ids), self.chunk_size):
             some = ids[first : first + self.chunk_size]
-            exhausted, canceled = self._in_transaction(
+            exhausted, canceled = self.store.perform(
                 partial(end_cases, self.store, self.at, some, self.exhausted)
             )
             self.counts.update(cases_exhausted=exhausted, canceled=canceled)
-        self._in_transaction(partial(remind, self.store, self.at))
+        self.store.perform(partial(remind, self.store, self.at))
 
     def summary(self) -> CollectSummary:
         counts: dict[str, Any] = {name: self.counts[name] for name in _COUNTS}

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -36,18 +37,14 @@ from billing.core.invoicing import issue_days
 from billing.core.money import BillingError
 from billing.jobs import dun_facts as facts
 from billing.jobs.overdue import act_on_overdue
-from billing.store.messages import Message, announce
-from billing.store.store import Store, is_passing
+from billing.store.messages import Message, announce, announce_rows
+from billing.store.store import Store
 from billing.store.tables import (
     approvals,
     customers,
     dunning_cases,
     dunning_steps,
-    outbox,
 )
-
-_ATTEMPTS = 4
-"""How often a chunk is tried that collides with another transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def dun(
     counts: Counter[str] = Counter()
     steps: Counter[str] = Counter()
     for chunk in chunks:
-        found = _tried(store, at, chunk)
+        found = store.perform(partial(_dun_chunk, store, at, chunk))
         counts.update(found.counts)
         steps.update(found.steps)
         if progress:
@@ -107,18 +104,8 @@ class _Chunk:
     steps: Counter[str] = field(default_factory=Counter)
 
 
-def _tried(store: Store, at: datetime, customer_ids: list[str], attempts: int = _ATTEMPTS) -> _Chunk:
-    try:
-        with store.transaction(savepoint=True):
-            store.join_by_index()
-            return _dun_chunk(store, at, customer_ids)
-    except Exception as error:
-        if attempts == 1 or store.is_in_transaction or not (store.is_connected and is_passing(error)):
-            raise
-    return _tried(store, at, customer_ids, attempts - 1)
-
-
 def _dun_chunk(store: Store, at: datetime, customer_ids: list[str]) -> _Chunk:
+    store.join_by_index()
     held = facts.hold_payers(store, customer_ids)
     days = issue_days(held["time_zone"].to_list(), at)
     held = held.with_columns(pl.col("time_zone").replace_strict(days, return_dtype=pl.Date).alias("today"))
@@ -398,7 +385,9 @@ def _statements(chunk: _Chunk, steps: pl.DataFrame) -> pl.DataFrame:
 
 def _send(chunk: _Chunk, told: pl.DataFrame) -> None:
     """One message a step: a statement in figures, for the customer's language."""
-    payload = pl.struct(
+    messages = told.select(
+        "case_id",
+        "kind",
         *KEY,
         "locale",
         "to",
@@ -409,16 +398,7 @@ def _send(chunk: _Chunk, told: pl.DataFrame) -> None:
         "disputed_minor",
         "items",
     )
-    chunk.store.insert(
-        outbox,
-        told.select(
-            pl.Series("message_id", chunk.store.new_ids("msg", told.height), dtype=pl.String),
-            pl.format("dunning.{}", "kind").alias("topic"),
-            pl.col("case_id").alias("subject_id"),
-            payload.struct.json_encode().alias("payload"),
-        ),
-        chunk.at,
-    )
+    announce_rows(chunk.store, chunk.at, pl.format("dunning.{}", "kind"), "case_id", messages)
     chunk.counts["messages"] += told.height
 
 

@@ -65,9 +65,9 @@ def open_chargeback(
 
     What the payment left as credit goes first, then what it paid of invoices, the last first. An invoice that
     was paid is open again, also for what was kept back of it for early payment; one that was written off is
-    written off by as much more. Raises `unknown_payment`,
-    `negative_quantity`, `illegal_transition` for a payment that no gateway took, `amount_out_of_range` above
-    what is left of it, `immutable` for a dispute that is known, `period_locked`.
+    written off by as much more. Raises `unknown_payment`, `negative_quantity`, `illegal_transition` for a
+    payment that no gateway took, `amount_out_of_range` above what is left of it, `immutable` for a dispute
+    that is known, `period_locked`.
     """
     row = _held(store, payment_id)
     if row["kind"] != "charge":
@@ -92,8 +92,8 @@ def open_chargeback(
 
 @act
 def close_chargeback(store: Store, at: datetime, *, dispute_id: str, outcome: str | None) -> None:
-    """A dispute has ended: `won` brings the money back, `lost` leaves it with the customer. What was kept back
-    for early payment and opened again by the dispute stays open also when it is won.
+    """A dispute has ended: `won` brings the money back, `lost` leaves it with the customer. What was kept
+    back for early payment and opened again by the dispute stays open also when it is won.
 
     Told again it changes nothing. Raises `unknown_dispute`, `unknown_setting` for another outcome,
     `illegal_transition` where it ended otherwise, `period_locked`.

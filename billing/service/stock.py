@@ -58,7 +58,6 @@ def set_stock_rule(
     assert count is not None
     new = {"contract_id": contract_id, "valid_from": on, "revision": count["count"]}
     store.insert(contract_stock_rules, [new | {"rule": checked_rule(rule)}], at)
-    store.update(contracts, [{"contract_id": contract_id, "stock_rule": rule}], at)
     for one in store.rows(_CUSTOMERS, {"id": contract_id}):
         mark_to_bill(store, at, one["sold_to"], today, since=on)
     announce(store, at, "contract.stock_rule_set", contract_id, {"rule": rule, "valid_from": on})

@@ -334,11 +334,10 @@ def _open_contract(
         "auto_renew": wanted.auto_renew,
         "notice_days": wanted.notice_days,
         "pause_extends_term": wanted.pause_extends_term,
-        "stock_rule": checked_rule(wanted.stock_rule),
         "deliver_despite_hold": wanted.deliver_despite_hold,
     }
     store.insert(contracts, [row], at)
-    if wanted.stock_rule != "standing":
+    if checked_rule(wanted.stock_rule) != "standing":
         rule = {"contract_id": contract_id, "valid_from": date.min, "rule": wanted.stock_rule}
         store.insert(contract_stock_rules, [rule], at)
     store.insert(contract_terms, [{"contract_id": contract_id, "term_start": start, "term_end": end}], at)

@@ -34,15 +34,19 @@ def announce(store: Store, at: datetime, messages: Sequence[Message]) -> None:
     store.insert(outbox, rows, at)
 
 
-def announce_rows(store: Store, at: datetime, topic: str, subject_id: str, rows: pl.DataFrame) -> None:
-    """Add a message a row of a frame, in order. `subject_id` names its column; the others are the payload."""
+def announce_rows(
+    store: Store, at: datetime, topic: str | pl.Expr, subject_id: str, rows: pl.DataFrame
+) -> None:
+    """Add a message a row of a frame, in order. `subject_id` names its column, and a column may say its topic
+    (`topic` as its expression); the others are the payload."""
     if rows.is_empty():
         return
-    names = [name for name in rows.columns if name != subject_id]
+    named = topic if isinstance(topic, pl.Expr) else pl.lit(topic)
+    names = [name for name in rows.columns if name not in (subject_id, *named.meta.root_names())]
     ids = pl.Series("message_id", store.new_ids("msg", rows.height), dtype=pl.String)
     messages = rows.select(
         ids,
-        pl.lit(topic).alias("topic"),
+        named.alias("topic"),
         pl.col(subject_id).alias("subject_id"),
         pl.struct(names).struct.json_encode().alias("payload"),
     )

@@ -18,7 +18,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
 from struct import unpack
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import polars as pl
 from sqlalchemy import (
@@ -47,6 +47,10 @@ from billing.store import tables
 from billing.store.tables import Instant
 
 Row = dict[str, Any]
+Found = TypeVar("Found")
+
+_TRIES = 4
+"""How often a transaction is tried that collides with another."""
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 
 _KNOWN_SINCE_EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -218,6 +222,18 @@ class Store:
             ends = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN", "COMMIT", "ROLLBACK"
         with self._between(*ends):
             yield
+
+    def perform(self, work: Callable[[], Found]) -> Found:
+        """What `work` returns, done in one transaction. Where another transaction came in between, it is
+        tried again, a few times; inside an outer transaction it is undone, and its error goes to that one."""
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                with self.transaction(savepoint=True):
+                    return work()
+            except Exception as error:
+                if not left or self._depth or not (self.is_connected and is_passing(error)):
+                    raise
+        raise AssertionError
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

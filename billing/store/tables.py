@@ -490,8 +490,7 @@ price_choices = Table(
 # The running term. `term` is the ISO duration a renewal adds. `notice_given_on`: the customer will not
 # renew; `renewal_accepted_on`: they will, though the contract does not renew by itself. `ended_on`: it was
 # not renewed. `pause_extends_term`: days the customer pauses move the end; `agreed_end`: where it lay before.
-# `stock_rule`: the last that was set, dated in contract_stock_rules. `substitutes_agreed_on`: since when the
-# customer takes the successors of goods that run short.
+# `substitutes_agreed_on`: since when the customer takes the successors of goods that run short.
 contracts = Table(
     "contracts",
     metadata,
@@ -507,7 +506,6 @@ contracts = Table(
     _flag("pause_extends_term"),
     _day("agreed_end", optional=True),
     _day("ended_on", optional=True),
-    _text("stock_rule", default="standing"),
     _day("substitutes_agreed_on", optional=True),
     _flag("deliver_despite_hold"),
     _recorded(),
@@ -829,7 +827,8 @@ Index("ix_one_time_charges_item_id", one_time_charges.c.item_id)
 
 # Goods ordered from the stock, one row a period of an item (core.stock): its id is the key the stock knows it
 # by. `service_start`: the day it was due; `open_until`: the day its backorder ends. `rule` as on that day.
-# The quantity moves where a change dated back moves what was ordered. `closed_on` null: more may come.
+# The quantity moves where a change dated back moves what was ordered; `most_mantissa`, at the same scale, is
+# the most it ever was, for so much may have left the stock. `closed_on` null: more may come, or go back.
 stock_orders = Table(
     "stock_orders",
     metadata,
@@ -844,6 +843,7 @@ stock_orders = Table(
     _text("rule"),
     _long("quantity_mantissa"),
     _count("quantity_scale"),
+    _long("most_mantissa", default=0),
     _day("closed_on", optional=True),
     _recorded(),
     _changed(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from fractions import Fraction
@@ -328,6 +328,14 @@ def test_a_rule_that_is_unknown_and_a_contract_that_is_not_there_are_refused(sto
 def with_successor(store: Store, price: str | None, *, agreed: bool = True) -> SimulatedStock:
     """Paper that runs short of 70 of 100, with a successor of which 20 are there; at a price of its own or
     none. Anna agreed to it."""
+    shop_with_successor(store, price, agreed=agreed)
+    stock = holding((70, DAY), (10, date(2025, 1, 10)))
+    stock.plan("paper2", 20, on=DAY)
+    return stock
+
+
+def shop_with_successor(store: Store, price: str | None = "4.00", *, agreed: bool = True) -> None:
+    """Anna takes 100 cases of paper a month; she agreed to the successor."""
     open_shop(store)
     create_sku(store, OPENED, sku_id="paper2", product_id="goods", name="Paper 2", base_unit="case")
     create_sku(
@@ -354,9 +362,6 @@ def with_successor(store: Store, price: str | None, *, agreed: bool = True) -> S
     take(store, DAY, "standing", quantity=100, contract=contract)
     if agreed:
         agree_to_substitutes(store, at(DAY), contract_id="c")
-    stock = holding((70, DAY), (10, date(2025, 1, 10)))
-    stock.plan("paper2", 20, on=DAY)
-    return stock
 
 
 @pytest.mark.parametrize(
@@ -404,6 +409,21 @@ def test_successors_go_back_when_the_order_becomes_smaller(store: Store) -> None
     day(store, stock, DAY)
     assert billed(store) == [("charge", 70, 35_000), ("charge", 5, 2_000)]
     assert stock.available("paper2", DAY) == (15 * 10**12, 12)
+
+
+@pytest.mark.parametrize("lost_on", [(1,), (1, 2), (1, 2, 3)])
+def test_a_successor_held_by_an_answer_that_got_lost_goes_back_when_the_goods_come(
+    store: Store, lost_on: tuple[int, ...]
+) -> None:
+    shop_with_successor(store)
+    stock = holding((70, DAY), (30, date(2025, 1, 2)))
+    stock.plan("paper2", 30)
+    for number in (1, 2, 3, 4):
+        stock.lose_answers(1 if number in lost_on else 0, after=1)
+        day(store, stock, date(2025, 1, number))
+        assert is_closed(store) == (number > max(lost_on))
+    assert billed(store) == [("charge", 70, 35_000), ("charge", 30, 15_000)]
+    assert stock.available("paper2", NEXT) == (30 * 10**12, 12)
 
 
 # Shortfalls that are skipped, and deliveries that fall short.
@@ -501,15 +521,147 @@ def test_an_answer_that_got_lost_is_asked_for_again(store: Store) -> None:
     assert billed(store) == [("charge", 100, 50_000)]
 
 
-def test_a_stock_that_gives_more_than_was_asked_is_refused(store: Store) -> None:
-    class Generous(SimulatedStock):
-        def allocate(self, wants: Sequence[Want], on: date) -> list[Scaled | None]:
-            return [Scaled(want.quantity.mantissa + 1, want.quantity.scale) for want in wants]
+def order_id(store: Store) -> str:
+    """The one order there is."""
+    (row,) = store.rows(select(tables.stock_orders.c.order_id))
+    return str(row["order_id"])
 
+
+def is_closed(store: Store) -> bool:
+    (row,) = store.rows(select(tables.stock_orders.c.closed_on))
+    return row["closed_on"] is not None
+
+
+@pytest.mark.parametrize("less", [50, "49.5"])
+def test_what_left_by_an_answer_that_got_lost_is_billed_though_less_is_wanted_now(
+    store: Store, less: int | str
+) -> None:
+    sub = shop(store)
+    stock = holding((100, DAY))
+    stock.lose_answers(1)
+    order(store, stock, DAY)
+    stock.ship(order_id(store))
+    second = date(2025, 1, 2)
+    subscriptions.change_quantity(store, at(second), subscription_id=sub, quantity=less, when=DAY)
+    day(store, stock, second)
+    assert sum(net for (net,) in lines(store, "net_minor")) == 50_000
+    assert is_closed(store)
+    assert order(store, stock, date(2025, 1, 3)) == AllocationSummary()
+
+
+class Wrong(SimulatedStock):
+    """A stock that answers nonsense for the first key, and well for all others."""
+
+    answer = Scaled(0, 0)
+
+    def allocate(self, wants: Sequence[Want], on: date) -> list[Scaled | None]:
+        return [self.answer, *super().allocate(wants[1:], on)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "given"), [(Scaled(101, 0), "101"), (Scaled(-1, 0), "-1"), (Scaled(995, 1), "99.5")]
+)
+def test_an_answer_that_cannot_be_is_kept_and_stops_no_other(
+    store: Store, answer: Scaled, given: str
+) -> None:
     shop(store)
-    with pytest.raises(BillingError, match="bad_allocation"):
-        order(store, Generous(), DAY)
-    assert became(store) == []
+    stock = Wrong()
+    stock.answer = answer
+    assert order(store, stock, DAY) == AllocationSummary(ordered=1, asked=1, unknown=1)
+    join(store, "bert")
+    contract = NewContract(contract_id="d", stock_rule="reserve_first")
+    take(store, DAY, "standing", "bert", quantity=10, contract=contract)
+    for on in (DAY, date(2025, 1, 2)):
+        day(store, stock, on)
+    assert became(store) == [("allocated", 10, DAY)]
+    assert billed(store) == [("charge", 10, 5_000)]
+    (kept,) = store.rows(select(tables.rejected_inputs))
+    assert (kept["source"], kept["code"]) == ("allocate", "bad_allocation")
+    told = json.loads(kept["payload"])
+    assert told == {"key": told["key"], "sku_id": "paper", "wanted": "100", "given": given}
+    # It is asked for again, and a true answer counts.
+    day(store, holding((100, DAY)), date(2025, 1, 3))
+    assert billed(store) == [("charge", 10, 5_000), ("charge", 100, 50_000)]
+
+
+# The stock is asked while nobody waits for it.
+
+
+class Slow(SimulatedStock):
+    """A stock that hears the next question only after something else happened."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+    asked = 0
+
+    def allocate(self, wants: Sequence[Want], on: date) -> list[Scaled | None]:
+        self.asked += 1
+        first, self.meanwhile = self.meanwhile, lambda: None
+        first()
+        return super().allocate(wants, on)
+
+
+def test_no_transaction_is_open_while_the_stock_is_asked(store: Store) -> None:
+    shop_with_successor(store)
+    stock = Slow()
+    stock.plan("paper", 70)
+    found: list[bool] = []
+    for on in (DAY, date(2025, 1, 10)):
+        stock.meanwhile = lambda: found.append(store.is_in_transaction)
+        order(store, stock, on)
+    assert found == [False, False]
+
+
+def test_an_order_that_moved_while_the_stock_was_asked_is_asked_for_again(store: Store) -> None:
+    sub = shop(store)
+    stock = Slow()
+    stock.plan("paper", 100)
+
+    def reduce_and_order() -> None:
+        subscriptions.change_quantity(store, at(DAY, 19), subscription_id=sub, quantity=50)
+        assert order(store, stock, DAY).allocated == 1
+        assert is_closed(store)
+
+    stock.meanwhile = reduce_and_order
+    assert order(store, stock, DAY) == AllocationSummary(ordered=1, asked=1, unknown=1)
+    # The question for 100 came last, so the stock holds them; 50 are noted, and the rest goes back.
+    assert stock.available("paper", DAY) == (0, 12)
+    day(store, stock, date(2025, 1, 2))
+    assert became(store) == [("allocated", 50, DAY)]
+    assert stock.available("paper", DAY) == (50 * 10**12, 12)
+    assert billed(store) == [("charge", 50, 25_000)]
+    assert is_closed(store)
+
+
+def test_what_another_run_noted_meanwhile_is_not_noted_twice(store: Store) -> None:
+    shop(store)
+    stock = Slow()
+    stock.plan("paper", 70)
+    stock.meanwhile = lambda: order(store, stock, DAY)
+    order(store, stock, DAY)
+    day(store, stock, DAY)
+    assert became(store) == [("allocated", 70, DAY)]
+    assert billed(store) == [("charge", 70, 35_000)]
+
+
+_COLLIDES = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION collide() RETURNS trigger AS $$
+BEGIN
+    IF nextval('tries') < 3 THEN RAISE EXCEPTION 'collided' USING ERRCODE = '40001'; END IF;
+    RETURN NEW;
+END $$ LANGUAGE plpgsql;
+CREATE TRIGGER collide BEFORE INSERT ON stock_allocations FOR EACH ROW EXECUTE FUNCTION collide();
+"""
+
+
+def test_a_note_that_collides_with_another_transaction_is_written_again(two: tuple[Store, Store]) -> None:
+    store, _ = two
+    store._run(_COLLIDES)
+    stock = Slow()
+    stock.plan("paper", 70)
+    assert order(store, stock, DAY).allocated == 1
+    assert became(store) == [("allocated", 70, DAY)]
+    assert stock.asked == 1
 
 
 @pytest.fixture

@@ -43,13 +43,14 @@ class Act(NamedTuple):
 
 class World(NamedTuple):
     """Customers of a rule, what comes to the stock (SKU, quantity, day), the days on which it is asked, those
-    on which its first answers are lost, what customers do, and what is reported short."""
+    on which two of its answers are lost and how many come before these (for orders first, then for their
+    successors), what customers do, and what is reported short."""
 
     rule: str
     quantities: list[int]
     deliveries: list[tuple[str, int, int]]
     days: list[int]
-    lost: set[int]
+    lost: dict[int, int]
     acts: list[Act]
     short: list[tuple[int, int]]
 
@@ -64,7 +65,7 @@ worlds = st.builds(
         st.tuples(st.sampled_from(["paper", "paper2"]), st.integers(0, 150), days), max_size=6
     ),
     days=st.lists(days, min_size=1, max_size=7, unique=True).map(sorted),
-    lost=st.sets(days, max_size=3),
+    lost=st.dictionaries(days, st.integers(0, 5), max_size=3),
     acts=st.lists(
         st.builds(Act, days, customers, st.none() | st.integers(1, 120), st.sampled_from([0, 0, 10])),
         max_size=3,
@@ -157,7 +158,7 @@ def played(world: World) -> tuple[Store, SimulatedStock]:
             if of_day == day:
                 report_short(store, on, missing)
         if day in world.lost:
-            stock.lose_answers(2)
+            stock.lose_answers(2, after=world.lost[day])
         if day in world.days:
             evening(store, stock, on)
     stock.lose_answers(0)
@@ -232,7 +233,7 @@ def test_the_order_in_which_goods_come_does_not_matter(data: Any, quantity: int,
     for amounts in (came, data.draw(st.permutations(came))):
         deliveries = [("paper", one, 5 * place) for place, one in enumerate(amounts)]
         every_fifth = [5 * place for place in range(len(amounts))]
-        world = World("reserve_first", [quantity], deliveries, every_fifth, set(), [], [])
+        world = World("reserve_first", [quantity], deliveries, every_fifth, {}, [], [])
         store, _ = played(world)
         (first, *_) = sorted(net_of(store).items(), key=lambda one: one[0][1]) or [((None, DAY), 0)]
         results.append(first[1])
