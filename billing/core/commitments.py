@@ -17,9 +17,9 @@ import polars as pl
 from billing.core.adjustments import commitment_true_up
 from billing.core.cuts import FOREVER
 from billing.core.invoicing import (
-    LINE_KEY,
     REFERENCE,
     SERVICE,
+    SERVICE_KEY,
     PolicyKey,
     PolicyVersion,
     by_policy,
@@ -127,7 +127,7 @@ def covered_as_billed(sums: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
 
     sums: as `billed_amounts` gives them. parts: the usage segments they belong to.
     """
-    return sums.join(parts.select(*LINE_KEY, *SERVICE, *REFERENCE), on=[*LINE_KEY, *SERVICE]).select(
+    return sums.join(parts.select(*SERVICE_KEY, *REFERENCE), on=SERVICE_KEY).select(
         *PERIOD, "gross_minor", wide(pl.col("gross_minor")).alias("num"), pl.lit(1, pl.Int128).alias("den")
     )
 

@@ -80,6 +80,7 @@ def version_on(versions: Sequence[PolicyVersion], on: date) -> PolicyVersion:
 
 LINE_KEY = ["item_id", "component_id"]
 SERVICE = ["service_start", "service_end"]
+SERVICE_KEY = [*LINE_KEY, *SERVICE]
 REFERENCE = ["reference_start", "reference_end"]
 
 
@@ -321,7 +322,7 @@ def coverage(expected: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFra
     credited: time taken back from them (`line_id`, SERVICE). Time that is owed and billed on equal terms and
     period is kept; what is only billed is to credit, what is only owed to charge.
     """
-    same = [*LINE_KEY, *SERVICE, *REFERENCE, "terms_id"]
+    same = [*SERVICE_KEY, *REFERENCE, "terms_id"]
     untouched = charged
     if credited.height:
         untouched = charged.join(credited.select("line_id").unique(), on="line_id", how="anti")
@@ -414,7 +415,7 @@ def due_usage(
     service says so (the terms before a change in the period of the end are due at that period's end).
     """
     latest = parts.filter(pl.col("due_on") == pl.col("due_on").max().over("item_id"))
-    is_new = latest.join(snapshots, on=[*LINE_KEY, *SERVICE], how="anti")
+    is_new = latest.join(snapshots, on=SERVICE_KEY, how="anti")
     is_last = pl.col("service_end") == pl.col("service_end").max().over("item_id")
     has_ended = parts.filter(is_last & pl.col("ends_here"))
     regular = pl.concat(one.select("item_id") for one in (is_new, has_ended, reopened)).unique()
@@ -651,11 +652,11 @@ def beyond_billed(owed: pl.DataFrame, billed: pl.DataFrame, kept: pl.DataFrame |
     """
     is_new = pl.col("net_minor").is_null() | (pl.col("net_minor") != 0) | pl.col("failure").is_not_null()
     if kept is not None:
-        named = kept.select(*LINE_KEY, *SERVICE, pl.lit(True).alias("is_kept"))
-        owed = owed.join(named, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left")
+        named = kept.select(*SERVICE_KEY, pl.lit(True).alias("is_kept"))
+        owed = owed.join(named, on=SERVICE_KEY, how="left", maintain_order="left")
         is_new |= pl.col("is_kept").is_not_null()
     return (
-        owed.join(billed, on=[*LINE_KEY, *SERVICE], how="left", maintain_order="left", suffix="_billed")
+        owed.join(billed, on=SERVICE_KEY, how="left", maintain_order="left", suffix="_billed")
         .with_columns(
             pl.col(name) - pl.col(f"{name}_billed").fill_null(0) for name in ("gross_minor", "net_minor")
         )
@@ -670,9 +671,9 @@ def billed_amounts(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFram
     charged: their charges (`line_id`, LINE_KEY, SERVICE, `gross_minor`, `net_minor`). credited: positive
     sizes (`line_id`, `gross_minor`, `net_minor`).
     """
-    sums = charged.select("line_id", *LINE_KEY, *SERVICE, "gross_minor", "net_minor")
+    sums = charged.select("line_id", *SERVICE_KEY, "gross_minor", "net_minor")
     if credited.height:
-        back = credited.join(charged.select("line_id", *LINE_KEY, *SERVICE), on="line_id", suffix="_credit")
+        back = credited.join(charged.select("line_id", *SERVICE_KEY), on="line_id", suffix="_credit")
         sums = pl.concat(
             [
                 sums,
@@ -685,7 +686,7 @@ def billed_amounts(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFram
                 ).rename({f"{name}_credit": name for name in SERVICE if f"{name}_credit" in back.columns}),
             ]
         )
-    return sums.group_by(*LINE_KEY, *SERVICE).agg(pl.col("gross_minor", "net_minor").sum())
+    return sums.group_by(*SERVICE_KEY).agg(pl.col("gross_minor", "net_minor").sum())
 
 
 def shared_over_lines(to_take: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
@@ -697,9 +698,9 @@ def shared_over_lines(to_take: pl.DataFrame, charged: pl.DataFrame, credited: pl
     lines = (
         charged.join(taken, on="line_id", how="left")
         .with_columns((pl.col("net_minor") - pl.col("_taken").fill_null(0)).alias("_left"))
-        .select("line_id", *LINE_KEY, *SERVICE, "_left")
+        .select("line_id", *SERVICE_KEY, "_left")
     )
-    key = [*LINE_KEY, *SERVICE]
+    key = SERVICE_KEY
     rows = (
         to_take.select(*key, (-pl.col("net_minor")).alias("_take"))
         .join(lines, on=key, how="inner")

@@ -12,7 +12,7 @@ import polars as pl
 
 from billing.core.calendar import midnight
 from billing.core.cuts import FOREVER
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion, by_policy, version_on
+from billing.core.invoicing import SERVICE_KEY, PolicyKey, PolicyVersion, by_policy, version_on
 from billing.core.policy import Policy
 
 LATE = "late"
@@ -131,7 +131,7 @@ def with_limits(
     came later counts under `days:n` up to the end of the n-th day after it ended, under `periods:n` where at
     most n - 1 later periods of the item were billed since; under `while_draft` nothing does.
     """
-    key = [*LINE_KEY, *SERVICE]
+    key = SERVICE_KEY
     billed = snapshots.select(*key, pl.col("last_event_seq").alias("counts_seq"))
     periods = (
         due.join(billed, on=key, how="left")
@@ -193,7 +193,7 @@ def with_frozen(
     period is not frozen by them, since a change dated back may have made it just now, nor is a level paid in
     advance.
     """
-    key = [*LINE_KEY, *SERVICE]
+    key = SERVICE_KEY
     if "counts_seq" not in compared.columns:
         compared = compared.with_columns(
             pl.lit(ALWAYS, pl.Int64).alias("counts_seq"),

@@ -20,11 +20,10 @@ from billing.core.cuts import FOREVER, agreed_discounts
 from billing.core.discounts import ids_of, is_plain, uses_of
 from billing.core.invoicing import PolicyVersion, version_on
 from billing.core.money import RoundingMode
-from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.bill_facts import hold_customers, read_by_ids
 from billing.store.store import Store
 from billing.store.tables import (
     customer_discounts,
-    customers,
     discount_uses,
     discounts,
     invoices,
@@ -96,7 +95,6 @@ _USED = (
     )
     .group_by(invoices.c.customer_id, discount_uses.c.discount_id)
 )
-_PAYERS = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
 
 
 def with_document_discounts(
@@ -146,8 +144,8 @@ def _reached(store: Store, lines: pl.DataFrame, *, locks: bool) -> pl.DataFrame:
     counted = found.filter(pl.col("times").is_not_null())["payer_id"].unique().sort().to_list()
     if not counted:
         return found
-    if locks and not store.is_sqlite:
-        read_by_ids(store, _PAYERS, customers.c.customer_id, counted)
+    if locks:
+        hold_customers(store, counted)
     used = read_by_ids(store, _USED, invoices.c.customer_id, counted)
     turn = pl.int_range(pl.len(), dtype=pl.Int64).over("payer_id", "discount_id")
     is_left = pl.col("times").is_null() | (turn + pl.col("used").fill_null(0) < pl.col("times"))

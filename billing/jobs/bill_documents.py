@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import select
 
 from billing.core import invoicing
 from billing.core.adjustments import applied
 from billing.core.thresholds import with_reversed
 from billing.jobs.bill_discounts import write_uses
 from billing.jobs.bill_draft import Draft
-from billing.jobs.bill_facts import OPEN_DEBT, TERMS, read_by_ids
+from billing.jobs.bill_facts import OPEN_DEBT, TERMS, hold_customers, read_by_ids
 from billing.jobs.bill_groups import GROUP
 from billing.jobs.bill_pools import with_related
 from billing.jobs.bill_refunds import requested, write_requested
@@ -95,9 +94,6 @@ def _write_held(store: Store, at: datetime, run_id: str, held: pl.DataFrame) -> 
     )
 
 
-_PAYERS = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
-
-
 def _hold_payers(store: Store, found: Draft, papers: pl.DataFrame) -> None:
     """Hold the payers that are not billed themselves, before their credit is read: so none of it is given
     back or spent elsewhere meanwhile (PostgreSQL; SQLite has one writer).
@@ -109,8 +105,7 @@ def _hold_payers(store: Store, found: Draft, papers: pl.DataFrame) -> None:
     if store.is_sqlite:
         return
     payers = set(papers["payer_id"].to_list()) - set(found.members["customer_id"].to_list())
-    if payers:
-        read_by_ids(store, _PAYERS, customers.c.customer_id, sorted(payers))
+    hold_customers(store, payers)
 
 
 def _write_usage(store: Store, at: datetime, found: Draft) -> None:

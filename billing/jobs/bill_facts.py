@@ -6,7 +6,7 @@ One row set a statement, whatever the number of customers. What the rows mean is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, reduce
 from operator import add
@@ -74,6 +74,17 @@ def read_by_ids(
     changes and is compiled once."""
     given = json.dumps(list(ids)) if store.is_sqlite else _array(ids)
     return store.frame(_by_ids(statement, column, store.is_sqlite), {"ids": given, **(values or {})})
+
+
+_HELD = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
+
+
+def hold_customers(store: Store, ids: Collection[str]) -> None:
+    """Hold customers until the transaction ends, in the order of their ids, so that nobody else spends their
+    credit or takes back of them meanwhile (PostgreSQL; SQLite has one writer). What depends on it is read
+    after."""
+    if ids and not store.is_sqlite:
+        read_by_ids(store, _HELD, customers.c.customer_id, sorted(set(ids)))
 
 
 class _TextArray(UserDefinedType[str]):

@@ -10,7 +10,7 @@ import polars as pl
 from sqlalchemy import BigInteger, case, cast, func, select
 
 from billing.core.endings import cut_levels, with_levels_as_billed
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, with_fee_on_zero
+from billing.core.invoicing import SERVICE_KEY, PolicyKey, with_fee_on_zero
 from billing.core.levels import LEVEL_COLUMNS, charged_levels
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import ORIGIN, read_by_ids, read_prices
@@ -80,7 +80,7 @@ def as_billed(
     cut = cut_levels(uses)
     if cut.is_empty():
         return uses
-    key = [*LINE_KEY, *SERVICE]
+    key = SERVICE_KEY
     lines = charged.join(sums.filter(pl.col("net_minor") > 0), on=key, how="semi").join(
         cut.with_columns(pl.col("reference_end").alias("service_end")), on=key, how="semi"
     )

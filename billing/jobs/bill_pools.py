@@ -20,7 +20,7 @@ from billing.core import invoicing, pools
 from billing.core.adjustments import tax_of
 from billing.core.cuts import agreed
 from billing.core.discounts import with_kept_share
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyKey, PolicyVersion
+from billing.core.invoicing import LINE_KEY, SERVICE, SERVICE_KEY, PolicyKey, PolicyVersion
 from billing.core.money import RoundingMode, power_of_ten, product, wide
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import MEMBERS, ORIGIN, read_by_ids
@@ -423,8 +423,8 @@ def priced_by_pools(
         usage.drop("quantity_mantissa")
         .join(uses.select(_SEGMENT), on=_SEGMENT, how="anti", maintain_order="left")
         .join(
-            snapshots.select(*LINE_KEY, *SERVICE, "quantity_mantissa"),
-            on=[*LINE_KEY, *SERVICE],
+            snapshots.select(*SERVICE_KEY, "quantity_mantissa"),
+            on=SERVICE_KEY,
             how="inner",
             maintain_order="left",
         )
@@ -545,7 +545,7 @@ def rebate_rows(
 
 def _granted(billed: pl.DataFrame) -> pl.DataFrame:
     """The rebates posted of each item and year, and a line that tells their terms."""
-    return billed.group_by(*LINE_KEY, *SERVICE).agg(
+    return billed.group_by(*SERVICE_KEY).agg(
         pl.col("gross_minor", "net_minor").sum(), pl.col("line_id").max().alias("granted_by")
     )
 
@@ -556,7 +556,7 @@ def _gone(pooled: Pooled | None, billed: pl.DataFrame, later: pl.DataFrame) -> p
     if pooled is None:
         return sums
     of_year = (pl.col("year_start").alias(SERVICE[0]), pl.col("year_end").alias(SERVICE[1]))
-    return sums.join(pooled.rows.select(*LINE_KEY, *of_year), on=[*LINE_KEY, *SERVICE], how="anti")
+    return sums.join(pooled.rows.select(*LINE_KEY, *of_year), on=SERVICE_KEY, how="anti")
 
 
 def _related(store: Store, rows: pl.DataFrame, charged: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 from sqlalchemy import bindparam, select
 
 from billing.core import stock
-from billing.core.invoicing import LINE_KEY, SERVICE, PolicyVersion
+from billing.core.invoicing import SERVICE_KEY, PolicyVersion
 from billing.core.money import power_of_ten, wide
 from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
@@ -61,7 +61,7 @@ _ALLOCATIONS = (
 )
 _BILLED = (
     select(
-        *(usage_snapshots.c[name] for name in (*LINE_KEY, *SERVICE)),
+        *(usage_snapshots.c[name] for name in SERVICE_KEY),
         usage_snapshots.c.revision,
         usage_snapshots.c.quantity_mantissa,
         usage_snapshots.c.quantity_scale,
@@ -70,7 +70,7 @@ _BILLED = (
     .join(usage_snapshots, usage_snapshots.c.item_id == items.c.item_id)
     .where(usage_snapshots.c.service_end > bindparam("since"))
 )
-_KEY = [*LINE_KEY, *SERVICE]
+_KEY = SERVICE_KEY
 
 
 @dataclass(frozen=True)

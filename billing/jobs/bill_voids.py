@@ -6,7 +6,7 @@ import polars as pl
 from sqlalchemy import select
 
 from billing.core import thresholds
-from billing.core.invoicing import LINE_KEY, SERVICE
+from billing.core.invoicing import SERVICE, SERVICE_KEY
 from billing.jobs.bill_facts import read_by_ids
 from billing.store.store import Store
 from billing.store.tables import invoices, line_items
@@ -32,7 +32,7 @@ _EARLY = (
 def reopened(store: Store, charged: pl.DataFrame, voided: pl.Series) -> pl.DataFrame:
     """LINE_KEY and SERVICE of charges that were billed on void invoices alone, whatever of them was billed
     early."""
-    key = [*LINE_KEY, *SERVICE]
+    key = SERVICE_KEY
     is_void = pl.col("line_id").is_in(voided.implode())
     touched = charged.join(charged.filter(is_void), on=key, how="semi")
     early = read_by_ids(store, _EARLY, line_items.c.line_id, touched["line_id"].to_list())

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, case, func, or_, select
 
 from billing.core import invoicing
 from billing.core.adjustments import applied, in_draw_order
-from billing.jobs.bill_facts import PARTIES, read_by_ids, read_policies
+from billing.jobs.bill_facts import PARTIES, hold_customers, read_by_ids, read_policies
 from billing.jobs.journal import post_events
 from billing.jobs.numbering import numbers
 from billing.store.messages import announce
@@ -320,7 +320,6 @@ _EXPIRED = GRANTS.where(
     wallet_grants.c.amount_minor > _TAKEN,
     or_(wallet_grants.c.invoice_id.is_(None), invoices.c.state == "paid"),
 )
-_PAYERS = select(customers.c.customer_id).order_by(customers.c.customer_id).with_for_update(of=customers)
 
 
 def expire_grants(store: Store, at: datetime) -> dict[str, int]:
@@ -332,8 +331,7 @@ def expire_grants(store: Store, at: datetime) -> dict[str, int]:
         if due.is_empty():
             return {}
         if not store.is_sqlite:
-            payers = due["payer_id"].unique().sort().to_list()
-            read_by_ids(store, _PAYERS, customers.c.customer_id, payers)
+            hold_customers(store, due["payer_id"])
             due = store.frame(_EXPIRED, {"on": on})
         days = invoicing.issue_days(due["time_zone"].to_list(), at)
         today = pl.col("time_zone").replace_strict(days, return_dtype=pl.Date)

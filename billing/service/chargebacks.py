@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, bindparam, func, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
-from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.bill_facts import hold_customers, read_by_ids
 from billing.jobs.credit import STANDING, undo_applications
 from billing.jobs.journal import post_events
 from billing.jobs.payments_ahead import hold_charges, lower_charges
@@ -48,7 +48,6 @@ _PAYMENT = (
     .outerjoin(invoices, invoices.c.invoice_id == payments.c.invoice_id)
     .where(payments.c.payment_id == bindparam("id"), payments.c.state == "captured")
 )
-_PAYER = select(customers.c.customer_id).where(customers.c.customer_id == bindparam("id")).with_for_update()
 _DISPUTE = select(disputes).where(disputes.c.dispute_id == bindparam("id"))
 
 
@@ -127,7 +126,7 @@ def _held(store: Store, payment_id: str) -> Row:
     if row is None:
         raise BillingError("unknown_payment", payment_id)
     if not store.is_sqlite:
-        store.row(_PAYER, {"id": row["customer_id"]})
+        hold_customers(store, [row["customer_id"]])
         row = store.row(_PAYMENT, {"id": payment_id}) or row
     return row
 

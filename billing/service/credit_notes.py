@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 from billing.core.adjustments import PostedLine, applied, credit_line
 from billing.core.calendar import local_date
 from billing.core.money import BillingError, RoundingMode
-from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids, read_policies
+from billing.jobs.bill_facts import OPEN_DEBT, hold_customers, read_by_ids, read_policies
 from billing.jobs.bill_refunds import refunds_of, write_requested
 from billing.jobs.credit import write_applications
 from billing.jobs.journal import post_events
@@ -250,9 +250,8 @@ def hold(store: Store, posted: Sequence[Row]) -> None:
     if store.is_sqlite:
         return
     payer_id = posted[0]["payer_id"]
-    members = {line["customer_id"] for line in posted} - {payer_id}
-    for customer_id in (*sorted(members), payer_id):
-        store.row(_CUSTOMER.with_for_update(), {"id": customer_id})
+    hold_customers(store, {line["customer_id"] for line in posted} - {payer_id})
+    hold_customers(store, [payer_id])
     for invoice_id in _invoices_of(posted):
         store.row(_INVOICE.with_for_update(), {"id": invoice_id})
 

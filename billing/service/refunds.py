@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
+from billing.jobs.bill_facts import hold_customers
 from billing.jobs.bill_refunds import REFUNDED, write_requested
 from billing.jobs.credit import mark_spent, open_credit
 from billing.jobs.give_back import REFUND, post_refunds
@@ -21,7 +22,6 @@ _PAYMENT = (
     .join(customers, customers.c.customer_id == payments.c.customer_id)
     .where(payments.c.payment_id == bindparam("id"), payments.c.state == "captured")
 )
-_HELD = select(customers.c.customer_id).where(customers.c.customer_id == bindparam("id")).with_for_update()
 
 
 @act
@@ -36,7 +36,7 @@ def refund(store: Store, at: datetime, *, payment_id: str, amount_minor: int) ->
     if found is None:
         raise BillingError("unknown_payment", payment_id)
     if not store.is_sqlite:
-        store.row(_HELD, {"id": found["customer_id"]})
+        hold_customers(store, [found["customer_id"]])
         found = store.row(_PAYMENT, {"id": payment_id}) or found
     if amount_minor <= 0:
         raise BillingError("negative_quantity", f"a refund of {amount_minor}")

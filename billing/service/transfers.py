@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
-from billing.jobs.bill_facts import read_by_ids
+from billing.jobs.bill_facts import hold_customers, read_by_ids
 from billing.jobs.journal import post_events
 from billing.jobs.receive import hold, receive
 from billing.jobs.undo_payments import undo_payments
@@ -18,7 +18,7 @@ from billing.service.acts import act, announce
 from billing.service.customers import customer
 from billing.store.debts import DEBT
 from billing.store.store import Row, Store
-from billing.store.tables import bank_transfers, customers, invoices, payments, refunds
+from billing.store.tables import bank_transfers, invoices, payments, refunds
 
 _TRANSFER = select(bank_transfers).where(bank_transfers.c.transfer_id == bindparam("id")).with_for_update()
 
@@ -144,7 +144,7 @@ def unmatch_transfer(store: Store, at: datetime, *, transfer_id: str) -> None:
     """
     transfer = _held(store, transfer_id, "matched")
     asked = {"id": transfer_id, "customer": transfer["customer_id"]}
-    store.row(_PAYER_HELD, asked)
+    hold_customers(store, [transfer["customer_id"]])
     undone = store.frame(_PAYMENTS_OF, asked)
     ids = undone["payment_id"].to_list()
     if read_by_ids(store, _REFUNDS, refunds.c.payment_id, ids).height:
@@ -158,9 +158,6 @@ def unmatch_transfer(store: Store, at: datetime, *, transfer_id: str) -> None:
     announce(store, at, "transfer.unmatched", transfer_id, facts)
 
 
-_PAYER_HELD = (
-    select(customers.c.customer_id).where(customers.c.customer_id == bindparam("customer")).with_for_update()
-)
 _PAYMENTS_OF = (
     select(
         payments.c.payment_id,

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 from billing.core.adjustments import applied, in_draw_order
 from billing.core.calendar import local_date
 from billing.core.money import LINE_LIMIT, BillingError, parse_money, post_money, within
-from billing.jobs.bill_facts import OPEN_DEBT, read_by_ids
+from billing.jobs.bill_facts import OPEN_DEBT, hold_customers, read_by_ids
 from billing.jobs.credit import write_applications
 from billing.jobs.journal import post_events
 from billing.jobs.wallets import GRANTS, KIND, issue_top_ups, sources, take_away, top_up_drawn, usable
@@ -212,16 +212,13 @@ def close_wallet(store: Store, at: datetime, *, wallet_id: str) -> None:
     announce(store, at, "wallet.closed", wallet_id, {"customer_id": wallet["customer_id"]})
 
 
-_PAYER = select(customers.c.customer_id).where(customers.c.customer_id == bindparam("id")).with_for_update()
-
-
 def _open(store: Store, at: datetime, wallet_id: str) -> tuple[Row, date]:
     """An open wallet, its payer held, and the payer's day."""
     wallet = store.row(_WALLET, {"id": wallet_id})
     if wallet is None:
         raise BillingError("unknown_wallet", wallet_id)
     if not store.is_sqlite:
-        store.row(_PAYER, {"id": wallet["customer_id"]})
+        hold_customers(store, [wallet["customer_id"]])
         wallet = store.row(_WALLET, {"id": wallet_id}) or wallet
     if wallet["closed_on"] is not None:
         raise BillingError("illegal_transition", f"{wallet_id} was closed on {wallet['closed_on']}")
