@@ -40,7 +40,7 @@ from billing.jobs.bill_groups import GROUP
 from billing.jobs.bill_pools import draw_siblings, free, parked_together, units_of, with_siblings
 from billing.store.claims import claim, clear, left_behind, release
 from billing.store.messages import keep_rejected
-from billing.store.store import Store, is_passing
+from billing.store.store import Store, is_of_the_system, is_passing
 from billing.store.tables import (
     billing_chunks,
     billing_runs,
@@ -219,7 +219,7 @@ class _Run:
                 raise
             self._halve(roots, members, before, error)
         except Exception as error:
-            if not self.store.is_connected:
+            if is_of_the_system(error) or not self.store.is_connected:
                 raise
             if attempts > 1 and is_passing(error) and not self.store.is_in_transaction:
                 self._back_to(before)
@@ -324,8 +324,10 @@ class _Run:
         if self.run_id is None or not self.store.is_connected:
             return
         row = {"run_id": self.run_id, "state": state, "finished_at": self.at}
-        self.store.update(billing_runs, [row], self.at)
-        release(self.store, self.run_id)
+        try:
+            self.store.update(billing_runs, [row], self.at)
+        finally:
+            release(self.store, self.run_id)
 
     def finish(self) -> RunSummary:
         self.end("done")

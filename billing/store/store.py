@@ -544,6 +544,28 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(origin, sqlite3.OperationalError) and "locked" in str(origin)
 
 
+_OF_THE_SYSTEM = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+    )
+)
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """Whether a database error comes of what the database stands on (a full disk, no memory, a server that
+    shuts down), so that no part of the work is to blame and none would fare better."""
+    origin = getattr(error, "orig", None) or error
+    if isinstance(origin, sqlite3.Error):
+        return (getattr(origin, "sqlite_errorcode", 0) & 0xFF) in _OF_THE_SYSTEM
+    state = str(getattr(origin, "sqlstate", None))
+    return state[:2] in ("53", "58") or state.startswith("57P")
+
+
 def broken_rule(error: BaseException) -> tuple[str, str] | None:
     """Code and detail of a rule of the tables that a write broke; None for any other error."""
     origin = getattr(error, "orig", None) or error

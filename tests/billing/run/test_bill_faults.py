@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from faults import KILLS, kill_until_done, start
+from faults import KILLS, full_disk, kill_until_done, start
 from shop import Part, at, item_of, join, open_shop, parked, run, sell, take, use
 from sqlalchemy import func, select, update
 
@@ -19,7 +19,7 @@ from billing.jobs.import_usage import import_usage
 from billing.service import subscriptions
 from billing.store import tables
 from billing.store.claims import claim, release
-from billing.store.store import Store, open_store
+from billing.store.store import Store, is_of_the_system, open_store
 
 CUSTOMERS = max(24, KILLS * 4)
 STARTED, BILLED_ON = date(2025, 1, 1), date(2025, 3, 1)
@@ -363,6 +363,21 @@ def test_a_run_that_ends_by_an_error_has_failed_and_claims_nothing(
     assert claim_files(shop) == []
     run(shop, BILLED_ON)
     assert states(shop) == ["done", "failed"]
+
+
+@pytest.mark.parametrize("room", [0, 5, 30])
+def test_a_run_stops_where_the_disk_is_full_and_the_next_goes_on(shop: Store, room: int) -> None:
+    """No customer is to blame, so none is parked."""
+    with full_disk(shop, "line_items", room), pytest.raises(Exception, match="disk") as stopped:
+        run(shop, BILLED_ON, chunk_size=3)
+    assert is_of_the_system(stopped.value)
+    assert parked(shop) == {}
+    check_books(shop)
+    assert not posted(shop) - expected()
+    assert run(shop, BILLED_ON).parked == 0
+    assert posted(shop) == expected()
+    check_books(shop)
+    assert claim_files(shop) == []
 
 
 def test_where_every_customer_fails_each_is_tried_alone_about_once(shop: Store) -> None:
