@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-faults test-trades check format lock bench bench-billing clean
+.PHONY: help install demo test test-browser test-faults test-properties test-trades check format lock bench bench-billing clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ install: .venv/.ready ## build the environment
 demo: .venv/.ready ## build both sample companies and open the dashboard (SERVE=0: build and end)
 	$(BIN)/tajdid demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
+# Tests work on small frames, two processes at a time: threads would only wait for each other.
+test test-browser test-faults test-properties test-trades: export POLARS_MAX_THREADS = 1
+
 test: .venv/.ready ## run every test that needs no browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
@@ -42,6 +45,9 @@ test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 test-faults: .venv/.ready ## kill runs again and again on each database, and start them again
 	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py tests/billing/run/test_collect_faults.py
 	TAJDID_FAULT_KILLS=30 $(BIN)/python -m pytest -n 0 tests/billing/run/test_dun_faults.py
+
+test-properties: .venv/.ready ## show every property of the billing engine with many examples
+	TAJDID_EXAMPLES=many $(BIN)/python -m pytest -n 2 --dist loadgroup tests/billing
 
 test-trades: .venv/.ready ## play 40 random trades of a year on each database
 	TAJDID_TRADES=40 TAJDID_TRADE_DAYS=60 $(BIN)/python -m pytest -n 2 tests/billing/run/test_years_of_trade.py

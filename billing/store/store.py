@@ -324,11 +324,13 @@ class Store:
         assert cursor is not None
         rows = cursor.fetchall()
         result.close()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(statement.selected_columns)
+        columns = list(zip(*rows, strict=True))
         kinds = {
             column.key or f"column_{position}": _polars_type(column.type)
             for position, column in enumerate(statement.selected_columns)
         }
+        if not rows:
+            return _empty(tuple(kinds.items())).clone()
         values_of = dict(zip(kinds, columns, strict=True))
         return _from_sqlite(values_of, kinds) if self.is_sqlite else _from_driver(values_of, kinds)
 
@@ -748,6 +750,12 @@ def _literal(column: pl.Series) -> str | None:
     if isinstance(value, str):
         return None if "\0" in value else "'" + value.replace("'", "''") + "'"
     return str(value) if isinstance(value, int) else None
+
+
+@lru_cache(maxsize=512)
+def _empty(kinds: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
+    """No rows: much of what is asked for, and as slow to build as a few."""
+    return pl.DataFrame(schema=dict(kinds))
 
 
 def _from_sqlite(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     OPENED,
@@ -739,7 +740,7 @@ EVENTS = st.lists(
     max_size=7,
 )
 """Who, in which month, how many calls, months until they arrive."""
-few = settings(max_examples=3, deadline=None)
+few = examples(2, 6)
 
 
 def lived(events: list[tuple[int, int, int, int]], days: Sequence[date], effect: str) -> Store:

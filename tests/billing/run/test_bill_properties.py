@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from examples import examples, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     PLANS,
@@ -43,9 +44,9 @@ from billing.store.store import IdGenerator, Store, open_store
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
-SEEDS = range(6)
-seeds = st.integers(0, 10_000)
-few = settings(max_examples=4, deadline=None, derandomize=True)
+SEEDS = seeds(2, 6)
+any_seed = st.integers(0, 10_000)
+few = examples(2, 8)
 
 
 def frame(store: Store, table: Any) -> pl.DataFrame:
@@ -91,7 +92,7 @@ def mark_all_due(store: Store, on: date) -> None:
 
 
 @few
-@given(seeds)
+@given(any_seed)
 def test_a_second_run_to_the_same_day_posts_nothing(seed: int) -> None:
     acts = life(seed)
     store = live(acts, "once")
@@ -101,7 +102,7 @@ def test_a_second_run_to_the_same_day_posts_nothing(seed: int) -> None:
 
 
 @few
-@given(seeds, st.sampled_from(["each", "daily"]))
+@given(any_seed, st.sampled_from(["each", "daily"]))
 def test_what_is_settled_holds_nothing_that_a_look_at_all_time_would_post(seed: int, runs: str) -> None:
     acts = life(seed)
     store = live(acts, runs)
@@ -112,7 +113,7 @@ def test_what_is_settled_holds_nothing_that_a_look_at_all_time_would_post(seed: 
 
 
 @few
-@given(seeds)
+@given(any_seed)
 def test_a_run_to_an_earlier_day_takes_nothing_back(seed: int) -> None:
     acts = life(seed)
     store = live(acts, "once")
@@ -420,7 +421,7 @@ def test_a_crash_and_a_restart_equal_no_crash(after: int) -> None:
 EVENTS = [(date(2025, 1, 5), 10), (date(2025, 1, 31), 7), (date(2025, 2, 1), 5), (date(2025, 2, 20), 11)]
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@examples(3, 12)
 @given(order=st.permutations(range(4)), repeats=st.lists(st.integers(0, 3), max_size=4))
 def test_order_and_repetition_of_events_do_not_matter(order: list[int], repeats: list[int]) -> None:
     store = open_shop(new_store(7))
@@ -438,7 +439,7 @@ def test_order_and_repetition_of_events_do_not_matter(order: list[int], repeats:
     ]
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@examples(3, 12)
 @given(st.lists(st.integers(0, 59), min_size=4, max_size=4))
 def test_late_usage_ends_at_the_same_total_as_timely_usage(delays: list[int]) -> None:
     store = open_shop(new_store(7))

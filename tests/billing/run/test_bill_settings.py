@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from examples import seeds
 from shop import (
     Part,
     at,
@@ -354,7 +355,7 @@ MOVED: list[dict[str, str]] = [
 
 @pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize("settings", MOVED)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(1, 5))
 def test_however_often_it_is_billed_the_same_is_owed(seed: int, settings: dict[str, str]) -> None:
     acts = life(seed)
     sums = []

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from examples import examples, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     Part,
@@ -222,7 +223,7 @@ def test_the_way_a_true_up_is_rounded_is_a_setting() -> None:
 
 
 @pytest.mark.usefixtures("each_database")
-@settings(max_examples=8, deadline=None, derandomize=True)
+@examples(4, 16)
 @given(
     st.lists(st.tuples(st.integers(0, 59), st.integers(1, 40_000), st.integers(0, 40)), max_size=5),
     st.sampled_from(["difference_of_posted", "posted_difference"]),
@@ -265,7 +266,7 @@ def test_late_and_timely_usage_end_at_the_same_true_ups(
 
 
 @pytest.mark.usefixtures("each_database")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3, 8))
 def test_any_life_ends_at_the_same_true_ups_however_often_it_is_billed(seed: int) -> None:
     acts, found = life(seed), []
     for is_daily in (False, True):

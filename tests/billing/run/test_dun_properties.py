@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shop import at, fee, join, new_store, open_shop, sell, take
@@ -141,7 +142,7 @@ def check(store: Store, on: date) -> None:
     assert set(told.values()) <= {1}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(5, 24), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTS)
 @pytest.mark.usefixtures("each_database")
 def test_state_and_steps_are_a_function_of_the_facts(acts: list[tuple[int, str, int, bool]]) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from examples import seeds
 from shop import (
     OPENED,
     Act,
@@ -48,7 +49,7 @@ def performed(act: Act, number: int, store: Store, _: datetime) -> None:
 
 
 @pytest.mark.usefixtures("each_database")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(3, 8))
 def test_the_preview_of_any_act_is_what_executing_it_posts(seed: int) -> None:
     store = shop_of_lives(credit_document="netted")
     for number, act in enumerate(life(seed)):

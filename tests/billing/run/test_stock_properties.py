@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import OPENED, at, join, new_store, open_shop, run, sell_alone, take
 from soundness import assert_sound
@@ -178,7 +179,7 @@ def net_of(store: Store) -> Counter[tuple[str, date]]:
     return found
 
 
-@settings(max_examples=8)
+@examples(4, 16)
 @given(world=worlds)
 def test_nothing_is_lost_or_sold_twice_and_what_came_is_what_is_billed(world: World) -> None:
     store, stock = played(world)
@@ -224,7 +225,7 @@ def check_second_evening(store: Store, stock: SimulatedStock) -> None:
     assert [len(store.rows(select(one))) for one in written] == before
 
 
-@settings(max_examples=4)
+@examples(2, 8)
 @given(
     data=st.data(), quantity=st.integers(1, 100), came=st.lists(st.integers(0, 40), min_size=2, max_size=5)
 )
