@@ -604,6 +604,7 @@ def test_no_transaction_is_open_while_the_stock_is_asked(store: Store) -> None:
     shop_with_successor(store)
     stock = Slow()
     stock.plan("paper", 70)
+    stock.plan("paper2", 10)
     found: list[bool] = []
     for on in (DAY, date(2025, 1, 10)):
         stock.meanwhile = lambda: found.append(store.is_in_transaction)

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     OPENED,
@@ -364,7 +365,7 @@ discounts = st.lists(
 
 
 @pytest.mark.usefixtures("each_database")
-@settings(max_examples=4, deadline=None, derandomize=True)
+@examples(2, 8)
 @given(st.integers(0, 10_000), discounts)
 def test_discounts_of_documents_change_no_line_that_is_owed(seed: int, given: list[dict[str, Any]]) -> None:
     store = lived(seed, given)

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from examples import seeds
 from shop import OPENED, at, item_of, join, open_shop, parked, run, sell_alone, take
 from sqlalchemy import select
 
@@ -129,7 +130,7 @@ def test_a_run_bills_every_meter_by_its_rule(store: Store, aggregation: str, is_
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("is_recurring", [False, True])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(1, 3))
 def test_order_repetition_and_lateness_of_events_do_not_matter(
     sqlite_store: Store, aggregation: str, is_recurring: bool, seed: int
 ) -> None:

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     OPENED,
@@ -283,7 +284,7 @@ def check_budget(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("each_database")
-@settings(max_examples=4, deadline=None, derandomize=True)
+@examples(2, 8)
 @given(
     st.integers(0, 10_000),
     st.tuples(st.integers(0, 60), st.integers(1, 90)),

@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
     OPENED,
@@ -344,7 +345,7 @@ def billed(thresholds: list[str], given: list[tuple[int, int]], display: str) ->
 
 
 @pytest.mark.usefixtures("each_database")
-@settings(max_examples=4, deadline=None, derandomize=True)
+@examples(2, 8)
 @given(events, st.sampled_from(["gross", "net"]))
 def test_thresholds_change_when_and_not_what_is_billed(given: list[tuple[int, int]], display: str) -> None:
     given = [(0, 200), *given]
