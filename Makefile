@@ -69,7 +69,7 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 bench: bench-billing ## run every benchmark
 
 bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows; dunning, documents and the doctor by size
-	@fell_short=0; for one in bill_run_beside_copy usage_import_beside_copy dun_many_customers documents doctor_many_customers; do \
+	@fell_short=0; for one in bill_run_beside_copy collect_beside_copy usage_import_beside_copy dun_many_customers documents doctor_many_customers; do \
 	  $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
 
 clean: ## remove the environment, caches and the sample companies (not your own)

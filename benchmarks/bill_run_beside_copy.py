@@ -16,23 +16,21 @@ on a small machine.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import polars as pl
 from base import AT, FIRST, multiply, open_shop, subscribe_one
-from clock import UNCHANGED, Cost, cost_of, forget_peak, peak_mb, report
-from copies import copy_in, copy_out
-from servers import create_database, drop_database, postgres
-from sqlalchemy import Select, func, select
+from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
+from copies import Databases, OfFolder, OfServer, keep, written_bare
+from servers import create_database, postgres
+from sqlalchemy import func, select
 
 from billing.jobs.bill_run import bill
 from billing.service.previews import preview_change
@@ -40,14 +38,18 @@ from billing.service.subscriptions import change_quantity
 from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
-WRITTEN = (
-    tables.invoices,
-    tables.line_items,
-    tables.tax_lines,
-    tables.journal_entries,
-    tables.journal_lines,
-    tables.outbox,
-)
+WRITTEN = {
+    table: table.select()
+    for table in (
+        tables.invoices,
+        tables.line_items,
+        tables.tax_lines,
+        tables.journal_entries,
+        tables.journal_lines,
+    )
+}
+"""What the run wrote: messages of the acts that prepared the base are not of it."""
+WRITTEN[tables.outbox] = tables.outbox.select().where(tables.outbox.c.topic == "invoice.issued")
 PREVIEWS = 20
 MID_MONTH = datetime(2025, 1, 12, 6, tzinfo=UTC)
 DAYS = select(
@@ -85,57 +87,6 @@ def prepare(url: str, items: int) -> None:
             store.analyze()
 
 
-class Databases(Protocol):
-    """Where a claim is measured: copies of one prepared base, one after the other."""
-
-    def base(self, items: int) -> None:
-        """Prepare what the copies are of."""
-
-    def fresh(self) -> str:
-        """A new copy; the one before is dropped."""
-
-
-@dataclass
-class OfServer:
-    """Databases of a PostgreSQL server."""
-
-    server: str
-
-    def base(self, items: int) -> None:
-        drop_database(self.server, "bench")
-        prepare(create_database(self.server, "bench_base"), items)
-
-    def fresh(self) -> str:
-        return create_database(self.server, "bench", "bench_base")
-
-
-@dataclass
-class OfFolder:
-    """SQLite files."""
-
-    folder: Path
-
-    def base(self, items: int) -> None:
-        self._forget()
-        (self.folder / "base.db").unlink(missing_ok=True)
-        prepare(f"sqlite:///{self.folder / 'base.db'}", items)
-
-    def fresh(self) -> str:
-        self._forget()
-        shutil.copyfile(self.folder / "base.db", self.folder / "bench.db")
-        return f"sqlite:///{self.folder / 'bench.db'}"
-
-    def _forget(self) -> None:
-        for file in self.folder.glob("bench.db*"):
-            file.unlink()
-
-
-def rows_of(table: tables.Table) -> Select[Any]:
-    """What the run wrote: messages of the acts that prepared the base are not of it."""
-    written = table.select()
-    return written.where(table.c.topic == "invoice.issued") if table is tables.outbox else written
-
-
 class Billed(NamedTuple):
     """A first run: its cost, the most memory this process held in it, the rows it wrote (kept in a folder,
     ready to be written again), the days it set, and the previews made of one change after it."""
@@ -156,7 +107,7 @@ def billed(url: str, items: int, folder: Path) -> Billed:
         lines = store.row(select(func.count().label("n")).select_from(tables.line_items))
         assert lines is not None
         assert lines["n"] == 2 * items, f"{lines['n']} lines for {items} items of two components"
-        rows = sum(keep(store, table, folder) for table in WRITTEN)
+        rows = keep(store, WRITTEN, folder)
         days = store.frame(DAYS)
         statements = preview_seats(store)
         preview = cost_of(lambda: [preview_seats(store) for _ in range(PREVIEWS)], store)
@@ -175,45 +126,6 @@ def preview_seats(store: Store) -> int:
     return told.statements
 
 
-def keep(store: Store, table: tables.Table, folder: Path) -> int:
-    """The rows of a table in a file, as the bare side takes them; how many."""
-    if store.is_sqlite:
-        rows = [tuple(row) for row in store._cursor().execute(literal(store, rows_of(table)))]
-        (folder / table.name).write_text(json.dumps(rows))
-        return len(rows)
-    return copy_out(store, f"COPY ({literal(store, rows_of(table))}) TO STDOUT", folder / table.name)
-
-
-def literal(store: Store, asked: Select[Any]) -> str:
-    return str(asked.compile(store._engine, compile_kwargs={"literal_binds": True}))
-
-
-def copied(url: str, folder: Path, days: pl.DataFrame) -> Cost:
-    """The cost of the bare copy of these rows, their text or tuples made before, and of the same update."""
-    with open_store(url) as store:
-        tuples = {}
-        if store.is_sqlite:
-            tuples = {table: json.loads((folder / table.name).read_bytes()) for table in WRITTEN}
-
-        def copy() -> None:
-            with store.transaction():
-                for table in WRITTEN:
-                    names = ", ".join(f'"{column.name}"' for column in table.c)
-                    if store.is_sqlite:
-                        marks = ", ".join("?" * len(table.c))
-                        insert = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"
-                        store._cursor().executemany(insert, tuples[table])
-                    else:
-                        copy_in(store, f"COPY {table.name} ({names}) FROM STDIN", folder / table.name)
-                store.update(tables.customers, days, AT)
-
-        return cost_of(copy, store)
-
-
-def median(costs: list[Cost]) -> Cost:
-    return Cost(*(statistics.median(part) for part in zip(*costs, strict=True)))
-
-
 def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
     """The run beside the bare copy, at each size; and that its cost grows with size, not faster, in the same
     memory."""
@@ -221,11 +133,13 @@ def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats
     statements: set[int] = set()
     for items in sizes:
         ours, bare = [], []
-        databases.base(items)
+        databases.base(items, prepare)
         for _ in range(repeats):
             with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
                 ours.append(billed(databases.fresh(), items, Path(folder)))
-                bare.append(copied(databases.fresh(), Path(folder), ours[-1].days))
+                bare.append(
+                    written_bare(databases.fresh(), WRITTEN, Path(folder), tables.customers, ours[-1].days)
+                )
         runs.append(median([one.cost for one in ours]))
         peaks.append(statistics.median(one.peak for one in ours))
         previews.append(median([one.preview for one in ours]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,10 @@ def cost_of(work: Callable[[], object], store: Store | None = None) -> Cost:
     server, wall, cpu = _backend_cpu(backend), time.perf_counter(), time.process_time()
     work()
     return Cost(time.perf_counter() - wall, time.process_time() - cpu, _backend_cpu(backend) - server)
+
+
+def median(costs: list[Cost]) -> Cost:
+    return Cost(*(statistics.median(part) for part in zip(*costs, strict=True)))
 
 
 def _backend_cpu(pid: int | None) -> float:

@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 
 from base import AT, FIRST
-from bill_run_beside_copy import Databases, OfFolder, OfServer
+from bill_run_beside_copy import prepare
 from clock import Cost, cost_of, forget_peak, peak_mb, report
+from copies import Databases, OfFolder, OfServer
 from servers import postgres
 
 from billing.jobs.bill_run import bill
@@ -33,7 +34,7 @@ MOST_MB = 256
 
 def examined(databases: Databases, customers: int) -> tuple[Cost, float]:
     """The cost of one examination of customers billed once, and the memory it took beyond what was held."""
-    databases.base(customers)
+    databases.base(customers, prepare)
     with open_store(databases.fresh(), IdGenerator(1)) as store:
         bill(store, AT, up_to=FIRST)
         if not store.is_sqlite:

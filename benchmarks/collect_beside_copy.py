@@ -1,0 +1,149 @@
+"""Collecting beside a bare copy of the rows it wrote: part of `make bench-billing`.
+
+Claims, each with both sides in one run:
+- charging N open invoices through the simulated gateway (each attempt saved before it is asked for, its
+  answer, application, journal and message after) costs at most three times what writing the same rows into
+  the same tables and the same update of the invoices do, on SQLite and on PostgreSQL;
+- four times the invoices cost at most 4.4 times as much, in the same memory.
+
+A tenth of the charges is declined, so cases are opened too. Costs are CPU seconds of this process and of its
+PostgreSQL backend; wall seconds stand beside them. SIZE=small checks that the benchmark works, not its
+figures; SIZE=full is the default; SIZE=million collects a quarter of a million and a million invoices on
+PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from base import AT, FIRST, multiply, open_shop, subscribe_one
+from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
+from copies import Databases, OfFolder, OfServer, keep, written_bare
+from servers import postgres
+from sqlalchemy import select
+
+from billing.gateways.simulated import SimulatedGateway
+from billing.jobs.collect import collect
+from billing.store import tables
+from billing.store.store import IdGenerator, open_store
+
+WRITTEN = {
+    table: table.select()
+    for table in (
+        tables.payments,
+        tables.payment_attempts,
+        tables.dunning_cases,
+        tables.applications,
+        tables.journal_entries,
+        tables.journal_lines,
+    )
+}
+"""What the run wrote: messages of the acts that prepared the base are not of it."""
+WRITTEN[tables.outbox] = tables.outbox.select().where(
+    tables.outbox.c.topic.startswith("payment.") | tables.outbox.c.topic.startswith("dunning.")
+)
+PAID = select(tables.invoices.c.invoice_id, tables.invoices.c.state, tables.invoices.c.paid_on).where(
+    tables.invoices.c.state == "paid"
+)
+SIZES = {
+    "small": ((500,), (500,), 1),
+    "full": ((25_000,), (25_000, 100_000), 3),
+    "million": ((), (250_000, 1_000_000), 1),
+}
+
+
+class Collected(NamedTuple):
+    cost: Cost
+    peak: float
+    rows: int
+    paid: pl.DataFrame
+
+
+def prepare(url: str, customers: int) -> None:
+    """Customers with a subscription, a card, and an invoice that is due."""
+    with open_store(url, IdGenerator(1)) as store:
+        store.migrate()
+        with store.transaction():
+            open_shop(store)
+            subscribe_one(store, "plan")
+        multiply(store, customers - 1)
+        who = store.frame(select(tables.customers.c.customer_id))
+        cards = who.select(
+            pl.format("card_{}", "customer_id").alias("method_id"),
+            "customer_id",
+            pl.lit("card").alias("kind"),
+            pl.format("ref_{}", "customer_id").alias("gateway_ref"),
+            pl.lit(FIRST).alias("valid_from"),
+        )
+        owed = who.select(
+            pl.format("inv_{}", "customer_id").alias("invoice_id"),
+            pl.format("INV-{}", "customer_id").alias("number"),
+            "customer_id",
+            pl.lit("seller").alias("entity_id"),
+            pl.lit("EUR").alias("currency"),
+            pl.lit("open").alias("state"),
+            *(pl.lit(FIRST).alias(name) for name in ("issued_on", "due_on")),
+            *(pl.lit(12_000).alias(name) for name in ("net_minor", "total_minor")),
+            pl.lit(0).alias("tax_minor"),
+        )
+        store.insert(tables.payment_methods, cards, AT)
+        store.insert(tables.invoices, owed, AT)
+        if not store.is_sqlite:
+            store.analyze()
+
+
+def collected(url: str, invoices: int, folder: Path) -> Collected:
+    with open_store(url, IdGenerator(1)) as store:
+        gateway = SimulatedGateway(1, decline_ppm=100_000)
+        forget_peak()
+        made = []
+        cost = cost_of(lambda: made.append(collect(store, gateway, AT)), store)
+        peak = peak_mb()
+        assert made[0].attempts == invoices, made
+        assert sum(gateway.captured_minor.values()) == 12_000 * made[0].captured
+        return Collected(cost, peak, keep(store, WRITTEN, folder), store.frame(PAID))
+
+
+def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
+    holds, runs, peaks = [], [], []
+    for invoices in sizes:
+        ours, bare = [], []
+        databases.base(invoices, prepare)
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
+                ours.append(collected(databases.fresh(), invoices, Path(folder)))
+                paid = ours[-1].paid
+                bare.append(written_bare(databases.fresh(), WRITTEN, Path(folder), tables.invoices, paid))
+        runs.append(median([one.cost for one in ours]))
+        peaks.append(max(one.peak for one in ours))
+        others = (
+            f" | {ours[-1].rows:,} rows, {invoices / runs[-1].all_cpu:,.0f} invoices a CPU second, "
+            f"{peaks[-1]:,.0f} MB"
+        )
+        holds.append(report(f"collect {invoices:,} invoices on {name}", runs[-1], median(bare), 3.0, others))
+    for place in range(1, len(sizes)):
+        few, many = sizes[place - 1], sizes[place]
+        claim = f"collect {many:,} invoices beside {few:,} on {name}"
+        holds.append(report(claim, runs[place], runs[place - 1], 1.1 * many / few))
+        grown = peaks[place] / peaks[place - 1]
+        print(f"memory for {many:,} invoices beside {few:,} on {name}: {grown:.2f} times | limit {UNCHANGED}")
+        holds.append(grown <= UNCHANGED)
+    return holds
+
+
+def main() -> None:
+    on_sqlite, on_postgresql, repeats = SIZES[os.environ.get("SIZE", "full")]
+    with postgres() as server:
+        holds = beside_copy(OfServer(server), "PostgreSQL", on_postgresql, repeats)
+    with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
+        holds += beside_copy(OfFolder(Path(folder)), "SQLite", on_sqlite, repeats)
+    sys.exit(0 if all(holds) or os.environ.get("SIZE") == "small" else 1)
+
+
+if __name__ == "__main__":
+    main()
