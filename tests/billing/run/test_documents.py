@@ -10,8 +10,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from shop import OPENED, Part, at, item_of, join, new_store, open_shop, run, sell, take, use
 from sqlalchemy import select
 
@@ -525,20 +523,17 @@ def check_sums(facts: Any) -> None:
 
 
 def test_the_sums_of_300_random_documents_add_up() -> None:
-    checked: set[tuple[int, str]] = set()
-
-    @settings(max_examples=2)
-    @given(seed=st.integers(0, 10**9))
-    def some_shop(seed: int) -> None:
+    checked, seed = 0, 0
+    while checked < 300:
+        seed += 1
         store = busy_shop(seed)
         issued = select(tables.invoices.c.invoice_id.label("id"), tables.invoices.c.total_minor)
         noted = select(tables.credit_notes.c.note_id.label("id"), tables.credit_notes.c.total_minor)
-        for row in store.rows(issued) + store.rows(noted):
+        documents = store.rows(issued) + store.rows(noted)
+        assert documents
+        for row in documents:
             facts = told(document_of(store, row["id"]))
             assert facts["total_minor"] == row["total_minor"]
             check_sums(facts)
-            checked.add((seed, row["id"]))
+        checked += len(documents)
         store.close()
-
-    while len(checked) < 300:
-        some_shop()
