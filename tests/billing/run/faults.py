@@ -37,11 +37,11 @@ def start(script: str, *arguments: object) -> subprocess.Popen[bytes]:
 def kill_until_done(script: str, *arguments: object, check: Callable[[], None]) -> bool:
     """Start a script and kill it, as often as is asked or until it ends; `check` what it left each time.
     Whether it ended by itself."""
-    draw, longest, kills = random.Random(1), 2.0, 0
+    draw, kills = random.Random(1), 0
     while kills < KILLS:
         child = start(script, *arguments)
         try:
-            child.wait(draw.uniform(0, longest))
+            child.wait(0.02 * 30 ** draw.random())  # Most moments lie early, where fast machines are, too.
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
         code = child.wait()
@@ -51,7 +51,6 @@ def kill_until_done(script: str, *arguments: object, check: Callable[[], None]) 
             assert kills > 0, "it was over before it could be killed"
             return True
         kills += 1
-        longest = max(longest * 0.9, 0.2)
     return False
 
 
