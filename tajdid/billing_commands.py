@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 from tajdid.console import (
     CompanyOption,
     JsonOption,
+    actor,
     chosen,
     day_of,
     now,
@@ -25,6 +27,7 @@ from tajdid.console import (
 )
 
 if TYPE_CHECKING:
+    from billing.service.acts import Job
     from tajdid.workspace import Company
 
 billing_app = typer.Typer(no_args_is_help=True, help="The billing engine: what is owed and collected.")
@@ -79,7 +82,7 @@ def run_billing(
     def progress(done: int, of: int) -> None:
         say(f"  {done:,} of {of:,} due looked at")
 
-    with opened(one, failed=1) as store:
+    with working(one, at, "bill", failed=1, up_to=day, dry_run=dry_run) as (store, work):
         if not dry_run:
             terms = renew_due(store, at)
             steps = index_prices_due(store, at)
@@ -93,6 +96,7 @@ def run_billing(
                     f"{goods.backordered:,} wait, {goods.given_up:,} given up"
                 )
         summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
+        work.subject_id = summary.run_id
     print_fields(asdict(summary))
     raise SystemExit(3 if summary.parked else 0)
 
@@ -185,8 +189,9 @@ def dun_command(company: CompanyOption = None) -> None:
     def progress(done: int) -> None:
         say(f"  {done:,} customers looked at")
 
-    with opened(chosen(company), failed=1) as store:
-        summary = dun(store, now(), progress=progress)
+    at = now()
+    with working(chosen(company), at, "dun", failed=1) as (store, _):
+        summary = dun(store, at, progress=progress)
     print_fields(asdict(summary))
 
 
@@ -195,9 +200,7 @@ def approvals_command(
     company: CompanyOption = None,
     approve: Annotated[str | None, typer.Option(help="Carry this one out.")] = None,
     reject: Annotated[str | None, typer.Option(help="Let nothing come of this one.")] = None,
-    decided_by: Annotated[
-        str, typer.Option("--by", help="Who decides; default the user of this machine.")
-    ] = "",
+    decided_by: Annotated[str, typer.Option("--by", help="Who decides; default who gives the command.")] = "",
 ) -> None:
     """List what waits for a person's word, with the figures; or decide one.
 
@@ -205,8 +208,6 @@ def approvals_command(
 
     Example: tajdid billing approvals --company atlas --approve apr_0001 --by "Mona Adel"
     """
-    from getpass import getuser
-
     from billing.service import approvals
 
     if approve and reject:
@@ -214,9 +215,9 @@ def approvals_command(
     at = now()
     with opened(chosen(company)) as store:
         if approve:
-            approvals.approve(store, at, approval_id=approve, decided_by=decided_by or getuser())
+            approvals.approve(store, at, approval_id=approve, decided_by=decided_by or actor())
         if reject:
-            approvals.reject(store, at, approval_id=reject, decided_by=decided_by or getuser())
+            approvals.reject(store, at, approval_id=reject, decided_by=decided_by or actor())
         left = approvals.list_approvals(store)
     for row in left.iter_rows(named=True):
         say(f"{row['approval_id']}  {row['kind']} of {row['customer_id']}, proposed on {row['proposed_on']}")
@@ -251,12 +252,12 @@ def import_usage_command(
     def progress(file: Path, totals: UsageTotals) -> None:
         say(f"  {file.name}: {totals.rows:,} rows read, {totals.accepted:,} accepted")
 
-    totals = []
-    with opened(chosen(company)) as store:
+    totals, at = [], now()
+    with working(chosen(company), at, "import_usage", paths=paths, retry=retry) as (store, _):
         if retry:
-            totals.append(retry_rejected(store, now()))
+            totals.append(retry_rejected(store, at))
         if paths:
-            totals.append(import_usage_files(store, now(), paths, progress=progress))
+            totals.append(import_usage_files(store, at, paths, progress=progress))
     for one in totals:
         print_fields(asdict(one))
     raise SystemExit(3 if any(one.rejected for one in totals) else 0)
@@ -275,8 +276,9 @@ def import_transfers_command(
     """
     from billing.jobs.match_transfers import import_transfer_files
 
-    with opened(chosen(company)) as store:
-        answers = import_transfer_files(store, now(), paths)
+    at = now()
+    with working(chosen(company), at, "import_transfers", paths=paths) as (store, _):
+        answers = import_transfer_files(store, at, paths)
     for path, answer in zip(paths, answers, strict=True):
         say(
             f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
@@ -301,8 +303,9 @@ def import_subscriptions_command(
     """
     from billing.service.migration import import_subscription_files
 
-    with opened(chosen(company)) as store:
-        answers = import_subscription_files(store, now(), paths)
+    at = now()
+    with working(chosen(company), at, "import_subscriptions", paths=paths) as (store, _):
+        answers = import_subscription_files(store, at, paths)
     for path, answer in zip(paths, answers, strict=True):
         say(
             f"{path.name}: {answer.accepted:,} accepted, {answer.duplicate:,} duplicate, "
@@ -330,15 +333,14 @@ def retry_billing(
 
     at = now()
     day = day_of(up_to) if up_to else at.date()
-    with opened(chosen(company)) as store:
-        summary = (
-            retry(store, at, up_to=day, customer_ids=None if every else customers)
-            if (customers or every)
-            else None
-        )
-        left = parked_customers(store)
-    if summary is not None:
+    if customers or every:
+        chosen_ids = None if every else customers
+        with working(chosen(company), at, "retry", up_to=day, customer_ids=chosen_ids) as (store, work):
+            summary = retry(store, at, up_to=day, customer_ids=chosen_ids)
+            work.subject_id = summary.run_id
         print_fields(asdict(summary))
+    with opened(chosen(company)) as store:
+        left = parked_customers(store)
     if left.height:
         print_frame(left)
     else:
@@ -419,6 +421,59 @@ def doctor(company: CompanyOption = None, as_json: JsonOption = False) -> None:
     raise SystemExit(3 if findings else 0)
 
 
+@billing_app.command(name="audit")
+def audit_command(
+    company: CompanyOption = None,
+    by: Annotated[str | None, typer.Option("--actor", help="Only what this one did.")] = None,
+    customer: Annotated[str | None, typer.Option(help="Only what was about this customer.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only what was about this id.")] = None,
+    act: Annotated[str | None, typer.Option(help="Only this act or job, such as change_plan.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this day on (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to and including this day (UTC).")] = None,
+    before: Annotated[str | None, typer.Option(help="Go on behind this entry.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell who did what, the newest first: acts and jobs, done, refused or held.
+
+    The actor is TAJDID_ACTOR, else the user of the machine.
+
+    Example: tajdid billing audit --company atlas --customer customer-17 --since 2026-01-01
+    """
+    from billing.store.audit import entries
+
+    first, last = (datetime.combine(day_of(day), time(), UTC) if day else None for day in (since, until))
+    with opened(chosen(company)) as store:
+        found = entries(
+            store,
+            actor=by,
+            customer_id=customer,
+            subject_id=subject,
+            act=act,
+            since=first,
+            until=last and last + timedelta(days=1),
+            before=before,
+            limit=limit + 1,
+        )
+        _print_entries(list(found), limit, as_json)
+
+
+def _print_entries(found: list[dict[str, Any]], limit: int, as_json: bool) -> None:
+    if as_json:
+        say(json.dumps(found[:limit], default=str, indent=2, ensure_ascii=False))
+        return
+    for row in found[:limit]:
+        ended = f"{row['outcome']} ({row['code']})" if row["code"] else row["outcome"]
+        about = [row["subject_id"], row["customer_id"] and f"of {row['customer_id']}"]
+        parts = [f"{row['happened_at']:%Y-%m-%d %H:%M:%S}", row["actor"], row["act"], ended, *about]
+        say("  ".join(str(one) for one in parts if one))
+        say(f"  {row['entry_id']} {json.dumps(row['arguments'], ensure_ascii=False)}")
+    if not found:
+        say("Nothing was done that fits.")
+    if len(found) > limit:
+        say(f"There is more: --before {found[limit - 1]['entry_id']}")
+
+
 @billing_app.command()
 def migrate(company: CompanyOption = None) -> None:
     """Bring the company's billing database to the newest schema.
@@ -437,9 +492,20 @@ def opened(company: Company, *, failed: int = 2) -> Iterator[Any]:
     from billing.core.money import BillingError
     from billing.store.store import open_store
 
-    with open_store(company.database_url) as store:
+    with open_store(company.database_url) as store, store.acting_as(actor()):
         store.migrate()
         try:
             yield store
         except BillingError as error:
             stop(error.message, failed)
+
+
+@contextmanager
+def working(
+    company: Company, at: datetime, name: str, *, failed: int = 2, **arguments: object
+) -> Iterator[tuple[Any, Job]]:
+    """`opened`, for a job: when it ends it leaves its entry in the audit log."""
+    from billing.service.acts import job
+
+    with opened(company, failed=failed) as store, job(store, at, name, **arguments) as work:
+        yield store, work

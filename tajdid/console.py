@@ -42,6 +42,19 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def actor() -> str:
+    """Who acts, as the audit log says: TAJDID_ACTOR, else the user of this machine."""
+    from getpass import getuser
+
+    named = os.environ.get("TAJDID_ACTOR", "").strip()
+    if named:
+        return named
+    try:
+        return getuser()
+    except (KeyError, OSError):  # A container may run as a user that has no name.
+        return f"user {os.getuid()}"
+
+
 def say(message: str) -> None:
     print(message, flush=True)
 

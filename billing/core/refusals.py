@@ -61,6 +61,7 @@ REFUSALS: Mapping[str, str] = {
     "unknown_document": "There is no such invoice or credit note.",
     "unknown_dispute": "There is no such dispute.",
     "unknown_entity": "There is no such legal entity.",
+    "unknown_entry": "There is no such entry in the audit log.",
     "unknown_invoice": "There is no such invoice.",
     "unknown_item": "There is no such item of this customer.",
     "unknown_line": "There is no such line that could be credited this way.",

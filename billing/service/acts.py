@@ -2,24 +2,39 @@
 
 An act takes the store, the instant it happens and named arguments. It runs in the caller's transaction if
 there is one, under a savepoint, so a refused act leaves nothing behind but its row in `rejected_inputs`, and
-one that is held until a person decides nothing but its row in `approvals`.
+one that is held until a person decides nothing but its row in `approvals`. Beside that each leaves an entry
+in the audit log, whatever became of it; acts that it calls are steps of it and leave none.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Column, bindparam, select
 
 from billing.core.money import BillingError
 from billing.store import messages
+from billing.store.audit import keep_entry
 from billing.store.store import Store, broken_rule
-from billing.store.tables import approvals
+from billing.store.tables import (
+    approvals,
+    bank_transfers,
+    contacts,
+    contracts,
+    credit_notes,
+    invoices,
+    items,
+    payments,
+    purchase_orders,
+    subscriptions,
+    wallets,
+)
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -40,6 +55,8 @@ class Held(BillingError):
         self.reason = detail
         self.order: dict[str, object] = {}
         """The act and its arguments, once it is known which act was held."""
+        self.approval_id: str | None = None
+        """What it waits as, once that is kept."""
 
 
 def act(
@@ -54,24 +71,61 @@ def act(
     def run(store: Store, at: datetime, /, *args: Arguments.args, **named: Arguments.kwargs) -> Answer:
         if at.tzinfo is None:
             raise BillingError("naive_time", f"{at} has no time zone")
+        is_step, store.is_in_act = store.is_in_act, True
         try:
-            with store.transaction(savepoint=True):
-                return function(store, at, *args, **named)
-        except BillingError as error:
-            refused = error
-        except Exception as error:
-            broken = broken_rule(error)
-            if broken is None:
-                raise
-            refused = BillingError(*broken)
-        if isinstance(refused, Held):
-            # Around this act may stand another, which undoes what is written here and writes it again.
-            refused.order = refused.order or {"act": function.__name__, "arguments": as_json(named)}
-            raise _keep_held(store, at, refused) from None
-        messages.keep_rejected(store, at, function.__name__, [(refused.code, refused.message, named)])
-        raise refused from None
+            try:
+                with store.transaction(savepoint=True):
+                    answer = function(store, at, *args, **named)
+                    if not is_step:
+                        _keep_done(store, at, function, named, answer)
+                    return answer
+            except BillingError as error:
+                refused = error
+            except Exception as error:
+                broken = broken_rule(error)
+                if broken is None:
+                    raise
+                refused = BillingError(*broken)
+            with store.transaction():
+                refused = _keep_undone(store, at, function, named, refused, is_step)
+            raise refused from None
+        finally:
+            store.is_in_act = is_step
 
     return run
+
+
+def _keep_undone(
+    store: Store,
+    at: datetime,
+    function: Callable[..., object],
+    named: Mapping[str, Any],
+    refused: BillingError,
+    is_step: bool,
+) -> BillingError:
+    """Keep an act that was refused or held; what is to be raised."""
+    if isinstance(refused, Held):
+        # Around this act may stand another, which undoes what is written here and writes it again.
+        refused.order = refused.order or {"act": function.__name__, "arguments": as_json(named)}
+        refused = _keep_held(store, at, refused)
+    else:
+        rejected = (refused.code, refused.message, named)
+        messages.keep_rejected(store, at, function.__name__, [rejected])
+    if is_step:
+        return refused
+    act, arguments = _called(function, named)
+    held = refused if isinstance(refused, Held) else None
+    keep_entry(
+        store,
+        at,
+        act,
+        as_json(arguments),
+        outcome="held" if held else "refused",
+        code=refused.code,
+        subject_id=held.approval_id if held else _subject(arguments, None),
+        customer_id=held.customer_id if held else _customer(store, arguments, None),
+    )
+    return refused
 
 
 _PENDING = select(approvals.c.approval_id, approvals.c.details).where(
@@ -103,8 +157,109 @@ def _keep_held(store: Store, at: datetime, held: Held) -> Held:
         asked = {"kind": "order", "customer_id": held.customer_id} | about
         announce(store, at, "approval.requested", approval_id, asked)
     named = Held(held.code, f"{held.reason}; waits as {approval_id}", held.customer_id, held.on, held.figures)
-    named.reason, named.order = held.reason, held.order
+    named.reason, named.order, named.approval_id = held.reason, held.order, approval_id
     return named
+
+
+# The audit log.
+
+
+def _keep_done(
+    store: Store, at: datetime, function: Callable[..., object], named: Mapping[str, Any], answer: object
+) -> None:
+    act, arguments = _called(function, named)
+    subject_id, customer_id = _subject(arguments, answer), _customer(store, arguments, answer)
+    keep_entry(store, at, act, as_json(arguments), subject_id=subject_id, customer_id=customer_id)
+
+
+def _called(function: Callable[..., object], named: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and arguments of an act; of one that carries another out under a key, of that other."""
+    command = named.get("command")
+    if not callable(command):
+        return function.__name__, named
+    under = {"caller": named.get("caller"), "key": named.get("key")}
+    name = getattr(command, "__name__", str(command))
+    return name, {**named.get("arguments", {}), "$under": under}
+
+
+_CUSTOMERS: Mapping[str, tuple[Column[Any], Column[Any]]] = {
+    "subscription_id": (subscriptions.c.subscription_id, subscriptions.c.sold_to),
+    "item_id": (items.c.item_id, items.c.customer_id),
+    "contract_id": (contracts.c.contract_id, contracts.c.customer_id),
+    "invoice_id": (invoices.c.invoice_id, invoices.c.customer_id),
+    "payment_id": (payments.c.payment_id, payments.c.customer_id),
+    "transfer_id": (bank_transfers.c.transfer_id, bank_transfers.c.customer_id),
+    "wallet_id": (wallets.c.wallet_id, wallets.c.customer_id),
+    "note_id": (credit_notes.c.note_id, credit_notes.c.customer_id),
+    "po_id": (purchase_orders.c.po_id, purchase_orders.c.customer_id),
+    "approval_id": (approvals.c.approval_id, approvals.c.customer_id),
+    "contact_id": (contacts.c.contact_id, contacts.c.customer_id),
+}
+"""Whose a thing is: its key, and the column that says so."""
+_OWNERS = {
+    name: select(customer.label("customer_id")).where(key == bindparam("id"))
+    for name, (key, customer) in _CUSTOMERS.items()
+}
+
+
+def _ids(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The ids an act was given, those of a customer or of a customer's things first."""
+    found = {
+        name: value
+        for name, value in arguments.items()
+        if name.endswith("_id") and isinstance(value, str) and "\0" not in value
+    }
+    return dict(sorted(found.items(), key=lambda one: one[0] not in {"customer_id", *_CUSTOMERS}))
+
+
+def _subject(arguments: Mapping[str, Any], answer: object) -> str | None:
+    """What an act is about: the id it returned or that of what it returned, else the first it was given."""
+    if isinstance(answer, str):
+        return answer
+    if is_dataclass(answer) and (name := fields(answer)[0].name).endswith("_id"):
+        return str(getattr(answer, name))
+    return next(iter(_ids(arguments).values()), None)
+
+
+def _customer(store: Store, arguments: Mapping[str, Any], answer: object) -> str | None:
+    """Whom an act is about: who is named, else whose subscription or thing it is."""
+    ids = _ids(arguments)
+    known = ids.get("customer_id") or getattr(answer, "sold_to", None) or getattr(answer, "customer_id", None)
+    if known is not None:
+        return str(known)
+    for name, statement in _OWNERS.items():
+        if name in ids and (row := store.row(statement, {"id": ids[name]})):
+            return row["customer_id"] and str(row["customer_id"])
+    return None
+
+
+@dataclass(slots=True)
+class Job:
+    """A job at work. `subject_id`: what it made, such as its run, once that is known."""
+
+    subject_id: str | None = None
+
+
+@contextmanager
+def job(store: Store, at: datetime, name: str, **arguments: object) -> Iterator[Job]:
+    """Leave an entry in the audit log for a job that somebody started, when it ends.
+
+    A job commits as it goes: of one that is refused or breaks off (`failed`), what it did until then stands.
+    Acts among it leave entries of their own.
+    """
+    work = Job()
+    try:
+        yield work
+    except BaseException as error:
+        outcome, code = "failed", type(error).__name__
+        if isinstance(error, BillingError):
+            outcome, code = "refused", error.code
+        with suppress(Exception):  # The error tells more than what the database says of it afterwards.
+            keep_entry(
+                store, at, name, as_json(arguments), outcome=outcome, code=code, subject_id=work.subject_id
+            )
+        raise
+    keep_entry(store, at, name, as_json(arguments), subject_id=work.subject_id)
 
 
 def as_json(value: object) -> Any:

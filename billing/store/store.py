@@ -163,6 +163,10 @@ class Store:
         """The file of a SQLite database."""
         self.claimed: dict[str, int] = {}
         """Claims held on that file (store.claims), by name: open files."""
+        self.actor = "system"
+        """Who does what is done with this store, as the audit log says."""
+        self.is_in_act = False
+        """Whether an act is being done: what it calls are its steps."""
         self.statements = 0
         """How many statements this store has run, for those who ask what an act costs."""
         if not self.is_sqlite:
@@ -181,6 +185,17 @@ class Store:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    @contextmanager
+    def acting_as(self, actor: str) -> Iterator[None]:
+        """Say who does what is done in the block. Raises `missing_value` for nobody."""
+        if not actor.strip():
+            raise BillingError("missing_value", "nobody is named who acts")
+        before, self.actor = self.actor, actor.strip()
+        try:
+            yield
+        finally:
+            self.actor = before
 
     # --- schema ---
 

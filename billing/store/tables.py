@@ -1625,6 +1625,27 @@ resolved_inputs = Table(
     _recorded(),
 )
 
+# Who did what. `happened_at`: the instant given to the act or job. `outcome`: done, refused, held (it waits
+# for a person's word; the subject is the approval), failed (a job that broke off). `code`: why it is not so.
+# `arguments`: JSON, without secrets.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _key("entry_id"),
+    _at("happened_at"),
+    _text("actor"),
+    _text("act"),
+    _text("outcome"),
+    _text("code", optional=True),
+    _text("subject_id", optional=True),
+    _id("customer_id", optional=True),
+    Column("arguments", Text, nullable=False),
+    _recorded(),
+)
+Index("ix_audit_log_happened_at", audit_log.c.happened_at, audit_log.c.entry_id)
+for _name in ("actor", "act", "subject_id", "customer_id"):
+    Index(f"ix_audit_log_{_name}", audit_log.c[_name], audit_log.c.happened_at, audit_log.c.entry_id)
+
 command_keys = Table(
     "command_keys",
     metadata,

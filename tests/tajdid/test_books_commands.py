@@ -105,3 +105,38 @@ def test_a_month_is_reconciled_closed_and_opened_and_what_differs_is_named(home:
     assert billing("lock-period", "--entity", "seller", "--month", "2025-01", "--anyway")[0] == 0
     assert billing("lock-period", "--entity", "nobody", "--month", "2025-01", "--anyway")[0] == 2
     assert billing("reconcile", "--month", "January")[0] == 2
+
+
+def test_the_log_says_who_gave_which_command_and_how_it_ended(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = CliRunner().invoke
+    monkeypatch.setenv("TAJDID_ACTOR", "منى")
+    assert run(app, ["billing", "run", "--up-to", "2025-02-01"]).exit_code == 0
+    wrong = run(app, ["billing", "approvals", "--approve", "apr_none"])
+    assert wrong.exit_code == 2
+    monkeypatch.setenv("TAJDID_ACTOR", " ")
+    monkeypatch.setenv("LOGNAME", "tarek")
+    assert run(app, ["billing", "dun"]).exit_code == 0
+    listed = json.loads(run(app, ["billing", "audit", "--actor", "منى", "--json"]).output)
+    assert [(one["act"], one["outcome"], one["code"]) for one in listed] == [
+        ("approve", "refused", "unknown_approval"),
+        ("bill", "done", None),
+        ("index_prices_due", "done", None),
+        ("renew_due", "done", None),
+    ]
+    assert listed[1]["subject_id"].startswith("run_")
+    assert listed[1]["arguments"]["up_to"] == {"$date": "2025-02-01"}
+    shown = run(app, ["billing", "audit", "--act", "dun"]).output
+    assert "  tarek  dun  done" in shown
+    assert "منى" in run(app, ["billing", "audit", "--limit", "2"]).output
+    some = run(app, ["billing", "audit", "--customer", "anna", "--limit", "1"]).output
+    assert "subscribe  done" in some
+    assert "There is more: --before aud_" in some
+    for options in (
+        ["--since", "soon"],
+        ["--since", "2025-02-01", "--until", "2025-01-01"],
+        ["--limit", "0"],
+    ):
+        assert run(app, ["billing", "audit", *options]).exit_code == 2, options
+    assert "Nothing was done that fits." in run(app, ["billing", "audit", "--act", "none"]).output

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from billing.jobs.doctor.acts import ACTS
 from billing.jobs.doctor.amounts import AMOUNTS
 from billing.jobs.doctor.books import BOOKS
 from billing.jobs.doctor.check import Check
@@ -19,7 +20,7 @@ from billing.jobs.doctor.lives import LIVES
 from billing.jobs.doctor.money import MONEY
 from billing.store.store import Row, Store
 
-CHECKS: tuple[Check, ...] = (*LIVES, *DOCUMENTS, *MONEY, *BOOKS, *AMOUNTS)
+CHECKS: tuple[Check, ...] = (*LIVES, *DOCUMENTS, *MONEY, *BOOKS, *AMOUNTS, *ACTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -688,7 +688,8 @@ def refused(store: Store, **named: Any) -> str:
 
 
 def heights(store: Store) -> dict[str, int]:
-    kept = {name: table for name, table in tables.metadata.tables.items() if name != "rejected_inputs"}
+    left = ("rejected_inputs", "audit_log")
+    kept = {name: table for name, table in tables.metadata.tables.items() if name not in left}
     return {name: store.frame(table.select()).height for name, table in kept.items()}
 
 

@@ -406,6 +406,11 @@ PLANTS = [
     change("line_amount", t.line_items, IS_CHARGE, factor_den=line.factor_den + 1),
     change("line_tax", t.line_items, IS_CHARGE, tax_minor=line.tax_minor + 1),
     change("credited_share", t.line_items, IS_CREDITED, tax_minor=line.tax_minor * 2),
+    # Who did what.
+    change("audit_code", t.audit_log, t.audit_log.c.outcome == "done", code="no_price"),
+    change("audit_code", t.audit_log, t.audit_log.c.act == "cancel", outcome="perhaps"),
+    change("audit_approval", t.audit_log, t.audit_log.c.act == "cancel", outcome="held", code="on_hold"),
+    change("audit_customer", t.audit_log, t.audit_log.c.act == "cancel", customer_id="nobody"),
 ]
 
 

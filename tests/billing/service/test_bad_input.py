@@ -88,11 +88,11 @@ class Undone(Exception):
 
 
 def content(store: Store) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but the refused inputs."""
+    """Every row of every table but the refused inputs and the audit log."""
     return {
         table.name: sorted(store.frame(select(table)).rows(), key=repr)
         for table in tables.metadata.sorted_tables
-        if table is not tables.rejected_inputs
+        if table not in (tables.rejected_inputs, tables.audit_log)
     }
 
 
