@@ -26,7 +26,10 @@ def claim(store: Store, name: str) -> bool:
     store's connection (PostgreSQL) or process (SQLite)."""
     if not store.is_sqlite:
         row = store.row(_TAKE, {"name": name})
-        return bool(row and row["is_taken"])
+        is_taken = bool(row and row["is_taken"])
+        if is_taken:
+            store.claimed[name] = None
+        return is_taken
     path = _file(store, name)
     if path is None:
         return True
@@ -44,6 +47,7 @@ def release(store: Store, name: str) -> None:
     """Give a claim of this store back."""
     if not store.is_sqlite:
         store.row(_GIVE, {"name": name})
+        store.claimed.pop(name, None)
         return
     descriptor = store.claimed.pop(name, None)
     path = _file(store, name)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
 from struct import unpack
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import polars as pl
 from sqlalchemy import (
@@ -27,14 +29,17 @@ from sqlalchemy import (
     Column,
     Date,
     Executable,
+    Insert,
     Integer,
     MetaData,
     Select,
     Table,
     Text,
+    Update,
     create_engine,
     event,
     make_url,
+    select,
 )
 from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, Engine
 from sqlalchemy.pool import NullPool, Pool, StaticPool
@@ -79,6 +84,25 @@ class IdGenerator:
         start = f"{prefix}_{self._epoch:04x}"
         words = unpack(f"<{count}I", self._random.getrandbits(32 * count).to_bytes(4 * count, "little"))
         return [f"{start}{number << 16 | word >> 16:013x}" for number, word in enumerate(words, first)]
+
+
+class Written(NamedTuple):
+    """What one statement wrote in a rehearsal: how many rows it added, or by which `keys` it changed rows
+    (`may_add`: it adds those that are not there); `kept`: columns that were asked for, of the rows added."""
+
+    table: Table
+    added: int = 0
+    keys: pl.DataFrame | None = None
+    may_add: bool = False
+    kept: pl.DataFrame | None = None
+
+
+class _TakenBack(Exception):
+    """Ends the transaction of a rehearsal."""
+
+
+_REHEARSED = 0xFFFF
+"""The epoch of ids that never stay: other openings do not come that far."""
 
 
 def open_store(url: str, ids: IdGenerator | None = None, *, is_disposable: bool = False) -> Store:
@@ -161,8 +185,10 @@ class Store:
         place = engine.url.database if self.is_sqlite else None
         self.path = None if place in (None, "", ":memory:") else Path(str(place))
         """The file of a SQLite database."""
-        self.claimed: dict[str, int] = {}
-        """Claims held on that file (store.claims), by name: open files."""
+        self.claimed: dict[str, int | None] = {}
+        """Claims held (store.claims), by name: open files beside that file; None on PostgreSQL."""
+        self._written: list[Written] | None = None
+        self._keeps: Mapping[Table, Sequence[str]] = {}
         self.actor = "system"
         """Who does what is done with this store, as the audit log says."""
         self.is_in_act = False
@@ -175,7 +201,8 @@ class Store:
     def close(self) -> None:
         """Give the connection back; an open transaction is rolled back."""
         for descriptor in self.claimed.values():
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
         self.claimed.clear()
         self._connection.close()
         self._engine.dispose()
@@ -272,8 +299,55 @@ class Store:
                 self._run(f"PRAGMA {pragma}")
 
     @contextmanager
+    def rehearsal(self, keeps: Mapping[Table, Sequence[str]]) -> Iterator[list[Written]]:
+        """Let what is done in the block be taken back at its end: one transaction that never commits. The
+        list is filled then with what was written, in order and without what was undone among it.
+
+        keeps: columns of the rows added to some tables that are wanted too. What is asked of others than this
+        database stays; ids go on afterwards where they were before.
+        """
+        ids, is_epoch_open = self._ids, self._is_epoch_open
+        found: list[Written] = []
+        try:
+            # Ids of its own, so that no epoch is used up; with a seed those that would come next.
+            self._ids = deepcopy(ids) or IdGenerator(secrets.randbits(32), _REHEARSED)
+            self._is_epoch_open, self._written, self._keeps = False, [], keeps
+            with suppress(_TakenBack), self.transaction(savepoint=True):
+                yield found
+                found += self._written
+                raise _TakenBack
+        finally:
+            self._ids, self._is_epoch_open = ids, is_epoch_open
+            self._written, self._keeps = None, {}
+
+    def _note_added(self, table: Table, count: int, rows: Rows = ()) -> None:
+        if self._written is None:
+            return
+        kept = None
+        if table in self._keeps and count:
+            kinds = {name: _polars_type(table.c[name].type) for name in self._keeps[table]}
+            kept = _named(rows, kinds)
+        self._written.append(Written(table, count, kept=kept))
+
+    def _note_changed(self, table: Table, rows: Rows, by: Sequence[str], *, may_add: bool = False) -> None:
+        if self._written is not None:
+            keys = _named(rows, {name: _polars_type(table.c[name].type) for name in by})
+            self._written.append(Written(table, keys=keys, may_add=may_add))
+
+    def _note_update(self, statement: Update, values: Any) -> None:
+        """Which rows a statement is about to change, asked for with its own condition."""
+        table = cast(Table, statement.table)
+        keys = select(*table.primary_key)
+        if statement.whereclause is not None:
+            keys = keys.where(statement.whereclause)
+        given = [values] if values is None or isinstance(values, Mapping) else values
+        for one in given:
+            self._note_changed(table, self.rows(keys, one), [key.name for key in table.primary_key])
+
+    @contextmanager
     def _between(self, begin: str, commit: str, rollback: str) -> Iterator[None]:
         depth = self._depth
+        noted = len(self._written or ())
         self._run(begin)
         self._depth = depth + 1
         try:
@@ -282,6 +356,8 @@ class Store:
             with suppress(Exception):
                 self._run(rollback)
             self.memory.clear()
+            if self._written is not None:
+                del self._written[noted:]
             if self._is_epoch_open:
                 self._ids, self._is_epoch_open = None, False
             raise
@@ -392,7 +468,14 @@ class Store:
         """Run an insert, update or delete statement, once for each of several values; the number of rows it
         touched."""
         self.statements += 1
-        return cast("CursorResult[Any]", self._connection.execute(statement, values)).rowcount
+        if self._written is not None and isinstance(statement, Update):
+            self._note_update(statement, values)
+        options = {"preserve_rowcount": True}  # Of inserts it would not be known.
+        result = self._connection.execute(statement, values, execution_options=options)
+        count = cast("CursorResult[Any]", result).rowcount
+        if isinstance(statement, Insert):
+            self._note_added(cast(Table, statement.table), count)
+        return count
 
     # --- writing ---
 
@@ -404,6 +487,7 @@ class Store:
         """
         if len(rows) == 0:
             return
+        self._note_added(table, len(rows), rows)
         if isinstance(rows, pl.DataFrame):
             self._insert_frame(table, _stamped_frame(table, rows, at))
             return
@@ -437,6 +521,7 @@ class Store:
             )
             count = int(cursor.rowcount)
             cursor.close()
+        self._note_added(table, count)
         return count
 
     @contextmanager
@@ -465,6 +550,7 @@ class Store:
         if len(rows) == 0:
             return
         by = tuple(key) if key else tuple(column.name for column in table.primary_key)
+        self._note_changed(table, rows, by)
         if isinstance(rows, pl.DataFrame):
             frame = _stamped_frame(table, rows, at, ("changed_at",))
             if not self.is_sqlite:
@@ -549,6 +635,8 @@ class Store:
         )
         after = int(cursor.fetchone()[0])
         cursor.close()
+        key = {"entity_id": entity_id, "kind": kind, "year": year}
+        self._note_changed(tables.number_sequences, [key], tuple(key), may_add=True)
         return after - count
 
 
@@ -667,6 +755,16 @@ def _values(
             given = [None if value is None else adapt(value) for value in given]
         columns.append(given)
     return list(zip(*columns, strict=True))
+
+
+def _named(rows: Rows, kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Some columns of rows as a frame; null where they do not bring one."""
+    if isinstance(rows, pl.DataFrame):
+        return rows.select(
+            pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name)
+            for name, kind in kinds.items()
+        )
+    return pl.DataFrame([[row.get(name) for name in kinds] for row in rows], schema=dict(kinds), orient="row")
 
 
 def _aware(at: datetime) -> datetime:
