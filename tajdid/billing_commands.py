@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, time, timedelta
@@ -27,8 +27,15 @@ from tajdid.console import (
 )
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from billing.jobs.dry_run import DryRun
     from billing.service.acts import Job
     from tajdid.workspace import Company
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the difference it would make, and write nothing.")
+]
 
 billing_app = typer.Typer(no_args_is_help=True, help="The billing engine: what is owed and collected.")
 
@@ -60,19 +67,19 @@ def run_billing(
     up_to: Annotated[
         str | None, typer.Option(help="Bill all that is due up to this day; default today.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be posted and write nothing.")
-    ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Renew terms and index prices that are due, allocate goods, then bill what is due; again posts nothing.
+    """Renew terms and index prices that are due, let grants expire, allocate goods, then bill what is due.
 
-    With --dry-run terms and prices stay as they are today, and the stock is not asked.
+    Again it posts nothing.
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
+    from billing.gateways.assumed import AssumedStock
     from billing.jobs.allocate import allocate
     from billing.jobs.bill_run import bill
     from billing.jobs.remind_renewals import remind_of_renewals
+    from billing.jobs.wallets import expire_grants
     from billing.service.contracts import renew_due
     from billing.service.index_clauses import index_prices_due
 
@@ -82,20 +89,22 @@ def run_billing(
     def progress(done: int, of: int) -> None:
         say(f"  {done:,} of {of:,} due looked at")
 
-    with working(one, at, "bill", failed=1, up_to=day, dry_run=dry_run) as (store, work):
-        if not dry_run:
-            terms = renew_due(store, at)
-            steps = index_prices_due(store, at)
-            say(f"  terms: {len(terms.renewed):,} renewed, {len(terms.ended):,} ended")
-            say(f"  prices that follow an index: {len(steps):,} changed")
-            say(f"  reminders of terms that end: {remind_of_renewals(store, at):,} sent")
-            if one.stock is not None:
-                goods = allocate(store, simulated_stock(store, one.stock), at, up_to=day)
-                say(
-                    f"  goods: {goods.ordered:,} ordered, {goods.allocated:,} allocated, "
-                    f"{goods.backordered:,} wait, {goods.given_up:,} given up"
-                )
-        summary = bill(store, at, up_to=day, dry_run=dry_run, progress=progress)
+    assumes = [AssumedStock.assumption] if one.stock is not None else []
+    with working(one, at, "bill", failed=1, dry_run=dry_run, assumes=assumes, up_to=day) as (store, work):
+        terms = renew_due(store, at)
+        steps = index_prices_due(store, at)
+        say(f"  terms: {len(terms.renewed):,} renewed, {len(terms.ended):,} ended")
+        say(f"  prices that follow an index: {len(steps):,} changed")
+        say(f"  reminders of terms that end: {remind_of_renewals(store, at):,} sent")
+        say(f"  wallets: {expire_grants(store, at) or 'nothing'} expired")
+        if one.stock is not None:
+            stock = AssumedStock() if dry_run else simulated_stock(store, one.stock)
+            goods = allocate(store, stock, at, up_to=day)
+            say(
+                f"  goods: {goods.ordered:,} ordered, {goods.allocated:,} allocated, "
+                f"{goods.backordered:,} wait, {goods.given_up:,} given up"
+            )
+        summary = bill(store, at, up_to=day, progress=progress)
         work.subject_id = summary.run_id
     print_fields(asdict(summary))
     raise SystemExit(3 if summary.parked else 0)
@@ -175,8 +184,48 @@ def list_drafts(
         say(f"{row['customer_id']} cannot be billed: {row['code']} {row['detail'] or ''}".rstrip())
 
 
+@billing_app.command(name="collect")
+def collect_command(company: CompanyOption = None, dry_run: DryRunOption = False) -> None:
+    """Charge what is due through the gateway, retry what failed, and make the refunds that were asked for.
+
+    The gateway is the one that company.toml names; there is a simulated one alone: [gateway] with
+    kind = "simulated". Call it daily, or more often.
+
+    Example: tajdid billing collect --company atlas --dry-run
+    """
+    from billing.gateways.assumed import AssumedGateway
+    from billing.jobs.collect import collect
+    from billing.jobs.give_back import give_back
+
+    at, one = now(), chosen(company)
+    if one.gateway is None and not dry_run:
+        stop(f"{one.folder / 'company.toml'} names no [gateway]: nobody was charged.", 2)
+    gateway = AssumedGateway() if dry_run else simulated_gateway(one.folder, one.gateway or {})
+
+    def progress(done: int) -> None:
+        say(f"  {done:,} invoices looked at")
+
+    assumes = [AssumedGateway.assumption]
+    with working(one, at, "collect", failed=1, dry_run=dry_run, assumes=assumes) as (store, _):
+        summary = collect(store, gateway, at, progress=progress)
+        refunds = give_back(store, gateway, at)
+    print_fields(asdict(summary))
+    say("Refunds:")
+    print_fields(asdict(refunds))
+
+
+def simulated_gateway(folder: Path, options: dict[str, Any]) -> Any:
+    """The gateway that company.toml describes. Its books are a file, so that it knows what it charged
+    before."""
+    from billing.gateways.simulated import SimulatedGateway
+
+    rates = {name: options[name] for name in ("decline_ppm", "fee_ppm") if name in options}
+    books = folder / options.get("books", "gateway.db")
+    return SimulatedGateway(options.get("seed", 0), books=books, **rates)
+
+
 @billing_app.command(name="dun")
-def dun_command(company: CompanyOption = None) -> None:
+def dun_command(company: CompanyOption = None, dry_run: DryRunOption = False) -> None:
     """Ask for money on net terms that is overdue: make the steps that are due today, each once.
 
     Steps: a note 3 days before money is due, reminders 3, 10 and 20 days after, a final notice after 30,
@@ -190,7 +239,7 @@ def dun_command(company: CompanyOption = None) -> None:
         say(f"  {done:,} customers looked at")
 
     at = now()
-    with working(chosen(company), at, "dun", failed=1) as (store, _):
+    with working(chosen(company), at, "dun", failed=1, dry_run=dry_run) as (store, _):
         summary = dun(store, at, progress=progress)
     print_fields(asdict(summary))
 
@@ -235,6 +284,7 @@ def import_usage_command(
     retry: Annotated[
         bool, typer.Option("--retry", help="Send events of unknown items and meters again.")
     ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Take in usage events; those known already change nothing, bad rows are kept and counted by their code.
 
@@ -253,7 +303,8 @@ def import_usage_command(
         say(f"  {file.name}: {totals.rows:,} rows read, {totals.accepted:,} accepted")
 
     totals, at = [], now()
-    with working(chosen(company), at, "import_usage", paths=paths, retry=retry) as (store, _):
+    about: dict[str, Any] = {"paths": paths, "retry": retry}
+    with working(chosen(company), at, "import_usage", dry_run=dry_run, **about) as (store, _):
         if retry:
             totals.append(retry_rejected(store, at))
         if paths:
@@ -267,6 +318,7 @@ def import_usage_command(
 def import_transfers_command(
     paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Bank statements as CSV.")],
     company: CompanyOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Take in what came in at the bank and match it to invoices; a file read twice counts once.
 
@@ -277,7 +329,7 @@ def import_transfers_command(
     from billing.jobs.match_transfers import import_transfer_files
 
     at = now()
-    with working(chosen(company), at, "import_transfers", paths=paths) as (store, _):
+    with working(chosen(company), at, "import_transfers", dry_run=dry_run, paths=paths) as (store, _):
         answers = import_transfer_files(store, at, paths)
     for path, answer in zip(paths, answers, strict=True):
         say(
@@ -293,6 +345,7 @@ def import_transfers_command(
 def import_subscriptions_command(
     paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="CSV or Parquet files.")],
     company: CompanyOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Take over subscriptions that run elsewhere; each is billed from the day it was billed until.
 
@@ -304,7 +357,7 @@ def import_subscriptions_command(
     from billing.service.migration import import_subscription_files
 
     at = now()
-    with working(chosen(company), at, "import_subscriptions", paths=paths) as (store, _):
+    with working(chosen(company), at, "import_subscriptions", dry_run=dry_run, paths=paths) as (store, _):
         answers = import_subscription_files(store, at, paths)
     for path, answer in zip(paths, answers, strict=True):
         say(
@@ -324,6 +377,7 @@ def retry_billing(
     company: CompanyOption = None,
     every: Annotated[bool, typer.Option("--all", help="Retry everyone who was set aside.")] = False,
     up_to: Annotated[str | None, typer.Option(help="Bill up to this day; default today.")] = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """List the customers that could not be billed, with the reason; or bill some or all of them again.
 
@@ -334,9 +388,10 @@ def retry_billing(
     at = now()
     day = day_of(up_to) if up_to else at.date()
     if customers or every:
-        chosen_ids = None if every else customers
-        with working(chosen(company), at, "retry", up_to=day, customer_ids=chosen_ids) as (store, work):
-            summary = retry(store, at, up_to=day, customer_ids=chosen_ids)
+        ids = None if every else customers
+        about: dict[str, Any] = {"up_to": day, "customer_ids": ids}
+        with working(chosen(company), at, "retry", dry_run=dry_run, **about) as (store, work):
+            summary = retry(store, at, up_to=day, customer_ids=ids)
             work.subject_id = summary.run_id
         print_fields(asdict(summary))
     with opened(chosen(company)) as store:
@@ -502,10 +557,55 @@ def opened(company: Company, *, failed: int = 2) -> Iterator[Any]:
 
 @contextmanager
 def working(
-    company: Company, at: datetime, name: str, *, failed: int = 2, **arguments: object
+    company: Company,
+    at: datetime,
+    name: str,
+    *,
+    failed: int = 2,
+    dry_run: bool = False,
+    assumes: Sequence[str] = (),
+    **arguments: object,
 ) -> Iterator[tuple[Any, Job]]:
-    """`opened`, for a job: when it ends it leaves its entry in the audit log."""
-    from billing.service.acts import job
+    """`opened`, for a job: when it ends it leaves its entry in the audit log; or in a dry run nothing, and
+    the difference it would have made is printed, with what the run `assumes`."""
+    from billing.jobs.dry_run import dry_run as taken_back
+    from billing.service.acts import Job, job
 
-    with opened(company, failed=failed) as store, job(store, at, name, **arguments) as work:
-        yield store, work
+    with opened(company, failed=failed) as store:
+        if not dry_run:
+            with job(store, at, name, **arguments) as work:
+                yield store, work
+            return
+        with taken_back(store) as found:
+            yield store, Job()
+    _print_difference(found, assumes)
+
+
+def _print_difference(found: DryRun, assumes: Sequence[str]) -> None:
+    say("Dry run: nothing was written. It would make this difference:")
+    for assumption in assumes:
+        say(f"  assumed: {assumption}")
+    if found.is_empty:
+        say("  none")
+        return
+    for frame in (found.rows, found.postings, found.documents):
+        if frame.height:
+            print_frame(_in_major_units(frame))
+
+
+def _in_major_units(frame: pl.DataFrame) -> pl.DataFrame:
+    """Amounts with the decimals of their currency, as text."""
+    import polars as pl
+
+    from billing.core.money import format_minor
+
+    amounts = [name for name in frame.columns if name.endswith("_minor")]
+    texts = (
+        pl.Series(
+            name.removesuffix("_minor"),
+            [format_minor(amount, currency) for amount, currency in frame.select(name, "currency").rows()],
+            dtype=pl.String,
+        )
+        for name in amounts
+    )
+    return frame.drop(amounts).with_columns(*texts) if amounts else frame

@@ -27,6 +27,7 @@ KEYS = {
     "database_url",
     "sources",
     "stock",
+    "gateway",
 }
 
 
@@ -50,6 +51,9 @@ class Company:
     stock: dict[str, Any] | None = None
     """The stock that bill runs ask first: `kind` simulated, `seed`, `out_ppm` (of the days, unplanned goods
     are out of stock), `deliveries` (each `sku`, `quantity`, `on`)."""
+    gateway: dict[str, Any] | None = None
+    """The gateway that collects: `kind` simulated, `seed`, `decline_ppm`, `fee_ppm`, `books` (a file in the
+    company's folder that keeps what it charged; default gateway.db)."""
 
 
 def companies(home: Path) -> list[str]:
@@ -131,6 +135,7 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         max_reject_share_bp=share,
         database_url=database_url,
         stock=_stock(content.get("stock")),
+        gateway=_gateway(content.get("gateway")),
         sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
     )
 
@@ -153,6 +158,27 @@ def _stock(options: Any) -> dict[str, Any] | None:
             type(one.get(name)) is not kind for name, kind in DELIVERY.items()
         ):
             raise ValueError("deliveries of stock have a sku, a whole quantity and a date `on` each")
+    return options
+
+
+GATEWAY_KEYS = {"kind", "seed", "decline_ppm", "fee_ppm", "books"}
+
+
+def _gateway(options: Any) -> dict[str, Any] | None:
+    if options is None:
+        return None
+    if not isinstance(options, dict) or options.get("kind") != "simulated":
+        raise ValueError('gateway must be a table [gateway] with kind = "simulated"')
+    if unknown := set(options) - GATEWAY_KEYS:
+        raise ValueError(f"unknown setting of gateway {', '.join(sorted(unknown))}")
+    if type(options.get("seed", 0)) is not int:
+        raise ValueError("seed of gateway must be a whole number")
+    for name in ("decline_ppm", "fee_ppm"):
+        if type(options.get(name, 0)) is not int or not 0 <= options.get(name, 0) <= 1_000_000:
+            raise ValueError(f"{name} of gateway must be a whole number from 0 to 1000000")
+    books = options.get("books", "gateway.db")
+    if not isinstance(books, str) or not books.strip():
+        raise ValueError("books of gateway must be the name of a file")
     return options
 
 

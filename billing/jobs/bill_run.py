@@ -12,7 +12,8 @@ free was killed: the next one calls it `interrupted`. One that ends by an error 
 Customers that another transaction holds (an act, an import of usage, a second run) are passed over, and
 waited for at the end: so what was due when the run began is billed when it ends, by this run or the other.
 
-`preview` works out the same and writes nothing.
+`preview` works out the same for one customer and writes nothing; a dry run of all is a run that is taken back
+(jobs.dry_run).
 """
 
 from __future__ import annotations
@@ -75,31 +76,29 @@ def bill(
     *,
     up_to: date,
     chunk_size: int = 10_000,
-    dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
     """Bill every customer that owes something up to and including a day.
 
-    Documents are issued on the payer's day of `at`. A second run to the same day posts nothing. With
-    `dry_run` the frames are worked out and nothing is written. Raises `naive_time`, and `period_locked` when
-    the books of the day are closed; a customer that cannot be billed is parked instead. After each chunk
-    `progress` is told how many of the due trees of customers have been looked at, and of how many.
+    Documents are issued on the payer's day of `at`. A second run to the same day posts nothing. Raises
+    `naive_time`, and `period_locked` when the books of the day are closed; a customer that cannot be billed
+    is parked instead. After each chunk `progress` is told how many of the due trees of customers have been
+    looked at, and of how many.
     """
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
-    if not dry_run:
-        _mark_interrupted(store, at)
+    _mark_interrupted(store, at)
     (due,) = store.rows(DUE_COUNT, {"up_to": up_to})
     if not due["roots"]:
         return RunSummary()
-    run, done = _Run(store, at, up_to, dry_run), 0
+    run, done = _Run(store, at, up_to), 0
     try:
         for roots in _due_roots(store, up_to, chunk_size):
             run.bill_chunk(roots)
             done += len(roots)
             if progress:
                 progress(done, max(due["roots"], done))
-        if not (store.is_sqlite or dry_run):
+        if not store.is_sqlite:
             run.waits = True
             for roots in _due_roots(store, up_to, chunk_size):
                 run.bill_chunk(roots)
@@ -176,8 +175,8 @@ class _Standing(NamedTuple):
 class _Run:
     """One run: its chunks, halved where they fail, and what they add up to."""
 
-    def __init__(self, store: Store, at: datetime, up_to: date, dry_run: bool) -> None:
-        self.store, self.at, self.up_to, self.dry_run = store, at, up_to, dry_run
+    def __init__(self, store: Store, at: datetime, up_to: date) -> None:
+        self.store, self.at, self.up_to = store, at, up_to
         self.waits = False
         self.failed = 0
         """Customers parked because they failed alone."""
@@ -228,13 +227,11 @@ class _Run:
             self._halve(roots, members, before, error)
 
     def _post(self, members: pl.DataFrame) -> None:
-        if not self.dry_run:
-            free(self.store, self.at, members)
-        found = draft(self.store, self.at, members, self.up_to, locks=not self.dry_run)
-        if not self.dry_run:
-            self._open()
-            write(self.store, self.at, str(self.run_id), found)
-            self._checkpoint(found)
+        free(self.store, self.at, members)
+        found = draft(self.store, self.at, members, self.up_to, locks=True)
+        self._open()
+        write(self.store, self.at, str(self.run_id), found)
+        self._checkpoint(found)
         self._count(found)
 
     def _open(self) -> None:
@@ -311,10 +308,9 @@ class _Run:
                 self.bill_chunk(roots, list(chain(*units[first : first + step])))
             return
         detail = f"{type(error).__name__}: {error}"[:500]
-        if not self.dry_run:
-            with self.store.transaction(savepoint=True):
-                self._open()
-                park(self.store, self.at, parked_together(members, "unexpected", detail))
+        with self.store.transaction(savepoint=True):
+            self._open()
+            park(self.store, self.at, parked_together(members, "unexpected", detail))
         self.failed += len(members)
         self.counts["customers"] += len(members)
         self.counts["parked"] += len(members)

@@ -140,3 +140,85 @@ def test_the_log_says_who_gave_which_command_and_how_it_ended(
     ):
         assert run(app, ["billing", "audit", *options]).exit_code == 2, options
     assert "Nothing was done that fits." in run(app, ["billing", "audit", "--act", "none"]).output
+
+
+def counted(home: Path) -> dict[str, int]:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}") as store:
+        return {name: store.frame(select(table)).height for name, table in tables.metadata.tables.items()}
+
+
+def test_a_dry_run_of_each_job_prints_the_difference_and_leaves_nothing(home: Path) -> None:
+    run = CliRunner().invoke
+    bank = home / "bank.csv"
+    pl.DataFrame(
+        {
+            "entity_id": ["seller"],
+            "bank_ref": ["b1"],
+            "received_on": ["2025-01-02"],
+            "amount": ["1190.00"],
+            "currency": ["EUR"],
+            "reference": ["INV-2025-000001"],
+        }
+    ).write_csv(bank)
+    running = home / "running.csv"
+    pl.DataFrame(
+        {
+            "subscription_id": ["old"],
+            "customer_id": ["anna"],
+            "plan_id": ["plan"],
+            "quantity": ["1"],
+            "anchor_on": ["2025-01-01"],
+            "billed_until": ["2025-02-01"],
+        }
+    ).write_csv(running)
+    usage = home / "usage.csv"
+    names = ("source", "event_id", "item_id", "meter_id", "value", "occurred_on")
+    pl.DataFrame({name: ["1" if name == "value" else "2025-01-02"] for name in names}).write_csv(usage)
+    before = counted(home)
+    # January's invoice is there; February's comes: 1,000.00 and 19 % tax.
+    shown = run(app, ["billing", "run", "--up-to", "2025-02-01", "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert "Dry run: nothing was written." in shown.output
+    assert all(text in shown.output for text in ("line_items", "receivable", "1190.00", "1000.00", "190.00"))
+    jobs = {
+        "dun": ["dunning_cases"],
+        "collect": ["assumed: every charge is captured"],
+        "retry --all --up-to 2025-01-01": ["  none"],
+        f"import-transfers {bank}": ["bank_transfers", "1190.00"],
+        f"import-subscriptions {running}": ["subscriptions"],
+        f"import-usage {usage}": ["rejected_inputs"],
+    }
+    for job, texts in jobs.items():
+        shown = run(app, ["billing", *job.split(), "--dry-run"])
+        assert shown.exit_code in (0, 3), shown.output
+        assert "Dry run: nothing was written." in shown.output
+        assert [text for text in texts if text not in shown.output] == [], shown.output
+    assert counted(home) == before
+
+
+def test_what_is_due_is_charged_through_the_gateway_of_the_company(home: Path) -> None:
+    run = CliRunner().invoke
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
+        customers.create_customer(
+            store, OPENED, customer_id="bert", name="Bert", entity_id="seller", currency="EUR", country="DE"
+        )
+        customers.add_payment_method(store, OPENED, customer_id="bert", gateway_ref="card")
+        subscriptions.subscribe(store, OPENED, customer_id="bert", plan_id="plan")
+        bill(store, OPENED, up_to=OPENED.date())
+    refused = run(app, ["billing", "collect"])
+    assert (refused.exit_code, "names no [gateway]" in refused.stderr) == (2, True)
+    settings = home / "acme" / "company.toml"
+    settings.write_text('name = "acme"\n[gateway]\nkind = "simulated"\nbooks = "charged.db"\n')
+    dry = run(app, ["billing", "collect", "--dry-run"])
+    assert (dry.exit_code, (home / "acme" / "charged.db").exists()) == (0, False), dry.output
+    done = run(app, ["billing", "collect"])
+    assert done.exit_code == 0, done.output
+    assert "captured         1" in done.output
+    assert "{'EUR': 119000}" in done.output
+    again = run(app, ["billing", "collect"])
+    assert "captured         0" in again.output
+    logged = json.loads(run(app, ["billing", "audit", "--act", "collect", "--json"]).output)
+    assert [one["outcome"] for one in logged] == ["done", "done"]
+    for wrong in ('kind = "real"', 'kind = "simulated"\nfee_ppm = -1', 'kind = "simulated"\nurl = "x"'):
+        settings.write_text(f'name = "acme"\n[gateway]\n{wrong}\n')
+        assert run(app, ["billing", "collect"]).exit_code != 0

@@ -39,6 +39,7 @@ from test_bill_properties import net_by_period
 
 from billing.core.money import BillingError
 from billing.jobs.bill_run import bill, preview
+from billing.jobs.dry_run import dry_run
 from billing.service import catalog, subscriptions
 from billing.service.customers import change_customer
 from billing.service.drafts import drafts
@@ -206,7 +207,8 @@ def test_previews_leave_out_what_would_be_held_and_drafts_say_so(store: Store) -
     assert (found.lines.height, found.held["code"].to_list()) == (0, ["po_missing"])
     shown = drafts(store, at(JUNE), up_to=JUNE, customer_id="anna")
     assert shown.documents.select("net_minor", "held").rows() in ([], [(10_000, "po_missing")])
-    assert run(store, JUNE, dry_run=True).held == 1
+    with dry_run(store):
+        assert run(store, JUNE).held == 1
     assert store.frame(select(tables.held_documents)).is_empty()
 
 
