@@ -10,7 +10,7 @@ from typing import NamedTuple, overload
 import polars as pl
 
 from billing.core.adjustments import applied
-from billing.core.money import PPM, Number, greatest, share
+from billing.core.money import PPM, Number, greatest, share, wide
 
 OWNER = ["payer_id", "entity_id", "currency"]
 
@@ -109,24 +109,28 @@ def named_payers(transfers: pl.DataFrame, payers: pl.DataFrame) -> pl.DataFrame:
         pl.col("_name") != ""
     )
     names = payers.with_columns(plain_name(pl.col("name")).alias("_name"))
-    text = pl.concat_str("reference", "payer_name", separator=" ")
-    words = transfers.select("transfer_id", "entity_id", text.str.extract_all(_WORD).alias("_word"))
-    by_id = words.explode("_word").with_columns(pl.col("_word").str.strip_chars(".:()#"))
+    by_id = named_ids(transfers).join(payers, on=["entity_id", "payer_id"])
     return pl.concat(
         [
             by_name.join(names, on=["entity_id", "_name"]).select("transfer_id", "payer_id"),
-            by_id.join(
-                payers, left_on=["entity_id", "_word"], right_on=["entity_id", "payer_id"], coalesce=False
-            ).select("transfer_id", "payer_id"),
+            by_id.select("transfer_id", "payer_id"),
         ]
     ).unique(maintain_order=True)
+
+
+def named_ids(transfers: pl.DataFrame) -> pl.DataFrame:
+    """Every word that may be a customer's id: `transfer_id`, `entity_id`, `payer_id`."""
+    text = pl.concat_str("reference", "payer_name", separator=" ")
+    words = transfers.select("transfer_id", "entity_id", text.str.extract_all(_WORD).alias("payer_id"))
+    return words.explode("payer_id").with_columns(pl.col("payer_id").str.strip_chars(".:()#")).drop_nulls()
 
 
 def matched_by_amount(transfers: pl.DataFrame, debts: pl.DataFrame, payers: pl.DataFrame) -> pl.DataFrame:
     """The invoices that a transfer's amount can only mean.
 
-    transfers: `transfer_id`, `entity_id`, `currency`, `amount_minor`, `received_on`. debts: every open
-    invoice of their entities, as in `paid_in_turn`. payers: as `named_payers` returns. An answer is one
+    transfers: `transfer_id`, `entity_id`, `currency`, `amount_minor`, `received_on`. debts: as in
+    `paid_in_turn`, every open invoice of the payers they name, and for the others every one of their entity
+    that asks for their amount. payers: as `named_payers` returns. An answer is one
     invoice of exactly that amount or, where the transfer names its payer, all that payer has open; if it
     names one, of that payer alone. What early payment leaves to pay is such an amount too. Returns
     `transfer_id`, `payer_id`, `invoice_id` where there is one answer that no other transfer claims.
@@ -161,6 +165,27 @@ def matched_by_amount(transfers: pl.DataFrame, debts: pl.DataFrame, payers: pl.D
     return rows.filter(pl.col("_is_claimed_once").all().over("transfer_id")).drop("_is_claimed_once")
 
 
+def possible_totals(transfers: pl.DataFrame, shares: pl.Series) -> pl.DataFrame:
+    """The totals of which nothing was paid yet that may ask for the transfers' amounts: these themselves, and
+    those an early discount brings down to them. shares: the discounts there are, in parts per million.
+
+    transfers: `entity_id`, `currency`, `amount_minor`. Returns `entity_id`, `currency`, `total_minor`.
+    """
+    asked = transfers.select("entity_id", "currency", total_minor="amount_minor").unique()
+    amount, rest = wide(pl.col("total_minor")), PPM - wide(pl.col("_share"))
+    # It was rounded by less than one, and a range leaves out its end.
+    around = [(amount - 1) * PPM // rest, (amount + 1) * PPM // rest + 1]
+    brought_down = (
+        asked.join(pl.DataFrame({"_share": shares.filter(shares < PPM)}), how="cross")
+        .with_columns(
+            pl.int_ranges(*(end.cast(pl.Int64, strict=False) for end in around)).alias("total_minor")
+        )
+        .explode("total_minor")
+        .drop("_share")
+    )
+    return pl.concat([asked, brought_down.drop_nulls()]).unique()
+
+
 # What it pays.
 
 
@@ -180,13 +205,19 @@ def with_discount(debts: pl.DataFrame) -> pl.DataFrame:
     The discount is of what money has to pay: the total less the credit notes that pay a part of it. It is
     given once all money that came in time is the rest of that, however many payments it came in.
     """
-    base = pl.col("total_minor") - pl.col("noted_minor")
-    most = early_discount(base, pl.col("discount_ppm")).cast(pl.Int64)
-    wanted = greatest(base - most - pl.col("in_time_minor"), 0)
+    # Column by column: as one expression each part would be worked out many times over.
+    base, most, wanted = pl.col("_base"), pl.col("_most"), pl.col("_wanted")
     has_discount = (pl.col("discount_ppm") > 0) & ~pl.col("is_discounted") & (wanted <= pl.col("open_minor"))
-    return debts.with_columns(
-        pl.when(has_discount).then(most).otherwise(0).alias("discount_minor"),
-        pl.when(has_discount).then(wanted).otherwise("open_minor").alias("early_minor"),
+    return (
+        debts.with_columns((pl.col("total_minor") - pl.col("noted_minor")).alias("_base"))
+        .with_columns(early_discount(base, pl.col("discount_ppm")).cast(pl.Int64).alias("_most"))
+        .with_columns(greatest(base - most - pl.col("in_time_minor"), 0).alias("_wanted"))
+        .with_columns(has_discount.alias("_has_discount"))
+        .with_columns(
+            pl.when("_has_discount").then(most).otherwise(0).alias("discount_minor"),
+            pl.when("_has_discount").then(wanted).otherwise("open_minor").alias("early_minor"),
+        )
+        .drop("_base", "_most", "_wanted", "_has_discount")
     )
 
 

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import and_, exists, select
 
 from billing.core.money import BillingError, parse_money
-from billing.core.receipts import matched_by_amount, named_invoices, named_numbers, named_payers
+from billing.core.receipts import (
+    matched_by_amount,
+    named_ids,
+    named_invoices,
+    named_numbers,
+    named_payers,
+    plain_name,
+    possible_totals,
+)
 from billing.core.refusals import REFUSALS
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.journal import locked_months, post_events
@@ -25,7 +33,7 @@ from billing.jobs.receive import receive
 from billing.store.debts import DEBT
 from billing.store.messages import announce, keep_rejected_once, rows_as_json
 from billing.store.store import Store
-from billing.store.tables import bank_transfers, customers, invoices, legal_entities
+from billing.store.tables import applications, bank_transfers, customers, invoices, legal_entities
 
 NEEDED = ("entity_id", "bank_ref", "received_on", "amount", "currency")
 OPTIONAL = ("payer_name", "reference")
@@ -272,7 +280,15 @@ _NUMBERED = select(
     invoices.c.currency,
     invoices.c.state,
 )
-_OPEN = DEBT.where(invoices.c.state == "open")
+_IS_OPEN = invoices.c.state == "open"
+_OPEN = DEBT.where(_IS_OPEN)
+_OPEN_IDS = select(invoices.c.invoice_id).where(_IS_OPEN)
+_PAID_IN_PART = _OPEN_IDS.where(exists().where(applications.c.invoice_id == invoices.c.invoice_id))
+_EARLY_SHARES = (
+    select(invoices.c.early_discount_ppm.label("discount_ppm"))
+    .where(_IS_OPEN, invoices.c.early_discount_ppm > 0)
+    .distinct()
+)
 _NAMES = select(customers.c.customer_id.label("payer_id"), customers.c.entity_id, customers.c.name)
 
 
@@ -296,14 +312,40 @@ def _match(store: Store, at: datetime, new_ids: pl.Series) -> pl.DataFrame:
         waiting = waiting.join(known, on="transfer_id", how="anti", maintain_order="left")
     if waiting.is_empty():
         return by_reference
-    payers = named_payers(waiting, read_by_ids(store, _NAMES, customers.c.entity_id, _entities(waiting)))
-    debts = read_by_ids(store, _OPEN, invoices.c.entity_id, _entities(waiting))
-    found = matched_by_amount(waiting, debts, payers)
+    payers = named_payers(waiting, _possible_payers(store, waiting))
+    found = matched_by_amount(waiting, _possible_debts(store, waiting, payers), payers)
     return pl.concat([by_reference, _received(store, at, waiting, found, "amount")])
 
 
-def _entities(rows: pl.DataFrame) -> list[str]:
-    return rows["entity_id"].unique().sort().to_list()
+def _possible_payers(store: Store, transfers: pl.DataFrame) -> pl.DataFrame:
+    """Whom the transfers may name: by an id among their words, or by the name of who sent them."""
+    ids = named_ids(transfers)["payer_id"].unique().sort().to_list()
+    by_id = read_by_ids(store, _NAMES, customers.c.customer_id, ids)
+    signed = transfers.filter(plain_name(pl.col("payer_name")) != "")
+    if signed.is_empty():
+        return by_id
+    by_seller = read_by_ids(store, _NAMES, customers.c.entity_id, signed["entity_id"].unique().to_list())
+    return pl.concat([by_id, by_seller]).unique(maintain_order=True)
+
+
+def _possible_debts(store: Store, transfers: pl.DataFrame, payers: pl.DataFrame) -> pl.DataFrame:
+    """The open invoices a transfer may mean: all of who it names; of others those whose total asks for its
+    amount, early discount or not, and those something was paid of, which may ask for any."""
+    named = payers["payer_id"].unique().sort().to_list()
+    of_payers = read_by_ids(store, _OPEN, invoices.c.customer_id, named)
+    unsigned = transfers.join(payers, on="transfer_id", how="anti")
+    if unsigned.is_empty():
+        return of_payers
+    shares = store.frame(_EARLY_SHARES)["discount_ppm"]
+    with store.temporary(possible_totals(unsigned, shares)) as wanted:
+        asks_for_it = (
+            wanted.c[name] == invoices.c[name] for name in ("entity_id", "currency", "total_minor")
+        )
+        of_amount = store.frame(_OPEN_IDS.join(wanted, and_(*asks_for_it)))
+    sellers = unsigned["entity_id"].unique().sort().to_list()
+    paid_of = read_by_ids(store, _PAID_IN_PART, invoices.c.entity_id, sellers)
+    ids = pl.concat([of_amount, paid_of])["invoice_id"].unique().sort().to_list()
+    return pl.concat([of_payers, read_by_ids(store, _OPEN, invoices.c.invoice_id, ids)]).unique("invoice_id")
 
 
 def _numbered(store: Store, transfers: pl.DataFrame) -> pl.DataFrame:

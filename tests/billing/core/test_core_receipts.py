@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 
 from billing.core.receipts import (
+    early_discount,
     matched_by_amount,
     named_invoices,
     named_numbers,
     named_payers,
     paid_in_turn,
+    possible_totals,
 )
 
 JAN = date(2025, 1, 10)
@@ -150,6 +152,15 @@ def test_a_payer_who_is_named_pays_only_what_is_theirs() -> None:
 def test_a_sum_is_meant_only_where_the_payer_is_named() -> None:
     debts = [debt("1", "anna", 100), debt("4", "anna", 200)]
     assert by_amount([transfer("t", 300)], *debts) == []
+
+
+@pytest.mark.parametrize("share", [1, 20_000, 333_333, 500_000, 999_000])
+def test_whatever_total_a_discount_brings_down_to_an_amount_is_looked_for(share: int) -> None:
+    totals = [*range(1, 200), 120_000, 999_999, 10**15]
+    kept = [total - early_discount(total, share) for total in totals]
+    for total, amount in zip(totals, kept, strict=True):
+        transfer = pl.DataFrame({"entity_id": ["s"], "currency": ["EUR"], "amount_minor": [amount]})
+        assert total in possible_totals(transfer, pl.Series([share])).get_column("total_minor")
 
 
 def test_what_early_payment_leaves_to_pay_is_an_amount_too_while_it_is_early() -> None:

@@ -387,6 +387,18 @@ def test_an_invoice_paid_early_is_settled_by_less_and_undone_with_its_discount(s
     assert state(store, paper) == ("paid", 120_000)
 
 
+def test_money_nobody_signed_is_matched_by_what_an_invoice_asks_for_early_or_partly_paid(
+    store: Store,
+) -> None:
+    early, part, _ = shop(store, "anna", "bruno", "carla")
+    with_discount(store, early)
+    take_in(store, bank("1", "500.00", numbers(store)["bruno"]))
+    answer = take_in(store, bank("2", "1176.00"), bank("3", "700.00"), bank("4", "1176.01"))
+    assert answer.matched == 2
+    assert (state(store, early), state(store, part)) == (("paid", 120_000), ("paid", 120_000))
+    assert transfer(store, "4")["state"] == "unmatched"
+
+
 def test_an_invoice_paid_late_keeps_the_discount_open(store: Store) -> None:
     (paper,) = shop(store, "anna")
     with_discount(store, paper)
