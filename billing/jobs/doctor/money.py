@@ -201,10 +201,15 @@ APPLICATIONS = (
     Check(
         "payment_spent",
         "payments",
-        "Nothing is left of a payment that is called spent.",
+        "Nothing is left of a payment that is called spent, but of a recovery, which is no credit.",
         rows(
             payments,
-            and_(IS_CAPTURED, payments.c.is_spent, _LEFT_OF_PAYMENT != 0),
+            and_(
+                IS_CAPTURED,
+                payments.c.is_spent,
+                payments.c.kind != "recovery",
+                _LEFT_OF_PAYMENT != 0,
+            ),
             _LEFT_OF_PAYMENT,
             literal(0, BigInteger),
         ),

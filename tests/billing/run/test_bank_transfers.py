@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from shop import at, fee, join, new_store, open_shop, run, sell, take
+from soundness import assert_sound
 from sqlalchemy import select
 
 from billing.core.money import BillingError
@@ -457,6 +458,7 @@ def test_a_debt_written_off_is_a_loss_and_what_comes_in_later_no_credit_up_to_it
     with pytest.raises(BillingError, match="illegal_transition"):
         write_offs.reinstate(store, at(LATER), invoice_id=anna)
     assert balances(store)["bad_debt_recovered"] == -50_000
+    assert_sound(store, at(LATER))
 
 
 def test_a_write_off_is_taken_back_and_may_be_made_again(store: Store) -> None:
