@@ -526,12 +526,15 @@ USAGE = (
     Check(
         "usage_snapshot",
         "line_items",
-        "What a line of usage counted is kept.",
+        "What a line of usage counted is kept, but of a period that runs and was billed early.",
         rows(
             line_items,
             and_(
                 line_items.c.kind == "usage",
                 line_items.c.entry == "charge",
+                ~exists().where(
+                    invoices.c.invoice_id == line_items.c.invoice_id, invoices.c.kind == "threshold"
+                ),
                 ~exists().where(
                     _SNAPSHOT.c.item_id == line_items.c.item_id,
                     _SNAPSHOT.c.component_id == line_items.c.component_id,

@@ -101,6 +101,7 @@ def test_a_threshold_bills_all_usage_so_far_and_the_end_of_the_period_the_rest(s
     call(store, sub, june(12), 31, "2")
     assert run(store, june(12)).invoices == 1
     assert run(store, june(12), 22).customers == 0
+    assert_sound(store, at(june(12), 23))
     call(store, sub, june(20), 20, "3")
     assert run(store, june(20)).lines == 0
     run(store, JULY)
