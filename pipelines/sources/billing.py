@@ -150,9 +150,10 @@ CANCELLATION = """cancel_requested_on, cancel_reason,
   END AS end_cause"""
 VERSION_KEY = ("subscription_item_id", "version_no")
 
-# A discount runs on an item while the item's live versions name it. One that counts its uses runs for
-# that many
-# intervals. A document's fixed amount is shared over the items it covers by their recurring amounts.
+# A discount runs on an item while the item's live versions name it; one that a payer was given, on all the
+# payer pays for in that time. One that counts its uses runs for that many intervals. A document's fixed
+# amount is shared over the items it covers by their recurring amounts. What a payer was given again is told
+# apart by its first day.
 DISCOUNTS = """
 WITH named AS (
   SELECT
@@ -160,17 +161,40 @@ WITH named AS (
     generate_subscripts(string_split(versions.discount_ids, ','), 1) AS position
   FROM engine_item_versions AS versions
   WHERE versions.discount_ids <> '' AND versions.superseded_at IS NULL
+), lives AS (
+  SELECT
+    item_id, min(effective_start) AS first_day,
+    CASE WHEN bool_or(effective_end IS NULL) THEN NULL ELSE max(effective_end) END AS last_day,
+    arg_max(recurring_minor, effective_start) AS recurring_minor,
+    arg_max(plan_id, effective_start) AS plan_id, arg_max(plan_version, effective_start) AS plan_version,
+    max(recorded_at) AS recorded_at
+  FROM engine_item_versions WHERE superseded_at IS NULL GROUP BY item_id
+), given AS (
+  SELECT *, row_number() OVER (PARTITION BY customer_id, discount_id ORDER BY valid_start) AS time_no
+  FROM engine_customer_discounts
 ), covered AS (
   SELECT
-    discount_id, item_id, min(effective_start) AS first_day,
+    discount_id, discount_id AS called, item_id, NULL::VARCHAR AS payer_id, min(effective_start) AS first_day,
     CASE WHEN bool_or(effective_end IS NULL) THEN NULL ELSE max(effective_end) END AS last_day,
     min(position) AS position, arg_max(recurring_minor, effective_start) AS recurring_minor,
     arg_max(plan_id, effective_start) AS plan_id, arg_max(plan_version, effective_start) AS plan_version,
     max(recorded_at) AS recorded_at
   FROM named GROUP BY discount_id, item_id
+  UNION ALL
+  SELECT
+    given.discount_id, given.discount_id || CASE WHEN time_no > 1 THEN ' ' || given.valid_start ELSE '' END,
+    lives.item_id, given.customer_id, greatest(lives.first_day, given.valid_start),
+    least(lives.last_day, given.valid_end), 1000, lives.recurring_minor, lives.plan_id, lives.plan_version,
+    max(greatest(lives.recorded_at, given.changed_at)) OVER (
+      PARTITION BY given.customer_id, given.discount_id, given.valid_start)
+  FROM given
+  JOIN engine_subscriptions AS subscriptions ON subscriptions.bill_to = given.customer_id
+  JOIN engine_items AS items USING (subscription_id)
+  JOIN lives USING (item_id)
 ), dated AS (
   SELECT
-    covered.*, items.customer_id, discounts.discount_ppm, discounts.amount_minor, discounts.currency,
+    covered.*, coalesce(covered.payer_id, items.customer_id) AS customer_id,
+    discounts.discount_ppm, discounts.amount_minor, discounts.currency,
     discounts.times, discounts.scope, plan_versions."interval" AS iso,
     greatest(covered.recorded_at, discounts.recorded_at) AS known_at,
     greatest(covered.first_day, discounts.valid_start) AS valid_from,
@@ -183,7 +207,7 @@ WITH named AS (
 ), weighed AS (
   SELECT
     *, sum(recurring_minor) OVER whole AS weight, row_number() OVER (whole ORDER BY item_id) AS place
-  FROM dated WINDOW whole AS (PARTITION BY discount_id, customer_id)
+  FROM dated WINDOW whole AS (PARTITION BY called, customer_id)
 ), floored AS (
   SELECT
     *,
@@ -196,8 +220,8 @@ WITH named AS (
 ), shared AS (
   SELECT
     *,
-    amount_minor - sum(share) OVER (PARTITION BY discount_id, customer_id) AS missing,
-    row_number() OVER (PARTITION BY discount_id, customer_id ORDER BY rest DESC, item_id) AS turn
+    amount_minor - sum(share) OVER (PARTITION BY called, customer_id) AS missing,
+    row_number() OVER (PARTITION BY called, customer_id ORDER BY rest DESC, item_id) AS turn
   FROM floored
 ), limited AS (
   SELECT
@@ -212,12 +236,13 @@ WITH named AS (
   FROM shared
 )
 SELECT
-  discount_id, item_id AS subscription_item_id, discount_ppm AS percent_ppm,
+  called AS discount_id, item_id AS subscription_item_id, discount_ppm AS percent_ppm,
   (share + CASE WHEN scope = 'document' AND turn <= missing THEN 1 ELSE 0 END)::BIGINT AS amount_minor,
   CASE WHEN amount_minor IS NOT NULL THEN currency END AS currency,
   CASE WHEN times IS NULL THEN 'forever' WHEN times = 1 THEN 'once' ELSE 'repeating' END AS duration,
   valid_from, CASE WHEN valid_to IS NOT NULL THEN greatest(valid_from, valid_to) END AS valid_to,
-  row_number() OVER (PARTITION BY item_id ORDER BY discount_ppm IS NULL, position)::INTEGER AS order_no,
+  row_number() OVER (
+    PARTITION BY item_id ORDER BY discount_ppm IS NULL, position, valid_from, called)::INTEGER AS order_no,
   known_at AS recorded_at
 FROM limited WHERE known_at > {after}
 """

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.service import catalog, contracts, customers, subscriptions
+from billing.service import catalog, contracts, customers, discounts, subscriptions
 from billing.store import tables
 from billing.store.store import Store
 from pipelines.sources import billing
@@ -443,6 +443,50 @@ def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document
         ("doc", "s1", None, 67, "repeating", first_day, date(2024, 7, 1), 2),
         ("doc", "s2", None, 33, "repeating", first_day, date(2024, 7, 1), 1),
         ("ten", "s1", 100000, None, "forever", first_day, None, 1),
+    ]
+
+
+def test_a_discount_that_a_payer_was_given_runs_on_all_it_pays_for_in_that_time(store, load):
+    open_shop(store)
+    for name, value in (("share", {"discount_ppm": 50_000, "times": 2}), ("fixed", {"amount": "1.00"})):
+        currency = {"currency": "EUR"} if "amount" in value else {}
+        discounts.create_discount(
+            store, START, discount_id=name, name=name, scope="document", **value, **currency
+        )
+    customers.create_customer(
+        store,
+        START,
+        customer_id="site",
+        name="Site",
+        entity_id="de",
+        currency="EUR",
+        country="DE",
+        bill_to_id="c1",
+    )
+    subscriptions.subscribe(store, START, customer_id="c1", plan_id="team", quantity=2, subscription_id="s1")
+    subscriptions.subscribe(
+        store, START, customer_id="site", plan_id="team", quantity=1, subscription_id="s2"
+    )
+    given = {"customer_id": "c1", "valid_start": date(2024, 2, 1)}
+    discounts.give_discount(store, START, discount_id="share", **given)
+    discounts.give_discount(store, START, discount_id="fixed", valid_end=date(2024, 8, 1), **given)
+    again = {"customer_id": "c1", "discount_id": "fixed", "valid_start": date(2025, 1, 1)}
+    discounts.give_discount(store, START, **again)
+    ask = load()
+    rows = ask(
+        "SELECT discount_id, subscription_id, percent_ppm, discounts.amount_minor, "
+        "discounts.valid_from, discounts.valid_to, order_no FROM raw_billing.discounts "
+        "JOIN raw_billing.subscription_versions USING (subscription_item_id) ORDER BY 1, 2"
+    )
+    first, end = date(2024, 2, 1), date(2024, 8, 1)
+    # The plan runs by quarters, so two uses are six months; 1.00 is shared by 24.69 and 12.35.
+    assert rows == [
+        ("fixed", "s1", None, 67, first, end, 2),
+        ("fixed", "s2", None, 33, first, end, 2),
+        ("fixed 2025-01-01", "s1", None, 67, date(2025, 1, 1), None, 3),
+        ("fixed 2025-01-01", "s2", None, 33, date(2025, 1, 1), None, 3),
+        ("share", "s1", 50_000, None, first, end, 1),
+        ("share", "s2", 50_000, None, first, end, 1),
     ]
 
 
