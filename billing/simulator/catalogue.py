@@ -13,6 +13,7 @@ from typing import Literal
 
 from billing.core.money import currency_exponent
 from billing.service import catalog
+from billing.service.goods import create_sku
 from billing.simulator.population import CURRENCY, TIERS
 from billing.store.store import Store
 
@@ -132,6 +133,21 @@ ADD_ONS = {
 }  # fmt: skip
 
 
+# Goods that the stock may run short of, by the plan that sells them, and what replaces them.
+SKUS = {
+    "packaging-plus": ("cartons", "Cartons", None),
+    "safety-kit": ("kits", "Safety kits", "kits-recycled"),
+}
+SUCCESSORS = (("kits-recycled", "Safety kits, recycled"),)
+# Refills of a running month are billed early once they cost so much, in EUR.
+THRESHOLD = Decimal(4_000)
+
+
+def places_of(currency: str) -> int:
+    """How many minor units a currency has in one."""
+    return int(10 ** currency_exponent(currency))
+
+
 def supply_plan_id(tier: int, *, is_yearly: bool) -> str:
     """The plan of a tier, by number, billed by the month or by the year."""
     return f"supply-{TIERS[tier]}-{'yearly' if is_yearly else 'monthly'}"
@@ -162,6 +178,7 @@ def publish_catalogue(store: Store, at: datetime) -> None:
     product_id, product_name = PRODUCT
     catalog.create_product(store, at, product_id=product_id, name=product_name)
     catalog.create_meter(store, at, meter_id=METER, name="Dispenser refills", unit="refill")
+    _create_goods(store, at)
     for offer in offers():
         catalog.create_plan(
             store,
@@ -180,11 +197,36 @@ def publish_catalogue(store: Store, at: datetime) -> None:
             in_advance=offer.in_advance,
             components=[
                 catalog.NewComponent(
-                    part.name, part.kind, METER if part.kind == "usage" else None, component_id(offer, part)
+                    part.name,
+                    part.kind,
+                    METER if part.kind == "usage" else None,
+                    component_id(offer, part),
+                    SKUS[offer.plan_id][0] if offer.plan_id in SKUS else None,
                 )
                 for part in offer.components
             ],
+            thresholds=_thresholds() if offer.tier and offer.interval == "P1M" else None,
         )
+
+
+def _create_goods(store: Store, at: datetime) -> None:
+    for sku_id, name in SUCCESSORS:
+        create_sku(store, at, sku_id=sku_id, product_id=PRODUCT[0], name=name, base_unit="piece")
+    for sku_id, name, successor in SKUS.values():
+        create_sku(
+            store,
+            at,
+            sku_id=sku_id,
+            product_id=PRODUCT[0],
+            name=name,
+            base_unit="piece",
+            units={"pallet": 48},
+            successor_sku_id=successor,
+        )
+
+
+def _thresholds() -> dict[str, list[str]]:
+    return {currency: [str(THRESHOLD * rate)] for currency, rate in LIST_RATES.items()}
 
 
 def publish_prices(

@@ -92,6 +92,12 @@ class Topic(IntEnum):
     DEALINGS = 7
     SETTLEMENT = 8
     RATES = 9
+    INCIDENTS = 10
+    WRITE_OFFS = 11
+    REFUNDS = 12
+    AGREEMENTS = 13
+    BANK = 14
+    INDEX = 15
 
 
 def stream(seed: int, topic: Topic, number: int) -> np.random.Generator:

@@ -23,6 +23,9 @@ VERY_LATE_DAYS = 19
 PARTS_SHARE = 0.04
 TOO_MUCH_SHARE = 0.02
 NEVER_SHARE = 0.30
+UNNUMBERED_SHARE = 0.03
+UNSIGNED_SHARE = 0.015
+ROUND_UNSIGNED_SHARE = 0.5
 
 EARLY_AFTER_DAYS = 8
 SECOND_PART_AFTER_DAYS = 8
@@ -31,13 +34,22 @@ ROUND_MINOR = 10_000
 
 @dataclass(frozen=True)
 class Payment:
-    """Money that a customer sends for an invoice, by its number, on a day."""
+    """Money that a customer sends for an invoice, by its number, on a day. `is_too_much`: more than it asks
+    for."""
 
     on: date
-    payer: str
+    customer: Customer
     number: str
     amount_minor: int
-    currency: str
+    is_too_much: bool = False
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What stands on the bank statement: who sent it, and for what."""
+
+    payer: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ def payments_of(seed: int, customer: Customer, life: Life, calendar: Calendar, o
     total = owed.total_minor
 
     def sent(on: date, amount_minor: int) -> Payment:
-        return Payment(on, customer.name, owed.number, amount_minor, customer.currency)
+        return Payment(on, customer, owed.number, amount_minor, amount_minor > owed.total_minor)
 
     has_left = not is_served(life, owed.issued_on)
     if has_left and not is_head(customer.number) and u[3] < NEVER_SHARE:
@@ -84,6 +96,19 @@ def _delay(kind: float, at: float) -> int:
     if kind < ON_TIME_SHARE + LATE_SHARE:
         return 1 + int(at * LATE_DAYS)
     return LATE_DAYS + 1 + int(at * (VERY_LATE_DAYS - LATE_DAYS))
+
+
+def slip_of(seed: int, calendar: Calendar, payment: Payment) -> Slip:
+    """How a payment is written: most name the invoice, some only who pays, and a few say nothing, round sums
+    most of all."""
+    customer = payment.customer
+    halves = stream(seed, Topic.BANK, customer.number).random(2 * (calendar.months + 6))
+    at = halves[min(2 * calendar.number(payment.on) + (payment.on.day > 15), len(halves) - 1)]
+    if at < (ROUND_UNSIGNED_SHARE if payment.is_too_much else UNSIGNED_SHARE):
+        return Slip("Collective order", "Supplies")
+    if at < UNSIGNED_SHARE + UNNUMBERED_SHARE:
+        return Slip(customer.name, "Supplies, with thanks")
+    return Slip(customer.name, f"Invoice {payment.number}")
 
 
 def _draws(seed: int, customer: Customer, calendar: Calendar, due_on: date) -> np.ndarray:

@@ -20,19 +20,26 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import ColumnElement, Table, bindparam, func, select
 
-from billing.core.money import BillingError, currency_exponent
+from billing.core.money import BillingError
 from billing.gateways.simulated import CAPTURED, SimulatedGateway
+from billing.gateways.simulated_stock import SimulatedStock
+from billing.jobs.allocate import allocate
 from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
 from billing.jobs.dun import dun
+from billing.jobs.give_back import give_back
 from billing.jobs.import_usage import import_usage
 from billing.jobs.match_transfers import import_transfers
-from billing.service import approvals
+from billing.jobs.remind_renewals import remind_of_renewals
+from billing.jobs.wallets import expire_grants
 from billing.service import contracts as contract_acts
 from billing.service import customers as customer_acts
 from billing.service import subscriptions as acts
+from billing.service.acts import Held
+from billing.service.index_clauses import index_prices_due
 from billing.service.policies import set_policy
 from billing.simulator import crm
+from billing.simulator.agreements import Agreements, agreements_of
 from billing.simulator.catalogue import (
     ADD_ONS,
     EARLY,
@@ -40,6 +47,7 @@ from billing.simulator.catalogue import (
     NET_30,
     REFILL_SERVICE,
     SELLER,
+    places_of,
     publish_catalogue,
     publish_prices,
     publish_terms,
@@ -47,11 +55,15 @@ from billing.simulator.catalogue import (
 )
 from billing.simulator.causes import rise_percent, truth, write_truth
 from billing.simulator.life import Act, Life, live, method_expiry
+from billing.simulator.office import Office
 from billing.simulator.population import Calendar, Customer, populate
 from billing.simulator.rates import write_rates
-from billing.simulator.settlement import Owed, Payment, payments_of
+from billing.simulator.settlement import Owed, Payment, payments_of, slip_of
+from billing.simulator.signing import Signing, open_business
 from billing.simulator.usage import Counts, bill_days, count_days, draw_counts, events_before
+from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store
+from billing.store.subscriptions import read_standing
 from billing.store.tables import (
     customers as customers_table,
 )
@@ -66,9 +78,12 @@ from billing.store.tables import (
 Progress = Callable[[str], None]
 
 GATEWAY_FEE_PPM = 4_000
+OUT_OF_STOCK_PPM = 300_000
 
+OFFICE_AT = clock_time(7, tzinfo=UTC)
 ACTS_AT = clock_time(8, tzinfo=UTC)
 USAGE_AT = clock_time(9, tzinfo=UTC)
+ALLOCATES_AT = clock_time(9, 30, tzinfo=UTC)
 BILLS_AT = clock_time(10, tzinfo=UTC)
 COLLECTS_AT = clock_time(11, tzinfo=UTC)
 DUNS_AT = clock_time(12, tzinfo=UTC)
@@ -182,6 +197,12 @@ class _World:
         self.currencies = sorted({one.currency for one in people})
         self.by_id = {one.customer_id: one for one in people}
         self.payments: dict[date, list[Payment]] = defaultdict(list)
+        self.office = Office(store, seed, calendar, people, lives, self.payments)
+        self.signing = Signing(store, calendar, self.office)
+        self.agreements = [
+            agreements_of(seed, one, life, calendar) for one, life in zip(people, lives, strict=True)
+        ]
+        self.stock = SimulatedStock(seed, out_ppm=OUT_OF_STOCK_PPM)
         self.acts: dict[date, list[Act]] = defaultdict(list)
         for act in sorted(
             (act for life in lives for act in life.acts), key=lambda one: (one.on, one.customer)
@@ -202,6 +223,8 @@ class _World:
             set_policy(self.store, at, valid_from=at.date(), settings={})
             publish_catalogue(self.store, at)
             publish_terms(self.store, at)
+            open_business(self.store, at, self.calendar)
+            self.signing.plan_the_index(self.seed)
             self._publish(at)
         day = self.calendar.first_day
         while day <= self.calendar.last_day:
@@ -216,15 +239,19 @@ class _World:
         rise = rise_percent(self.calendar, self.calendar.number(day)) if day.day == 1 else 0
         acts_today = self.acts.get(day, [])
         is_bill_day, is_count_day = day in self.bill_days, day in self.count_days
-        pays = day in self.payments
-        if not (rise or acts_today or is_count_day or pays or self._is_money_due(day)):
+        pays, is_busy = bool(self.payments.get(day)), self.office.is_busy(day)
+        if not (rise or acts_today or is_count_day or pays or is_busy or self._is_money_due(day)):
             return
         with self.store.transaction():
+            with self.seconds.of("office"):
+                self.office.work(day, datetime.combine(day, OFFICE_AT))
             with self.seconds.of("acts"):
                 if rise:
                     self._raise_prices(day, Decimal(str(rise)))
                 if is_bill_day:
                     contract_acts.renew_due(self.store, datetime.combine(day, ACTS_AT))
+                    index_prices_due(self.store, datetime.combine(day, ACTS_AT))
+                    remind_of_renewals(self.store, datetime.combine(day, ACTS_AT))
                 for act in acts_today:
                     self._act(act, datetime.combine(day, ACTS_AT))
             if is_count_day:
@@ -232,19 +259,25 @@ class _World:
                     events = events_before(self.counts, day, self.metered)
                     import_usage(self.store, datetime.combine(day, USAGE_AT), events)
             if is_bill_day:
+                with self.seconds.of("stock"):
+                    allocate(self.store, self.stock, datetime.combine(day, ALLOCATES_AT), up_to=day)
                 with self.seconds.of("bill"):
-                    bill(self.store, datetime.combine(day, BILLS_AT), up_to=day)
+                    expire_grants(self.store, datetime.combine(day, ALLOCATES_AT))
+                    done = bill(self.store, datetime.combine(day, BILLS_AT), up_to=day)
+                    self.signing.ask_for_orders(done, datetime.combine(day, BILLS_AT))
                     self._plan_payments(day)
-            if pays:
+            if self.payments.get(day):
                 with self.seconds.of("transfers"):
                     self._receive(day)
             if is_bill_day or self._is_money_due(day):
                 with self.seconds.of("collect"):
                     collect(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
+                    give_back(self.store, self.gateway, datetime.combine(day, COLLECTS_AT))
             if is_count_day:
                 with self.seconds.of("dun"):
                     dun(self.store, datetime.combine(day, DUNS_AT))
-                    self._decide(datetime.combine(day, DUNS_AT))
+                with self.seconds.of("office"):
+                    self.office.close_the_day(day, datetime.combine(day, DUNS_AT))
 
     def _is_money_due(self, day: date) -> bool:
         """Whether a retry or the end of a dunning case falls due."""
@@ -270,16 +303,21 @@ class _World:
             )
 
     def _plan_payments(self, day: date) -> None:
-        """When the invoices of a day that are paid by transfer will be paid, and how."""
-        for row in self.store.rows(_ON_TERMS, {"day": day}):
+        """When the invoices of a day that are paid by transfer will be paid, and how; and what will go wrong
+        with some of all."""
+        for row in self.store.rows(_ISSUED, {"day": day}):
+            self.office.watch(row)
+            if row["collection"] != "terms":
+                continue
             customer = self.by_id[row["customer_id"]]
+            is_whole = row["open_minor"] == row["total_minor"]
             owed = Owed(
                 row["number"],
                 day,
                 row["due_on"],
-                row["total_minor"],
+                row["open_minor"],
                 row["early_discount_ppm"],
-                row["early_discount_until"],
+                row["early_discount_until"] if is_whole else None,
             )
             life = self.lives[customer.number]
             for payment in payments_of(self.seed, customer, life, self.calendar, owed):
@@ -288,24 +326,20 @@ class _World:
     def _receive(self, day: date) -> None:
         """The bank statement of a day."""
         sent = self.payments.pop(day)
-        places = [10 ** currency_exponent(payment.currency) for payment in sent]
+        slips = [slip_of(self.seed, self.calendar, payment) for payment in sent]
+        refs = [f"{day}-{place}" for place in range(len(sent))]
         rows = {
             "entity_id": [SELLER[0]] * len(sent),
-            "bank_ref": [f"{day}-{place}" for place in range(len(sent))],
+            "bank_ref": refs,
             "received_on": [day] * len(sent),
-            "amount": [
-                str(Decimal(one.amount_minor) / place) for one, place in zip(sent, places, strict=True)
-            ],
-            "currency": [payment.currency for payment in sent],
-            "payer_name": [payment.payer for payment in sent],
-            "reference": [f"Invoice {payment.number}" for payment in sent],
+            "amount": [str(Decimal(one.amount_minor) / places_of(one.customer.currency)) for one in sent],
+            "currency": [one.customer.currency for one in sent],
+            "payer_name": [slip.payer for slip in slips],
+            "reference": [slip.reference for slip in slips],
         }
-        import_transfers(self.store, datetime.combine(day, COLLECTS_AT), pl.DataFrame(rows))
-
-    def _decide(self, at: datetime) -> None:
-        """Whoever may decide approves what is proposed of money that nobody pays."""
-        for row in approvals.list_approvals(self.store).iter_rows(named=True):
-            approvals.approve(self.store, at, approval_id=row["approval_id"], decided_by="credit control")
+        at = datetime.combine(day, COLLECTS_AT)
+        answer = import_transfers(self.store, at, pl.DataFrame(rows))
+        self.office.note_received(dict(zip(refs, sent, strict=True)), answer.matched >= len(sent), at)
 
     def _act(self, act: Act, at: datetime) -> None:
         customer = self.people[act.customer]
@@ -316,11 +350,20 @@ class _World:
         else:
             try:
                 self._change(customer, self.subscription_ids[act.customer], act, at)
+            except Held:
+                self._release(customer, act, at)
             except BillingError as refusal:
                 # Too late: an unpaid invoice has ended the subscription, or holds its orders back.
                 if refusal.code not in ("illegal_transition", "overdue_restricted"):
                     raise
                 self.refused += 1
+
+    def _release(self, customer: Customer, act: Act, at: datetime) -> None:
+        """An order above the credit limit is decided on the same day."""
+        self.office.decide(at, "order")
+        if act.kind == "reactivate":
+            back = read_standing(self.store, at, self.subscription_ids[act.customer])
+            self._meter(customer, back.subscription.items[-1].item_id)
 
     def _subscribe(self, customer: Customer, act: Act, at: datetime) -> None:
         customer_acts.create_customer(
@@ -342,7 +385,8 @@ class _World:
         )
         if customer.is_charged:
             self._add_method(customer, at)
-        contract = _contract(customer)
+        agreed = self.agreements[customer.number]
+        contract = _contract(customer, agreed)
         self._agree_prices(customer, contract, at)
         new = acts.subscribe(
             self.store,
@@ -352,12 +396,13 @@ class _World:
             quantity=act.quantity,
             trial_days=customer.trial_days,
             contract=contract,
-            add_ons=[acts.AddOn(REFILL_SERVICE.plan_id)] if customer.is_yearly else [],
+            add_ons=_add_ons(customer, agreed),
         )
         self.subscription_ids[customer.number] = new.subscription_id
         if new.contract_id is not None:
             self.contract_ids[customer.number] = new.contract_id
-        self._meter(customer, new.items[-1].item_id)
+        self._meter(customer, new.items[-1 if customer.is_yearly else 0].item_id)
+        self.signing.sign(customer, agreed, new.subscription_id, new.contract_id, at)
 
     def _agree_prices(self, customer: Customer, contract: acts.NewContract | None, at: datetime) -> None:
         """A price list of its own, for the customer or for its contract."""
@@ -439,24 +484,37 @@ def _terms(customer: Customer) -> str | None:
     return EARLY if customer.dealings.pays_early else NET_30
 
 
-def _contract(customer: Customer) -> acts.NewContract | None:
+def _add_ons(customer: Customer, agreed: Agreements) -> list[acts.AddOn]:
+    """What is taken with the plan; the refills of a yearly one come last."""
+    kits = [acts.AddOn(ADD_ONS["safety"].plan_id, agreed.kits)] if agreed.kits else []
+    return kits + ([acts.AddOn(REFILL_SERVICE.plan_id)] if customer.is_yearly else [])
+
+
+def _contract(customer: Customer, agreed: Agreements) -> acts.NewContract | None:
     if not customer.has_term:
         return None
-    return acts.NewContract(term=f"P{customer.term_months}M", contract_id=f"con-{customer.number + 1:05d}")
+    return acts.NewContract(
+        term=f"P{customer.term_months}M",
+        auto_renew=agreed.renews_by_itself,
+        contract_id=f"con-{customer.number + 1:05d}",
+        stock_rule=agreed.stock_rule,
+    )
 
 
-_ON_TERMS = (
+_ISSUED = (
     select(
+        invoices.c.invoice_id,
+        invoices.c.issued_on,
+        invoices.c.collection,
         invoices.c.number,
         invoices.c.customer_id,
         invoices.c.due_on,
         invoices.c.total_minor,
+        OPEN_MINOR.label("open_minor"),
         invoices.c.early_discount_ppm,
         invoices.c.early_discount_until,
     )
-    .where(
-        invoices.c.state == "open", invoices.c.collection == "terms", invoices.c.issued_on == bindparam("day")
-    )
+    .where(invoices.c.state == "open", invoices.c.kind != "top_up", invoices.c.issued_on == bindparam("day"))
     .order_by(invoices.c.invoice_id)
 )
 _RETRY = select(payments.c.payment_id).where(payments.c.next_attempt_at <= bindparam("at")).limit(1)

@@ -134,7 +134,7 @@ def test_transfers_come_for_the_whole_invoice_or_in_two_parts_or_a_little_too_mu
         (first, *_) = payments_of(SEED, one, life, CALENDAR, early)
         if one.dealings.pays_early:
             # 2 % of 1,234.56 are 24.69.
-            assert first == Payment(issued_on + timedelta(days=8), one.name, "inv", 120_987, "EUR")
+            assert first == Payment(issued_on + timedelta(days=8), one, "inv", 120_987)
     assert min(delays) >= -3
     assert max(delays) <= 19
     assert 0.5 < sum(delay <= 0 for delay in delays) / len(delays) < 0.75

@@ -164,6 +164,93 @@ def test_new_expansion_contraction_churn_of_both_kinds_reactivation_and_pause_al
     assert ended.height > 5
 
 
+# What the engine can do, by what it leaves behind: a table, and the rows of it that must be there.
+IS_LATER = pl.col("allocated_on") > pl.col("service_start")
+DOINGS: list[tuple[str, str, pl.Expr]] = [
+    ("goods were missing, and a note credits them", "credit_notes", pl.col("reason") == "Short delivery"),
+    ("an invoice is void", "invoices", pl.col("state") == "void"),
+    ("another stands for it", "invoices", pl.col("replaces_id").is_not_null()),
+    ("usage was billed early", "invoices", pl.col("kind") == "threshold"),
+    ("balance was bought", "invoices", pl.col("kind") == "top_up"),
+    ("an invoice is given up", "invoices", pl.col("state") == "uncollectible"),
+    ("an invoice waits for its money", "invoices", pl.col("state") == "open"),
+    ("a purchase order has its own invoices", "invoices", pl.col("po_id").is_not_null()),
+    ("a document waits for a new order", "held_documents", pl.col("code") == "po_expired"),
+    ("a document waits for a higher budget", "held_documents", pl.col("code") == "po_exhausted"),
+    ("a part off three invoices", "discount_uses", pl.col("discount_id") == "welcome"),
+    ("a part off for some months", "discount_uses", pl.col("discount_id") == "season"),
+    ("an amount off each invoice", "discount_uses", pl.col("discount_id").str.starts_with("loyalty")),
+    ("balance was given away", "wallet_grants", ~pl.col("is_paid")),
+    ("goodwill", "wallet_grants", pl.col("reason").str.starts_with("Goodwill")),
+    ("a wallet pays", "wallet_movements", pl.col("kind") == "draw"),
+    ("balance runs out", "wallet_movements", pl.col("kind") == "expiry"),
+    ("a dispute of an invoice is accepted", "invoice_disputes", pl.col("outcome") == "accepted"),
+    ("a dispute of an invoice is rejected", "invoice_disputes", pl.col("outcome") == "rejected"),
+    ("a dispute of a payment is won", "disputes", pl.col("outcome") == "won"),
+    ("a dispute of a payment is lost", "disputes", pl.col("outcome") == "lost"),
+    ("money goes back through the gateway", "refunds", pl.col("gateway_ref").is_not_null()),
+    ("money goes back from the bank", "refunds", pl.col("gateway_ref").is_null()),
+    ("a debt is written off", "write_offs", pl.col("reverses_id").is_null()),
+    ("a write-off is taken back", "write_offs", pl.col("reverses_id").is_not_null()),
+    ("what was written off comes in", "payments", pl.col("kind") == "recovery"),
+    ("a transfer is known by its amount", "bank_transfers", pl.col("matched_by") == "amount"),
+    ("a transfer is known by somebody", "bank_transfers", pl.col("matched_by") == "hand"),
+    ("a transfer is sent back", "bank_transfers", pl.col("state") == "returned"),
+    ("who pays early keeps a part", "early_discounts", pl.col("net_minor") > 0),
+    ("a campaign chases", "dunning_cases", pl.col("track") == "campaign"),
+    ("an order above a limit is released", "approvals", pl.col("kind") == "order"),
+    ("a renewal is accepted", "contract_terms", pl.col("accepted_on").is_not_null()),
+    ("a charge comes once", "one_time_charges", pl.col("removed_at").is_null()),
+    ("a charge is taken back", "one_time_charges", pl.col("removed_at").is_not_null()),
+    ("goods are reserved first", "stock_orders", pl.col("rule") == "reserve_first"),
+    ("goods may be replaced", "stock_orders", pl.col("rule") == "substitute"),
+    ("goods may be skipped", "stock_orders", pl.col("rule") == "skip_with_credit"),
+    ("goods come", "stock_allocations", pl.col("kind") == "allocated"),
+    ("goods are replaced", "stock_allocations", pl.col("kind") == "substituted"),
+    ("goods are skipped", "stock_allocations", pl.col("kind") == "skipped"),
+    ("prices follow an index", "contract_clauses", pl.col("kind") == "index"),
+    ("a tree takes together", "contract_clauses", pl.col("kind") == "pool"),
+]
+
+
+@pytest.mark.parametrize(("doing", "table", "rows"), DOINGS, ids=[doing for doing, _, _ in DOINGS])
+def test_the_world_does_what_the_engine_can(world: World, doing: str, table: str, rows: pl.Expr) -> None:
+    assert world.frame(table).filter(rows).height > 0, doing
+
+
+def test_a_backorder_comes_later(world: World) -> None:
+    moves = world.frame("stock_allocations").join(
+        world.frame("stock_orders").select("order_id", "service_start"), on="order_id"
+    )
+    assert moves.filter(pl.col("kind") == "allocated", IS_LATER).height > 0
+
+
+def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: World) -> None:
+    """The simulator calls no command twice, and nothing it asks for is refused."""
+    empty = {table.name for table in tables.metadata.sorted_tables if world.frame(table.name).is_empty()}
+    assert empty == {"command_keys", "rejected_inputs", "resolved_inputs"}
+
+
+def test_what_is_rare_stays_rare(world: World) -> None:
+    issued = world.frame("invoices").height
+    for table in ("disputes", "invoice_disputes", "write_offs", "held_documents", "refunds"):
+        assert world.frame(table).height < 0.04 * issued, table
+    notes = world.frame("credit_notes")
+    assert notes.height < 0.08 * issued
+
+
+def test_nobody_who_stays_is_so_late_that_metrics_would_count_them_as_lost(world: World) -> None:
+    """Metrics take a customer for lost when an invoice is unpaid 31 days after it was due."""
+    lost_on = pl.col("due_on") + pl.duration(days=31)
+    is_late = pl.col("paid_on").is_null() | (pl.col("paid_on") >= lost_on)
+    late = world.frame("invoices").filter(pl.col("state") != "void", is_late, lost_on <= LAST_DAY)
+    served = world.frame("line_items").select("invoice_id", "customer_id").unique()
+    rows = late.select("invoice_id", lost_on.alias("lost_on")).join(served, on="invoice_id")
+    lives = dict(zip([one.customer_id for one in world.people], world.lives, strict=True))
+    assert rows.height > 3
+    assert [row for row in rows.iter_rows() if is_served(lives[row[2]], row[1])] == []
+
+
 def test_some_declines_recover_and_some_end_in_cancellation(world: World) -> None:
     cases = world.frame("dunning_cases")
     assert {"recovered", "canceled_for_payment"} <= set(cases["closed_as"].drop_nulls())
@@ -211,7 +298,7 @@ def test_customers_pay_in_their_currency_and_every_day_has_its_rate(world: World
 def test_prices_of_all_four_levels_are_paid_and_trees_are_billed_to_their_heads(world: World) -> None:
     lists = world.frame("price_lists").select("list_id", "level")
     paid = world.frame("line_items").join(world.frame("prices"), on="price_id").join(lists, on="list_id")
-    assert set(paid["level"]) == {"list", "group", "customer", "contract"}
+    assert set(paid["level"]) == {"list", "group", "customer", "contract", "pool"}
     sites = {
         one.customer_id: world.people[one.dealings.head].customer_id for one in world.people if one.is_site
     }
@@ -240,11 +327,13 @@ def test_every_count_in_service_became_a_usage_event_and_was_billed(world: World
         days = events.filter(pl.col("customer_id") == customer.customer_id)["occurred_on"]
         assert all(is_served(life, day) for day in days)
     counted = events.group_by("item_id").agg(pl.col("value_mantissa").sum().alias("counted"))
+    sign = pl.when(pl.col("entry") == "credit").then(-1).otherwise(1)
     billed = (
         world.frame("line_items")
+        .join(world.frame("invoices").filter(pl.col("state") != "void"), on="invoice_id", how="semi")
         .filter(pl.col("kind") == "usage")
         .group_by("item_id")
-        .agg(pl.col("quantity_mantissa").sum().alias("billed"), pl.col("service_end").max())
+        .agg((sign * pl.col("quantity_mantissa")).sum().alias("billed"), pl.col("service_end").max())
     )
     ended = world.frame("subscriptions").filter(pl.col("status") == "canceled")["sold_to"].to_list()
     reactivated = [
