@@ -71,10 +71,12 @@ def run_billing(
 ) -> None:
     """Renew terms and index prices that are due, let grants expire, allocate goods, then bill what is due.
 
-    Again it posts nothing.
+    Again it posts nothing. Documents that a purchase order holds are listed with the reason.
 
     Example: tajdid billing run --company atlas --up-to 2026-01-31 --dry-run
     """
+    import polars as pl
+
     from billing.gateways.assumed import AssumedStock
     from billing.jobs.allocate import allocate
     from billing.jobs.bill_run import bill
@@ -82,6 +84,7 @@ def run_billing(
     from billing.jobs.wallets import expire_grants
     from billing.service.contracts import renew_due
     from billing.service.index_clauses import index_prices_due
+    from billing.service.purchase_orders import held_documents_of
 
     at, one = now(), chosen(company)
     day = day_of(up_to) if up_to else at.date()
@@ -106,8 +109,13 @@ def run_billing(
             )
         summary = bill(store, at, up_to=day, progress=progress)
         work.subject_id = summary.run_id
+        held = held_documents_of(store, run_id=str(summary.run_id))
     print_fields(asdict(summary))
-    raise SystemExit(3 if summary.parked else 0)
+    if held:
+        say("Held until their purchase order is put right:")
+        shown = pl.DataFrame(held, infer_schema_length=None)
+        print_frame(_in_major_units(shown.select("customer_id", "po_id", "code", "currency", "net_minor")))
+    raise SystemExit(3 if summary.parked or held else 0)
 
 
 def simulated_stock(store: Any, options: dict[str, Any]) -> Any:

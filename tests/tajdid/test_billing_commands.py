@@ -203,6 +203,17 @@ def test_an_invoice_is_written_as_pdf_or_json_and_what_it_lacks_is_named(home: P
     assert (unknown.returncode, "no such invoice" in unknown.stderr) == (2, True)
 
 
+def test_a_document_that_waits_for_a_purchase_order_is_listed_with_its_reason(home: Path) -> None:
+    with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
+        catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
+        customers.change_customer(store, OPENED, customer_id="anna", requires_purchase_order=True)
+    for options in ((), ("--dry-run",)):
+        ran = billing(home, "run", "--up-to", "2025-01-01", *options)
+        assert ran.returncode == 3, ran.stderr
+        for told in ("Held until their purchase order is put right", "anna", "po_missing", "10.00"):
+            assert told in ran.stdout
+
+
 def test_goods_are_allocated_before_the_run_and_backorders_listed(home: Path) -> None:
     with open_store(f"sqlite:///{home / 'acme' / 'billing.db'}", IdGenerator(2)) as store:
         catalog.add_tax_rate(store, OPENED, country="DE", tax_rate_ppm=190_000, valid_from=date(2020, 1, 1))
