@@ -331,7 +331,7 @@ def expire_grants(store: Store, at: datetime) -> dict[str, int]:
         if due.is_empty():
             return {}
         if not store.is_sqlite:
-            hold_customers(store, due["payer_id"])
+            hold_customers(store, due["payer_id"].to_list())
             due = store.frame(_EXPIRED, {"on": on})
         days = invoicing.issue_days(due["time_zone"].to_list(), at)
         today = pl.col("time_zone").replace_strict(days, return_dtype=pl.Date)
