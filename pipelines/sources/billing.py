@@ -374,7 +374,8 @@ WHERE lines.recorded_at > {after}
 
 # Rated usage of a period is shared over its days by quantity, from running totals, so that the days add
 # up to it.
-# What was rated without any use (a flat fee) stands on the period's last day.
+# What was rated without any use (a flat fee) stands on the period's last day. Lines of a void invoice count
+# no more: what stands for it has lines of its own.
 USAGE_DAYS = """
 WITH days AS (
   SELECT
@@ -392,7 +393,8 @@ WITH days AS (
 ), billed AS (
   SELECT
     lines.item_id, components.meter_id, lines.service_start, lines.service_end,
-    sum(lines.net_minor)::HUGEINT AS net_minor, max(lines.recorded_at) AS billed_at
+    coalesce(sum(lines.net_minor) FILTER (WHERE invoices.state <> 'void'), 0)::HUGEINT AS net_minor,
+    max(CASE WHEN invoices.state = 'void' THEN invoices.changed_at ELSE lines.recorded_at END) AS billed_at
   FROM engine_line_items AS lines
   JOIN engine_components AS components USING (component_id)
   JOIN engine_invoices AS invoices USING (invoice_id)

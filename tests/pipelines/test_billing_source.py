@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from billing.service import catalog, contracts, customers, discounts, subscriptions
 from billing.store import tables
@@ -404,6 +405,29 @@ def test_rated_usage_is_shared_over_its_days_and_adds_up(store, load):
         (date(2024, 1, 3), Decimal(2), 1333, 2),
         (date(2024, 2, 29), Decimal(1), 667, 1),
     ]
+    store.update(tables.invoices, [{"invoice_id": "i1", "state": "void"}], at("2024-04-05"))
+    ask = load(datetime(2026, 1, 3, tzinfo=UTC))
+    latest = usage.replace("ORDER", "WHERE recorded_at >= '2024-04-05' ORDER")
+    assert [rated for _, _, rated, _ in ask(latest)] == [0, 0]
+    # 21.00 are billed instead: 14.00 and 7.00, and not with what is void.
+    paper, line = (
+        store.row(select(table).where(table.c.invoice_id == "i1", *more))
+        for table, more in (
+            (tables.invoices, []),
+            (tables.line_items, [tables.line_items.c.kind == "usage"]),
+        )
+    )
+    stamps = ("recorded_at", "changed_at")
+    again = [
+        {name: value for name, value in row.items() if name not in stamps} | {"invoice_id": "i2"}
+        for row in (paper, line)
+    ]
+    store.insert(tables.invoices, [again[0] | {"number": "2024-2", "state": "open"}], at("2024-04-06"))
+    anew = {"line_id": "l4", "revision": 1, "gross_minor": 2100, "net_minor": 2100}
+    store.insert(tables.line_items, [again[1] | anew], at("2024-04-06"))
+    ask = load(datetime(2026, 1, 4, tzinfo=UTC))
+    latest = usage.replace("ORDER", "WHERE recorded_at >= '2024-04-06' ORDER")
+    assert [rated for _, _, rated, _ in ask(latest)] == [1400, 700]
 
 
 def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document_is_shared(store, load):
