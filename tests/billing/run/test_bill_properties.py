@@ -387,7 +387,7 @@ class CrashingIds(IdGenerator):
     """Ids until the process ends at one of them."""
 
     def __init__(self, after: int) -> None:
-        super().__init__(7)
+        super().__init__(9, epoch=2)
         self.left = after
 
     def new_ids(self, prefix: str, count: int) -> list[str]:
