@@ -106,14 +106,16 @@ MRR_ROWS = Query(
     "mrr_rows",
     """
 SELECT
-  month.customer_id, customer.name, month.segment, plan.plan_name, month.closing_mrr AS mrr
+  month.customer_id, customer.name, month.segment, plan.plan_name, balance.closing_mrr AS mrr
 FROM warehouse.marts.fct_customer_months AS month
+JOIN warehouse.marts.fct_customer_month_balances AS balance ON balance.customer_id = month.customer_id
+  AND balance.month = month.month AND balance.currency = month.currency
 LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id
   AND customer.is_current
 LEFT JOIN warehouse.marts.dim_plans AS plan ON plan.plan_id = month.plan_id
-WHERE month.month = $month AND month.currency = $currency AND month.closing_mrr <> 0
+WHERE month.month = $month AND month.currency = $currency
   AND ($segment = 'all' OR month.segment = $segment)
-ORDER BY month.closing_mrr DESC, month.customer_id
+ORDER BY balance.closing_mrr DESC, month.customer_id
 """,
     metric="mrr",
 )
@@ -122,14 +124,19 @@ MOVEMENT_ROWS = Query(
     "movement_rows",
     """
 SELECT
-  month.customer_id, customer.name, month.segment, month.opening_mrr, month.delta, month.closing_mrr,
+  month.customer_id, customer.name, month.segment,
+  coalesce(balance.closing_mrr, 0) AS opening_mrr,
+  month.delta_booked AS delta,
+  coalesce(balance.closing_mrr, 0) + month.transferred_booked + month.delta_booked AS closing_mrr,
   month.main_reason, month.cause
 FROM warehouse.marts.fct_customer_months AS month
+LEFT JOIN warehouse.marts.fct_customer_month_balances AS balance ON balance.customer_id = month.customer_id
+  AND balance.month = month.month - INTERVAL 1 MONTH AND balance.currency = month.currency
 LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id
   AND customer.is_current
 WHERE month.month = $month AND month.currency = $currency AND month.category = $category
   AND ($segment = 'all' OR month.segment = $segment)
-ORDER BY abs(month.delta) DESC, month.customer_id
+ORDER BY abs(month.delta_booked) DESC, month.customer_id
 """,
 )
 

@@ -32,7 +32,9 @@ reasons as (
     -- by size, then name, so that a tie is told the same way every time
     first(reason order by abs(delta_constant) desc, reason) as main_reason,
     last(cause order by movement_on, abs(delta_constant), cause) filter (where cause is not null) as cause,
-    last(reason order by movement_on, abs(delta_constant), reason) as last_reason
+    last(reason order by movement_on, abs(delta_constant), reason) as last_reason,
+    sum(delta_booked) filter (where category not in ('entered', 'left')) as delta_booked,
+    sum(delta_booked) filter (where category in ('entered', 'left')) as transferred_booked
   from {{ ref('fct_mrr_movements') }}
   where measure = 'mrr' and not is_scheduled
   group by customer_id, amount_currency, month
@@ -41,6 +43,8 @@ cells as (
   select
     months.*,
     reasons.main_reason,
+    reasons.delta_booked,
+    reasons.transferred_booked,
     -- a customer emptied by a change of parent was merged
     case when reasons.last_reason = 'left_parent' then 'merge' else reasons.cause end as cause,
     cells.cell,
@@ -66,6 +70,8 @@ select
   shown.closing::decimal(38, 16) as closing_mrr,
   shown.transferred::decimal(38, 16) as transferred_mrr,
   (shown.closing - shown.opening - shown.transferred)::decimal(38, 16) as delta,
+  coalesce(shown.transferred_booked, 0)::decimal(38, 16) as transferred_booked,
+  coalesce(shown.delta_booked, 0)::decimal(38, 16) as delta_booked,
   {{ movement_category('opening + transferred', 'closing', 'had_mrr_before', 'first_paying_on - last_zero_on') }} as category,
   shown.main_reason,
   case when shown.closing = 0 then shown.cause end as cause,

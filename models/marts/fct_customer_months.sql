@@ -14,6 +14,9 @@ select
   changes.closing_mrr,
   case when months.month = changes.month then changes.transferred_mrr else 0 end::decimal(38, 16) as transferred_mrr,
   case when months.month = changes.month then changes.delta else 0 end::decimal(38, 16) as delta,
+  case when months.month = changes.month then changes.transferred_booked else 0 end::decimal(38, 16)
+    as transferred_booked,
+  case when months.month = changes.month then changes.delta_booked else 0 end::decimal(38, 16) as delta_booked,
   case when months.month = changes.month then changes.category else 'none' end as category,
   case when months.month = changes.month then changes.main_reason end as main_reason,
   case when months.month = changes.month then changes.cause end as cause,

@@ -29,6 +29,7 @@ MARTS = (
     "fct_ar_aging",
     "fct_cohorts",
     "fct_customer_days",
+    "fct_customer_month_balances",
     "fct_customer_months",
     "fct_invoices",
     "fct_metric_values",

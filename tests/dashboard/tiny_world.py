@@ -222,6 +222,8 @@ def _customer_months(
                         "closing_mrr": closing,
                         "transferred_mrr": Decimal(0),
                         "delta": closing - opening,
+                        "transferred_booked": Decimal(0),
+                        "delta_booked": closing - opening,
                         "category": category,
                         "main_reason": None if category == "none" else "quantity",
                         "cause": "voluntary" if category == "churn" else None,
@@ -232,6 +234,9 @@ def _customer_months(
                     }
                 ],
             )
+        if closing:
+            balance = {"customer_id": key, "month": month, "currency": "EUR", "closing_mrr": closing}
+            insert(connection, "marts.fct_customer_month_balances", [balance])
         opening = closing
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from plain_metrics import Books, cohorts, month_ends, reckon, retention
 from random_history import random_history
-from subscription_models import warehouse
+from subscription_models import rebuild, warehouse
 
 SEEDS = range(12)
 Rows = list[tuple[Any, ...]]
@@ -83,6 +83,41 @@ def test_months_expanded_on_reading_hold_every_closing_balance(convertible: Comp
     ):
         found[month][customer] = exact(closing)
     assert found == {month: closes for month, closes in convertible.reckoning.closes.items() if closes}
+
+
+def test_balances_and_movements_of_customers_add_up_to_the_numbers_while_rates_move(company: Company) -> None:
+    """Dollars cost something else every month, half of the companies have no rate for them at all."""
+    connection = warehouse(company.history)
+    if company.history.rates:
+        connection.execute(
+            "INSERT INTO raw_billing.fx_rates BY NAME SELECT month::DATE AS rate_on, 'USD' AS from_currency, "
+            "'EUR' AS to_currency, 0.7 + 0.0137 * row_number() OVER (ORDER BY month) AS rate, "
+            "'daily' AS rate_set, TIMESTAMPTZ '2000-01-01 00:00:00+00' AS recorded_at "
+            "FROM generate_series(DATE '2020-01-20', DATE '2027-01-01', INTERVAL 1 MONTH) AS days(month)"
+        )
+        rebuild(connection)
+    balances = connection.execute(
+        "SELECT month, currency, coalesce(segment, 'all'), sum(balance.closing_mrr) "
+        "FROM marts.fct_customer_month_balances AS balance "
+        "JOIN marts.fct_customer_months USING (customer_id, month, currency) "
+        "GROUP BY GROUPING SETS ((month, currency), (month, currency, segment))"
+    ).fetchall()
+    headline = connection.execute(
+        "SELECT month, currency, segment, numerator FROM marts.fct_metric_values "
+        "WHERE metric_id = 'mrr' AND numerator <> 0"
+    ).fetchall()
+    assert sorted(balances) == sorted(headline)
+    movements = connection.execute(
+        "SELECT month, currency, category || '_mrr', sum(delta_booked) FROM marts.fct_customer_month_changes "
+        "WHERE category <> 'none' GROUP BY ALL HAVING sum(delta_booked) <> 0"
+    ).fetchall()
+    bridge = connection.execute(
+        "SELECT month, currency, metric_id, numerator FROM marts.fct_metric_values "
+        "WHERE segment = 'all' AND numerator <> 0 AND metric_id IN "
+        "('new_mrr', 'expansion_mrr', 'contraction_mrr', 'churn_mrr', 'reactivation_mrr')"
+    ).fetchall()
+    assert bridge
+    assert sorted(movements) == sorted(bridge)
 
 
 def test_every_cell_closes_with_the_mrr_of_its_items(company: Company) -> None:

@@ -332,6 +332,15 @@ def test_exchange_rates_move_their_own_row_and_not_retention():
         "closing_mrr_constant::BIGINT FROM marts.fct_mrr_months ORDER BY month"
     ).fetchall()
     assert rows == [(JAN, 0, 900, -100, 800, 950), (FEB, 800, 0, 200, 1000, 950)]
+    # The rows behind these numbers are at the same rates.
+    balances = connection.execute(
+        "SELECT month, currency, closing_mrr::BIGINT FROM marts.fct_customer_month_balances ORDER BY month"
+    ).fetchall()
+    assert balances == [(JAN, "EUR", 800), (FEB, "EUR", 1000)]
+    movements = connection.execute(
+        "SELECT month, category, delta_booked::BIGINT FROM marts.fct_customer_months ORDER BY month"
+    ).fetchall()
+    assert movements == [(JAN, "new", 900), (FEB, "none", 0)]
     kept = connection.execute(
         "SELECT start_mrr::BIGINT, kept_mrr::BIGINT FROM marts.fct_retention"
     ).fetchall()
