@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import polars as pl
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 
 from billing.service import catalog, customers, subscriptions
 from billing.store import tables
@@ -61,6 +61,35 @@ def subscribe_one(store: Store, plan_id: str) -> None:
     subscriptions.subscribe(
         store, AT, customer_id="c0", plan_id=plan_id, quantity=1, subscription_id="s0", starts_on=FIRST
     )
+
+
+def open_base(store: Store, customers: int) -> None:
+    """So many customers with the subscription of a plan each; nothing is billed."""
+    store.migrate()
+    with store.transaction():
+        open_shop(store)
+        subscribe_one(store, "plan")
+    multiply(store, customers - 1)
+
+
+def owe(store: Store, collection: str) -> None:
+    """An invoice of 120.00 for every customer, due on the first day."""
+    who = store.frame(select(tables.customers.c.customer_id))
+    rows = who.select(
+        pl.format("inv_{}", "customer_id").alias("invoice_id"),
+        pl.format("INV-{}", "customer_id").alias("number"),
+        "customer_id",
+        pl.lit("seller").alias("entity_id"),
+        pl.lit("EUR").alias("currency"),
+        pl.lit(collection).alias("collection"),
+        pl.lit("open").alias("state"),
+        *(pl.lit(FIRST).alias(name) for name in ("issued_on", "due_on")),
+        *(pl.lit(12_000).alias(name) for name in ("net_minor", "total_minor")),
+        pl.lit(0).alias("tax_minor"),
+    )
+    store.insert(tables.invoices, rows, AT)
+    if not store.is_sqlite:
+        store.analyze()
 
 
 def multiply(store: Store, count: int) -> None:

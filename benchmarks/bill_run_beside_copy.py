@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from base import AT, FIRST, multiply, open_shop, subscribe_one
+from base import AT, FIRST, open_base
 from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
 from copies import Databases, OfFolder, OfServer, keep, written_bare
 from servers import create_database, postgres
@@ -78,11 +78,7 @@ SIZES = {
 def prepare(url: str, items: int) -> None:
     """A base of items of which nothing is billed."""
     with open_store(url, IdGenerator(1)) as store:
-        store.migrate()
-        with store.transaction():
-            open_shop(store)
-            subscribe_one(store, "plan")
-        multiply(store, items - 1)
+        open_base(store, items)
         if not store.is_sqlite:
             store.analyze()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from base import AT, FIRST, multiply, open_shop, subscribe_one
+from base import AT, FIRST, open_base, owe
 from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
 from copies import Databases, OfFolder, OfServer, keep, written_bare
 from servers import postgres
@@ -67,34 +67,16 @@ class Collected(NamedTuple):
 def prepare(url: str, customers: int) -> None:
     """Customers with a subscription, a card, and an invoice that is due."""
     with open_store(url, IdGenerator(1)) as store:
-        store.migrate()
-        with store.transaction():
-            open_shop(store)
-            subscribe_one(store, "plan")
-        multiply(store, customers - 1)
-        who = store.frame(select(tables.customers.c.customer_id))
-        cards = who.select(
+        open_base(store, customers)
+        cards = store.frame(select(tables.customers.c.customer_id)).select(
             pl.format("card_{}", "customer_id").alias("method_id"),
             "customer_id",
             pl.lit("card").alias("kind"),
             pl.format("ref_{}", "customer_id").alias("gateway_ref"),
             pl.lit(FIRST).alias("valid_from"),
         )
-        owed = who.select(
-            pl.format("inv_{}", "customer_id").alias("invoice_id"),
-            pl.format("INV-{}", "customer_id").alias("number"),
-            "customer_id",
-            pl.lit("seller").alias("entity_id"),
-            pl.lit("EUR").alias("currency"),
-            pl.lit("open").alias("state"),
-            *(pl.lit(FIRST).alias(name) for name in ("issued_on", "due_on")),
-            *(pl.lit(12_000).alias(name) for name in ("net_minor", "total_minor")),
-            pl.lit(0).alias("tax_minor"),
-        )
         store.insert(tables.payment_methods, cards, AT)
-        store.insert(tables.invoices, owed, AT)
-        if not store.is_sqlite:
-            store.analyze()
+        owe(store, "automatic")
 
 
 def collected(url: str, invoices: int, folder: Path) -> Collected:

@@ -21,15 +21,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
-from base import AT, FIRST, multiply, open_shop, subscribe_one
+from base import AT, open_base, owe
 from clock import UNCHANGED, Cost, cost_of, forget_peak, peak_mb, report
 from servers import create_database, drop_database, postgres
-from sqlalchemy import select
 
 from billing.jobs.dun import dun
-from billing.store import tables
-from billing.store.store import IdGenerator, Store, open_store
+from billing.store.store import IdGenerator, open_store
 
 SIZES = {"small": (300, 1_500), "middle": (10_000, 50_000), "full": (10_000, 100_000)}
 QUIET = 0.5
@@ -46,42 +43,13 @@ class Days(NamedTuple):
     statements: int
 
 
-def prepare(store: Store, customers: int) -> None:
-    """Customers with a subscription each, who owe nothing yet."""
-    store.migrate()
-    with store.transaction():
-        open_shop(store)
-        subscribe_one(store, "plan")
-    multiply(store, customers - 1)
-
-
-def owe(store: Store) -> None:
-    """An invoice for every customer, due on the first day."""
-    who = store.frame(select(tables.customers.c.customer_id))
-    rows = who.select(
-        pl.format("inv_{}", "customer_id").alias("invoice_id"),
-        pl.format("INV-{}", "customer_id").alias("number"),
-        "customer_id",
-        pl.lit("seller").alias("entity_id"),
-        pl.lit("EUR").alias("currency"),
-        pl.lit("terms").alias("collection"),
-        pl.lit("open").alias("state"),
-        *(pl.lit(FIRST).alias(name) for name in ("issued_on", "due_on")),
-        *(pl.lit(12_000).alias(name) for name in ("net_minor", "total_minor")),
-        pl.lit(0).alias("tax_minor"),
-    )
-    store.insert(tables.invoices, rows, AT)
-    if not store.is_sqlite:
-        store.analyze()
-
-
 def dunned(url: str, customers: int) -> Days:
     with open_store(url, IdGenerator(1)) as store:
-        prepare(store, customers)
+        open_base(store, customers)
         before = store.statements
         assert dun(store, AT).customers == 0
         statements = store.statements - before
-        owe(store)
+        owe(store, "terms")
         forget_peak()
 
         def on_day(day: int, kind: str | None) -> Cost:

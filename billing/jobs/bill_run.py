@@ -40,8 +40,9 @@ from billing.jobs.bill_facts import (
 from billing.jobs.bill_groups import GROUP
 from billing.jobs.bill_pools import draw_siblings, free, parked_together, units_of, with_siblings
 from billing.store.claims import claim, clear, left_behind, release
+from billing.store.errors import is_of_the_system, is_passing
 from billing.store.messages import keep_rejected
-from billing.store.store import Store, is_of_the_system, is_passing
+from billing.store.store import Store
 from billing.store.tables import (
     billing_chunks,
     billing_runs,

@@ -40,7 +40,8 @@ from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settl
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
 from billing.store.debts import OPEN_MINOR
-from billing.store.store import Store, instant
+from billing.store.drivers import instant
+from billing.store.store import Store
 from billing.store.tables import customers, invoices, payment_attempts, payment_methods, payments
 
 

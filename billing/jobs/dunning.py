@@ -17,8 +17,9 @@ from sqlalchemy import and_, bindparam, exists, func, or_, select
 from billing.core.calendar import local_date, midnight
 from billing.core.dunning import ACTION_MESSAGE_DAYS, CARD_RETRY_GAPS_DAYS, after_failure
 from billing.jobs.bill_facts import read_by_ids
+from billing.store.drivers import instant
 from billing.store.messages import announce_rows, mark_all_to_bill
-from billing.store.store import Row, Store, instant
+from billing.store.store import Row, Store
 from billing.store.subscriptions import IS_DUNNED
 from billing.store.tables import (
     customers,

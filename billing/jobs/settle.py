@@ -20,8 +20,9 @@ from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dunning import Noted, add_recovered, close_cases, note_failures, open_cases
 from billing.jobs.journal import post_events
 from billing.store.debts import OPEN_MINOR
+from billing.store.drivers import instant
 from billing.store.messages import announce_rows
-from billing.store.store import Row, Store, instant
+from billing.store.store import Row, Store
 from billing.store.tables import applications, customers, invoices, payment_attempts, payments
 
 NO_METHOD = "no_payment_method"

@@ -21,7 +21,8 @@ from sqlalchemy import Column, bindparam, select
 from billing.core.money import BillingError
 from billing.store import messages
 from billing.store.audit import keep_entry
-from billing.store.store import Store, broken_rule
+from billing.store.errors import broken_rule
+from billing.store.store import Store
 from billing.store.tables import (
     approvals,
     bank_transfers,

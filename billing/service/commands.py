@@ -18,7 +18,8 @@ from sqlalchemy import bindparam, select
 
 from billing.core.money import BillingError
 from billing.service.acts import act
-from billing.store.store import Store, broken_rule
+from billing.store.errors import broken_rule
+from billing.store.store import Store
 from billing.store.tables import command_keys
 
 _KNOWN = select(command_keys).where(

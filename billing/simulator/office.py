@@ -124,15 +124,14 @@ class Office:
         line = self._largest(billed)
         if debt["state"] != "open" or line is None:
             return
-        named: dict[str, object] = {"line_id": line["line_id"]}
-        if incident.share < 0.5:
-            named = {"amount_minor": max(int(debt["open_minor"] * incident.share), 1)}
+        is_of_line = incident.share >= 0.5
         dispute_id = dispute_invoice(
             self.store,
             at,
             invoice_id=billed.invoice_id,
             reason="Not what was ordered",
-            **named,  # type: ignore[arg-type]
+            line_id=str(line["line_id"]) if is_of_line else None,
+            amount_minor=None if is_of_line else max(int(debt["open_minor"] * incident.share), 1),
         )
         self.later(incident.closes_on, partial(self._close_dispute, billed, dispute_id, incident.outcome))
 

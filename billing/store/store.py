@@ -10,53 +10,44 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from struct import unpack
 from typing import Any, NamedTuple, TypeVar, cast
 
 import polars as pl
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
     Executable,
     Insert,
-    Integer,
-    MetaData,
     Select,
     Table,
-    Text,
     Update,
     create_engine,
     event,
     make_url,
     select,
 )
-from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, Engine
+from sqlalchemy.engine import URL, Connection, CursorResult, Engine
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
 
 from billing.core.money import CURRENCY_EXPONENTS, BillingError
 from billing.core.policy import Policy
-from billing.store import tables
-from billing.store.tables import Instant
+from billing.store import drivers, tables
+from billing.store.drivers import Rows
+from billing.store.errors import is_passing
 
 Row = dict[str, Any]
 Found = TypeVar("Found")
 
 _TRIES = 4
 """How often a transaction is tried that collides with another."""
-Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 
 _KNOWN_SINCE_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -325,13 +316,15 @@ class Store:
             return
         kept = None
         if table in self._keeps and count:
-            kinds = {name: _polars_type(table.c[name].type) for name in self._keeps[table]}
-            kept = _named(rows, kinds)
+            kinds = {name: drivers.polars_type(table.c[name].type) for name in self._keeps[table]}
+            kept = drivers.columns_as_frame(rows, kinds)
         self._written.append(Written(table, count, kept=kept))
 
     def _note_changed(self, table: Table, rows: Rows, by: Sequence[str], *, may_add: bool = False) -> None:
         if self._written is not None:
-            keys = _named(rows, {name: _polars_type(table.c[name].type) for name in by})
+            keys = drivers.columns_as_frame(
+                rows, {name: drivers.polars_type(table.c[name].type) for name in by}
+            )
             self._written.append(Written(table, keys=keys, may_add=may_add))
 
     def _note_update(self, statement: Update, values: Any) -> None:
@@ -406,7 +399,7 @@ class Store:
         PostgreSQL gives frames by COPY.
         """
         if not self.is_sqlite:
-            compiled = _compiled(statement, self._engine.dialect)
+            compiled = drivers.compiled(statement, self._engine.dialect)
             if not compiled.post_compile_params:
                 return self._copied(statement, compiled, values)
         self.statements += 1
@@ -417,13 +410,15 @@ class Store:
         result.close()
         columns = list(zip(*rows, strict=True))
         kinds = {
-            column.key or f"column_{position}": _polars_type(column.type)
+            column.key or f"column_{position}": drivers.polars_type(column.type)
             for position, column in enumerate(statement.selected_columns)
         }
         if not rows:
-            return _empty(tuple(kinds.items())).clone()
+            return drivers.no_rows(tuple(kinds.items())).clone()
         values_of = dict(zip(kinds, columns, strict=True))
-        return _from_sqlite(values_of, kinds) if self.is_sqlite else _from_driver(values_of, kinds)
+        return (
+            drivers.from_sqlite(values_of, kinds) if self.is_sqlite else drivers.from_driver(values_of, kinds)
+        )
 
     def _copied(
         self, statement: Select[Any], compiled: SQLCompiler, values: Mapping[str, Any] | None
@@ -435,9 +430,9 @@ class Store:
         }
         cursor = self._cursor()
         with cursor.copy(f"COPY ({compiled}) TO STDOUT (FORMAT csv)", bound) as copy:
-            data = cursor.connection.wait(_all_of(copy))
+            data = cursor.connection.wait(drivers.all_of_copy(copy))
         cursor.close()
-        return _from_csv(data, {str(column.key): column.type for column in statement.selected_columns})
+        return drivers.from_csv(data, {str(column.key): column.type for column in statement.selected_columns})
 
     def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
@@ -489,12 +484,12 @@ class Store:
             return
         self._note_added(table, len(rows), rows)
         if isinstance(rows, pl.DataFrame):
-            self._insert_frame(table, _stamped_frame(table, rows, at))
+            self._insert_frame(table, drivers.stamped_frame(table, rows, at))
             return
-        names = _names(table, rows, at)
-        values = _values(table, names, rows, at, self.is_sqlite)
+        names = drivers.columns_of(table, rows, at)
+        values = drivers.bound_rows(table, names, rows, at, self.is_sqlite)
         with self.transaction():
-            self._execute_many(_insert_sql(table, names, self.is_sqlite), values)
+            self._execute_many(drivers.insert_sql(table, names, self.is_sqlite), values)
 
     def _insert_frame(self, table: Table, frame: pl.DataFrame) -> None:
         unknown = set(frame.columns) - set(table.c.keys())
@@ -503,7 +498,7 @@ class Store:
         with self.transaction():
             if self.is_sqlite:
                 for part in frame.iter_slices(50_000):
-                    self._execute_many(*_sqlite_insert(table, _for_sqlite(part)))
+                    self._execute_many(*drivers.sqlite_insert(table, drivers.for_sqlite(part)))
                 return
             self._copy_in(table.name, frame)
 
@@ -511,7 +506,7 @@ class Store:
         """Add the rows of a frame whose key the table does not have yet; how many those were."""
         if frame.is_empty():
             return 0
-        frame = _stamped_frame(table, frame, at)
+        frame = drivers.stamped_frame(table, frame, at)
         names = ", ".join(f'"{name}"' for name in frame.columns)
         with self.transaction(), self.temporary(frame) as given:
             cursor = self._cursor()
@@ -529,7 +524,7 @@ class Store:
         """The rows of a frame as a table to join with, for the time of the block, inside a transaction."""
         assert self._depth, "a temporary table lives in a transaction"
         self._temporaries += 1
-        given = _given(self._temporaries, tuple(frame.schema.items()))
+        given = drivers.given_table(self._temporaries, tuple(frame.schema.items()))
         columns = ", ".join(
             f'"{column.name}" {column.type.compile(self._engine.dialect)}' for column in given.c
         )
@@ -552,19 +547,19 @@ class Store:
         by = tuple(key) if key else tuple(column.name for column in table.primary_key)
         self._note_changed(table, rows, by)
         if isinstance(rows, pl.DataFrame):
-            frame = _stamped_frame(table, rows, at, ("changed_at",))
+            frame = drivers.stamped_frame(table, rows, at, ("changed_at",))
             if not self.is_sqlite:
                 self._update_from_frame(table, frame, by)
                 return
             changed = tuple(name for name in frame.columns if name not in by)
-            values = _for_sqlite(frame.select(*changed, *by)).rows()
+            values = drivers.for_sqlite(frame.select(*changed, *by)).rows()
         else:
             given = tuple(name for name in rows[0] if name not in by)
             stamp = at is not None and "changed_at" in table.c and "changed_at" not in given
             changed = (*given, "changed_at") if stamp else given
-            values = _values(table, (*changed, *by), rows, at, self.is_sqlite)
+            values = drivers.bound_rows(table, (*changed, *by), rows, at, self.is_sqlite)
         with self.transaction():
-            self._execute_many(_update_sql(table, changed, by, self.is_sqlite), values)
+            self._execute_many(drivers.update_sql(table, changed, by, self.is_sqlite), values)
 
     def _update_from_frame(self, table: Table, frame: pl.DataFrame, by: Sequence[str]) -> None:
         """Through a table of the transaction's own, filled by COPY."""
@@ -582,7 +577,7 @@ class Store:
         cursor = self._cursor()
         with cursor.copy(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)") as copy:
             for part in frame.iter_slices(50_000):
-                copy.write(_csv(part))
+                copy.write(drivers.to_csv(part))
         cursor.close()
 
     def _execute_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
@@ -624,7 +619,7 @@ class Store:
     def take_numbers(self, entity_id: str, kind: str, year: int, count: int, at: datetime) -> int:
         """Take `count` numbers of a sequence and return the first. They return with a rollback: no gaps."""
         mark = "?" if self.is_sqlite else "%s"
-        stamp = _sqlite_instant(at) if self.is_sqlite else at
+        stamp = drivers.sqlite_instant(at) if self.is_sqlite else at
         cursor = self._cursor()
         cursor.execute(
             "INSERT INTO number_sequences (entity_id, kind, year, next_number, recorded_at, changed_at) "
@@ -638,309 +633,3 @@ class Store:
         key = {"entity_id": entity_id, "kind": kind, "year": year}
         self._note_changed(tables.number_sequences, [key], tuple(key), may_add=True)
         return after - count
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether a database error comes of another transaction at the same moment (a deadlock, a lock not
-    given, a key just written), so that the same work may succeed when it is tried again."""
-    origin = getattr(error, "orig", None) or error
-    if getattr(origin, "sqlstate", None) in ("40001", "40P01", "55P03", "23505"):
-        return True
-    return isinstance(origin, sqlite3.OperationalError) and "locked" in str(origin)
-
-
-_OF_THE_SYSTEM = frozenset(
-    (
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-    )
-)
-
-
-def is_of_the_system(error: BaseException) -> bool:
-    """Whether a database error comes of what the database stands on (a full disk, no memory, a server that
-    shuts down), so that no part of the work is to blame and none would fare better."""
-    origin = getattr(error, "orig", None) or error
-    if isinstance(origin, sqlite3.Error):
-        return (getattr(origin, "sqlite_errorcode", 0) & 0xFF) in _OF_THE_SYSTEM
-    state = str(getattr(origin, "sqlstate", None))
-    return state[:2] in ("53", "58") or state.startswith("57P")
-
-
-def broken_rule(error: BaseException) -> tuple[str, str] | None:
-    """Code and detail of a rule of the tables that a write broke; None for any other error."""
-    origin = getattr(error, "orig", None) or error
-    detail = str(origin).splitlines()[0] if str(origin) else type(origin).__name__
-    if isinstance(origin, sqlite3.IntegrityError):
-        return next(((code, detail) for word, code in _BROKEN.items() if detail.startswith(word)), None)
-    code = _BROKEN.get(str(getattr(origin, "sqlstate", None)))
-    return None if code is None else (code, detail)
-
-
-_BROKEN = {
-    "UNIQUE": "immutable",
-    "23505": "immutable",
-    "FOREIGN KEY": "unknown_reference",
-    "23503": "unknown_reference",
-    "NOT NULL": "missing_value",
-    "23502": "missing_value",
-    "23P01": "version_overlap",
-}
-
-
-# --- values as the drivers take them ---
-
-
-@cache
-def _insert_sql(table: Table, names: tuple[str, ...], is_sqlite: bool) -> str:
-    columns = ", ".join(f'"{name}"' for name in names)
-    marks = ", ".join(["?" if is_sqlite else "%s"] * len(names))
-    return f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"
-
-
-@cache
-def _update_sql(table: Table, changed: tuple[str, ...], by: tuple[str, ...], is_sqlite: bool) -> str:
-    mark = "?" if is_sqlite else "%s"
-    values = ", ".join(f'"{name}" = {mark}' for name in changed)
-    condition = " AND ".join(f'"{name}" = {mark}' for name in by)
-    return f"UPDATE {table.name} SET {values} WHERE {condition}"
-
-
-def _names(table: Table, rows: Sequence[Mapping[str, Any]], at: datetime | None) -> tuple[str, ...]:
-    """The columns an insert writes, in the table's order."""
-    given = set(rows[0]) if len(rows) == 1 else set().union(*rows)
-    unknown = given - set(table.c.keys())
-    if unknown:
-        raise KeyError(f"{table.name} has no column {', '.join(sorted(unknown))}")
-    if at is not None:
-        given |= {"recorded_at", "changed_at"}
-    return tuple(name for name in table.c.keys() if name in given)  # noqa: SIM118
-
-
-@cache
-def _adapters(
-    table: Table, names: tuple[str, ...], is_sqlite: bool
-) -> tuple[Callable[[Any], Any] | None, ...]:
-    """Per column, how a Python value becomes a driver's value; None: as it is."""
-    return tuple(_adapter(table.c[name].type, is_sqlite) for name in names)
-
-
-def _adapter(kind: TypeEngine[Any], is_sqlite: bool) -> Callable[[Any], Any] | None:
-    if isinstance(kind, Instant):
-        return _sqlite_instant if is_sqlite else _aware
-    if not is_sqlite:
-        return None
-    if isinstance(kind, Date):
-        return date.isoformat
-    return int if isinstance(kind, Boolean) else None
-
-
-def _values(
-    table: Table,
-    names: tuple[str, ...],
-    rows: Sequence[Mapping[str, Any]],
-    at: datetime | None,
-    is_sqlite: bool,
-) -> list[tuple[Any, ...]]:
-    stamps = {} if at is None else {"recorded_at": at, "changed_at": at}
-    columns = []
-    for name, adapt in zip(names, _adapters(table, names, is_sqlite), strict=True):
-        stamp = stamps.get(name)
-        given = [row.get(name, stamp) for row in rows]
-        if adapt is not None:
-            given = [None if value is None else adapt(value) for value in given]
-        columns.append(given)
-    return list(zip(*columns, strict=True))
-
-
-def _named(rows: Rows, kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Some columns of rows as a frame; null where they do not bring one."""
-    if isinstance(rows, pl.DataFrame):
-        return rows.select(
-            pl.col(name) if name in rows.columns else pl.lit(None, kind).alias(name)
-            for name, kind in kinds.items()
-        )
-    return pl.DataFrame([[row.get(name) for name in kinds] for row in rows], schema=dict(kinds), orient="row")
-
-
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise BillingError("naive_time", f"{at} has no time zone")
-    return at.astimezone(UTC)
-
-
-@lru_cache(maxsize=256)
-def _given(number: int, schema: tuple[tuple[str, pl.DataType], ...]) -> Table:
-    """A temporary table, the same object each time: statements that join with it are compiled once."""
-    columns = (Column(name, _column_type(dtype)) for name, dtype in schema)
-    return Table(f"given_{number}", MetaData(), *columns)
-
-
-@lru_cache(maxsize=1024)
-def _sqlite_instant(at: datetime) -> str:
-    return _aware(at).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def _polars_type(kind: TypeEngine[Any]) -> pl.DataType:
-    if isinstance(kind, Instant):
-        return pl.Datetime("us", "UTC")
-    if isinstance(kind, Date):
-        return pl.Date()
-    if isinstance(kind, Boolean):
-        return pl.Boolean()
-    return pl.Int64() if isinstance(kind, Integer) else pl.String()
-
-
-def _column_type(dtype: pl.DataType) -> TypeEngine[Any]:
-    if isinstance(dtype, pl.Datetime):
-        return Instant()
-    if dtype == pl.Date:
-        return Date()
-    if dtype == pl.Boolean:
-        return Boolean()
-    return BigInteger() if dtype.is_integer() else Text()
-
-
-def _stamped_frame(
-    table: Table,
-    frame: pl.DataFrame,
-    at: datetime | None,
-    stamps: Sequence[str] = ("recorded_at", "changed_at"),
-) -> pl.DataFrame:
-    """The frame with `recorded_at` and `changed_at` where the table has them and the frame does not."""
-    missing = [name for name in stamps if name in table.c and name not in frame.columns]
-    if at is None or not missing:
-        return frame
-    return frame.with_columns(instant(at).alias(name) for name in missing)
-
-
-@lru_cache(maxsize=64)
-def instant(at: datetime) -> pl.Expr:
-    """An instant as a column of one value, in UTC."""
-    return pl.lit(pl.Series("at", [_aware(at)], dtype=pl.Datetime("us", "UTC"))).first()
-
-
-def _for_sqlite(frame: pl.DataFrame) -> pl.DataFrame:
-    """Columns as SQLite keeps them: dates and instants as text, booleans as 0 and 1."""
-    casts = []
-    for name, dtype in frame.schema.items():
-        if dtype == pl.Date:
-            casts.append(pl.col(name).dt.to_string("%Y-%m-%d"))
-        elif isinstance(dtype, pl.Datetime):
-            casts.append(_utc(name, dtype).dt.to_string("%Y-%m-%d %H:%M:%S.%6f"))
-        elif dtype == pl.Boolean:
-            casts.append(pl.col(name).cast(pl.Int8))
-    return frame.with_columns(casts)
-
-
-_MANY = 500
-
-
-def _sqlite_insert(table: Table, frame: pl.DataFrame) -> tuple[str, list[tuple[Any, ...]]]:
-    """A statement and the rows to run it with. What every row of many shares (a day, a currency, a stamp)
-    stands in the statement instead of being bound row by row; few rows share one statement, compiled once."""
-    if frame.height < _MANY:
-        return _insert_sql(table, tuple(frame.columns), True), frame.rows()
-    has_one = frame.select(pl.all().eq_missing(pl.all().first()).all()).row(0)
-    values = [_literal(column) if one else None for column, one in zip(frame, has_one, strict=True)]
-    if all(values):
-        values[0] = None  # A row binds something.
-    names = ", ".join(f'"{name}"' for name in frame.columns)
-    given = [name for name, value in zip(frame.columns, values, strict=True) if value is None]
-    marks = ", ".join(value or "?" for value in values)
-    return f"INSERT INTO {table.name} ({names}) VALUES ({marks})", frame.select(given).rows()
-
-
-def _literal(column: pl.Series) -> str | None:
-    """The first value of a column as SQL, or None where it needs to be bound."""
-    value = column.first()
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return None if "\0" in value else "'" + value.replace("'", "''") + "'"
-    return str(value) if isinstance(value, int) else None
-
-
-@lru_cache(maxsize=512)
-def _empty(kinds: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
-    """No rows: much of what is asked for, and as slow to build as a few."""
-    return pl.DataFrame(schema=dict(kinds))
-
-
-def _from_sqlite(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Columns as SQLite keeps them (see `_for_sqlite`), read in one pass."""
-    series, casts = [], []
-    for name, dtype in kinds.items():
-        held: pl.DataType = dtype
-        if dtype == pl.Date:
-            held = pl.String()
-            casts.append(pl.col(name).str.to_date("%Y-%m-%d"))
-        elif isinstance(dtype, pl.Datetime):
-            held = pl.String()
-            casts.append(
-                pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", time_zone="UTC")
-            )
-        elif dtype == pl.Boolean:
-            held = pl.Int64()
-            casts.append(pl.col(name).cast(pl.Boolean))
-        series.append(pl.Series(name, columns[name], dtype=held))
-    frame = pl.DataFrame(series)
-    return frame.with_columns(casts) if casts else frame
-
-
-def _from_driver(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Columns of Python values."""
-    return pl.DataFrame(columns, schema=dict(kinds))
-
-
-def _csv(frame: pl.DataFrame) -> bytes:
-    """CSV as COPY reads it: text in quotes, so that an empty text is not a null."""
-    casts = [
-        _utc(name, dtype).dt.to_string("%Y-%m-%d %H:%M:%S.%6f+00")
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype, pl.Datetime)
-    ]
-    text = frame.with_columns(casts).write_csv(include_header=False, quote_style="non_numeric", null_value="")
-    return text.encode()
-
-
-@lru_cache(maxsize=512)
-def _compiled(statement: Select[Any], dialect: Dialect) -> SQLCompiler:
-    return statement.compile(dialect=dialect)
-
-
-def _all_of(copy: Any) -> Generator[Any, Any, bytes]:
-    """All that a COPY sends, waited for once: `copy.read()` begins to wait anew for every row."""
-    parts = []
-    while part := (yield from copy._read_gen()):
-        parts.append(bytes(part))
-    return b"".join(parts)
-
-
-def _from_csv(data: bytes, columns: Mapping[str, TypeEngine[Any]]) -> pl.DataFrame:
-    """Rows as COPY writes them: an empty text in quotes, nothing for null, t and f, instants in UTC."""
-    wanted = {name: _polars_type(kind) for name, kind in columns.items()}
-    if not data:
-        return pl.DataFrame(schema=wanted)
-    plain = (pl.Int64(), pl.Date())
-    read = {name: kind if kind in plain else pl.String() for name, kind in wanted.items()}
-    frame = pl.read_csv(data, has_header=False, schema=pl.Schema(read))
-    return frame.with_columns(
-        pl.col(name) == "t"
-        if kind == pl.Boolean
-        else pl.col(name)
-        .str.to_datetime("%Y-%m-%d %H:%M:%S%.f+00", time_unit="us")
-        .dt.replace_time_zone("UTC")
-        for name, kind in wanted.items()
-        if kind == pl.Boolean or isinstance(kind, pl.Datetime)
-    )
-
-
-def _utc(name: str, dtype: pl.Datetime) -> pl.Expr:
-    if dtype.time_zone is None:
-        raise BillingError("naive_time", f"column {name} has no time zone")
-    return pl.col(name).dt.convert_time_zone("UTC")

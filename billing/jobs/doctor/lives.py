@@ -508,6 +508,13 @@ TIME = (
 # --- usage ---
 
 _SNAPSHOT = aliased(usage_snapshots)
+# Usage billed early is counted for good at the end of its period, which may come before the line thought.
+_IS_EARLY = exists().where(invoices.c.invoice_id == line_items.c.invoice_id, invoices.c.kind == "threshold")
+_IS_STILL_DUE = exists().where(
+    items.c.item_id == line_items.c.item_id,
+    customers.c.customer_id == items.c.customer_id,
+    customers.c.next_bill_on <= line_items.c.service_end,
+)
 _LATER = aliased(usage_snapshots)
 
 
@@ -532,14 +539,12 @@ USAGE = (
             and_(
                 line_items.c.kind == "usage",
                 line_items.c.entry == "charge",
-                ~exists().where(
-                    invoices.c.invoice_id == line_items.c.invoice_id, invoices.c.kind == "threshold"
-                ),
+                ~and_(_IS_EARLY, _IS_STILL_DUE),
                 ~exists().where(
                     _SNAPSHOT.c.item_id == line_items.c.item_id,
                     _SNAPSHOT.c.component_id == line_items.c.component_id,
                     _SNAPSHOT.c.service_start == line_items.c.service_start,
-                    _SNAPSHOT.c.service_end == line_items.c.service_end,
+                    or_(_SNAPSHOT.c.service_end == line_items.c.service_end, _IS_EARLY),
                 ),
             ),
             line_items.c.component_id,

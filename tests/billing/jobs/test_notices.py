@@ -265,21 +265,28 @@ def test_a_dispute_takes_what_is_credit_before_it_opens_an_invoice(
     assert rows(company, invoices, "state") == [("open",)]
 
 
-@pytest.mark.parametrize("told", ["by a notice", "when it is asked for"])
-def test_a_charge_under_way_when_a_dispute_comes_is_not_repeated_once_it_was_declined(
-    company: Store, customer: Make, invoice: Make, told: str
-) -> None:
-    """120.00 of 150.00 are paid and the rest is being charged when the bank takes the 120.00 back."""
-    paper = invoice(customer("anna"), date(2025, 1, 1))
+def dispute_while_charging(company: Store, paper: str, outcomes: list[str]) -> SimulatedGateway:
+    """120.00 of 150.00 are paid and the rest is being charged when the bank takes the 120.00 back; the
+    gateway that will tell two days later how that charge ended."""
     collect(company, SimulatedGateway(), at(1))
     company.update(invoices, [{"invoice_id": paper, "state": "open", "total_minor": 15000}], at(2))
     rest = {"payment_id": "rest", "customer_id": "anna", "invoice_id": paper, "currency": "EUR"}
     waits = {"amount_minor": 3000, "state": "pending", "next_attempt_at": at(2), "created_on": at(2).date()}
     company.insert(payments, [rest | waits], at(2))
     gateway = SimulatedGateway()
-    gateway.plan("anna", ["insufficient_funds", "captured"], delay_days=2)
+    gateway.plan("anna", outcomes, delay_days=2)
     assert collect(company, gateway, at(2)).unknown == 1
     open_chargeback(company, at(3), payment_id=rows(company, payments, "payment_id")[0][0])
+    return gateway
+
+
+@pytest.mark.parametrize("told", ["by a notice", "when it is asked for"])
+def test_a_charge_under_way_when_a_dispute_comes_is_not_repeated_once_it_was_declined(
+    company: Store, customer: Make, invoice: Make, told: str
+) -> None:
+    gateway = dispute_while_charging(
+        company, invoice(customer("anna"), date(2025, 1, 1)), ["insufficient_funds", "captured"]
+    )
     if told == "by a notice":
         notice(company, at(4), key="rest/1", answer=Answer("declined", "insufficient_funds"))
     for day in range(4, 30):
@@ -296,16 +303,7 @@ def test_a_charge_under_way_when_a_dispute_comes_is_not_repeated_once_it_was_dec
 def test_a_charge_under_way_when_a_dispute_comes_pays_if_it_was_made(
     company: Store, customer: Make, invoice: Make
 ) -> None:
-    paper = invoice(customer("anna"), date(2025, 1, 1))
-    collect(company, SimulatedGateway(), at(1))
-    company.update(invoices, [{"invoice_id": paper, "state": "open", "total_minor": 15000}], at(2))
-    rest = {"payment_id": "rest", "customer_id": "anna", "invoice_id": paper, "currency": "EUR"}
-    waits = {"amount_minor": 3000, "state": "pending", "next_attempt_at": at(2), "created_on": at(2).date()}
-    company.insert(payments, [rest | waits], at(2))
-    gateway = SimulatedGateway()
-    gateway.plan("anna", "captured", delay_days=2)
-    assert collect(company, gateway, at(2)).unknown == 1
-    open_chargeback(company, at(3), payment_id=rows(company, payments, "payment_id")[0][0])
+    gateway = dispute_while_charging(company, invoice(customer("anna"), date(2025, 1, 1)), ["captured"])
     for day in range(4, 9):
         gateway.notices(at(day).date(), at(day).date())
         collect(company, gateway, at(day, 12))

@@ -19,7 +19,8 @@ from billing.jobs.import_usage import import_usage
 from billing.service import subscriptions
 from billing.store import tables
 from billing.store.claims import claim, release
-from billing.store.store import Store, is_of_the_system, open_store
+from billing.store.errors import is_of_the_system
+from billing.store.store import Store, open_store
 
 CUSTOMERS = max(24, KILLS * 4)
 STARTED, BILLED_ON = date(2025, 1, 1), date(2025, 3, 1)

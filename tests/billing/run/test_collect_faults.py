@@ -19,7 +19,8 @@ from billing.gateways.simulated import SimulatedGateway
 from billing.jobs.collect import collect
 from billing.service import catalog, customers
 from billing.store import tables
-from billing.store.store import Store, is_of_the_system
+from billing.store.errors import is_of_the_system
+from billing.store.store import Store
 
 DUE = date(2025, 3, 1)
 PAYERS = max(30, KILLS * 6)
