@@ -63,13 +63,64 @@ def subscribe_one(store: Store, plan_id: str) -> None:
     )
 
 
-def open_base(store: Store, customers: int) -> None:
-    """So many customers with the subscription of a plan each; nothing is billed."""
+def open_base(store: Store, customers: int, *, trees: bool = False) -> None:
+    """So many customers with the subscription of a plan each; nothing is billed.
+
+    trees: of every ten customers, the last two are sites of the one before them, which is billed for both.
+    """
     store.migrate()
     with store.transaction():
         open_shop(store)
         subscribe_one(store, "plan")
-    multiply(store, customers - 1)
+    multiply(store, customers - 1, trees)
+
+
+def lend(store: Store) -> None:
+    """Of every ten customers: credit of a note for the third, money on account for more than it will owe for
+    the fifth, a wallet for the seventh (the one that is billed for two sites, where there are trees)."""
+    who = store.frame(select(tables.customers.c.customer_id)).with_columns(
+        (pl.col("customer_id").str.slice(1).cast(pl.Int64) % 10).alias("place"),
+        pl.lit("EUR").alias("currency"),
+    )
+    third, fifth, seventh = (who.filter(place=place) for place in (3, 5, 7))
+    notes = third.select(
+        pl.format("cn_{}", "customer_id").alias("note_id"),
+        pl.lit("seller").alias("entity_id"),
+        *("customer_id", "currency"),
+        pl.lit("goodwill").alias("reason"),
+        pl.lit(FIRST).alias("issued_on"),
+        *(
+            pl.lit(size).alias(f"{part}_minor")
+            for part, size in (("net", 840), ("tax", 160), ("total", 1_000))
+        ),
+    )
+    money = fifth.select(
+        pl.format("pay_{}", "customer_id").alias("payment_id"),
+        *("customer_id", "currency"),
+        pl.lit(1_000_000).alias("amount_minor"),
+        pl.lit("captured").alias("state"),
+        pl.lit("transfer").alias("kind"),
+        *(pl.lit(FIRST).alias(name) for name in ("created_on", "received_on")),
+    )
+    wallets = seventh.select(
+        pl.format("w_{}", "customer_id").alias("wallet_id"),
+        *("customer_id", "currency"),
+        pl.lit("Prepaid").alias("name"),
+    )
+    grants = wallets.select(
+        pl.format("g_{}", "wallet_id").alias("grant_id"),
+        "wallet_id",
+        pl.lit(5_000).alias("amount_minor"),
+        pl.lit(FIRST).alias("granted_on"),
+    )
+    with store.transaction():
+        for table, rows in (
+            (tables.credit_notes, notes),
+            (tables.payments, money),
+            (tables.wallets, wallets),
+            (tables.wallet_grants, grants),
+        ):
+            store.insert(table, rows, AT)
 
 
 def owe(store: Store, collection: str) -> None:
@@ -92,18 +143,22 @@ def owe(store: Store, collection: str) -> None:
         store.analyze()
 
 
-def multiply(store: Store, count: int) -> None:
+def multiply(store: Store, count: int, trees: bool = False) -> None:
     """`count` further customers with the subscription of the first; every tenth has the discount."""
     number = pl.col("number")
+    own = pl.format("c{}", number)
+    is_site = pl.lit(trees) & (number % 10 > 7)
+    payer = pl.when(is_site).then(pl.format("c{}", number - number % 10 + 7)).otherwise(own)
     named = {
-        "customer_id": pl.format("c{}", number),
+        **dict.fromkeys(("customer_id", "sold_to", "ship_to"), own),
+        **dict.fromkeys(("root_id", "bill_to_id", "bill_to"), payer),
+        "parent_id": pl.when(is_site).then(payer),
         "subscription_id": pl.format("s{}", number),
         "item_id": pl.format("i{}", number),
         "version_id": pl.format("v{}", number),
         "quantity_mantissa": 1 + number % 80,
         "discount_ids": pl.when(number % 10 == 0).then(pl.lit("tenth")).otherwise(pl.lit("")),
     }
-    same_customer = ("root_id", "bill_to_id", "sold_to", "bill_to", "ship_to")
     of_table: tuple[Table, ...] = (
         tables.customers,
         tables.customer_versions,
@@ -118,13 +173,7 @@ def multiply(store: Store, count: int) -> None:
             for first in range(1, count + 1, _CHUNK):
                 numbers = pl.DataFrame({"number": range(first, min(first + _CHUNK, count + 1))})
                 columns = [
-                    (
-                        named[name]
-                        if name in named
-                        else named["customer_id"]
-                        if name in same_customer
-                        else pl.lit(row[name][0], dtype=row.schema[name])
-                    ).alias(name)
+                    named.get(name, pl.lit(row[name][0], dtype=row.schema[name])).alias(name)
                     for name in row.columns
                 ]
                 store.insert(table, numbers.select(columns))

@@ -3,15 +3,16 @@
 Claims, each with both sides in one run:
 - billing N subscription items (a fee and graduated seats, tax, a discount on every tenth, journal, outbox,
   unique keys) costs at most three times what writing the same rows into the same tables and the same update
-  of the customers do, on SQLite and on PostgreSQL;
+  of the customers do, on SQLite and on PostgreSQL, where all customers are alone and where credit, wallets
+  and consolidation are in use: of ten customers two are sites on the invoice of a third, which has a wallet,
+  one has credit of a note, one money on account;
 - four times the items cost at most 4.4 times as much, in the same memory;
 - a preview of one customer's change asks as many statements and costs as much among four times the others;
 - the 36th monthly run of a base costs at most 1.2 times the second.
 
 Costs are CPU seconds of this process and of its PostgreSQL backend; wall seconds stand beside them. The
 databases are prepared in bulk (base.py). SIZE=small checks that the benchmark works, not its figures;
-SIZE=full is the default; SIZE=million bills 1 and 4 million items on PostgreSQL and takes hours of disk work
-on a small machine.
+SIZE=full is the default; SIZE=million bills a quarter of a million and a million items on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from base import AT, FIRST, open_base
+from base import AT, FIRST, lend, open_base
 from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
 from copies import Databases, OfFolder, OfServer, keep, written_bare
 from servers import create_database, postgres
@@ -46,6 +47,8 @@ WRITTEN = {
         tables.tax_lines,
         tables.journal_entries,
         tables.journal_lines,
+        tables.applications,
+        tables.wallet_movements,
     )
 }
 """What the run wrote: messages of the acts that prepared the base are not of it."""
@@ -71,14 +74,25 @@ class Size:
 SIZES = {
     "small": Size((500,), (500,), 100, 4, 1),
     "full": Size((25_000,), (25_000, 100_000), 2_000, 36, 3),
-    "million": Size((), (1_000_000, 4_000_000), 2_000, 36, 1),
+    "million": Size((), (250_000, 1_000_000), 2_000, 36, 1),
 }
 
 
 def prepare(url: str, items: int) -> None:
-    """A base of items of which nothing is billed."""
+    """A base of items of which nothing is billed, each of a customer that is alone."""
+    _prepare(url, items, in_use=False)
+
+
+def prepare_all(url: str, items: int) -> None:
+    """The same with customers that have sites, credit and wallets."""
+    _prepare(url, items, in_use=True)
+
+
+def _prepare(url: str, items: int, *, in_use: bool) -> None:
     with open_store(url, IdGenerator(1)) as store:
-        open_base(store, items)
+        open_base(store, items, trees=in_use)
+        if in_use:
+            lend(store)
         if not store.is_sqlite:
             store.analyze()
 
@@ -95,7 +109,7 @@ class Billed(NamedTuple):
     statements: int
 
 
-def billed(url: str, items: int, folder: Path) -> Billed:
+def billed(url: str, items: int, folder: Path, in_use: bool) -> Billed:
     with open_store(url, IdGenerator(1)) as store:
         forget_peak()
         cost = cost_of(lambda: bill(store, AT, up_to=FIRST), store)
@@ -103,6 +117,9 @@ def billed(url: str, items: int, folder: Path) -> Billed:
         lines = store.row(select(func.count().label("n")).select_from(tables.line_items))
         assert lines is not None
         assert lines["n"] == 2 * items, f"{lines['n']} lines for {items} items of two components"
+        applied = store.row(select(func.count().label("n")).select_from(tables.applications))
+        assert applied is not None
+        assert applied["n"] == (3 * items // 10 if in_use else 0), f"{applied['n']} applications"
         rows = keep(store, WRITTEN, folder)
         days = store.frame(DAYS)
         statements = preview_seats(store)
@@ -122,17 +139,21 @@ def preview_seats(store: Store) -> int:
     return told.statements
 
 
-def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats: int) -> list[bool]:
+def beside_copy(
+    databases: Databases, name: str, sizes: tuple[int, ...], repeats: int, *, in_use: bool
+) -> list[bool]:
     """The run beside the bare copy, at each size; and that its cost grows with size, not faster, in the same
     memory."""
     holds, runs, peaks, previews = [], [], [], []
     statements: set[int] = set()
+    if in_use:
+        name = f"{name}, with credit, wallets and consolidation"
     for items in sizes:
         ours, bare = [], []
-        databases.base(items, prepare)
+        databases.base(items, prepare_all if in_use else prepare)
         for _ in range(repeats):
             with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
-                ours.append(billed(databases.fresh(), items, Path(folder)))
+                ours.append(billed(databases.fresh(), items, Path(folder), in_use))
                 bare.append(
                     written_bare(databases.fresh(), WRITTEN, Path(folder), tables.customers, ours[-1].days)
                 )
@@ -182,10 +203,14 @@ def main() -> None:
     size = SIZES[os.environ.get("SIZE", "full")]
     holds = []
     with postgres() as server:
-        holds += beside_copy(OfServer(server), "PostgreSQL", size.postgresql, size.repeats)
+        for in_use in (False, True):
+            databases = OfServer(server)
+            holds += beside_copy(databases, "PostgreSQL", size.postgresql, size.repeats, in_use=in_use)
         holds.append(history(create_database(server, "history"), size.history, size.months))
     with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
-        holds += beside_copy(OfFolder(Path(folder)), "SQLite", size.sqlite, size.repeats)
+        for in_use in (False, True):
+            databases = OfFolder(Path(folder))
+            holds += beside_copy(databases, "SQLite", size.sqlite, size.repeats, in_use=in_use)
     sys.exit(0 if all(holds) or os.environ.get("SIZE") == "small" else 1)
 
 

@@ -232,6 +232,27 @@ def simulated_gateway(folder: Path, options: dict[str, Any]) -> Any:
     return SimulatedGateway(options.get("seed", 0), books=books, **rates)
 
 
+@billing_app.command(name="send")
+def send_command(
+    file: Annotated[Path, typer.Argument(help="Where to append them, a JSON object a line.")],
+    company: CompanyOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Append the messages of changes that were not sent yet to a file, the oldest first.
+
+    Each is sent at least once: one that comes twice, after a crash, has the same message_id. Call it as often
+    as its readers need news.
+
+    Example: tajdid billing send events.jsonl --company atlas
+    """
+    from billing.jobs.send_messages import appended_to, send_messages
+
+    at = now()
+    with working(chosen(company), at, "send_messages", failed=1, dry_run=dry_run, file=file) as (store, _):
+        sent = send_messages(store, at, (lambda _: None) if dry_run else appended_to(file))
+    say(f"{sent:,} messages sent")
+
+
 @billing_app.command(name="dun")
 def dun_command(company: CompanyOption = None, dry_run: DryRunOption = False) -> None:
     """Ask for money on net terms that is overdue: make the steps that are due today, each once.

@@ -277,6 +277,9 @@ class Office:
             self._send(customer, row["number"], found.paid_on, amount)
 
     def _reinstate(self, invoice_id: str, at: datetime) -> None:
+        debt = self._debt(invoice_id)
+        if debt["state"] != "uncollectible" or debt["open_minor"] != debt["written_off_minor"]:
+            return  # Some of it has come in by now.
         reinstate(self.store, at, invoice_id=invoice_id, reason="They will pay after all")
 
     def _send(self, customer: Customer, number: str, on: date, amount_minor: int) -> None:

@@ -1588,7 +1588,8 @@ accounting_periods = Table(
 
 # --- messages and refusals ---
 
-# One row per change, in its transaction. `subject_id` is what changed; `payload` a JSON object as text.
+# One row per change, in its transaction. `subject_id` is what changed; `payload` a JSON object as text;
+# `sent_at`: when a receiver took it.
 outbox = Table(
     "outbox",
     metadata,
@@ -1601,6 +1602,7 @@ outbox = Table(
 )
 Index(
     "ix_outbox_unsent",
+    outbox.c.recorded_at,
     outbox.c.message_id,
     postgresql_where=outbox.c.sent_at.is_(None),
     sqlite_where=outbox.c.sent_at.is_(None),

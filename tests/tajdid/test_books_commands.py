@@ -183,6 +183,7 @@ def test_a_dry_run_of_each_job_prints_the_difference_and_leaves_nothing(home: Pa
     jobs = {
         "dun": ["dunning_cases"],
         "collect": ["assumed: every charge is captured"],
+        f"send {home / 'events.jsonl'}": ["outbox"],
         "retry --all --up-to 2025-01-01": ["  none"],
         f"import-transfers {bank}": ["bank_transfers", "1190.00"],
         f"import-subscriptions {running}": ["subscriptions"],
@@ -194,6 +195,21 @@ def test_a_dry_run_of_each_job_prints_the_difference_and_leaves_nothing(home: Pa
         assert "Dry run: nothing was written." in shown.output
         assert [text for text in texts if text not in shown.output] == [], shown.output
     assert counted(home) == before
+    assert not (home / "events.jsonl").exists()
+
+
+def test_messages_of_changes_are_appended_to_a_file_once(home: Path) -> None:
+    run, file = CliRunner().invoke, home / "events.jsonl"
+    sent = run(app, ["billing", "send", str(file)])
+    messages = [json.loads(line) for line in file.read_text().splitlines()]
+    assert f"{len(messages):,} messages sent" in sent.output
+    issued = [one for one in messages if one["topic"] == "invoice.issued"]
+    assert [(one["payload"]["customer_id"], one["payload"]["total_minor"]) for one in issued] == [
+        ("anna", 119_000)
+    ]
+    assert "0 messages sent" in run(app, ["billing", "send", str(file)]).output
+    assert len(file.read_text().splitlines()) == len(messages)
+    assert run(app, ["billing", "send", str(home)]).exit_code == 0, "nothing waits, so nothing is written"
 
 
 def test_what_is_due_is_charged_through_the_gateway_of_the_company(home: Path) -> None:
