@@ -126,9 +126,13 @@ def test_one_process_sends_at_a_time(tmp_path: Path, database_url: str) -> None:
 
 
 def test_a_change_that_is_undone_sends_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.transaction():
-        announced(store, 3)
-        raise ZeroDivisionError
+    def fails() -> None:
+        with store.transaction():
+            announced(store, 3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert send_messages(store, at(DAY), Receiver()) == 0
 
 
