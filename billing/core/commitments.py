@@ -132,6 +132,22 @@ def covered_as_billed(sums: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def comparable(
+    promised: pl.DataFrame, as_billed: pl.DataFrame, policies: Mapping[PolicyKey, Policy]
+) -> pl.DataFrame:
+    """The promises without those that wait with their usage: where a true-up is the difference of exact
+    amounts [`true_up_rounding`], what was posted of usage that waits does not tell it.
+
+    as_billed: as `covered_as_billed` gives it.
+    """
+    exact = [key for key, one in policies.items() if one.true_up_rounding == "posted_difference"]
+    if not exact or as_billed.is_empty():
+        return promised
+    named = pl.DataFrame(exact, schema=["policy_name", "policy_version"], orient="row")
+    waiting = promised.join(named, on=named.columns, how="semi").join(as_billed, on=PERIOD, how="semi")
+    return promised.join(waiting, on=PERIOD, how="anti", maintain_order="left")
+
+
 def covered_by_true_ups(missing: pl.DataFrame) -> pl.DataFrame:
     """What the true-ups of an item's prices cover."""
     return missing.select(

@@ -358,14 +358,16 @@ def _owed(
         missing.append(_missing(true_ups, minimums, of_prices, billed))
     of_items = charged.filter(is_of_item)
     if promised.height or of_items.height:
+        as_billed = commitments.covered_as_billed(usage.waiting_sums, parts)
         covered = [
             commitments.covered_fees(_charged_anew(rated["promised"], catalogue)),
             commitments.covered_usage(amounts),
-            commitments.covered_as_billed(usage.waiting_sums, parts),
+            as_billed,
         ]
         if minimums.height:
             covered.append(commitments.covered_by_true_ups(true_ups))
-        of_commitments = commitments.true_ups(_due(promised, up_to), pl.concat(covered), catalogue.policies)
+        due = commitments.comparable(_due(promised, up_to), as_billed, catalogue.policies)
+        of_commitments = commitments.true_ups(due, pl.concat(covered), catalogue.policies)
         missing.append(_missing(of_commitments, promised, of_items, billed))
     for one in missing:
         owed = one.filter(_is_charged)

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from examples import examples, seeds
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shop import (
     Part,
@@ -228,6 +228,7 @@ def test_the_way_a_true_up_is_rounded_is_a_setting() -> None:
     st.lists(st.tuples(st.integers(0, 59), st.integers(1, 40_000), st.integers(0, 40)), max_size=5),
     st.sampled_from(["difference_of_posted", "posted_difference"]),
 )
+@example([(50, 11_855, 0)], "posted_difference")  # 8,298.5 used: half a cent more was posted.
 def test_late_and_timely_usage_end_at_the_same_true_ups(
     events: list[tuple[int, int, int]], rounding: str
 ) -> None:

@@ -104,6 +104,9 @@ IS_CHARGE = (line.entry == "charge") & (line.kind == "recurring") & (line.net_mi
 IS_CREDITED = line.line_id.in_(
     select(line.reverses_line_id).where(line.entry == "credit", line.kind == "recurring")
 )
+IS_USED = (line.kind == "usage") & (line.entry == "charge") & (line.gross_minor > 0)
+IS_COUNTED = t.usage_events.c.unbilled_reason.is_(None)
+OF_SNAPSHOT = dict.fromkeys(("component_id", "service_start", "service_end", "revision"))
 IS_OPEN = invoice.state == "open"
 IS_PAID = (invoice.state == "paid") & (invoice.total_minor > 0)
 CAPTURED = payment.state == "captured"
@@ -207,6 +210,21 @@ PLANTS = [
         seq=1,
     ),
     change("usage_item", t.usage_events, item_id="gone"),
+    change("usage_quantity", t.usage_snapshots, quantity_mantissa=t.usage_snapshots.c.quantity_mantissa + 1),
+    change(
+        "usage_quantity", t.usage_events, IS_COUNTED, value_mantissa=t.usage_events.c.value_mantissa + 1
+    )._replace(key=OF_SNAPSHOT),
+    drop("usage_quantity", t.usage_events, IS_COUNTED)._replace(key=OF_SNAPSHOT),
+    change(
+        "usage_amount", t.line_items, IS_USED, gross_minor=line.gross_minor + 1, net_minor=line.net_minor + 1
+    ),
+    change(
+        "usage_amount",
+        t.line_items,
+        IS_USED,
+        gross_minor=line.gross_minor + 1,
+        discount_minor=line.discount_minor + 1,
+    ),
     Plant("stock_order", t.currencies, lambda store, _: _allocated(store, "allocated", 1)),
     Plant("stock_put_back", t.currencies, lambda store, _: _allocated(store, "short", -1)),
     # Sums of documents.

@@ -469,9 +469,7 @@ class Unwatched(Trade):
 
 
 @pytest.mark.parametrize("number", range(TRADES))
-def test_a_trade_leaves_equal_tables_on_both_databases(
-    both_stores: tuple[Store, Store], number: int
-) -> None:
+def test_a_trade_leaves_equal_tables_on_both_databases(both_stores: tuple[Store, Store], number: int) -> None:
     for store in both_stores:
         Unwatched(store, number, days=2 * DAYS).play()
     one, other = both_stores
