@@ -81,6 +81,17 @@ def bound_rows(
     return list(zip(*columns, strict=True))
 
 
+COPIED = 200
+"""So many rows PostgreSQL takes by COPY rather than one by one."""
+
+
+def as_frame(table: Table, names: tuple[str, ...], values: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Bound rows of PostgreSQL as a frame."""
+    return pl.DataFrame(
+        values, schema={name: polars_type(table.c[name].type) for name in names}, orient="row"
+    )
+
+
 def columns_as_frame(rows: Rows, kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Some columns of rows as a frame; null where they do not bring one."""
     if isinstance(rows, pl.DataFrame):

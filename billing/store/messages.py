@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from sqlalchemy import bindparam, case, or_, select, update
@@ -93,28 +94,22 @@ def _as_json(payload: Mapping[str, object]) -> str:
     return json.dumps(payload, default=str, sort_keys=True, ensure_ascii=False)
 
 
-_MARK = (
-    update(customers)
-    .where(
-        customers.c.customer_id == bindparam("id"),
-        or_(
-            customers.c.next_bill_on.is_(None),
-            customers.c.next_bill_on > bindparam("today"),
-            customers.c.unsettled_from > bindparam("since"),
-        ),
-    )
-    .values(
-        next_bill_on=case(
-            (customers.c.next_bill_on < bindparam("today"), customers.c.next_bill_on),
-            else_=bindparam("today"),
-        ),
-        unsettled_from=case(
-            (customers.c.unsettled_from > bindparam("since"), bindparam("since")),
-            else_=customers.c.unsettled_from,
-        ),
-        changed_at=bindparam("at"),
-    )
+_NEWS = or_(
+    customers.c.next_bill_on.is_(None),
+    customers.c.next_bill_on > bindparam("today"),
+    customers.c.unsettled_from > bindparam("since"),
 )
+_DAYS: dict[str, Any] = {
+    "next_bill_on": case(
+        (customers.c.next_bill_on < bindparam("today"), customers.c.next_bill_on), else_=bindparam("today")
+    ),
+    "unsettled_from": case(
+        (customers.c.unsettled_from > bindparam("since"), bindparam("since")),
+        else_=customers.c.unsettled_from,
+    ),
+    "changed_at": bindparam("at"),
+}
+_MARK = update(customers).where(customers.c.customer_id == bindparam("id"), _NEWS).values(_DAYS)
 
 
 _HELD = (
@@ -142,13 +137,16 @@ def mark_all_to_bill(store: Store, at: datetime, marks: Sequence[tuple[str, date
     if not marks:
         return
     days = dict(sorted(marks))
-    if not store.is_sqlite:
-        with store.temporary(pl.DataFrame({"customer_id": list(days)})) as given:
+    rows = pl.DataFrame({"customer_id": days.keys(), "today": days.values()}, schema=_MARKED)
+    with store.temporary(rows) as given:
+        if not store.is_sqlite:
             of_given = _ALL.join(given, given.c.customer_id == customers.c.customer_id)
             store.frame(of_given.with_for_update(of=customers, key_share=True))
-    before = timedelta(days=1)
-    rows = [{"id": one, "today": today, "since": today - before, "at": at} for one, today in days.items()]
-    store.execute(_MARK, rows)
+        of_today = select(given.c.customer_id).where(given.c.today == bindparam("today"))
+        marked = update(customers).where(customers.c.customer_id.in_(of_today), _NEWS).values(_DAYS)
+        for today in sorted(set(days.values())):
+            store.execute(marked, {"today": today, "since": today - timedelta(days=1), "at": at})
 
 
+_MARKED = pl.Schema({"customer_id": pl.String(), "today": pl.Date()})
 _ALL = select(customers.c.customer_id).order_by(customers.c.customer_id)

@@ -478,7 +478,7 @@ class Store:
         """Add rows: a frame, or dictionaries (of like keys; a key missing from some is null there).
 
         `at` fills `recorded_at` and `changed_at` where the rows do not bring them. Columns nobody gives take
-        their default. PostgreSQL takes frames by COPY.
+        their default. PostgreSQL takes frames, and many dictionaries, by COPY.
         """
         if len(rows) == 0:
             return
@@ -488,6 +488,9 @@ class Store:
             return
         names = drivers.columns_of(table, rows, at)
         values = drivers.bound_rows(table, names, rows, at, self.is_sqlite)
+        if not self.is_sqlite and len(values) >= drivers.COPIED:
+            self._insert_frame(table, drivers.as_frame(table, names, values))
+            return
         with self.transaction():
             self._execute_many(drivers.insert_sql(table, names, self.is_sqlite), values)
 
@@ -558,6 +561,10 @@ class Store:
             stamp = at is not None and "changed_at" in table.c and "changed_at" not in given
             changed = (*given, "changed_at") if stamp else given
             values = drivers.bound_rows(table, (*changed, *by), rows, at, self.is_sqlite)
+            if not self.is_sqlite and len(values) >= drivers.COPIED:
+                frame = drivers.as_frame(table, (*changed, *by), values)
+                self._update_from_frame(table, frame.unique(by, keep="last", maintain_order=True), by)
+                return
         with self.transaction():
             self._execute_many(drivers.update_sql(table, changed, by, self.is_sqlite), values)
 
