@@ -1,4 +1,4 @@
-"""Checks of money in: payments, what they pay, refunds, wallets and dunning cases."""
+"""Checks of money in: payments, what they pay, refunds, wallets, dunning cases and what people decide."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from sqlalchemy.orm import aliased
 
 from billing.core.dunning import BADNESS
 from billing.jobs.doctor.books import IS_CAPTURED, IS_TRANSFER
-from billing.jobs.doctor.check import Check, above, differs, rows, unequal
+from billing.jobs.doctor.check import Check, above, dangling, differs, rows, unequal
 from billing.store.tables import (
     applications,
+    approvals,
     bank_transfers,
+    campaigns,
     credit_notes,
     customers,
     disputes,
     dunning_cases,
     early_discounts,
+    held_documents,
     invoice_disputes,
     invoices,
     payment_attempts,
     payment_methods,
     payments,
+    purchase_orders,
     refunds,
     wallet_grants,
     wallet_movements,
@@ -510,4 +514,51 @@ DUNNING = (
     ),
 )
 
-MONEY = (*WRITE_OFFS, *PAYMENTS, *APPLICATIONS, *REFUNDS, *WALLETS, *TRANSFERS, *DUNNING)
+_OF_A_CASE = exists().where(dunning_cases.c.case_id == approvals.c.subject_id)
+_NEEDS_ORDER = held_documents.c.code != "po_missing"
+_ORDER = exists().where(purchase_orders.c.po_id == held_documents.c.po_id)
+
+DECISIONS = (
+    Check(
+        "customer_campaign",
+        "customers",
+        "The campaign of a customer is there.",
+        dangling(customers.c.campaign_id, campaigns.c.campaign_id),
+    ),
+    Check(
+        "credit_limit",
+        "customers",
+        "A credit limit is not below 0.",
+        rows(customers, customers.c.credit_limit_minor < 0, customers.c.credit_limit_minor),
+    ),
+    Check(
+        "approval",
+        "approvals",
+        "What waits is of a known kind, of a case where it is about one, and has a day once it is decided.",
+        rows(
+            approvals,
+            or_(
+                approvals.c.kind.not_in(["order", "collection", "write_off"]),
+                approvals.c.state.not_in(["pending", "approved", "rejected", "withdrawn"]),
+                (approvals.c.state == "pending") != approvals.c.decided_on.is_(None),
+                and_(approvals.c.kind != "order", ~_OF_A_CASE),
+            ),
+            approvals.c.state,
+        ),
+    ),
+    Check(
+        "held_document",
+        "held_documents",
+        "A document was held for want of a purchase order, or by one that is there.",
+        rows(
+            held_documents,
+            or_(
+                held_documents.c.code.not_in(["po_missing", "po_expired", "po_exhausted"]),
+                and_(_NEEDS_ORDER, ~_ORDER),
+            ),
+            held_documents.c.code,
+        ),
+    ),
+)
+
+MONEY = (*WRITE_OFFS, *PAYMENTS, *APPLICATIONS, *REFUNDS, *WALLETS, *TRANSFERS, *DUNNING, *DECISIONS)

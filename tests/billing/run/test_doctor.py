@@ -116,6 +116,22 @@ IS_LAST = invoice.number == select(func.max(invoice.number)).scalar_subquery()
 IS_MATCHED = t.bank_transfers.c.state == "matched"
 FIRST_OF_MAY = date(2025, 5, 1)
 
+APPROVAL = {
+    "approval_id": "approval",
+    "kind": "order",
+    "customer_id": lambda row: row["customer_id"],
+    "details": "{}",
+    "state": "pending",
+    "proposed_on": END,
+}
+HELD = {
+    "held_id": "held",
+    "run_id": lambda row: row["run_id"],
+    "customer_id": "anna",
+    "entity_id": "seller",
+    "currency": "EUR",
+    "net_minor": 100,
+}
 GRANT = {"wallet_id": "wallet", "amount_minor": 100, "is_paid": False, "granted_on": END}
 
 
@@ -385,6 +401,22 @@ PLANTS = [
     ),
     change("case_end", t.dunning_cases, t.dunning_cases.c.closed_on.is_(None), closed_as="recovered"),
     change("case_of_payment", t.payments, FAILED, case_id="gone"),
+    change("customer_campaign", t.customers, campaign_id="gone"),
+    change("credit_limit", t.customers, credit_limit_minor=-1),
+    *(
+        put("approval", t.approvals, t.customers, **(APPROVAL | values))
+        for values in (
+            {"kind": "discount"},
+            {"state": "perhaps"},
+            {"state": "approved"},
+            {"decided_on": END},
+            {"kind": "write_off", "subject_id": "gone"},
+        )
+    ),
+    *(
+        put("held_document", t.held_documents, t.billing_runs, **(HELD | {"code": code, "po_id": "gone"}))
+        for code in ("po_expired", "po_lost")
+    ),
     # Books.
     change("entry_balance", t.journal_lines, posted.debit_minor > 0, debit_minor=posted.debit_minor + 1),
     change("entry_sides", t.journal_lines, posted.debit_minor > 0, credit_minor=5),
