@@ -41,6 +41,7 @@ REFUSALS: Mapping[str, str] = {
     "over_refund": "The refund is larger than what is left of the payment, or than the credit that is kept.",
     "overdue_restricted": "Money of who pays is overdue: there are no new orders until it is paid.",
     "parent_cycle": "A customer cannot stand below itself.",
+    "payer_not_above": "Who is billed for a customer is the customer, or stands above it in its tree.",
     "po_exhausted": "The budget of the purchase order does not allow this.",
     "po_expired": "The purchase order is not valid on that day.",
     "po_missing": "What is billed to this customer needs a purchase order.",

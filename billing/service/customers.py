@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any
 
@@ -72,9 +73,10 @@ def create_customer(
 ) -> str:
     """A new customer; returns its id. `country` is ISO 3166 alpha-2, `parent_id` places it in a tree.
 
-    `bill_to_id` (default: itself) is who owes. `requires_purchase_order`: what it is billed needs one. Raises
-    `unknown_currency`, `unknown_entity`, `unknown_time_zone`, `unknown_customer` for a parent or payer that
-    is not there, `unknown_setting`, `immutable` when the id is taken.
+    `bill_to_id` (default: itself) is who owes: itself or who stands above it. `requires_purchase_order`: what
+    it is billed needs one. Raises `unknown_currency`, `unknown_entity`, `unknown_time_zone`,
+    `unknown_customer` for a parent or payer that is not there, `payer_not_above`, `unknown_setting`,
+    `immutable` when the id is taken.
     """
     currency_exponent(currency)
     zone_of(time_zone)
@@ -89,6 +91,7 @@ def create_customer(
     root_id = customer(store, parent_id)["root_id"] if parent_id else customer_id
     if bill_to_id and bill_to_id != customer_id:
         customer(store, bill_to_id)
+        _check_payer(bill_to_id, _above(store, parent_id))
     row: Row = {
         "customer_id": customer_id,
         "name": name,
@@ -123,6 +126,7 @@ def change_customer(store: Store, at: datetime, /, *, customer_id: str, **change
     their history.
 
     Raises `unknown_setting` for an attribute that is not there or may not change, `parent_cycle`,
+    `payer_not_above` where it, or one below it, would be billed to somebody who no longer stands above it,
     `immutable` for a change of currency once a line is billed, and as `create_customer`.
     """
     row = customer(store, customer_id)
@@ -135,6 +139,8 @@ def change_customer(store: Store, at: datetime, /, *, customer_id: str, **change
     _check_changes(store, at, row, changes)
     today = local_date(at, str(changes.get("time_zone", row["time_zone"])))
     store.update(customers, [{"customer_id": customer_id} | changes], at)
+    if changes.keys() & {"parent_id", "bill_to_id"}:
+        _check_payers(store, row | changes)
     if "parent_id" in changes:
         new_root_id = _move_tree(store, at, customer_id, changes["parent_id"])
         mark_pools_of_trees(store, at, [row["root_id"], new_root_id], customer_id)
@@ -171,18 +177,44 @@ def _check_changes(store: Store, at: datetime, row: Row, changes: dict[str, Any]
 
 def _move_tree(store: Store, at: datetime, customer_id: str, parent_id: str | None) -> str:
     """Give a customer and all below it the root of the new parent; returns it. Raises `parent_cycle`."""
-    above = parent_id
-    while above is not None:
-        if above == customer_id:
-            raise BillingError("parent_cycle", f"{parent_id} is below {customer_id}")
-        above = customer(store, above)["parent_id"]
+    if customer_id in _above(store, parent_id, until=customer_id):
+        raise BillingError("parent_cycle", f"{parent_id} is below {customer_id}")
     root_id = customer(store, parent_id)["root_id"] if parent_id else customer_id
-    below = [customer_id]
-    for known in below:
-        children = select(customers.c.customer_id).where(customers.c.parent_id == known)
-        below += [child["customer_id"] for child in store.rows(children)]
+    below = [one["customer_id"] for one in _below(store, customer_id)]
     store.update(customers, [{"customer_id": one, "root_id": root_id} for one in below], at)
     return str(root_id)
+
+
+def _above(store: Store, parent_id: str | None, *, until: str | None = None) -> list[str]:
+    """Who stands above a customer with this parent, the nearest first; no further than `until`."""
+    found: list[str] = []
+    while parent_id is not None and (not found or found[-1] != until):
+        found.append(parent_id)
+        parent_id = customer(store, parent_id)["parent_id"]
+    return found
+
+
+def _below(store: Store, customer_id: str) -> list[Row]:
+    """A customer and all below it: `customer_id`, `bill_to_id`."""
+    of = select(customers.c.customer_id, customers.c.bill_to_id)
+    found = store.rows(of.where(customers.c.customer_id == customer_id))
+    for known in found:
+        found += store.rows(of.where(customers.c.parent_id == known["customer_id"]))
+    return found
+
+
+def _check_payer(payer_id: str, may_owe: Collection[str]) -> None:
+    if payer_id not in may_owe:
+        raise BillingError("payer_not_above", payer_id)
+
+
+def _check_payers(store: Store, row: Row) -> None:
+    """Whether a customer and all below it are billed to themselves or to who stands above them."""
+    above = _above(store, row["parent_id"], until=row["customer_id"])
+    _check_payer(row["bill_to_id"], {*above, row["customer_id"]})
+    below = _below(store, row["customer_id"]) if row["customer_id"] not in above else []
+    for one in below:
+        _check_payer(one["bill_to_id"], {*above, *(other["customer_id"] for other in below)})
 
 
 def _write_version(store: Store, at: datetime, row: Row, valid_from: date, revision: int) -> None:

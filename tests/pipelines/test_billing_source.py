@@ -485,6 +485,7 @@ def test_a_discount_that_a_payer_was_given_runs_on_all_it_pays_for_in_that_time(
         entity_id="de",
         currency="EUR",
         country="DE",
+        parent_id="c1",
         bill_to_id="c1",
     )
     subscriptions.subscribe(store, START, customer_id="c1", plan_id="team", quantity=2, subscription_id="s1")

@@ -26,7 +26,7 @@ from billing.jobs.bill_facts import read_catalogue, read_policies
 from billing.jobs.doctor.check import Check
 from billing.jobs.doctor.documents import CREDITED
 from billing.store.store import Row, Store
-from billing.store.tables import customers, invoices, line_items, prices
+from billing.store.tables import customers, invoices, line_items, prices, tax_lines
 
 PAGE = 5_000
 """Invoices that are looked at together."""
@@ -142,12 +142,14 @@ _CHARGES = (
         line_items.c.tax_minor.label("posted_minor"),
         line_items.c.tax_category,
         line_items.c.tax_rate_ppm,
+        tax_lines.c.country.label("tax_country"),
         line_items.c.policy_name.label("line_policy_name"),
         invoices.c.issued_on,
         customers.c.policy_name,
     )
     .join(invoices, invoices.c.invoice_id == line_items.c.invoice_id)
     .join(customers, customers.c.customer_id == invoices.c.customer_id)
+    .outerjoin(tax_lines, tax_lines.c.line_id == line_items.c.line_id)
     .where(line_items.c.entry == "charge", _SPAN)
 )
 
@@ -155,6 +157,7 @@ _CHARGES = (
 _whole = aliased(line_items)
 _IS_BESIDE = and_(
     line_items.c.item_id == _whole.c.item_id,
+    line_items.c.kind == _whole.c.kind,
     line_items.c.reverses_line_id == _whole.c.line_id,
     line_items.c.invoice_id == _whole.c.invoice_id,
     line_items.c.entry == "credit",
@@ -197,54 +200,61 @@ def _differing(lines: pl.DataFrame, known: Mapping[str, list[PolicyVersion]], po
     for (name, on), part in lines.group_by(policy, "issued_on", maintain_order=True):
         settings = version_on(known[str(name)], cast(date, on)).settings
         if settings.tax_base == "posted_net":
-            again = taxed(part.with_columns(_country), settings.tax_scope, settings.rounding).drop(
-                "tax_country"
-            )
+            again = taxed(part, settings.tax_scope, settings.rounding)
             found.append(again.filter(pl.col("tax_minor") != pl.col("posted_minor")))
     return pl.concat(found)
 
 
-_country = pl.lit("").alias("tax_country")
-
 _part = aliased(line_items)
 _IS_SHOWN_WHOLE = and_(
     _part.c.item_id == line_items.c.item_id,
+    _part.c.kind == line_items.c.kind,
     _part.c.reverses_line_id == line_items.c.line_id,
     _part.c.invoice_id == line_items.c.invoice_id,
 )
 """A line of which a part was billed early: its tax is made of two, each rounded."""
+_BIG = line_items.c.net_minor.type
 _TAKEN = (
     select(
-        line_items.c.line_id,
-        line_items.c.net_minor,
-        line_items.c.tax_minor,
-        line_items.c.policy_name,
-        line_items.c.policy_version,
-        func.sum(CREDITED.c.net_minor, type_=line_items.c.net_minor.type).label("taken_net_minor"),
-        func.sum(CREDITED.c.tax_minor, type_=line_items.c.net_minor.type).label("taken_tax_minor"),
+        *(line_items.c[name] for name in ("line_id", "net_minor", "document_discount_minor", "tax_minor")),
+        *(line_items.c[name] for name in ("policy_name", "policy_version")),
+        *(
+            func.sum(CREDITED.c[name], type_=_BIG).label(f"taken_{name}")
+            for name in ("net_minor", "document_discount_minor", "tax_minor")
+        ),
     )
     .join(CREDITED, CREDITED.c.line_id == line_items.c.line_id)
     .where(line_items.c.net_minor != 0, ~exists().where(_IS_SHOWN_WHOLE))
-    .group_by(*(line_items.c[name] for name in ("line_id", "net_minor", "tax_minor", "policy_name")))
-    .group_by(line_items.c.policy_version)
+    .group_by(*(line_items.c[name] for name in ("line_id", "net_minor", "document_discount_minor")))
+    .group_by(*(line_items.c[name] for name in ("tax_minor", "policy_name", "policy_version")))
 )
 
 
 def _wrong_tax_of_credits(store: Store, _at: datetime) -> Iterator[Row]:
-    """Lines of which credits took back another share of the tax than of the net."""
+    """Lines of which credits took back another share of the tax than of the net: time takes its share of the
+    net before the discounts of documents, an amount taken off by hand its share of what was left of it."""
     _, policies = _settings(store)
     posted = {
         key: settings.rounding for key, settings in policies.items() if settings.tax_base == "posted_net"
     }
     for page in store.pages(_TAKEN, size=PAGE):
         for mode, lines in _by_rounding(pl.DataFrame(page), posted):
-            share = post(
-                product(wide(pl.col("tax_minor")), pl.col("taken_net_minor")), wide(pl.col("net_minor")), mode
+            after = _share_of_tax(pl.col("taken_net_minor"), pl.col("net_minor"), mode)
+            before = _share_of_tax(
+                pl.col("taken_net_minor") + pl.col("taken_document_discount_minor"),
+                pl.col("net_minor") + pl.col("document_discount_minor"),
+                mode,
             )
-            wrong = lines.with_columns(share.cast(pl.Int64).alias("wanted")).filter(
-                pl.col("wanted") != pl.col("taken_tax_minor")
+            wrong = lines.with_columns(before.alias("wanted"), after.alias("_after")).filter(
+                ~pl.col("taken_tax_minor").is_between(
+                    pl.min_horizontal("wanted", "_after"), pl.max_horizontal("wanted", "_after")
+                )
             )
             yield from wrong.select("line_id", pl.col("taken_tax_minor").alias("found"), "wanted").to_dicts()
+
+
+def _share_of_tax(part: pl.Expr, whole: pl.Expr, mode: RoundingMode) -> pl.Expr:
+    return post(product(wide(pl.col("tax_minor")), part), wide(whole), mode).cast(pl.Int64)
 
 
 def _by_rounding(

@@ -190,11 +190,13 @@ CREDITED = union_all(
         line_items.c.reverses_line_id.label("line_id"),
         (-line_items.c.net_minor).label("net_minor"),
         (-line_items.c.tax_minor).label("tax_minor"),
+        (-line_items.c.document_discount_minor).label("document_discount_minor"),
     ).where(IS_CREDIT, ~IS_REBATE),
     select(
         case((_IS_UNDONE, line_items.c.reverses_line_id), else_=credit_note_lines.c.line_id),
         credit_note_lines.c.net_minor,
         credit_note_lines.c.tax_minor,
+        credit_note_lines.c.document_discount_minor,
     )
     .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
     .where(

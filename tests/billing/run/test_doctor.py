@@ -15,6 +15,7 @@ from sqlalchemy import Table, delete, func, select, text, true, update
 
 from billing.jobs.doctor.check import Check
 from billing.jobs.doctor.examination import CHECKS, Finding, examine
+from billing.service import catalog
 from billing.store import tables as t
 from billing.store.store import Row, Store, open_store
 
@@ -583,6 +584,28 @@ def test_a_corruption_is_named_by_its_row(world: Store, plant: Plant) -> None:
 
 def test_every_check_has_a_corruption_that_it_finds() -> None:
     assert {plant.check for plant in PLANTS} == {check.code for check in CHECKS}
+
+
+# Sound, though it may look wrong.
+
+
+def test_two_countries_with_one_rate_are_taxed_apart(store: Store) -> None:
+    open_shop(store)
+    for country in ("AT", "FR"):
+        catalog.add_tax_rate(
+            store, at(START), country=country, tax_rate_ppm=200_000, valid_from=date(2020, 1, 1)
+        )
+    sell(store, "basic", fee("0.12"))
+    join(store, "anna")
+    for name, country in (("vienna", "AT"), ("paris", "FR")):
+        join(store, name, country=country, parent_id="anna", bill_to_id="anna")
+        take(store, START, "basic", name)
+    run(store, START)
+    # 0.024 of tax for each country is posted as 0.02; of both together it would be 0.05.
+    assert store.rows(select(t.invoices.c.net_minor, t.invoices.c.tax_minor)) == [
+        {"net_minor": 24, "tax_minor": 4}
+    ]
+    assert_sound(store, at(START, 22))
 
 
 # Beside others, and in words.

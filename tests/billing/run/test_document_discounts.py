@@ -186,7 +186,7 @@ def test_a_discount_reaches_what_is_issued_while_it_is_given_and_valid(store: St
 
 def test_a_discount_of_the_payer_acts_on_what_its_members_take(store: Store) -> None:
     shop(store, fee("100.00"), tenth=TENTH)
-    join(store, "bert", bill_to_id="anna")
+    join(store, "bert", parent_id="anna", bill_to_id="anna")
     join(store, "carl")
     for name in ("bert", "carl"):
         take(store, JANUARY, "plan", name)
@@ -223,6 +223,23 @@ def test_a_credit_takes_the_discount_of_its_line_back(store: Store) -> None:
     assert frame.select("net_minor", "tax_minor", "document_discount_minor").rows() == [(1_890, 378, 210)]
     assert look_again(store, on).lines == 0
     assert invoices(store) == [(2_790, 558)]
+
+
+def test_credits_of_discounted_lines_are_sound_whatever_day_they_begin(store: Store) -> None:
+    shop(store, fee("651.61"), tax=190_000, fiftieth={"discount_ppm": 20_000})
+    for day in range(2, 28):
+        join(store, f"c{day}")
+        give_discount(
+            store, OPENED, customer_id=f"c{day}", discount_id="fiftieth", valid_start=date(2020, 1, 1)
+        )
+        take(store, FEBRUARY, "plan", f"c{day}", subscription_id=f"s{day}")
+    run(store, FEBRUARY)
+    for day in range(2, 28):
+        on = FEBRUARY.replace(day=day)
+        subscriptions.cancel(store, at(on), subscription_id=f"s{day}", when="now")
+        run(store, on)
+    assert len(store.rows(select(tables.credit_note_lines))) == 26
+    assert_sound(store, at(MARCH))
 
 
 def test_all_credits_of_a_line_leave_nothing_of_its_discount(store: Store) -> None:
@@ -411,7 +428,7 @@ def test_two_runs_at_once_use_a_discount_once(request: pytest.FixtureRequest) ->
         )
         give_discount(one, OPENED, customer_id="parent", discount_id="once")
         for name in ("first", "second"):
-            join(one, name, bill_to_id="parent")
+            join(one, name, parent_id="parent", bill_to_id="parent")
             take(one, JANUARY, "plan", name)
         is_second = tables.customers.c.customer_id == "second"
         one.execute(update(tables.customers).where(is_second).values(next_bill_on=date(2025, 1, 2)))

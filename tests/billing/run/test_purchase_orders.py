@@ -322,7 +322,7 @@ def test_two_runs_at_once_never_spend_a_budget_twice(request: pytest.FixtureRequ
             one, OPENED, customer_id="parent", number="1", budget="150.00", valid_start=JUNE
         )
         for name in ("first", "second"):
-            join(one, name, bill_to_id="parent")
+            join(one, name, parent_id="parent", bill_to_id="parent")
             take(one, JUNE, "plan", name, po_id=po_id)
         second = {"next_bill_on": date(2025, 6, 2)}
         is_second = tables.customers.c.customer_id == "second"

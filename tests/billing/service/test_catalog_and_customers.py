@@ -221,6 +221,35 @@ def test_a_tree_has_no_cycle(company: Store, parent: str) -> None:
     assert set(roots(company).values()) == {"anna"}
 
 
+def payers(store: Store) -> dict[str, str]:
+    return {row["customer_id"]: row["bill_to_id"] for row in store.rows(customers.select())}
+
+
+def test_a_customer_is_billed_to_itself_or_to_who_stands_above_it(company: Store) -> None:
+    new_customer(company, "group")
+    new_customer(company, "site", parent_id="anna", bill_to_id="anna")
+    new_customer(company, "room", parent_id="site", bill_to_id="anna")
+    for payer in ("group", "room"):
+        with pytest.raises(BillingError, match="payer_not_above"):
+            change_customer(company, AT, customer_id="site", bill_to_id=payer)
+    with pytest.raises(BillingError, match="payer_not_above"):
+        new_customer(company, "desk", parent_id="anna", bill_to_id="site")
+    change_customer(company, AT, customer_id="room", bill_to_id="site")
+    assert payers(company) == {"anna": "anna", "group": "group", "site": "anna", "room": "site"}
+
+
+def test_a_branch_moves_with_its_payers_and_not_away_from_one_that_stays(company: Store) -> None:
+    new_customer(company, "group")
+    new_customer(company, "site", parent_id="anna", bill_to_id="anna")
+    new_customer(company, "room", parent_id="site", bill_to_id="site")
+    with pytest.raises(BillingError, match="payer_not_above"):
+        change_customer(company, AT, customer_id="site", parent_id="group")
+    change_customer(company, AT, customer_id="anna", parent_id="group")
+    change_customer(company, AT, customer_id="site", parent_id="group", bill_to_id="group")
+    assert payers(company) == {"anna": "anna", "group": "group", "site": "group", "room": "site"}
+    assert set(roots(company).values()) == {"group"}
+
+
 def test_each_change_of_a_name_is_a_dated_row_also_twice_a_day(company: Store) -> None:
     change_customer(company, AT, customer_id="anna", name="Anna B")
     change_customer(company, AT, customer_id="anna", name="Anna C", locale="ar")
