@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
+from examples import IS_LONG, seeds
 from sqlalchemy import select
 
 from billing.jobs.bill_run import bill
@@ -399,6 +400,15 @@ def test_the_same_seed_makes_the_same_world_byte_for_byte(tmp_path: Path) -> Non
     assert (one.folder / "crm/accounts.csv").read_bytes() != (other.folder / "crm/accounts.csv").read_bytes()
     for made in (one, two, other):
         made.store.close()
+
+
+@pytest.mark.parametrize("seed", seeds(1, 8))
+def test_worlds_of_other_seeds_last_to_their_end_and_are_sound(tmp_path: Path, seed: int) -> None:
+    customers, last_day = (300, LAST_DAY) if IS_LONG else (20, date(2023, 10, 31))
+    made = make_world(tmp_path, 100 + seed, customers, last_day)
+    assert list(examine(made.store, datetime.combine(last_day, time(23), UTC))) == []
+    assert made.summary.parked == 0
+    made.store.close()
 
 
 def test_a_world_needs_an_empty_store_and_somebody_in_it(tmp_path: Path) -> None:
