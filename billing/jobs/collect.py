@@ -122,7 +122,7 @@ _BOTH = union_all(
 ).subquery()
 _WORK = select(_BOTH).order_by(_BOTH.c.customer_id).limit(bindparam("page", type_=Integer))
 
-_PAGE = 500_000
+_PAGE = 200_000
 """How many invoices are read at a time, so that memory does not follow their number."""
 
 

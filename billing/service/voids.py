@@ -93,7 +93,11 @@ def _whole(store: Store, posted: Sequence[Row]) -> list[Credit]:
     """What is left of each charge; credits and rebates among the lines are undone as they are, also those
     that take back a charge beside them (usage that was billed before)."""
     modes = roundings(store)
-    beside = {line["reverses_line_id"]: line for line in posted if line["entry"] == "credit"}
+    beside = {
+        line["reverses_line_id"]: line
+        for line in posted
+        if line["entry"] == "credit" and line["kind"] != "rebate"
+    }
     for line in posted:
         for left, whole in _LEFT.items() if line["line_id"] in beside else ():
             line[left] -= beside[line["line_id"]][whole]

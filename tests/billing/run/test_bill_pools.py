@@ -28,6 +28,7 @@ from shop import (
     take,
     use,
 )
+from soundness import assert_sound
 from sqlalchemy import select, update
 
 from billing.core.money import BillingError, currency_exponent, post
@@ -44,6 +45,7 @@ from billing.service.policies import set_policy
 from billing.service.pools import agree_pool
 from billing.service.ramps import Phase, agree_ramp
 from billing.service.subscriptions import NewContract
+from billing.service.voids import void_invoice
 from billing.store import tables
 from billing.store.store import Store, open_store
 
@@ -133,6 +135,29 @@ def test_the_volume_beyond_a_threshold_makes_all_of_the_year_cheaper(store: Stor
     assert parked(store) == {}
     assert look_again(store, date(2025, 3, 1)).lines == 0
     assert total(store) == 990_000
+
+
+def test_a_void_takes_back_a_rebate_and_the_line_it_relates_to_each_as_it_is(store: Store) -> None:
+    item = shop(store, tax_rate_ppm=200_000, others=["bert"])
+    used(store, item["anna"], date(2025, 1, 10), 900)
+    run(store, date(2025, 2, 1))
+    used(store, item["bert"], date(2025, 2, 10), 200)
+    run(store, date(2025, 3, 1))
+    of_bert = {"kind", "net_minor", "tax_minor", "line_id", "reverses_line_id"}
+    asked = select(*(tables.line_items.c[name] for name in sorted(of_bert)))
+    rebate, usage = store.rows(
+        asked.where(tables.line_items.c.customer_id == "bert").order_by(tables.line_items.c.kind)
+    )
+    assert rebate["reverses_line_id"] == usage["line_id"]
+    paper = store.rows(select(tables.invoices).where(tables.invoices.c.customer_id == "bert"))[0]
+    before, noted = total(store), notes(store)
+    void_invoice(store, at(date(2025, 3, 2)), invoice_id=paper["invoice_id"], reason="Wrong department")
+    taken = [net for _, _, net, _ in notes(store) if net not in {net for _, _, net, _ in noted}]
+    assert sorted(taken) == [rebate["net_minor"], usage["net_minor"]]
+    assert_sound(store, at(date(2025, 3, 3)))
+    run(store, date(2025, 3, 3))
+    assert total(store) == before
+    assert_sound(store, at(date(2025, 3, 4)))
 
 
 @pytest.mark.parametrize(
