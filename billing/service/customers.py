@@ -213,8 +213,9 @@ def _check_payers(store: Store, row: Row) -> None:
     above = _above(store, row["parent_id"], until=row["customer_id"])
     _check_payer(row["bill_to_id"], {*above, row["customer_id"]})
     below = _below(store, row["customer_id"]) if row["customer_id"] not in above else []
+    may_owe = {*above, *(one["customer_id"] for one in below)}
     for one in below:
-        _check_payer(one["bill_to_id"], {*above, *(other["customer_id"] for other in below)})
+        _check_payer(one["bill_to_id"], may_owe)
 
 
 def _write_version(store: Store, at: datetime, row: Row, valid_from: date, revision: int) -> None:

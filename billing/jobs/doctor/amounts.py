@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import cast
 
 import polars as pl
-from sqlalchemy import Integer, and_, bindparam, exists, func, select
+from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from billing.core.cuts import agreed_discounts
@@ -23,7 +23,7 @@ from billing.core.invoicing import (
 from billing.core.money import RoundingMode, post, product, wide
 from billing.core.policy import Policy
 from billing.jobs.bill_facts import read_catalogue, read_policies
-from billing.jobs.doctor.check import Check
+from billing.jobs.doctor.check import Check, in_span, spans
 from billing.jobs.doctor.documents import CREDITED
 from billing.store.store import Row, Store
 from billing.store.tables import customers, invoices, line_items, prices, tax_lines
@@ -31,28 +31,15 @@ from billing.store.tables import customers, invoices, line_items, prices, tax_li
 PAGE = 5_000
 """Invoices that are looked at together."""
 
-_IDS = (
-    select(invoices.c.invoice_id)
-    .where(invoices.c.invoice_id > bindparam("after"))
-    .order_by(invoices.c.invoice_id)
-    .limit(bindparam("page", type_=Integer))
-)
-_SPAN = and_(line_items.c.invoice_id > bindparam("after"), line_items.c.invoice_id <= bindparam("until"))
+_SPAN = in_span(line_items.c.invoice_id)
 
 
 def _pages(store: Store) -> Iterator[dict[str, str]]:
     """Spans of invoices, in the order of their ids."""
-    after = ""
-    while True:
-        ids = store.frame(_IDS, {"after": after, "page": PAGE})
-        if ids.is_empty():
-            return
-        until = ids.item(-1, "invoice_id")
-        yield {"after": after, "until": until}
-        after = until
+    return spans(store, invoices.c.invoice_id, PAGE)
 
 
-def _settings(store: Store) -> tuple[dict[str, list[PolicyVersion]], dict[PolicyKey, Policy]]:
+def settings_of(store: Store) -> tuple[dict[str, list[PolicyVersion]], dict[PolicyKey, Policy]]:
     known = read_policies(store)
     return known, {(one.name, one.version): one.settings for versions in known.values() for one in versions}
 
@@ -73,7 +60,7 @@ _RECURRING = (
 def _wrong_gross(store: Store, _at: datetime) -> Iterator[Row]:
     """Recurring charges whose gross or discount is not their price times quantity and time. What is a part of
     a period by running totals may differ by the minor unit that its neighbour has."""
-    _, policies = _settings(store)
+    _, policies = settings_of(store)
     for span in _pages(store):
         lines = store.frame(_RECURRING, span).with_columns(agreed_discounts(), *_before_document)
         if lines.is_empty():
@@ -183,7 +170,7 @@ def _billed_now(lines: pl.DataFrame, beside: pl.DataFrame) -> pl.DataFrame:
 def _wrong_tax(store: Store, _at: datetime) -> Iterator[Row]:
     """Charges whose tax is not that of their document's nets at their rate, by the payer's setting of how tax
     is summed (or that of the line's own customer, where the payer's has changed since)."""
-    known, _ = _settings(store)
+    known, _ = settings_of(store)
     for span in _pages(store):
         lines = _billed_now(store.frame(_CHARGES, span), store.frame(_BESIDE, span)).sort("line_id")
         wrong = _differing(lines, known, "policy_name")
@@ -233,7 +220,7 @@ _TAKEN = (
 def _wrong_tax_of_credits(store: Store, _at: datetime) -> Iterator[Row]:
     """Lines of which credits took back another share of the tax than of the net: time takes its share of the
     net before the discounts of documents, an amount taken off by hand its share of what was left of it."""
-    _, policies = _settings(store)
+    _, policies = settings_of(store)
     posted = {
         key: settings.rounding for key, settings in policies.items() if settings.tax_base == "posted_net"
     }

@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, exists, func, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from billing.store.store import Row, Store
 
@@ -27,6 +39,21 @@ class Check(NamedTuple):
     table: str
     sentence: str
     broken: Select[Any] | Search
+
+
+def spans(store: Store, column: Any, size: int) -> Iterator[dict[str, str]]:
+    """Spans of an id column with so many ids each, in their order: `after`, and `until`, the last one."""
+    of = select(column.label("id")).where(column > bindparam("after")).distinct()
+    page, after = of.order_by(column).limit(bindparam("page", type_=Integer)), ""
+    while (ids := store.frame(page, {"after": after, "page": size})).height:
+        until = ids.item(-1, "id")
+        yield {"after": after, "until": until}
+        after = until
+
+
+def in_span(column: Any) -> ColumnElement[bool]:
+    """Whether an id lies in a span."""
+    return and_(column > bindparam("after"), column <= bindparam("until"))
 
 
 Parts = Select[Any] | Sequence[Select[Any]]

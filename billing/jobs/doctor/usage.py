@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, exists, false, select, union
+from sqlalchemy import and_, exists, false, select, union
 from sqlalchemy.orm import aliased
 
 from billing.core import thresholds
@@ -17,9 +16,10 @@ from billing.core.cuts import agreed_discounts
 from billing.core.invoicing import SERVICE_KEY, rated, usage_amounts
 from billing.core.policy import Policy
 from billing.core.pricing import EVENT_MODELS
-from billing.jobs.bill_facts import read_catalogue, read_policies
+from billing.jobs.bill_facts import read_catalogue
 from billing.jobs.bill_usage import with_quantities
-from billing.jobs.doctor.check import Check
+from billing.jobs.doctor.amounts import settings_of
+from billing.jobs.doctor.check import Check, in_span, spans
 from billing.store.store import Row, Store
 from billing.store.tables import (
     components,
@@ -38,26 +38,10 @@ from billing.store.tables import (
 PAGE = 2_000
 """Items that are looked at together."""
 
-_IDS = (
-    select(usage_snapshots.c.item_id)
-    .where(usage_snapshots.c.item_id > bindparam("after"))
-    .distinct()
-    .order_by(usage_snapshots.c.item_id)
-    .limit(bindparam("page", type_=Integer))
-)
-
 
 def _pages(store: Store) -> Iterator[dict[str, str]]:
     """Spans of items with usage, in the order of their ids."""
-    after = ""
-    while (ids := store.frame(_IDS, {"after": after, "page": PAGE})).height:
-        until = ids.item(-1, "item_id")
-        yield {"after": after, "until": until}
-        after = until
-
-
-def _in_span(column: Any) -> ColumnElement[bool]:
-    return and_(column > bindparam("after"), column <= bindparam("until"))
+    return spans(store, usage_snapshots.c.item_id, PAGE)
 
 
 _TAKEN = (
@@ -75,7 +59,7 @@ _TAKEN = (
     .join(meters, meters.c.meter_id == components.c.meter_id)
     .join(items, items.c.item_id == usage_snapshots.c.item_id)
     .join(customers, customers.c.customer_id == items.c.customer_id)
-    .where(usage_snapshots.c.frozen_at.is_(None), _in_span(usage_snapshots.c.item_id))
+    .where(usage_snapshots.c.frozen_at.is_(None), in_span(usage_snapshots.c.item_id))
 )
 
 
@@ -89,8 +73,8 @@ def _wrong_quantity(store: Store, _at: datetime) -> Iterator[Row]:
     """Quantities that are not those of the events that had come: of the days of service, or where a policy
     counts the day a service ends to it, of that day too. What a level came to over time depends on its
     period, which a snapshot does not tell."""
-    known = [one.settings for versions in read_policies(store).values() for one in versions]
-    may_include = any(one.end_day_usage == "include" for one in known)
+    _, policies = settings_of(store)
+    may_include = any(one.end_day_usage == "include" for one in policies.values())
     for span in _pages(store):
         parts = _snapshots(store, span).filter(pl.col("aggregation") != "weighted_sum")
         wrong = _differing(store, parts, ends_here=False)
@@ -132,11 +116,11 @@ _credit = aliased(line_items)
 _WAS_CREDITED = union(
     select(_credit.c.reverses_line_id.label("line_id")).where(
         _credit.c.entry == "credit",
-        _in_span(_credit.c.item_id),
+        in_span(_credit.c.item_id),
     ),
     select(credit_note_lines.c.line_id)
     .join(line_items, line_items.c.line_id == credit_note_lines.c.line_id)
-    .where(credit_note_lines.c.kind.is_distinct_from("adjustment"), _in_span(line_items.c.item_id)),
+    .where(credit_note_lines.c.kind.is_distinct_from("adjustment"), in_span(line_items.c.item_id)),
 ).subquery()
 _owner = aliased(customers)
 _HAS_POOLS = exists().where(
@@ -159,7 +143,7 @@ _CHARGED = (
     .join(components, components.c.component_id == line_items.c.component_id)
     .join(meters, meters.c.meter_id == components.c.meter_id)
     .join(prices, prices.c.price_id == line_items.c.price_id)
-    .where(line_items.c.kind == "usage", line_items.c.entry == "charge", _in_span(line_items.c.item_id))
+    .where(line_items.c.kind == "usage", line_items.c.entry == "charge", in_span(line_items.c.item_id))
 )
 _BILLED = ("gross_minor", "discount_minor")
 
@@ -170,9 +154,7 @@ def _wrong_amount(store: Store, _at: datetime) -> Iterator[Row]:
     Not of what was billed early, voided or taken back, nor of prices by event, by window, by the day, of
     pools, paid ahead or with a maximum spend: what those come to depends on more than the segment.
     """
-    policies = {
-        (one.name, one.version): one.settings for all_ in read_policies(store).values() for one in all_
-    }
+    _, policies = settings_of(store)
     for span in _pages(store):
         charged = (
             store.frame(_CHARGED, span)

@@ -115,7 +115,7 @@ def test_what_changes_while_messages_are_sent_is_sent_too(store: Store) -> None:
     assert waiting(store) == []
 
 
-def test_one_process_sends_at_a_time(tmp_path: Path, database_url: str) -> None:
+def test_one_process_sends_at_a_time(database_url: str) -> None:
     with open_store(database_url) as one, open_store(database_url) as other:
         announced(one, 3)
         assert claims.claim(other, CLAIM)
