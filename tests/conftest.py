@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from soundness import read_backwards
 from sqlalchemy import make_url
 
 from billing.store import tables
@@ -225,3 +226,13 @@ def both_stores(sqlite_store: Store, _postgres_database: str) -> Iterator[tuple[
     """A store on SQLite and one on PostgreSQL, with the same seed, to play one history on both."""
     with open_store(_postgres_database, IdGenerator(SEED)) as on_postgres:
         yield sqlite_store, on_postgres
+
+
+@pytest.fixture
+def every_store(both_stores: tuple[Store, Store], _sqlite_pool: _SqlitePool) -> Iterator[tuple[Store, ...]]:
+    """These two, and one on SQLite that reads backwards: no history may depend on the order of rows that
+    nobody asked for."""
+    url = _sqlite_pool.take()
+    with open_store(url, IdGenerator(SEED)) as backwards:
+        yield *both_stores, read_backwards(backwards)
+    _sqlite_pool.give_back(url)

@@ -56,7 +56,7 @@ def undo_payments(store: Store, at: datetime, undone: pl.DataFrame, today: date)
     Raises `illegal_transition` where a paid invoice is neither open nor paid any more, or is being charged.
     """
     ids = undone["payment_id"].to_list()
-    parts = read_by_ids(store, _OF_PAYMENTS, applications.c.source_id, ids)
+    parts = read_by_ids(store, _OF_PAYMENTS, applications.c.source_id, ids).sort("application_id")
     recoveries = undone.filter(kind="recovery")
     reopened = parts["invoice_id"].unique().to_list()
     held = hold(store, [], [*reopened, *recoveries["invoice_id"].to_list()])
@@ -79,7 +79,7 @@ def undo_discounts(
 
     owner: `payer_id`, `entity_id`, `currency` of all of them, held by the caller.
     """
-    standing = read_by_ids(store, _DISCOUNTS, applications.c.invoice_id, invoice_ids)
+    standing = read_by_ids(store, _DISCOUNTS, applications.c.invoice_id, invoice_ids).sort("application_id")
     if standing.is_empty():
         return
     events = undo_applications(store, at, standing, owner, today).with_columns(

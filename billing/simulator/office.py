@@ -237,9 +237,13 @@ class Office:
             )
             if meant is None:
                 transfers.return_transfer(self.store, at, transfer_id=row["transfer_id"])
-            else:
+            elif meant["state"] in ("open", "uncollectible"):
                 transfers.match_transfer(
                     self.store, at, transfer_id=row["transfer_id"], invoice_ids=[meant["invoice_id"]]
+                )
+            else:
+                transfers.match_transfer(
+                    self.store, at, transfer_id=row["transfer_id"], customer_id=meant["customer_id"]
                 )
 
     # Debts.
@@ -347,7 +351,7 @@ _REQUESTED = (
     .where(refunds_table.c.state == "requested", payments.c.kind == "transfer")
     .order_by(refunds_table.c.refund_id)
 )
-_NUMBERED = select(invoices.c.invoice_id).where(
+_NUMBERED = select(invoices.c.invoice_id, invoices.c.state, invoices.c.customer_id).where(
     invoices.c.entity_id == bindparam("entity"), invoices.c.number == bindparam("number")
 )
 _UNMATCHED = (
