@@ -165,6 +165,38 @@ def with_limits(
     return by_policy(rows, policies, lambda part, one: limited(part, one).select(columns))
 
 
+def without_waiting(
+    rows: pl.DataFrame, snapshots: pl.DataFrame, settled: pl.DataFrame, regular: pl.DataFrame
+) -> pl.DataFrame:
+    """Usage segments as they were billed, where what came since waits for the item's next regular invoice.
+
+    rows: as `with_limits` gives them. settled: `customer_id`, and `unsettled_from`, null where nothing is
+    settled. regular: `item_id` of those whose invoice is due. A segment that waits counts what had come when
+    it was billed; one that was never billed and waits is left out.
+    """
+    billed = snapshots.select(*SERVICE_KEY, pl.col("last_event_seq").alias("_billed_seq"))
+    marked = (
+        rows.join(settled, on="customer_id", how="left", maintain_order="left")
+        .join(billed, on=SERVICE_KEY, how="left", maintain_order="left")
+        .join(
+            regular.with_columns(pl.lit(True).alias("_is_regular")),
+            on="item_id",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    is_settled = (pl.col("reference_end") <= pl.col("unsettled_from")).fill_null(False)
+    waits = ~is_settled & pl.col("_is_regular").is_null()
+    return (
+        marked.filter(~waits | pl.col("_billed_seq").is_not_null())
+        .with_columns(
+            pl.when(waits).then("_billed_seq").otherwise("counts_seq").alias("counts_seq"),
+            pl.when(waits).then(None).otherwise("counts_until").alias("counts_until"),
+        )
+        .select(rows.columns)
+    )
+
+
 def _with_days_after(rows: pl.DataFrame, days: int) -> pl.DataFrame:
     """`_until`: the end of the n-th day after the service ended, in the customer's zone. The first day that
     is no more of the service is day 0."""

@@ -161,20 +161,22 @@ def draft(
     in_grace: bool = False,
     shows_held: bool = False,
     locks: bool = False,
+    looks_back: bool = False,
 ) -> Draft:
     """What the members owe up to a day: steps 2 to 13 of a run, nothing written.
 
     members: rows of MEMBERS. What became due in the last `grace_days` stays a draft: it is left out, or with
     `in_grace` shown too. What purchase orders hold back is left out, or with `shows_held` shown too. locks:
-    it will be posted, so what it may spend is held until then.
+    it will be posted, so what it may spend is held until then. looks_back: what is settled is looked at
+    again, as far back as the policy's horizon, and of usage that waits what was billed of it.
     """
     known = read_policies(store)
-    found = read_pools(store, members, up_to)
+    found = read_pools(store, members, up_to, looks_back=looks_back)
     sound = members
     if found.failures.height:
         sound = members.join(found.failures, on="customer_id", how="anti", maintain_order="left")
     parts = [
-        _owed(store, of_policy, known, str(name), up_to, found, in_grace)
+        _owed(store, of_policy, known, str(name), up_to, found, in_grace, looks_back)
         for (name,), of_policy in sound.group_by("policy_name", maintain_order=True)
     ]
     owed = _Owed(
@@ -239,6 +241,7 @@ def _owed(
     run_day: date,
     found: Pools,
     in_grace: bool,
+    looks_back: bool,
 ) -> _Owed:
     versions = known[name]
     grace = invoicing.version_on(versions, run_day).settings.grace_days
@@ -248,11 +251,14 @@ def _owed(
     settings = {(one.name, one.version): one.settings for several in known.values() for one in several}
     ids = members["customer_id"].to_list()
     horizon = invoicing.horizon(up_to, held)
-    looked_at = members.select("customer_id", "time_zone", _floor(horizon))
+    floor = pl.lit(horizon).alias("floor") if looks_back else _floor(horizon)
+    looked_at = members.select("customer_id", "time_zone", floor)
     found = found.among(members)
-    pooled_floors = floors(found, looked_at) if found else None
-    if pooled_floors is not None:
-        looked_at = looked_at.update(pooled_floors, on="customer_id")
+    others_than_usual = looked_at if looks_back else None
+    if found:
+        of_pools = floors(found, looked_at)
+        looked_at = looked_at.update(of_pools, on="customer_id")
+        others_than_usual = looked_at if looks_back else of_pools
     terms = read_terms(store, ids).join(looked_at, on="customer_id")
     reductions = special_discounts(store, terms)
     if reductions is not None:
@@ -262,13 +268,14 @@ def _owed(
     service, parts = invoicing.service_and_parts(terms, versions, up_to)
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
-    billed = _billed(store, ids, up_to, horizon, pooled_floors)
+    billed = _billed(store, ids, up_to, horizon, others_than_usual)
     by_time, goods = billed.charged, None
     facts = read_stock(store, terms, looked_at)
     if facts is not None:
         goods = goods_of(store, facts, parts, terms, versions, billed.charged, up_to)
         parts, by_time = goods.parts, goods.others
-    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, versions)
+    settled = members.select("customer_id", "unsettled_from") if looks_back else None
+    usage = _compared_usage(store, ids, parts, billed, held, settings, up_to, found, versions, settled)
     pooled = None
     if found:
         pooled = priced_by_pools(found, parts, usage.parts, usage.snapshots, versions, up_to)
@@ -685,7 +692,9 @@ def _compared_usage(
     up_to: date,
     found: Pools,
     versions: Sequence[PolicyVersion],
+    settled: pl.DataFrame | None,
 ) -> _Usage:
+    """settled: for a look back, by which day each customer is settled."""
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     all_parts = parts.filter("is_usage")
     due = all_parts.filter(pl.col("due_on") <= up_to)
@@ -707,12 +716,17 @@ def _compared_usage(
     compared = invoicing.due_usage(due, snapshots, billed.reopened, up_to)
     if found:
         compared = compared_together(found, due, compared)
+    if settled is not None:
+        regular = compared.select("item_id").unique()
+        compared = due
     waiting = due.join(compared.select("item_id"), on="item_id", how="anti").select(
         *invoicing.LINE_KEY, "customer_id"
     )
     if compared.height:
-        if unbilled.has_limit(policies):
+        if unbilled.has_limit(policies) or settled is not None:
             compared = unbilled.with_limits(compared, due, snapshots, policies)
+        if settled is not None:
+            compared = unbilled.without_waiting(compared, snapshots, settled, regular)
         if frozen.height or any(one.settings.grace_days for one in versions):
             known = read_by_ids(store, _KNOWN, items.c.customer_id, ids)
             compared = unbilled.with_frozen(compared, snapshots, frozen, known, versions)

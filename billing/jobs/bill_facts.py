@@ -15,7 +15,6 @@ from typing import Any
 import polars as pl
 from sqlalchemy import (
     Date,
-    Integer,
     Label,
     Select,
     Table,
@@ -114,14 +113,8 @@ def _by_ids(statement: Select[Any], column: Any, is_sqlite: bool) -> Select[Any]
 # Who is due.
 
 _IS_DUE = and_(customers.c.next_bill_on <= bindparam("up_to"), customers.c.parked_at.is_(None))
-DUE_ROOTS = (
-    select(customers.c.root_id)
-    .where(_IS_DUE, customers.c.root_id > bindparam("after"))
-    .distinct()
-    .order_by(customers.c.root_id)
-    .limit(bindparam("page", type_=Integer))
-)
-"""The trees of customers in which somebody is due, a page in order of their ids."""
+DUE_ROOTS = select(customers.c.root_id).where(_IS_DUE).distinct().order_by(customers.c.root_id)
+"""The trees of customers in which somebody is due, in the order of their ids."""
 DUE_COUNT = select(func.count(customers.c.root_id.distinct()).label("roots")).where(_IS_DUE)
 MEMBERS = select(
     customers.c.customer_id,
@@ -407,13 +400,17 @@ PARTIES = (
 
 
 def read_terms(store: Store, customer_ids: Sequence[str]) -> pl.DataFrame:
-    """One row a live version of the customers' items and component of its plan, with the price chosen for it.
+    """One row a live version of the customers' items and component of its plan, with the price chosen for it,
+    in the order of items, versions and components.
 
     What many versions share (the plan and its components, the choice of prices) is read once each. Where a
     plan has thresholds, `thresholds_of` names its version.
     """
     versions = read_by_ids(store, _VERSIONS, items.c.customer_id, customer_ids)
-    offers = read_by_ids(store, _OFFERS, components.c.plan_id, _distinct(versions["plan_id"]))
+    versions = versions.sort("item_id", "effective_start")
+    offers = read_by_ids(store, _OFFERS, components.c.plan_id, _distinct(versions["plan_id"])).sort(
+        "position"
+    )
     chosen = read_by_ids(store, _CHOSEN, price_choices.c.choice_id, _distinct(versions["choice_id"]))
     terms = versions.join(
         offers, on=["plan_id", "plan_version"], how="inner", maintain_order="left_right"

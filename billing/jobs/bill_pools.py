@@ -115,12 +115,14 @@ _TIERS = select(
 # Who shares a pool.
 
 
-def pool_members_of(store: Store, root_ids: Sequence[str], up_to: date) -> pl.DataFrame:
+def pool_members_of(
+    store: Store, root_ids: Sequence[str], up_to: date, *, looks_back: bool = False
+) -> pl.DataFrame:
     """The members of the pools of some trees, one row a pool, component and customer.
 
-    Without pools that set no price any more or not yet, unless they share a customer with another: a pool
-    is over once all its members are settled beyond its end, and has not begun while the usage it counts is
-    due before it. Goods may be billed ahead.
+    Without pools that set no price any more or not yet, unless they share a customer with another, or one
+    looks back: a pool is over once all its members are settled beyond its end, and has not begun while the
+    usage it counts is due before it. Goods may be billed ahead.
     """
     if store.row(_ANY) is None:
         return pl.DataFrame(schema=_MEMBER_SCHEMA)
@@ -130,7 +132,7 @@ def pool_members_of(store: Store, root_ids: Sequence[str], up_to: date) -> pl.Da
     found = read_by_ids(store, _MEMBERS_OF_POOLS, customers.c.root_id, owned)
     has_begun = (pl.col("first_on") <= up_to) | (pl.col("counts") == "sku")
     is_open = pl.col("ended_on").is_null() | pl.col("unsettled_from").is_null()
-    is_open |= pl.col("ended_on") > pl.col("unsettled_from")
+    is_open |= (pl.col("ended_on") > pl.col("unsettled_from")) | pl.lit(looks_back)
     in_force = found.filter(has_begun.fill_null(True) & is_open)
     found = _connected(found, set(in_force["customer_id"]))
     return found.sort("clause_id", "customer_id", "component_id").select(*_MEMBER_SCHEMA)
@@ -274,10 +276,11 @@ _NONE = Pools(
 )
 
 
-def read_pools(store: Store, members: pl.DataFrame, up_to: date) -> Pools:
+def read_pools(store: Store, members: pl.DataFrame, up_to: date, *, looks_back: bool = False) -> Pools:
     """The pools of a draft's customers. A pool of which a member is not here, or whose members have several
     policies, cannot be told."""
-    found = pool_members_of(store, members["root_id"].unique().sort().to_list(), up_to)
+    roots = members["root_id"].unique().sort().to_list()
+    found = pool_members_of(store, roots, up_to, looks_back=looks_back)
     if found.is_empty():
         return _NONE
     found = _connected(found, set(members["customer_id"]))

@@ -110,20 +110,10 @@ def bill(
     return run.finish()
 
 
-_PAGE = 500_000
-"""How many roots are read at a time, so that memory does not follow the number of customers."""
-
-
 def _due_roots(store: Store, up_to: date, chunk_size: int) -> Iterator[list[str]]:
-    """The trees in which somebody is due, in chunks and in the order of their ids, each once."""
-    after, size = "", chunk_size * max(_PAGE // chunk_size, 1)
-    while True:
-        page = store.frame(DUE_ROOTS, {"up_to": up_to, "after": after, "page": size})
-        for chunk in page.iter_slices(chunk_size):
-            yield chunk["root_id"].to_list()
-        if page.height < size:
-            return
-        after = page.item(-1, "root_id")
+    """The trees in which somebody is due as the run begins, in chunks and in the order of their ids."""
+    for chunk in store.spool(DUE_ROOTS, {"up_to": up_to}, size=chunk_size):
+        yield chunk["root_id"].to_list()
 
 
 _RUNNING = select(billing_runs.c.run_id).where(

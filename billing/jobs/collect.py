@@ -20,10 +20,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Integer, String, and_, bindparam, exists, null, select, union_all
+from sqlalchemy import String, and_, bindparam, exists, null, select, union_all
 
 from billing.core.money import BillingError
 from billing.gateways.gateway import Charge, Gateway, charge_key
@@ -114,41 +115,29 @@ _IS_UNPAID = and_(
 _IS_DUE = payments.c.next_attempt_at <= bindparam("at")
 _BOTH = union_all(
     select(invoices.c.customer_id, invoices.c.invoice_id, null().cast(String).label("payment_id")).where(
-        _IS_UNPAID, invoices.c.customer_id >= bindparam("first")
+        _IS_UNPAID
     ),
-    select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(
-        _IS_DUE, payments.c.customer_id >= bindparam("first")
-    ),
+    select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(_IS_DUE),
 ).subquery()
-_WORK = select(_BOTH).order_by(_BOTH.c.customer_id).limit(bindparam("page", type_=Integer))
-
-_PAGE = 200_000
-"""How many invoices are read at a time, so that memory does not follow their number."""
+_WORK = select(_BOTH).order_by(_BOTH.c.customer_id, _BOTH.c.invoice_id, _BOTH.c.payment_id)
 
 
 def _work(store: Store, at: datetime, chunk_size: int) -> Iterator[pl.DataFrame]:
     """What there is to do, in chunks of payers: `customer_id`, `invoice_id`, `payment_id` (null: none yet).
     All of a payer is in one chunk."""
-    first, page = "", max(_PAGE, chunk_size)
     asked = {"at": at, "on": at.date() + timedelta(days=1)}
-    while True:
-        # Work is found by what is open and due: what was paid long ago is not looked at.
-        with nullcontext() if store.is_sqlite else store.transaction():
-            store.join_by_index()
-            found = store.frame(_WORK, asked | {"first": first, "page": page})
-        is_last = found.height < page
-        if not is_last:
-            last = found.item(-1, "customer_id")
-            whole = found.filter(pl.col("customer_id") != last)
-            if whole.is_empty():  # A payer of more than a page.
-                page *= 2
-                continue
-            first, found = last, whole
+    # Work is found by what is open and due: what was paid long ago is not looked at.
+    with nullcontext() if store.is_sqlite else store.transaction():
+        store.join_by_index()
+        found = store.spool(_WORK, asked, size=chunk_size)
+    begun = pl.DataFrame()
+    for rows in chain(found, [pl.DataFrame()]):
+        begun = pl.concat(part for part in (begun, rows) if part.height) if rows.height else begun
         payer = pl.col("customer_id").rle_id() // chunk_size
-        for chunk in found.with_columns(payer.alias("_chunk")).partition_by("_chunk", maintain_order=True):
-            yield chunk.drop("_chunk")
-        if is_last:
-            return
+        while begun.height and (rows.is_empty() or begun.select(payer.max()).item() > 0):
+            first = begun.filter(payer == 0)
+            yield first
+            begun = begun[first.height :]
 
 
 _OF_PAYERS = select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id).where(_IS_DUE)

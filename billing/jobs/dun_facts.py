@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import polars as pl
-from sqlalchemy import Integer, and_, bindparam, func, select, union
+from sqlalchemy import and_, bindparam, func, select, union
 
 from billing.core.dunning import KEY, gap_day
 from billing.core.invoicing import version_on
@@ -30,10 +30,6 @@ from billing.store.tables import (
 TRACKS = ("terms", "campaign")
 """The tracks of money on net terms; what is charged automatically has its own (jobs.dunning)."""
 
-_PAGE = 500_000
-"""How many ids are read at a time, so that memory does not follow the number of customers."""
-
-
 # By the index of invoices on state and day, that of open cases, and that of customers who are not current:
 # nobody else is looked at.
 _FOUND = union(
@@ -41,31 +37,21 @@ _FOUND = union(
         invoices.c.state == "open",
         invoices.c.due_on <= bindparam("until"),
         invoices.c.collection == "terms",
-        invoices.c.customer_id > bindparam("after"),
     ),
     select(dunning_cases.c.customer_id).where(
         dunning_cases.c.closed_on.is_(None),
         dunning_cases.c.track.in_(TRACKS),
-        dunning_cases.c.customer_id > bindparam("after"),
     ),
-    select(customers.c.customer_id).where(
-        customers.c.overdue_state != "current", customers.c.customer_id > bindparam("after")
-    ),
+    select(customers.c.customer_id).where(customers.c.overdue_state != "current"),
 ).subquery()
-_PAYERS = select(_FOUND.c.customer_id).order_by(_FOUND.c.customer_id).limit(bindparam("page", type_=Integer))
+_PAYERS = select(_FOUND.c.customer_id).order_by(_FOUND.c.customer_id)
 
 
 def payers(store: Store, until: date, chunk_size: int) -> Iterator[list[str]]:
     """Who owes money on net terms that is due by a day, has a case of it, or is not current: in chunks, in
     the order of their ids."""
-    after, size = "", chunk_size * max(_PAGE // chunk_size, 1)
-    while True:
-        page = store.frame(_PAYERS, {"until": until, "after": after, "page": size})
-        for chunk in page.iter_slices(chunk_size):
-            yield chunk["customer_id"].to_list()
-        if page.height < size:
-            return
-        after = page.item(-1, "customer_id")
+    for chunk in store.spool(_PAYERS, {"until": until}, size=chunk_size):
+        yield chunk["customer_id"].to_list()
 
 
 _HELD = (

@@ -19,6 +19,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from struct import unpack
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar, cast
 
 import polars as pl
@@ -158,6 +159,20 @@ def _read_whole_numbers(connection: Any, _record: Any) -> None:
 _kept_engine = lru_cache(maxsize=32)(_new_engine)
 """Engines by address: they hold no connection, but the statements compiled so far, which the next store of
 the same database would compile again."""
+
+
+_SPOOLED = 50_000
+"""How many rows are written to one file."""
+
+
+def _spooled(
+    folder: TemporaryDirectory[str], kept: int, last: pl.DataFrame, size: int
+) -> Iterator[pl.DataFrame]:
+    with folder as place:
+        for number in range(kept):
+            yield from pl.read_ipc((Path(place) / str(number)).read_bytes()).iter_slices(size)
+        if last.height:
+            yield from last.iter_slices(size)
 
 
 class Store:
@@ -450,6 +465,28 @@ class Store:
         with self._connection.execute(statement, values, execution_options=options) as result:
             for page in result.mappings().partitions(size):
                 yield [dict(row) for row in page]
+
+    def spool(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None, *, size: int
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of a select, all read at once and kept in files until they are asked for, in frames of
+        `size` rows: for work that writes between them and would read what is left again and again."""
+        kinds = {str(column.key): drivers.polars_type(column.type) for column in statement.selected_columns}
+        folder = TemporaryDirectory(prefix="tajdid-")
+        many, kept = size * max(_SPOOLED // size, 1), 0
+        last = drivers.no_rows(tuple(kinds.items()))
+        self.statements += 1
+        options = {"stream_results": True, "yield_per": many}
+        with (
+            self.snapshot(),
+            self._connection.execute(statement, values, execution_options=options) as result,
+        ):
+            for page in result.partitions(many):
+                if last.height:
+                    last.write_ipc(Path(folder.name) / str(kept))
+                    kept += 1
+                last = pl.DataFrame(page, schema=kinds, orient="row")
+        return _spooled(folder, kept, last, size)
 
     def row(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Row | None:
         """The first row of a select, or None."""

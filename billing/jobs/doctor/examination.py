@@ -18,10 +18,11 @@ from billing.jobs.doctor.check import Check
 from billing.jobs.doctor.documents import DOCUMENTS
 from billing.jobs.doctor.lives import LIVES
 from billing.jobs.doctor.money import MONEY
+from billing.jobs.doctor.second_run import SECOND_RUN
 from billing.jobs.doctor.usage import USAGE
 from billing.store.store import Row, Store
 
-CHECKS: tuple[Check, ...] = (*LIVES, *DOCUMENTS, *MONEY, *BOOKS, *AMOUNTS, *USAGE, *ACTS)
+CHECKS: tuple[Check, ...] = (*LIVES, *DOCUMENTS, *MONEY, *BOOKS, *AMOUNTS, *USAGE, *SECOND_RUN, *ACTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,9 @@ def invoices_of(company: Store) -> Invoice:
             "total_minor": amount_minor,
         }
         company.insert(invoices, [row], at)
-        item = company.row(select(items.c.item_id).where(items.c.customer_id == customer_id))
+        item = company.row(
+            select(items.c.item_id).where(items.c.customer_id == customer_id).order_by(items.c.item_id)
+        )
         assert item is not None
         line = {
             "line_id": f"line-{count:03}",

@@ -243,7 +243,7 @@ def test_an_approved_hand_over_ends_what_was_not_paid_and_gives_no_credit(compan
     ]
     assert ended[1]["ends_on"] == DUE + timedelta(days=61)
     assert ended[1]["was_in_dunning"]
-    done = company.rows(select(approvals))[0]
+    done = company.rows(select(approvals).order_by(approvals.c.approval_id))[0]
     assert (done["state"], done["decided_by"], done["decided_on"]) == (
         "approved",
         "Mona",
@@ -266,7 +266,9 @@ def test_a_decision_is_made_once(company: Store, anna: str) -> None:
     assert state_of(company, "sub-anna") == "suspended"
     dun(company, after(70))
     assert list_approvals(company, state=None).height == 1
-    topics = company.rows(select(outbox.c.topic).where(outbox.c.topic.like("approval.%")))
+    topics = company.rows(
+        select(outbox.c.topic).where(outbox.c.topic.like("approval.%")).order_by(outbox.c.message_id)
+    )
     assert [row["topic"] for row in topics] == ["approval.requested", "approval.rejected"]
 
 

@@ -156,7 +156,10 @@ def _act(store: Store, on: date) -> None:
         subscriptions.cancel(store, at(on), subscription_id="ida-sub", when="now")
     if day == 80:
         lines = store.rows(
-            select(tables.line_items).where(tables.line_items.c.customer_id == "cora").limit(1)
+            select(tables.line_items)
+            .where(tables.line_items.c.customer_id == "cora")
+            .order_by(tables.line_items.c.line_id)
+            .limit(1)
         )
         issue_credit_note(store, at(on), reason="Kind", lines=[(lines[0]["line_id"], 1234)])
     if day == 90:

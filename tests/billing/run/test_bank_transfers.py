@@ -43,7 +43,7 @@ def shop(store: Store, *names: str) -> list[str]:
 
 
 def numbers(store: Store) -> dict[str, str]:
-    rows = store.rows(select(tables.invoices))
+    rows = store.rows(select(tables.invoices).order_by(tables.invoices.c.number))
     return {row["customer_id"]: row["number"] for row in rows}
 
 

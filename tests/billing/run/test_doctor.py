@@ -108,6 +108,7 @@ IS_CREDITED = line.line_id.in_(
 IS_USED = (line.kind == "usage") & (line.entry == "charge") & (line.gross_minor > 0)
 IS_COUNTED = t.usage_events.c.unbilled_reason.is_(None)
 OF_SNAPSHOT = dict.fromkeys(("component_id", "service_start", "service_end", "revision"))
+OF_PART = dict.fromkeys(("customer_id", "component_id", "kind", "entry", "service_start", "service_end"))
 IS_OPEN = invoice.state == "open"
 IS_PAID = (invoice.state == "paid") & (invoice.total_minor > 0)
 CAPTURED = payment.state == "captured"
@@ -242,6 +243,9 @@ PLANTS = [
         gross_minor=line.gross_minor + 1,
         discount_minor=line.discount_minor + 1,
     ),
+    change(
+        "second_run", t.item_versions, t.item_versions.c.plan_id == "quarter", quantity_mantissa=9
+    )._replace(key=OF_PART),
     Plant("stock_order", t.currencies, lambda store, _: _allocated(store, "allocated", 1)),
     Plant("stock_put_back", t.currencies, lambda store, _: _allocated(store, "short", -1)),
     # Sums of documents.
@@ -577,7 +581,14 @@ def test_a_corruption_is_named_by_its_row(world: Store, plant: Plant) -> None:
         for one in found:
             assert {name: one.key[name] for name in wanted} == wanted, one
             assert one.found is None or one.found != one.wanted
-        many = {"day_charged_twice", "entry_amounts", "entry_locked", "receivable", "discount_times"}
+        many = {
+            "day_charged_twice",
+            "entry_amounts",
+            "entry_locked",
+            "receivable",
+            "discount_times",
+            "second_run",
+        }
         assert len(found) == 1 or plant.check in many
     assert findings(world, plant.check) == []
 

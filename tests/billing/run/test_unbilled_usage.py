@@ -26,7 +26,7 @@ def reasons(store: Store) -> dict[str, str | None]:
     events = tables.usage_events.c
     return {
         row["event_id"]: row["unbilled_reason"]
-        for row in store.rows(select(events.event_id, events.unbilled_reason))
+        for row in store.rows(select(events.event_id, events.unbilled_reason).order_by(events.seq))
     }
 
 

@@ -299,3 +299,20 @@ def test_numbers_have_no_gap_also_after_a_rollback(store: Store) -> None:
     assert store.take_numbers("e", "invoice", 2025, 1, AT) == 4
     assert store.take_numbers("e", "invoice", 2026, 1, AT) == 1
     assert store.take_numbers("f", "invoice", 2025, 1, AT) == 1
+
+
+@pytest.mark.parametrize("size", [1_000, 70_000])
+def test_a_spool_gives_each_row_once_as_it_was_however_many_and_whatever_is_written_meanwhile(
+    store: Store, size: int
+) -> None:
+    codes = pl.DataFrame({"code": [f"{number:06}" for number in range(130_000)], "exponent": 2})
+    store.insert(tables.currencies, codes, AT)
+    code = tables.currencies.c.code
+    wanted = select(code, tables.currencies.c.exponent).where(code < "9").order_by(code)
+    found = []
+    for frame in store.spool(wanted, size=size):
+        assert 0 < frame.height <= size
+        store.execute(tables.currencies.update().where(code == "129999").values(exponent=3))
+        found.append(frame)
+    assert pl.concat(found).equals(codes.with_columns(pl.col("exponent").cast(pl.Int64)))
+    assert list(store.spool(wanted.where(code < ""), size=size)) == []
