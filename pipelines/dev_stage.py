@@ -70,7 +70,7 @@ def stage_sources(out: Path, sources: tuple[SourceConfig, ...], options: argpars
             sources=sources,
         )
         meta.write_policy(connection, policy)
-        meta.write_metrics(connection, PROJECT / "models" / "metrics.yml")
+        meta.write_metrics(connection, *meta.registry_files(PROJECT / "models"))
         stage = Stage(
             connection,
             "dev",

@@ -70,27 +70,43 @@ def write_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     connection.execute(f"INSERT INTO raw_meta.policy BY NAME SELECT {columns}", list(row.values()))
 
 
-def write_metrics(connection: duckdb.DuckDBPyConnection, registry: Path) -> int:
-    """Fill raw_meta.metrics from the metric registry; returns how many there are.
+def registry_files(models: Path) -> list[Path]:
+    """The files of the metric registry: `metrics.yml` and those of the folder `metrics`."""
+    files = [models / "metrics.yml", *sorted((models / "metrics").glob("*.yml"))]
+    return [file for file in files if file.is_file()]
 
-    The registry is a list of metrics, or a mapping with that list under `metrics`. Raises SourceError when
-    it is no YAML or an entry has no id, or one that is taken.
+
+def read_registry(*files: Path) -> list[dict[str, Any]]:
+    """The metrics of the registry, in the order of the files.
+
+    A file is a list of metrics, or a mapping with that list under `metrics`. Raises SourceError when one is
+    no YAML or no such list.
+    """
+    entries: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise SourceError(f"{file} is no valid YAML: {error}.") from error
+        found = content.get("metrics") if isinstance(content, dict) else content
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+            raise SourceError(f"{file} must hold a list of metrics.")
+        entries += found
+    return entries
+
+
+def write_metrics(connection: duckdb.DuckDBPyConnection, *files: Path) -> int:
+    """Fill raw_meta.metrics from the files of the metric registry; returns how many there are.
+
+    Raises SourceError as `read_registry` does, and when an entry has no id, or one that is taken.
     """
     connection.execute("DELETE FROM raw_meta.metrics")
-    if not registry.is_file():
-        return 0
-    try:
-        content = yaml.safe_load(registry.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SourceError(f"{registry} is no valid YAML: {error}.") from error
-    entries = content.get("metrics") if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SourceError(f"{registry} must hold a list of metrics.")
-    rows = [_metric(entry) for entry in entries]
+    rows = [_metric(entry) for entry in read_registry(*files)]
     ids = [row[0] for row in rows]
     wrong = sorted({str(metric_id) for metric_id in ids if not metric_id or ids.count(metric_id) > 1})
     if wrong:
-        raise SourceError(f"{registry}: every metric needs an id of its own; see {', '.join(wrong)}.")
+        names = ", ".join(str(file) for file in files)
+        raise SourceError(f"{names}: every metric needs an id of its own; see {', '.join(wrong)}.")
     if rows:
         marks = ", ".join("?" for _ in METRIC_COLUMNS)
         connection.executemany(

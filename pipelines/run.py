@@ -288,7 +288,7 @@ def _ingest(run: _Run, connection: duckdb.DuckDBPyConnection) -> None:
         sources=request.sources,
     )
     meta.write_policy(connection, request.policy)
-    meta.write_metrics(connection, request.project / "models" / "metrics.yml")
+    meta.write_metrics(connection, *meta.registry_files(request.project / "models"))
     stage = Stage(
         connection,
         run.build_id,

@@ -133,21 +133,41 @@ metrics as (
       {{ metric_value('reactivated_customers', 'reactivated_customers', none, 'reactivated_customers') }}
     ]) as metric
   from chosen
+),
+others as (
+  {% for area in ['cash', 'revenue', 'events', 'unit_economics', 'usage'] -%}
+  select month, currency, segment, metric_id, numerator, denominator, customers, why_null
+  from {{ ref('int_metric_parts__' ~ area) }}
+  {% if not loop.last %}union all{% endif %}
+  {% endfor -%}
+),
+all_metrics as (
+  select
+    month, currency, segment, is_provisional,
+    metric.metric_id as metric_id, metric.numerator as numerator, metric.denominator as denominator,
+    metric.customers as customers, metric.why_null as why_null
+  from metrics
+  union all
+  select
+    others.month, others.currency, others.segment, months.is_provisional,
+    others.metric_id, others.numerator, others.denominator, others.customers::bigint as customers, others.why_null
+  from others
+  join {{ ref('int_months') }} as months using (month)
 )
 select
   month,
   currency,
   segment,
-  metric.metric_id as metric_id,
-  metric.numerator as numerator,
-  metric.denominator as denominator,
+  metric_id,
+  numerator,
+  denominator,
   case
-    when metric.denominator is null then metric.numerator::double
-    when metric.denominator <> 0 then metric.numerator / metric.denominator
+    when denominator is null then numerator::double
+    when denominator <> 0 then numerator / denominator
   end as value,
   case
-    when metric.numerator is null or metric.denominator = 0 then metric.why_null
+    when numerator is null or denominator = 0 then why_null
   end as why_null,
-  metric.customers as customers,
+  customers,
   is_provisional
-from metrics
+from all_metrics

@@ -10,12 +10,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import yaml
 
 import dashboard.queries
 from dashboard.i18n.extract import PACKAGE
 from dashboard.queries import Query
 from dashboard.serve import command
+from pipelines.meta import read_registry, registry_files
 from pipelines.warehouse import open_snapshot
 
 PROJECT = PACKAGE.parent
@@ -70,8 +70,7 @@ def test_names_of_statements_are_not_used_twice() -> None:
 
 
 def test_every_metric_on_screen_is_in_the_registry() -> None:
-    registry = yaml.safe_load((PROJECT / "models" / "metrics.yml").read_text(encoding="utf-8"))["metrics"]
-    known = {metric["id"] for metric in registry}
+    known = {metric["id"] for metric in read_registry(*registry_files(PROJECT / "models"))}
     named = {query.metric for query in QUERIES if query.metric}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

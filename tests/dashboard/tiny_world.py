@@ -17,7 +17,7 @@ import duckdb
 import yaml
 
 from churn_model.tables import create_tables as create_churn_tables
-from pipelines.meta import write_metrics
+from pipelines.meta import registry_files, write_metrics
 
 PROJECT = Path(__file__).resolve().parents[2]
 BUILT_AT = datetime(2025, 4, 1, 4, 30, tzinfo=UTC)
@@ -58,13 +58,12 @@ CUSTOMERS = {
 }
 
 
-def columns_of(kind: str) -> dict[str, list[tuple[str, str]]]:
-    """Table → (column, type) as the models' contract states them."""
-    path = PROJECT / "models" / "marts" / f"_marts__{kind}.yml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+def columns_of_marts() -> dict[str, list[tuple[str, str]]]:
+    """Table → (column, type) as the models' contracts state them."""
     return {
         model["name"]: [(column["name"], column["data_type"]) for column in model["columns"]]
-        for model in content["models"]
+        for path in sorted((PROJECT / "models" / "marts").glob("_marts__*.yml"))
+        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
     }
 
 
@@ -72,10 +71,9 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Every raw table and every promised mart, empty."""
     connection.execute((PROJECT / "pipelines" / "raw_schema.sql").read_text(encoding="utf-8"))
     connection.execute("CREATE SCHEMA marts")
-    for kind in ("subscriptions", "orders"):
-        for table, columns in columns_of(kind).items():
-            parts = ", ".join(f'"{name}" {data_type}' for name, data_type in columns)
-            connection.execute(f"CREATE TABLE marts.{table} ({parts})")
+    for table, columns in columns_of_marts().items():
+        parts = ", ".join(f'"{name}" {data_type}' for name, data_type in columns)
+        connection.execute(f"CREATE TABLE marts.{table} ({parts})")
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -139,8 +137,8 @@ def describe_build(
             }
         ],
     )
-    write_metrics(connection, PROJECT / "models" / "metrics.yml")
-    names = ", ".join(name for name, _ in columns_of("subscriptions")["dim_metrics"])
+    write_metrics(connection, *registry_files(PROJECT / "models"))
+    names = ", ".join(name for name, _ in columns_of_marts()["dim_metrics"])
     connection.execute(f"INSERT INTO marts.dim_metrics ({names}) SELECT {names} FROM raw_meta.metrics")
     insert(
         connection,

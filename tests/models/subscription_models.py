@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,14 @@ def models() -> tuple[Model, ...]:
     return compiled_models(Path(tempfile.gettempdir()) / "tajdid-compiled")
 
 
-def warehouse(history: History, marts: tuple[str, ...] = MARTS, **settings: Any) -> duckdb.DuckDBPyConnection:
-    """A warehouse in memory, built from a history under the default policy but for `settings`."""
+def warehouse(
+    history: History,
+    marts: tuple[str, ...] = MARTS,
+    more: Mapping[str, Iterable[Mapping[str, object]]] | None = None,
+    **settings: Any,
+) -> duckdb.DuckDBPyConnection:
+    """A warehouse in memory, built from a history under the default policy but for `settings`. more: rows of
+    further raw tables, by `schema.table`."""
     policy = read_policy(None, {"past_due_grace_days": history.grace_days, **settings})
     connection = open_warehouse(policy, history.as_of)
     rates = [
@@ -55,6 +62,8 @@ def warehouse(history: History, marts: tuple[str, ...] = MARTS, **settings: Any)
         ("fx_rates", rates),
     ):
         insert(connection, f"raw_billing.{table}", rows)
+    for name, rows in (more or {}).items():
+        insert(connection, name, rows)
     execute(connection, needed(models(), *marts))
     return connection
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.meta import read_registry, registry_files
 from pipelines.policy import INSTALLATION, SETTINGS
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-METRICS: list[dict[str, Any]] = yaml.safe_load((MODELS / "metrics.yml").read_text(encoding="utf-8"))[
-    "metrics"
-]
+METRICS: list[dict[str, Any]] = read_registry(*registry_files(MODELS))
 MARTS: dict[str, set[str]] = {
     model["name"]: {column["name"] for column in model["columns"]}
     for file in (MODELS / "marts").glob("_marts__*.yml")
@@ -62,6 +61,8 @@ def test_a_metric_names_a_mart_and_its_columns(metric):
 def test_every_metric_that_is_computed_is_in_the_registry():
     text = (MODELS / "marts" / "fct_metric_values.sql").read_text(encoding="utf-8")
     computed = re.findall(r"metric_value\('(\w+)'", text)
+    for file in (MODELS / "intermediate").glob("int_metric_parts__*.sql"):
+        computed += re.findall(r"'(\w+)'(?:::varchar)? as metric_id", file.read_text(encoding="utf-8"))
     assert len(computed) > 20
     assert set(computed) <= {metric["id"] for metric in METRICS}
 
