@@ -12,17 +12,21 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.sources.loading import create_raw_tables
 from pipelines.warehouse import Snapshot, quoted
 
 KEPT = {
     "builds": "SELECT build.*, policy.* FROM raw_meta.build AS build CROSS JOIN raw_meta.policy AS policy",
     "churn_scores": "SELECT * FROM churn.churn_scores",
     "churn_models": "SELECT * FROM churn.churn_models",
+    "metric_prints": "SELECT prints.* FROM marts.fct_metric_prints AS prints "
+    "SEMI JOIN raw_meta.build AS build USING (build_id)",
 }
 
 
 def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Fill raw_history with all that is kept; a truth without files has no table."""
+    """Fill raw_history with all that is kept; a truth without files has no table, or the empty one of
+    raw_schema.sql."""
     for name in KEPT:
         files = sorted((folder / "history" / name).glob("*.parquet"))
         connection.execute(f"DROP TABLE IF EXISTS raw_history.{name}")
@@ -31,6 +35,7 @@ def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 f"CREATE TABLE raw_history.{name} AS SELECT * FROM read_parquet(?, union_by_name = true)",
                 [[str(path) for path in files]],
             )
+    create_raw_tables(connection)
 
 
 def keep(folder: Path, snapshot: Path) -> list[Path]:

@@ -166,3 +166,10 @@ CREATE TABLE IF NOT EXISTS raw_meta.policy (
 CREATE TABLE IF NOT EXISTS raw_meta.test_results (
   build_id VARCHAR, test_name VARCHAR, model VARCHAR, column_name VARCHAR, kind VARCHAR, status VARCHAR, failures BIGINT,
   message VARCHAR, seconds DOUBLE);
+
+-- raw_history: what was kept of earlier builds (pipelines/history.py); tables without files are made by no build
+
+CREATE TABLE IF NOT EXISTS raw_history.metric_prints (
+  build_id VARCHAR, printed_at TIMESTAMPTZ, definition_version VARCHAR, policy_hash VARCHAR, metric_id VARCHAR,
+  month DATE, currency VARCHAR, segment VARCHAR, numerator DECIMAL(38, 16), denominator DECIMAL(38, 16), value DOUBLE
+);

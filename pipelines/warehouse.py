@@ -4,6 +4,7 @@ Decides names, the atomic pointer and the read-only connection. What goes into a
 
     <company>/warehouse/current                       name of the newest snapshot, one line
     <company>/warehouse/warehouse-<build_id>.duckdb   published snapshots, the last 7
+    <company>/warehouse/policy-<build_id>.duckdb      beside one: its figures under other definitions
     <company>/warehouse/stage/warehouse.duckdb        the build in progress, seen by nobody else
 """
 
@@ -51,6 +52,11 @@ def snapshot_path(folder: Path, build_id: str) -> Path:
     return warehouse_folder(folder) / f"warehouse-{build_id}.duckdb"
 
 
+def policy_path(snapshot: Path) -> Path:
+    """The file beside a snapshot with its figures under other definitions (pipelines/alternatives.py)."""
+    return snapshot.with_name(f"policy-{build_id_of(snapshot)}.duckdb")
+
+
 def build_id_of(snapshot: Path) -> str:
     """The build that made a snapshot, from its name."""
     return snapshot.stem.removeprefix("warehouse-")
@@ -81,6 +87,8 @@ class Snapshot:
             self._connection.execute("SET TimeZone = 'UTC'")
             self._connection.execute(f"ATTACH {quoted(str(path))} AS {CATALOG} (READ_ONLY)")
             self._connection.execute(f"USE {CATALOG}")
+            if policy_path(path).is_file():
+                self._connection.execute(f"ATTACH {quoted(str(policy_path(path)))} AS policy (READ_ONLY)")
         except duckdb.Error as error:
             self._connection.close()
             raise WarehouseError(f"The snapshot {path} cannot be opened: {error}") from error
@@ -255,6 +263,7 @@ def prune(folder: Path, keep: int = KEPT_SNAPSHOTS) -> list[Path]:
     for path in doomed:
         path.unlink(missing_ok=True)
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
+        policy_path(path).unlink(missing_ok=True)
     return doomed
 
 

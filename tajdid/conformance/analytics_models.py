@@ -11,15 +11,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from pipelines import meta
+from pipelines.compiled import Model, execute, models_of, needed
 from pipelines.policy import Policy
 from pipelines.sources.loading import create_raw_tables
 
@@ -42,19 +42,21 @@ MARTS = (
 """What the runners read; all models are compiled, and those that these need executed."""
 
 
+__all__ = [
+    "MARTS",
+    "Model",
+    "ModelsError",
+    "cache_folder",
+    "compiled_models",
+    "execute",
+    "insert",
+    "needed",
+    "open_warehouse",
+]
+
+
 class ModelsError(Exception):
     """The models could not be compiled. The message is what dbt said."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads."""
-
-    name: str
-    relation: str
-    is_view: bool
-    sql: str
-    reads: tuple[str, ...]
 
 
 def cache_folder() -> Path:
@@ -81,20 +83,6 @@ def compiled_models(cache: Path, project: Path = PROJECT) -> tuple[Model, ...]:
         Path(part.name).replace(kept)
     content = json.loads(kept.read_text(encoding="utf-8"))
     return tuple(Model(**(entry | {"reads": tuple(entry["reads"])})) for entry in content)
-
-
-def needed(models: Iterable[Model], *names: str) -> tuple[Model, ...]:
-    """Those of the models that the named ones are made from, in the same order."""
-    models = tuple(models)
-    by_name = {model.name: model for model in models}
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += by_name[name].reads
-    return tuple(model for model in models if model.name in found)
 
 
 def open_warehouse(
@@ -132,15 +120,6 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Map
     connection.unregister("arriving")
 
 
-def execute(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
-    """Make every model anew from the raw tables, in the given order."""
-    for schema in ("staging", "intermediate", "marts"):
-        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-        connection.execute(f"CREATE SCHEMA {schema}")
-    for model in models:
-        connection.execute(f"CREATE {'VIEW' if model.is_view else 'TABLE'} {model.relation} AS {model.sql}")
-
-
 def _key(project: Path) -> str:
     """Changes with the text of any model, macro or the project file."""
     digest = hashlib.sha256()
@@ -168,22 +147,4 @@ def _compile(project: Path) -> tuple[Model, ...]:
         )
         if done.returncode != 0:
             raise ModelsError(f"The models do not compile:\n{done.stdout}{done.stderr}".strip())
-        manifest = json.loads((place / "target" / "manifest.json").read_text(encoding="utf-8"))
-    nodes = {
-        key: node
-        for key, node in manifest["nodes"].items()
-        if node["resource_type"] == "model" and node.get("compiled_code")
-    }
-    reads = {
-        key: [name for name in node["depends_on"]["nodes"] if name in nodes] for key, node in nodes.items()
-    }
-    return tuple(
-        Model(
-            nodes[key]["name"],
-            f"warehouse.{nodes[key]['schema']}.{nodes[key]['alias']}",
-            nodes[key]["config"]["materialized"] == "view",
-            nodes[key]["compiled_code"],
-            tuple(nodes[name]["name"] for name in reads[key]),
-        )
-        for key in TopologicalSorter(reads).static_order()
-    )
+        return models_of(place / "target" / "manifest.json")

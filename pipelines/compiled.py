@@ -1,0 +1,68 @@
+"""The models as dbt compiled them, executed in memory in their order: on other rows, under another policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads."""
+
+    name: str
+    relation: str
+    is_view: bool
+    sql: str
+    reads: tuple[str, ...]
+
+
+def models_of(manifest: Path) -> tuple[Model, ...]:
+    """The compiled models of a dbt manifest, in an order of execution."""
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    nodes = {
+        key: node
+        for key, node in content["nodes"].items()
+        if node["resource_type"] == "model" and node.get("compiled_code")
+    }
+    reads = {
+        key: [name for name in node["depends_on"]["nodes"] if name in nodes] for key, node in nodes.items()
+    }
+    return tuple(
+        Model(
+            nodes[key]["name"],
+            f"warehouse.{nodes[key]['schema']}.{nodes[key]['alias']}",
+            nodes[key]["config"]["materialized"] == "view",
+            nodes[key]["compiled_code"],
+            tuple(nodes[name]["name"] for name in reads[key]),
+        )
+        for key in TopologicalSorter(reads).static_order()
+    )
+
+
+def needed(models: Iterable[Model], *names: str) -> tuple[Model, ...]:
+    """Those of the models that the named ones are made from, in the same order."""
+    models = tuple(models)
+    by_name = {model.name: model for model in models}
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += by_name[name].reads
+    return tuple(model for model in models if model.name in found)
+
+
+def execute(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
+    """Make every model anew from the raw tables, in the given order."""
+    for schema in ("staging", "intermediate", "marts"):
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        connection.execute(f"CREATE SCHEMA {schema}")
+    for model in models:
+        connection.execute(f"CREATE {'VIEW' if model.is_view else 'TABLE'} {model.relation} AS {model.sql}")
