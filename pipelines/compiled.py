@@ -13,22 +13,27 @@ import duckdb
 
 @dataclass(frozen=True)
 class Model:
-    """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads."""
+    """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads.
+
+    Or a test of the warehouse: its SQL finds wrong rows and makes no relation.
+    """
 
     name: str
     relation: str
     is_view: bool
     sql: str
     reads: tuple[str, ...]
+    is_test: bool = False
 
 
-def models_of(manifest: Path) -> tuple[Model, ...]:
-    """The compiled models of a dbt manifest, in an order of execution."""
+def models_of(manifest: Path, *, with_tests: bool = False) -> tuple[Model, ...]:
+    """The compiled models of a dbt manifest, in an order of execution; with_tests: and the singular tests."""
+    kinds = ("model", "test") if with_tests else ("model",)
     content = json.loads(manifest.read_text(encoding="utf-8"))
     nodes = {
         key: node
         for key, node in content["nodes"].items()
-        if node["resource_type"] == "model" and node.get("compiled_code")
+        if node["resource_type"] in kinds and node.get("compiled_code") and not node.get("test_metadata")
     }
     reads = {
         key: [name for name in node["depends_on"]["nodes"] if name in nodes] for key, node in nodes.items()
@@ -40,6 +45,7 @@ def models_of(manifest: Path) -> tuple[Model, ...]:
             nodes[key]["config"]["materialized"] == "view",
             nodes[key]["compiled_code"],
             tuple(nodes[name]["name"] for name in reads[key]),
+            nodes[key]["resource_type"] == "test",
         )
         for key in TopologicalSorter(reads).static_order()
     )

@@ -72,6 +72,15 @@ def cache_folder() -> Path:
 
 def compiled_models(cache: Path, project: Path = PROJECT) -> tuple[Model, ...]:
     """All models in an order of execution. Raises ModelsError where dbt refuses them."""
+    return tuple(model for model in _compiled(cache, project) if not model.is_test)
+
+
+def compiled_tests(cache: Path, project: Path = PROJECT) -> tuple[Model, ...]:
+    """The singular tests of the warehouse, each to be run where the models it reads are made."""
+    return tuple(model for model in _compiled(cache, project) if model.is_test)
+
+
+def _compiled(cache: Path, project: Path) -> tuple[Model, ...]:
     kept = cache / f"{_key(project)}.json"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -121,10 +130,10 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Iterable[Map
 
 
 def _key(project: Path) -> str:
-    """Changes with the text of any model, macro or the project file."""
+    """Changes with the text of any model, macro, test or the project file."""
     digest = hashlib.sha256()
     files = [project / "dbt_project.yml"]
-    for folder in ("models", "macros"):
+    for folder in ("models", "macros", "tests/warehouse"):
         files += sorted(path for path in (project / folder).rglob("*") if path.suffix in (".sql", ".yml"))
     for path in files:
         digest.update(str(path.relative_to(project)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -147,4 +156,4 @@ def _compile(project: Path) -> tuple[Model, ...]:
         )
         if done.returncode != 0:
             raise ModelsError(f"The models do not compile:\n{done.stdout}{done.stderr}".strip())
-        return models_of(place / "target" / "manifest.json")
+        return models_of(place / "target" / "manifest.json", with_tests=True)

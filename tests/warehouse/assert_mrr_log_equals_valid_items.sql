@@ -1,34 +1,28 @@
--- On every snapshot day the running sum of the log is the sum of the item versions valid that day, cell by cell.
-with days as (
-  select least(months.snapshot_on, build.as_of) as day
-  from {{ ref('int_months') }} as months
-  cross join {{ ref('stg_meta__build') }} as build
-),
-from_items as (
+-- On every day the log moves each cell by what the item versions beginning on it bring and those ending on it take away:
+-- so on every day, month ends and chosen ones alike, its running sum is the sum of the versions valid then. In MRR, in trials
+-- and in what running discounts take off.
+with changes as (
   select
-    days.day, items.currency, items.segment, items.plan_id, items.acquisition_channel,
-    sum(items.mrr) as mrr, sum(items.trial_mrr) as trial_mrr
-  from days
-  join {{ ref('int_item_versions') }} as items
-    on items.valid_from <= days.day
-    and coalesce(items.valid_to, date '9999-12-31') > days.day
-  group by days.day, items.currency, items.segment, items.plan_id, items.acquisition_channel
-),
-from_log as (
+    valid_from as day, currency, segment, plan_id, acquisition_channel,
+    mrr, trial_mrr, discount_mrr
+  from {{ ref('int_item_versions') }}
+  union all
   select
-    days.day, movements.currency, movements.segment, movements.plan_id, movements.acquisition_channel,
-    sum(case when movements.measure = 'mrr' then movements.delta_native else 0 end) as mrr,
-    sum(case when movements.measure = 'trial' then movements.delta_native else 0 end) as trial_mrr
-  from days
-  join (
-    select movement_on, currency, segment, plan_id, acquisition_channel, measure, sum(delta_native) as delta_native
-    from {{ ref('fct_mrr_movements') }}
-    group by movement_on, currency, segment, plan_id, acquisition_channel, measure
-  ) as movements on movements.movement_on <= days.day
-  group by days.day, movements.currency, movements.segment, movements.plan_id, movements.acquisition_channel
+    valid_to as day, currency, segment, plan_id, acquisition_channel,
+    -mrr as mrr, -trial_mrr as trial_mrr, -discount_mrr as discount_mrr
+  from {{ ref('int_item_versions') }}
+  where valid_to is not null
+  union all
+  select
+    movement_on as day, currency, segment, plan_id, acquisition_channel,
+    case measure when 'mrr' then -delta_native else 0 end as mrr,
+    case measure when 'trial' then -delta_native else 0 end as trial_mrr,
+    case measure when 'discount' then -delta_native else 0 end as discount_mrr
+  from {{ ref('fct_mrr_movements') }}
 )
-select *
-from from_items
-full join from_log using (day, currency, segment, plan_id, acquisition_channel)
-where coalesce(from_items.mrr, 0) <> coalesce(from_log.mrr, 0)
-  or coalesce(from_items.trial_mrr, 0) <> coalesce(from_log.trial_mrr, 0)
+select
+  day, currency, segment, plan_id, acquisition_channel,
+  sum(mrr) as mrr, sum(trial_mrr) as trial_mrr, sum(discount_mrr) as discount_mrr
+from changes
+group by day, currency, segment, plan_id, acquisition_channel
+having sum(mrr) <> 0 or sum(trial_mrr) <> 0 or sum(discount_mrr) <> 0
