@@ -70,5 +70,19 @@ def execute(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> N
     for schema in ("staging", "intermediate", "marts"):
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         connection.execute(f"CREATE SCHEMA {schema}")
+    _make(connection, models)
+
+
+def execute_after(
+    connection: duckdb.DuckDBPyConnection, models: Iterable[Model], given: str, *names: str
+) -> None:
+    """Make the named models again, and those between them and a `given` one whose rows stand as they are."""
+    models = tuple(models)
+    before = {model.name for model in needed(models, given)}
+    _make(connection, [model for model in needed(models, *names) if model.name not in before])
+
+
+def _make(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
     for model in models:
-        connection.execute(f"CREATE {'VIEW' if model.is_view else 'TABLE'} {model.relation} AS {model.sql}")
+        kind = "VIEW" if model.is_view else "TABLE"
+        connection.execute(f"CREATE OR REPLACE {kind} {model.relation} AS {model.sql}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
 from pipelines.sources.loading import currency_exponents
+from tajdid.conformance.analytics_models import execute_after
 from tajdid.conformance.analytics_world import (
+    CURRENCIES,
     MOVEMENTS,
     Answers,
     World,
@@ -781,6 +783,105 @@ def aging(given: Case, expect: Mapping[str, Any], world: World) -> dict[str, Any
     return {**found, "total": sum(found.values(), Fraction(0))}
 
 
+UNIT_ECONOMICS = {
+    "ltv": "ltv_formula",
+    "cac": "cac",
+    "ltv_to_cac": "ltv_to_cac",
+    "cac_payback_months": "cac_payback",
+}
+"""What a case calls a figure of unit economics, and its id in the registry."""
+
+
+def unit_economics(given: Case, expect: Mapping[str, Any], world: World) -> dict[str, Any]:
+    """Averages are given, not customers: they stand as the parts of an otherwise empty company's last month,
+    and the mart makes the figures of them."""
+    answers = world.run(last_day(START), "int_metric_parts__unit_economics")
+    rows = _unit_economics_parts(given, answers)
+    table = "intermediate.int_unit_economics_parts"
+    for row in rows:
+        columns = ", ".join(f"? AS {name}" for name in row)
+        answers.connection.execute(f"INSERT INTO {table} BY NAME SELECT {columns}", list(row.values()))
+    execute_after(
+        answers.connection, world.models, "int_unit_economics_parts", "int_metric_parts__unit_economics"
+    )
+    parts = {
+        metric: None if why_null is not None else Fraction(numerator) / Fraction(denominator)
+        for metric, numerator, denominator, why_null in answers.rows(
+            "SELECT metric_id, numerator, denominator, why_null "
+            "FROM intermediate.int_metric_parts__unit_economics WHERE month = ?",
+            first_day(START),
+        )
+    }
+    minor = {"ltv": 10**answers.exponent, "cac": 10**answers.exponent}
+    return {
+        name: None if (value := parts[metric]) is None else value / minor.get(name, 1)
+        for name, metric in UNIT_ECONOMICS.items()
+    }
+
+
+def _unit_economics_parts(given: Case, answers: Answers) -> list[dict[str, Any]]:
+    """The rows of the months a case speaks of, the last one with its averages."""
+    arpa, margin = _optional_number(given, "arpa"), _optional_number(given, "gross_margin")
+    cost, won = _optional_number(given, "sales_marketing"), _optional_number(given, "new_customers")
+    customers = _optional_number(given, "customer_count" if "customer_count" in given else "customers")
+    if customers is None:
+        customers = Fraction(answers.rows("SELECT min_customers FROM staging.stg_meta__policy")[0][0])
+    if margin is not None and margin > 1:
+        raise Unsupported("a gross_margin above 1")
+    for name, count in (("customers", customers), ("new_customers", won)):
+        if count is not None and (count < 0 or count.denominator != 1):
+            raise Unsupported(f"{name} that is no count")
+    if arpa is None:
+        customers = Fraction(0)
+    minor = 10**answers.exponent
+    closing = customers * (arpa or 0) * minor
+    rows = [
+        {
+            "month": first_day(months_later(START, -age)),
+            "currency": CURRENCIES[answers.exponent],
+            "segment": "all",
+            "is_provisional": False,
+            "logo_lost": 0 if rate is None else rate.numerator,
+            "logo_base": 0 if rate is None else rate.denominator,
+        }
+        for age, rate in enumerate(_churn_rates(given))
+    ]
+    rows[0] |= {
+        "closing_mrr": _decimal(closing, "arpa"),
+        "closing_customers": int(customers),
+        "margin_mrr": None if margin is None else _decimal(closing * margin, "gross_margin"),
+        "sm_cost": None if cost is None else _decimal(cost * minor, "sales_marketing"),
+        "new_customers": None if won is None else int(won),
+        "new_mrr": None if won is None or arpa is None else _decimal(won * arpa * minor, "arpa"),
+    }
+    return rows
+
+
+def _churn_rates(given: Case) -> list[Fraction | None]:
+    """Monthly churn, the last month first; None where nobody was there at its opening."""
+    if "churn_series" not in given:
+        return [_optional_number(given, "customer_churn_rate")]
+    series = given.take("churn_series")
+    if "customer_churn_rate" in given:
+        raise Unsupported("customer_churn_rate beside churn_series")
+    if not isinstance(series, list) or not series:
+        raise Unsupported("churn_series that is no list of months")
+    return [None if rate is None else number(rate, "churn_series") for rate in reversed(series)]
+
+
+def _optional_number(given: Case, key: str) -> Fraction | None:
+    value = given.take(key)
+    return None if value is None else number(value, key)
+
+
+def _decimal(value: Fraction, what: str) -> Decimal:
+    """The number as the sixteen decimals of the models, exact. Raises Unsupported for a finer one."""
+    scaled = value * 10**16
+    if scaled.denominator != 1 or abs(scaled) >= 10**38:
+        raise Unsupported(f"{what} that is finer or larger than the models count")
+    return Decimal(scaled.numerator).scaleb(-16, Context(prec=40))
+
+
 # Reading.
 
 
@@ -822,6 +923,8 @@ KINDS: Mapping[str, Callable[[Case, Mapping[str, Any], World], dict[str, Any]]] 
     "snapshot": snapshot,
     "trial": trial,
     "committed": trial,
+    "ltv": unit_economics,
+    "unit_economics": unit_economics,
     "cohort": cohort,
     "fx": fx,
     "waterfall": waterfall,

@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from pipelines import meta
-from pipelines.compiled import Model, execute, models_of, needed
+from pipelines.compiled import Model, execute, execute_after, models_of, needed
 from pipelines.policy import Policy
 from pipelines.sources.loading import create_raw_tables
 
@@ -49,6 +49,7 @@ __all__ = [
     "cache_folder",
     "compiled_models",
     "execute",
+    "execute_after",
     "insert",
     "needed",
     "open_warehouse",

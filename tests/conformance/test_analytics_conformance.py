@@ -249,6 +249,29 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "expect": {"end_mrr": [1200, 960], "growth": [0.2, -0.2]},
     },
+    "what a customer is worth": {
+        "kind": "ltv",
+        "given": {"arpa": 100, "gross_margin": 0.8, "customer_churn_rate": 0.02},
+        "expect": {"ltv": 4000},
+    },
+    "worth and cost": {
+        "kind": "unit_economics",
+        "given": {
+            "arpa": 50,
+            "gross_margin": 0.75,
+            "churn_series": [0.5, 0.5, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01],
+            "sales_marketing": 6000,
+            "new_customers": 20,
+            "customers": 40,
+        },
+        # mean churn 0.02; 37.50 a month over it; 6000 for 20; 6000 of 750 a month
+        "expect": {"ltv": 1875, "cac": 300, "ltv_to_cac": 6.25, "cac_payback_months": 8},
+        "alternatives": [
+            {"policy": {"ltv_churn_months": 3}, "expect": {"ltv": 3750, "cac": 300, "ltv_to_cac": 12.5}},
+            {"policy": {"ltv_churn_months": 12}, "expect": {"ltv": 267.857}},
+            {"policy": {"min_customers": 50}, "expect": {"ltv": None, "ltv_to_cac": None, "cac": 300}},
+        ],
+    },
     "old debts": {
         "kind": "aging",
         "given": {
@@ -307,6 +330,56 @@ def test_null_equals_only_null(tmp_path):
     assert outcome(tmp_path, case)[1][0]["result"] == "fail"
     case = {"kind": "normalise", "given": {"amount": 1}, "expect": {"mrr": None}}
     assert outcome(tmp_path, case)[1][0]["result"] == "fail"
+
+
+WORTH = {
+    "arpa": 50,
+    "gross_margin": 0.75,
+    "customer_churn_rate": 0.02,
+    "sales_marketing": 6000,
+    "new_customers": 20,
+}
+FIGURES = {"ltv": 1875, "cac": 300, "ltv_to_cac": 6.25, "cac_payback_months": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "unknown"),
+    [
+        ({"customer_churn_rate": 0}, {"ltv", "ltv_to_cac"}),
+        ({"customer_churn_rate": None}, {"ltv", "ltv_to_cac"}),
+        ({"gross_margin": None}, {"ltv", "ltv_to_cac", "cac_payback_months"}),
+        ({"customers": 29}, {"ltv", "ltv_to_cac"}),
+        ({"customers": 30}, set()),
+        ({"sales_marketing": None}, {"cac", "ltv_to_cac", "cac_payback_months"}),
+        ({"new_customers": 0}, {"cac", "ltv_to_cac", "cac_payback_months"}),
+        ({"arpa": None}, {"ltv", "ltv_to_cac", "cac_payback_months"}),
+    ],
+)
+def test_unit_economics_without_a_part_are_null_and_the_others_stand(change, unknown, tmp_path):
+    expect = {name: None if name in unknown else value for name, value in FIGURES.items()}
+    case = {"kind": "unit_economics", "given": {**WORTH, **change}, "expect": expect}
+    assert outcome(tmp_path, case)[1][0] == {
+        "id": "0", "kind": "unit_economics", "title": "", "weight": 1, "result": "pass"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"given": {**WORTH, "colour": "red"}}, "colour"),
+        ({"given": {**WORTH, "churn_series": [0.1]}}, "churn_series"),
+        ({"given": {**WORTH, "gross_margin": 75}}, "gross_margin"),
+        ({"given": {**WORTH, "new_customers": 2.5}}, "new_customers"),
+        ({"given": {**WORTH, "arpa": "fifty"}}, "arpa"),
+        ({"expect": {"magic_number": 1}}, "magic_number"),
+        ({"policy": {"ltv_churn_months": "many"}}, "ltv_churn_months"),
+    ],
+)
+def test_unit_economics_that_are_not_known_are_unsupported_with_the_word(change, word, tmp_path):
+    case = {"kind": "ltv", "given": WORTH, "expect": {"ltv": 1875}, **change}
+    _, (result,), last = outcome(tmp_path, case)
+    assert (result["result"], last) == ("unsupported", "0 passed, 0 failed, 1 unsupported")
+    assert word in result["reason"]
 
 
 def test_a_month_that_is_not_named_must_have_no_movement(tmp_path):
