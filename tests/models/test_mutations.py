@@ -320,6 +320,13 @@ MUTATIONS = (
         "assert_moved_mrr_sums_to_zero",
     ),
     Mutation(
+        "what is exchanged for another currency enters there",
+        "fct_mrr_months",
+        "where category = 'none'",
+        "where category = 'none' and currency <> 'GBP'",
+        "assert_moved_mrr_sums_to_zero",
+    ),
+    Mutation(
         "list MRR is before the discounts",
         "fct_mrr_months",
         "(running.closing + running.discount)",
@@ -502,3 +509,41 @@ def test_a_broken_rule_is_seen(
     )
     make_again(undone, broken, tests[mutation.seen_by])
     assert wrong_rows(undone, tests[mutation.seen_by]) > 0
+
+
+LOADS = "INSERT INTO raw_meta.loads BY NAME SELECT 'l' AS load_id, 't' AS target_table, "
+REJECTS = "INSERT INTO raw_meta.rejects BY NAME SELECT 'l' AS load_id, 't' AS target_table, "
+FILES = "INSERT INTO raw_meta.files BY NAME SELECT 'l' AS load_id, 't' AS target_table"
+READ = LOADS + "10 AS rows_read, 9 AS rows_accepted, 1 AS rows_rejected"
+
+
+@pytest.mark.parametrize(
+    ("books", "is_seen"),
+    [
+        ((READ, REJECTS + "'bad_date' AS reason", FILES), False),
+        # the rows of a file that is replaced are gone, and its rejects with them
+        ((READ,), False),
+        ((LOADS + "10 AS rows_read, 9 AS rows_accepted, 0 AS rows_rejected",), True),
+        ((LOADS + "10 AS rows_read, 11 AS rows_accepted, -1 AS rows_rejected",), True),
+        ((READ, FILES), True),
+        ((READ, REJECTS + "'bad_date' AS reason FROM range(2)", FILES), True),
+        ((READ, REJECTS + "NULL AS reason", FILES), True),
+        ((REJECTS + "'bad_date' AS reason",), True),
+    ],
+    ids=[
+        "all are told",
+        "a replaced file",
+        "a lost row",
+        "a row from nowhere",
+        "a reject that is not kept",
+        "a reject twice",
+        "a reject without a reason",
+        "a reject of no load",
+    ],
+)
+def test_a_row_that_is_not_accounted_for_is_seen(
+    undone: duckdb.DuckDBPyConnection, tests: dict[str, Model], books: tuple[str, ...], is_seen: bool
+) -> None:
+    for entry in books:
+        undone.execute(entry)
+    assert (wrong_rows(undone, tests["assert_rows_read_are_accepted_or_rejected"]) > 0) == is_seen
