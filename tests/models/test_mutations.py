@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -354,6 +354,27 @@ MUTATIONS = (
         "lead(movement_on, 2) over by_day as valid_to",
         "assert_spells_equal_months",
     ),
+    Mutation(
+        "a customer's spell is over on its last day",
+        "fct_customer_month_balances",
+        "or rates.month < spells.until_month",
+        "or rates.month <= spells.until_month",
+        "assert_expanded_months_equal_cells",
+    ),
+    Mutation(
+        "a balance is at the rate of its day",
+        "fct_customer_month_balances",
+        "sum(spells.mrr_native * rates.closing_rate)",
+        "sum(spells.mrr_native * rates.opening_rate)",
+        "assert_expanded_months_equal_cells",
+    ),
+    Mutation(
+        "a month without a change opens where the last change closed",
+        "fct_customer_months",
+        "then changes.opening_mrr else changes.closing_mrr end",
+        "then changes.opening_mrr else changes.opening_mrr end",
+        "assert_expanded_months_equal_cells",
+    ),
     # retention and cohorts
     Mutation(
         "GRR is capped customer by customer",
@@ -478,13 +499,19 @@ def wrong_rows(connection: duckdb.DuckDBPyConnection, test: Model) -> int:
     return int(count)
 
 
-def make_again(connection: duckdb.DuckDBPyConnection, broken: Model, test: Model) -> None:
-    """The broken model, and what the test reads of the models made from it."""
-    stale = {broken.name}
+def broken(mutation: Mutation) -> Model:
+    (model,) = (model for model in models() if model.name == mutation.model)
+    assert model.sql.count(mutation.text) == 1
+    return replace(model, sql=model.sql.replace(mutation.text, mutation.replacement))
+
+
+def make_again(connection: duckdb.DuckDBPyConnection, changed: Model, test: Model) -> None:
+    """The changed model, and what the test reads of the models made from it."""
+    stale = {changed.name}
     for model in needed(models(), *test.reads):
-        if model.name == broken.name or stale & set(model.reads):
+        if model.name == changed.name or stale & set(model.reads):
             stale.add(model.name)
-            made = broken if model.name == broken.name else model
+            made = changed if model.name == changed.name else model
             kind = "VIEW" if made.is_view else "TABLE"
             connection.execute(f"CREATE OR REPLACE {kind} {made.relation} AS {made.sql}")
 
@@ -498,17 +525,45 @@ def test_whole_models_pass(company: duckdb.DuckDBPyConnection, tests: dict[str, 
 def test_a_broken_rule_is_seen(
     undone: duckdb.DuckDBPyConnection, tests: dict[str, Model], mutation: Mutation
 ) -> None:
-    (model,) = (model for model in models() if model.name == mutation.model)
-    assert model.sql.count(mutation.text) == 1
-    broken = Model(
-        model.name,
-        model.relation,
-        model.is_view,
-        model.sql.replace(mutation.text, mutation.replacement),
-        model.reads,
-    )
-    make_again(undone, broken, tests[mutation.seen_by])
+    make_again(undone, broken(mutation), tests[mutation.seen_by])
     assert wrong_rows(undone, tests[mutation.seen_by]) > 0
+
+
+LATEST = "assert_the_latest_known_row_counts"
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        Mutation(
+            "the row recorded last counts",
+            "stg_billing__subscription_versions",
+            "order by recorded_at desc",
+            "order by recorded_at",
+            LATEST,
+        ),
+        Mutation(
+            "what is recorded later is not known",
+            "stg_billing__subscription_versions",
+            "where recorded_at <=",
+            "where recorded_at >",
+            LATEST,
+        ),
+    ],
+    ids=lambda mutation: mutation.rule,
+)
+def test_an_old_or_unknown_row_is_seen(
+    undone: duckdb.DuckDBPyConnection, tests: dict[str, Model], mutation: Mutation
+) -> None:
+    for at in ("2001-01-01 00:00:00+00", "9999-06-01 00:00:00+00"):
+        undone.execute(
+            "INSERT INTO raw_billing.subscription_versions "
+            f"SELECT * REPLACE (amount_minor + 1 AS amount_minor, TIMESTAMPTZ '{at}' AS recorded_at) "
+            "FROM raw_billing.subscription_versions WHERE recorded_at = TIMESTAMPTZ '1970-01-01 00:00:00+00'"
+        )
+    assert wrong_rows(undone, tests[LATEST]) == 0
+    make_again(undone, broken(mutation), tests[LATEST])
+    assert wrong_rows(undone, tests[LATEST]) > 0
 
 
 LOADS = "INSERT INTO raw_meta.loads BY NAME SELECT 'l' AS load_id, 't' AS target_table, "
