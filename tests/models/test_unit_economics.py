@@ -6,12 +6,15 @@ comes in April. Churn is 1/10 in February and in May, else 0; in January nobody 
 
 from __future__ import annotations
 
-from datetime import date
+import random
+from collections import defaultdict
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from plain_metrics import History
+from plain_metrics import Books, History, earlier, reckon, retention
+from random_history import random_history
 from subscription_models import models, warehouse
 
 from pipelines import meta
@@ -271,6 +274,62 @@ def test_the_metrics_are_quotients_of_the_same_parts():
         [JAN],
     ).fetchall()
     assert reasons == [("cac", None, "no_cost"), ("ltv_formula", None, "no_opening_customers")]
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(12) if random_history(seed).rates][:4])
+def test_every_month_agrees_with_a_plain_reckoning(seed):
+    history, draw = random_history(seed), random.Random(seed)
+    reckoning = reckon(Books(history))
+    closes = reckoning.closes
+    span = [earlier(max(closes), age) for age in range(24)]
+    # one month in twenty is missing
+    costs = [
+        cost(month, draw.randint(0, 99_999), channel, draw.choice(["EUR", "USD"]))
+        for month in span
+        if draw.random() < 0.95
+        for channel in ("web", "fair")
+    ]
+    margins = [margin(month, draw.randint(1, 9_999)) for month in span if draw.random() < 0.95]
+    found = {
+        row[0]: row[1:]
+        for row in built(history, costs, margins, min_customers=3)
+        .execute(
+            "SELECT month, ltv_formula, cac, ltv_to_cac, cac_payback FROM marts.fct_unit_economics "
+            "WHERE segment = 'all'"
+        )
+        .fetchall()
+    }
+    shares = {row["month"]: Fraction(row["margin_bp"], 10_000) for row in margins}
+    spent: dict[date, Fraction] = defaultdict(Fraction)
+    for row in costs:
+        spent[row["month"]] += row["amount_minor"] * history.rates[row["currency"]]
+    last_closed = earlier(max(closes), 0 if (history.as_of + timedelta(days=1)).day == 1 else 1)
+    figures = 0
+    for month, row in found.items():
+        there, share = closes.get(month, {}), shares.get(month)
+        window = [earlier(min(month, last_closed), age) for age in range(6)]
+        kept = [parts for one in window if one in closes and (parts := retention(closes, one, 1))[3]]
+        churn = (
+            sum((Fraction(parts[4], parts[3]) for parts in kept), Fraction(0)) / len(kept) if kept else None
+        )
+        quarter = [earlier(month, age) for age in range(3)]
+        came = [
+            end - start - moved
+            for (_, on), (start, end, moved, category) in reckoning.months.items()
+            if on in quarter and category == "new"
+        ]
+        paid = [earlier(month, age) for age in range(3, 6)]
+        total = sum(spent[one] for one in paid) if set(paid) <= set(spent) else None
+        worth = (
+            sum(there.values()) / len(there) * share / churn if churn and share and len(there) >= 3 else None
+        )
+        price = None if total is None or not came else total / len(came)
+        months = None if total is None or not came or not share else total / (sum(came) * share)
+        ratio = None if worth is None or not price else worth / price
+        for value, expected in zip(row, (worth, price, ratio, months), strict=True):
+            assert value == (None if expected is None else pytest.approx(float(expected), rel=1e-12))
+            figures += expected is not None
+    assert figures > 10
 
 
 # The CRM behind it.
