@@ -41,6 +41,7 @@ bridge as (
       when count(*) filter (where closing_mrr <> 0 and margin_bp is null) = 0
         then sum(closing_mrr * coalesce(margin_bp, 0) * 0.0001::decimal(4, 4))
     end as margin_mrr,
+    case when count(margin_bp) = count(*) and min(margin_bp) = max(margin_bp) then min(margin_bp) end as shared_margin_bp,
     {% for part in ['closing', 'new', 'reactivated', 'joined_and_left'] -%}
     sum({{ part }}_customers) as {{ part }}_customers{{ ',' if not loop.last }}
     {% endfor %}
@@ -97,6 +98,8 @@ select
   bridge.closing_mrr::decimal(38, 16) as closing_mrr,
   bridge.closing_customers::bigint as closing_customers,
   bridge.margin_mrr::decimal(38, 16) as margin_mrr,
+  -- the margin where no MRR can weight those of the segments
+  bridge.shared_margin_bp::integer as shared_margin_bp,
   -- the same parts as logo_churn of fct_metric_values
   (
     coalesce(retention.lost_customers, 0)

@@ -33,7 +33,7 @@ with_churn as (
     parts.* exclude (last_closed_month),
     churn.churn_sum,
     coalesce(churn.churn_months, 0) as churn_months,
-    case when parts.closing_mrr <> 0 then parts.margin_mrr / parts.closing_mrr end as gross_margin,
+    coalesce(parts.margin_mrr / nullif(parts.closing_mrr, 0), parts.shared_margin_bp / 10000) as gross_margin,
     policy.min_customers
   from parts
   cross join policy

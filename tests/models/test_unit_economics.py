@@ -236,6 +236,13 @@ def test_the_margin_of_all_is_weighted_by_what_each_segment_pays():
     assert figures(columns, segments(), COSTS, margins) == (7000, 0.7)
 
 
+def test_new_customers_that_are_gone_still_pay_back_at_the_margin_of_their_segments():
+    brief = History(date(2024, 6, 30), [version("a", APR, JUN, 1000)])
+    assert figures("closing_mrr, gross_margin, cac_payback", brief) == (0, 0.8, 7.5)
+    other = [margin(JUN, 5000), margin(JUN, 7000, "unknown")]
+    assert figures("gross_margin", brief, COSTS, other) == 0.7
+
+
 def test_a_segment_without_a_margin_takes_the_common_one_and_without_that_all_is_unknown():
     one = [margin(JUN, 3000, "large")]
     assert figures("gross_margin", segments(), COSTS, one, segment="large") == 0.3
