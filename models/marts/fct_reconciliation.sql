@@ -1,4 +1,4 @@
--- From what is earned to what is invoiced, by month and currency. Every step is summed from rows of its own, never as
+-- From what is earned to what is invoiced, and on to the cash received, by month and currency. Every step is summed from rows of its own, never as
 -- the rest; what then remains is a step with a name.
 with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
@@ -12,7 +12,9 @@ test_customers as (
     and attributes.valid_to > build.as_of
 ),
 invoices as (
-  select invoice_id, currency, date_trunc('month', issued_on)::date as month, net_minor, tax_minor, total_minor
+  select
+    invoice_id, currency, issued_on, date_trunc('month', issued_on)::date as month,
+    net_minor, tax_minor, total_minor, voided_on, written_off_on, written_off_minor
   from {{ ref('stg_billing__invoices') }}
   anti join test_customers using (customer_id)
   where issued_on <= (select as_of from build)
@@ -39,12 +41,106 @@ top_ups as (
   where lines.kind = 'top_up'
   group by invoices.month, invoices.currency
 ),
+-- an invoice is paid and credited from its issue on
+applied as (
+  select
+    invoices.invoice_id,
+    invoices.currency,
+    applications.source_kind,
+    applications.amount_minor,
+    greatest(applications.applied_on, invoices.issued_on) as applied_on
+  from {{ ref('stg_billing__applications') }} as applications
+  join invoices using (invoice_id)
+  where applications.applied_on <= (select as_of from build)
+),
+written_off as (
+  select invoice_id, currency, greatest(written_off_on, issued_on) as written_off_on, written_off_minor
+  from invoices
+  where written_off_on <= (select as_of from build)
+),
+-- what was still owed when an invoice was voided: 0 where a credit note settled it
+voided as (
+  select
+    invoices.invoice_id,
+    invoices.currency,
+    invoices.voided_on,
+    invoices.total_minor
+      - coalesce((
+        select sum(applied.amount_minor) from applied
+        where applied.invoice_id = invoices.invoice_id and applied.applied_on <= invoices.voided_on
+      ), 0)
+      - coalesce((
+        select sum(written_off.written_off_minor) from written_off
+        where written_off.invoice_id = invoices.invoice_id and written_off.written_off_on <= invoices.voided_on
+      ), 0) as voided_minor
+  from invoices
+  where invoices.voided_on <= (select as_of from build)
+),
+payments as (
+  select payment_id, currency, amount_minor, received_on
+  from {{ ref('stg_billing__payments') }}
+  anti join test_customers using (customer_id)
+  where received_on <= (select as_of from build)
+),
+refunds as (
+  select refunds.amount_minor, refunds.currency, refunds.refunded_on
+  from {{ ref('stg_billing__refunds') }} as refunds
+  semi join payments using (payment_id)
+  where refunds.refunded_on <= (select as_of from build)
+),
+-- a bank takes disputed money back at once, and gives it again when the dispute is won
+disputes as (
+  select amount_minor, currency, opened_on as moved_on
+  from {{ ref('stg_billing__disputes') }}
+  semi join payments using (payment_id)
+  union all
+  select -amount_minor as amount_minor, currency, closed_on as moved_on
+  from {{ ref('stg_billing__disputes') }}
+  semi join payments using (payment_id)
+  where outcome = 'won'
+),
+cash_rows as (
+  select balances.currency, balances.valid_from as moved_on, 'receivables' as part, balances.remaining_minor as amount_minor
+  from {{ ref('int_invoice_balances') }} as balances
+  semi join invoices using (invoice_id)
+  union all
+  select balances.currency, balances.valid_to as moved_on, 'receivables' as part, -balances.remaining_minor as amount_minor
+  from {{ ref('int_invoice_balances') }} as balances
+  semi join invoices using (invoice_id)
+  where balances.valid_to <= (select as_of from build)
+  union all
+  select currency, written_off_on, 'written_off' as part, written_off_minor from written_off
+  union all
+  select currency, applied_on, 'credits' as part, amount_minor from applied where source_kind <> 'payment'
+  union all
+  select currency, applied_on, 'paid' as part, amount_minor from applied where source_kind = 'payment'
+  union all
+  select currency, voided_on, 'voided' as part, voided_minor from voided
+  union all
+  select currency, received_on, 'received' as part, amount_minor from payments
+  union all
+  select currency, refunded_on, 'refunded' as part, amount_minor from refunds
+  union all
+  select currency, moved_on, 'disputed' as part, amount_minor from disputes where moved_on <= (select as_of from build)
+),
+cash as (
+  select
+    date_trunc('month', moved_on)::date as month,
+    currency,
+    {% for part in ['receivables', 'written_off', 'credits', 'paid', 'voided', 'received', 'refunded', 'disputed'] -%}
+    coalesce(sum(amount_minor) filter (where part = '{{ part }}'), 0) as {{ part }}{{ ',' if not loop.last }}
+    {% endfor %}
+  from cash_rows
+  group by all
+),
 currencies as (
   select currency, min(month) as first_month
   from (
     select month, currency from revenue
     union all
     select month, currency from invoiced
+    union all
+    select month, currency from cash
   ) as changed
   group by currency
 ),
@@ -66,11 +162,16 @@ figures as (
     coalesce(top_ups.top_ups, 0) as top_ups,
     coalesce(invoiced.net, 0) as net,
     coalesce(invoiced.tax, 0) as tax,
-    coalesce(invoiced.gross, 0) as gross
+    coalesce(invoiced.gross, 0) as gross,
+    {% for part in ['receivables', 'written_off', 'credits', 'paid', 'voided', 'received', 'refunded', 'disputed'] -%}
+    coalesce(cash.{{ part }}, 0) as {{ part }},
+    {% endfor -%}
+    coalesce(cash.received - cash.paid - cash.refunded - cash.disputed, 0) as unapplied
   from months
   left join revenue using (month, currency)
   left join invoiced using (month, currency)
   left join top_ups using (month, currency)
+  left join cash using (month, currency)
   window
     by_month as (partition by months.currency order by months.month),
     before as (
@@ -92,9 +193,20 @@ walks as (
         'amount': net - (recognised + deferred_closing - deferred_opening + credited + top_ups)},
       {'walk': 'recognised_to_invoiced', 'step': 'net_invoiced', 'kind': 'figure', 'amount': net},
       {'walk': 'invoiced_to_gross', 'step': 'tax', 'kind': 'change', 'amount': tax},
-      {'walk': 'invoiced_to_gross', 'step': 'gross_invoiced', 'kind': 'figure', 'amount': gross}
+      {'walk': 'invoiced_to_gross', 'step': 'gross_invoiced', 'kind': 'figure', 'amount': gross},
+      {'walk': 'gross_to_cash', 'step': 'receivables_change', 'kind': 'change', 'amount': -receivables},
+      {'walk': 'gross_to_cash', 'step': 'written_off', 'kind': 'change', 'amount': -written_off},
+      {'walk': 'gross_to_cash', 'step': 'credits_applied', 'kind': 'change', 'amount': -credits},
+      {'walk': 'gross_to_cash', 'step': 'voided', 'kind': 'change', 'amount': -voided},
+      {'walk': 'gross_to_cash', 'step': 'unapplied_change', 'kind': 'change', 'amount': unapplied},
+      {'walk': 'gross_to_cash', 'step': 'refunded', 'kind': 'change', 'amount': refunded},
+      {'walk': 'gross_to_cash', 'step': 'disputed', 'kind': 'change', 'amount': disputed},
+      {'walk': 'gross_to_cash', 'step': 'unexplained_c', 'kind': 'unexplained',
+        'amount': received
+          - (gross - receivables - written_off - credits - voided + unapplied + refunded + disputed)},
+      {'walk': 'gross_to_cash', 'step': 'cash_received', 'kind': 'figure', 'amount': received}
     ]) as step,
-    generate_subscripts(range(9), 1) as step_no
+    generate_subscripts(range(18), 1) as step_no
   from figures
 )
 select
