@@ -11,6 +11,7 @@ with parts as (
   from {{ ref('int_revenue_line_months') }}
   where not is_test
   group by all
+  having sum(billed_minor - credited_minor) <> 0 or sum(recognised_minor) <> 0
 )
 select
   issued_month,

@@ -219,8 +219,8 @@ select
   step.amount::decimal(38, 6) as amount,
   case
     when step.kind <> 'unexplained' then null
-    when 50 * abs(step.amount) > gross then 'mark'
-    when 200 * abs(step.amount) > gross then 'warn'
+    when 50 * abs(step.amount) > abs(gross) then 'mark'
+    when 200 * abs(step.amount) > abs(gross) then 'warn'
     else 'fine'
   end::varchar as status
 from walks

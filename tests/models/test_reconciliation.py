@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from revenue_documents import Row, billed, books, credited, random_books
+from revenue_documents import Row, billed, books, credited, random_books, wrong_rows
 
 Rows = dict[str, list[Row]]
 JAN, FEB, MAR, APR = (date(2024, month, 1) for month in range(1, 5))
@@ -61,6 +61,13 @@ def test_what_the_lines_do_not_explain_is_a_figure_with_a_status(rest, status):
         [JAN],
     ).fetchall()
     assert rows == [(rest, status)]
+    assert bool(wrong_rows(company, "assert_reconciliation_is_explained")) == (status != "fine")
+
+
+def test_a_month_of_credits_is_explained_too():
+    company = books(billed(-100, JAN, JAN, FEB), marts=("fct_reconciliation",))
+    assert walk(company, JAN)["gross_invoiced"] == -100
+    assert wrong_rows(company, "assert_reconciliation_is_explained") == []
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -28,4 +28,4 @@ from (
 full join (
   select month, currency, sum(recognised_minor) as recognised_minor from {{ ref('fct_revenue_months') }} group by month, currency
 ) as revenue using (month, currency)
-where waterfall.recognised_minor is distinct from revenue.recognised_minor
+where coalesce(waterfall.recognised_minor, 0) <> coalesce(revenue.recognised_minor, 0)
