@@ -11,6 +11,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tajdid.books import billing_app
+from tajdid.company import init
 from tajdid.console import (
     CompanyOption,
     JsonOption,
@@ -36,6 +39,10 @@ from tajdid.console import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipelines.warehouse import Snapshot
+    from tajdid.explain import Explanation
+    from tajdid.workspace import Company
+
 app = typer.Typer(
     name="tajdid",
     help="Subscription billing with revenue intelligence. Start with `tajdid demo`.",
@@ -46,6 +53,7 @@ app = typer.Typer(
 warehouse_app = typer.Typer(no_args_is_help=True, help="The warehouse: build it, look at it, ask it.")
 churn_app = typer.Typer(no_args_is_help=True, help="Who is about to leave, and how good that list is.")
 conformance_app = typer.Typer(no_args_is_help=True, help="Run worked cases through the product.")
+app.command()(init)
 app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
@@ -121,15 +129,21 @@ def dashboard(
     """
     from dashboard.serve import command
 
-    free = next((candidate for candidate in range(port, port + 50) if _is_free(candidate)), None)
-    if free is None:
-        stop(f"No free port from {port} to {port + 49}; choose another with --port.", 1)
+    free = free_port(port)
     say(f"Dashboard: http://localhost:{free}  (Ctrl+C ends it)")
     environment = os.environ | {"TAJDID_HOME": str(home())}
     try:
         raise SystemExit(subprocess.call(command(home(), free), env=environment))
     except KeyboardInterrupt:
         raise SystemExit(0) from None
+
+
+def free_port(port: int) -> int:
+    """The first free port from this one on; without one the command ends."""
+    free = next((candidate for candidate in range(port, port + 50) if _is_free(candidate)), None)
+    if free is None:
+        stop(f"No free port from {port} to {port + 49}; choose another with --port.", 1)
+    return free
 
 
 def _is_free(port: int) -> bool:
@@ -141,15 +155,21 @@ def _is_free(port: int) -> bool:
 
 
 @warehouse_app.command(name="build")
-def build_warehouse(company: CompanyOption = None) -> None:
+def build_warehouse(
+    company: CompanyOption = None,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Show what each source gave, what was set aside and why.")
+    ] = False,
+) -> None:
     """Load the sources, build and test the models, score, and publish a new snapshot.
 
     A build that fails anywhere leaves readers on the last good snapshot.
 
-    Example: tajdid warehouse build --company retail
+    Example: tajdid warehouse build --company retail --explain
     """
     from pipelines.run import build
     from tajdid.churn import score_step
+    from tajdid.explain import of_listing
     from tajdid.workspace import build_request
 
     one = chosen(company)
@@ -158,11 +178,106 @@ def build_warehouse(company: CompanyOption = None) -> None:
     request = build_request(one, now())
     result = build(request, score=score_step(one, request, say), progress=say)
     if result.status != "published":
+        listing = one.folder / "logs" / f"rejects-{result.build_id}.csv"
+        if explained and listing.is_file():
+            print_explanation(of_listing(listing))
         stop(f"Not published: {result.message}", 1)
+    if explained:
+        explain(company)
     say(f"Published {result.build_id} in {result.seconds:.1f} s.")
     if result.rejected_rows:
-        say(f"{result.rejected_rows:,} rows were set aside; see raw_meta.rejects or the data health page.")
+        hint = "" if explained else "; `tajdid warehouse explain` or the data health page shows them"
+        say(f"{result.rejected_rows:,} rows were set aside{hint}.")
         raise SystemExit(3)
+
+
+@warehouse_app.command()
+def explain(company: CompanyOption = None) -> None:
+    """Show what each source gave to the published snapshot, what was set aside, and why.
+
+    Example: tajdid warehouse explain --company atlas
+    """
+    from tajdid.explain import of_snapshot
+
+    one = chosen(company)
+    with published(one) as snapshot:
+        print_explanation(of_snapshot(snapshot, [source.name for source in one.sources]))
+
+
+def print_explanation(found: Explanation) -> None:
+    if not found.loads.is_empty():
+        say("What each source gave:")
+        print_frame(found.loads)
+    if found.rejects.is_empty():
+        say("No row is set aside.")
+        return
+    say("Rows set aside (amounts: sizes added, debits and credits alike):")
+    print_frame(found.rejects)
+    for reason, meaning in found.reasons.items():
+        say(f"{reason}: {meaning}")
+
+
+@contextmanager
+def published(company: Company) -> Iterator[Snapshot]:
+    """The snapshot that readers see, for the time of the block; without one the command ends."""
+    from pipelines.warehouse import WarehouseError, open_snapshot
+
+    try:
+        snapshot = open_snapshot(company.folder)
+    except WarehouseError as error:
+        stop(str(error), 2)
+    with snapshot:
+        yield snapshot
+
+
+@warehouse_app.command(name="export")
+def export_marts(
+    out: Annotated[Path, typer.Option("--out", help="The new folder; it must not exist yet.")],
+    company: CompanyOption = None,
+) -> None:
+    """Write every mart of the published snapshot as Parquet, with a manifest of build, day and policy.
+
+    The folder appears when all of it is written.
+
+    Example: tajdid warehouse export --company atlas --out exports/2025-12-31
+    """
+    from tajdid.export import ExportError, export
+
+    with published(chosen(company)) as snapshot:
+        try:
+            manifest = export(snapshot, out)
+        except ExportError as error:
+            stop(str(error), 1)
+    rows = sum(table["rows"] for table in manifest["tables"])
+    say(f"{len(manifest['tables'])} tables, {rows:,} rows of build {manifest['build_id']}: {out}")
+
+
+@warehouse_app.command(name="docs")
+def model_docs(
+    company: CompanyOption = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the page on this machine only.")] = False,
+    port: Annotated[int, typer.Option(help="First port to try.")] = 8610,
+) -> None:
+    """Write the documentation of the models and their columns as one page that loads nothing else.
+
+    Example: tajdid warehouse docs --company atlas --serve
+    """
+    from tajdid.model_docs import DocsError, server, write
+    from tajdid.workspace import PROJECT
+
+    one = chosen(company)
+    with published(one) as snapshot:
+        path = snapshot.path
+    try:
+        page = write(PROJECT, path, one.folder / "docs")
+    except DocsError as error:
+        stop(str(error), 1)
+    say(f"Written: {page}")
+    if serve:
+        free = free_port(port)
+        say(f"Documentation: http://127.0.0.1:{free}  (Ctrl+C ends it)")
+        with server(page.parent, free) as running:
+            running.serve_forever()
 
 
 @warehouse_app.command()
