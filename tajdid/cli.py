@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -276,7 +276,7 @@ def model_docs(
     if serve:
         free = free_port(port)
         say(f"Documentation: http://127.0.0.1:{free}  (Ctrl+C ends it)")
-        with server(page.parent, free) as running:
+        with server(page.parent, free) as running, suppress(KeyboardInterrupt):
             running.serve_forever()
 
 
@@ -300,7 +300,12 @@ def status(company: CompanyOption = None) -> None:
 
 @warehouse_app.command()
 def sql(
-    statement: Annotated[str, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE statement.")],
+    statement: Annotated[
+        str | None, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE statement.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Read the statement from here.")
+    ] = None,
     company: CompanyOption = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -310,9 +315,12 @@ def sql(
     """
     from pipelines.warehouse import ROW_LIMIT, WarehouseError, run_sql
 
+    if (statement is None) == (file is None):
+        stop("Give one statement, or one with --file.", 2)
     limit = ROW_LIMIT if as_csv else SHOWN_ROWS
     try:
-        frame = run_sql(chosen(company).folder, statement, limit + 1)
+        asked = statement or (file.read_text(encoding="utf-8") if file else "")
+        frame = run_sql(chosen(company).folder, asked, limit + 1)
     except WarehouseError as error:
         stop(str(error), 2)
     if as_csv:

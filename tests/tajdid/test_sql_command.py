@@ -80,3 +80,11 @@ def test_a_broken_pipe_is_no_crash(home: Path) -> None:
     )
     assert answer.stdout == "n\n"
     assert "Traceback" not in answer.stderr
+
+
+def test_a_statement_is_read_from_a_file_comments_and_all(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "days.sql").write_text("-- How many days?\nSELECT count(*) AS days FROM marts.days\n")
+    answer = sql(home, "--csv", "--file", str(tmp_path / "days.sql"))
+    assert answer.stdout.split() == ["days", "20000"]
+    both = sql(home, "select 1", "--file", str(tmp_path / "days.sql"))
+    assert (both.returncode, both.stderr) == (2, "Give one statement, or one with --file.\n")

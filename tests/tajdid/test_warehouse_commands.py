@@ -128,6 +128,20 @@ def test_the_command_shows_each_reason_in_words(run) -> None:
     assert f"missing_key: {explain.REASONS['missing_key']}" in result.output
 
 
+def test_a_build_that_is_refused_for_its_rows_explains_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad" / "periods").mkdir(parents=True)
+    (tmp_path / "bad" / "periods" / "p.csv").write_text(PERIODS, encoding="utf-8")
+    (tmp_path / "bad" / "company.toml").write_text("[sources.periods]\n")
+    monkeypatch.setenv("TAJDID_HOME", str(tmp_path))
+    result = CliRunner().invoke(app, ["warehouse", "build", "--explain"])
+    assert result.exit_code == 1
+    assert "12.50 EUR, 1.250 KWD" in result.output
+    assert f"bad_date: {explain.REASONS['bad_date']}" in result.output
+    assert "Not published: raw_billing.subscription_versions: 6 of 8 rows" in result.output
+
+
 def test_every_reason_that_a_source_can_give_has_words() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "pipelines" / "sources").glob("*.py")]
     given = {reason for text in texts for reason in re.findall(r'Check\(\s*"(\w+)"', text)}
