@@ -8,16 +8,20 @@ with billing_customers as (
   from {{ ref('stg_billing__customers') }}
   window by_day as (partition by customer_id order by valid_from)
 ),
+-- of several accounts of one customer the one that opens first speaks; ties by id
+speaking_accounts as (
+  select *
+  from {{ ref('stg_crm__accounts') }}
+  where customer_id is not null
+  qualify account_id = first_value(account_id) over (partition by customer_id order by valid_from, account_id)
+),
 crm_accounts as (
   select
     *,
     lag(valid_from) over by_day is null as is_first,
     lead(valid_from) over by_day as next_from
-  from {{ ref('stg_crm__accounts') }}
-  where customer_id is not null
-  -- of several accounts of one customer the one that opens first speaks; ties by id
+  from speaking_accounts
   window by_day as (partition by customer_id order by valid_from)
-  qualify account_id = first_value(account_id) over (partition by customer_id order by valid_from, account_id)
 ),
 customer_ids as (
   select customer_id from billing_customers

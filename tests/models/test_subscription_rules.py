@@ -431,3 +431,27 @@ def test_splitting_a_version_at_any_day_changes_nothing(seed):
         pieces.append({**row, "valid_from": cut, "version_no": row["version_no"] + 1000})
     split.versions = pieces
     assert fingerprint(split) == fingerprint(company)
+
+
+@pytest.mark.parametrize("opened", [JAN, FEB])
+def test_a_customer_with_two_accounts_in_the_crm_has_the_attributes_of_the_first_on_every_day(opened):
+    def account(account_id: str, segment: str, start: date, end: date | None) -> dict[str, Any]:
+        about = {"account_id": account_id, "customer_id": "x", "segment": segment, "owner": account_id}
+        return about | {"valid_from": start, "valid_to": end}
+
+    accounts = [
+        account("1", "small", JAN, MAR),
+        account("1", "big", MAR, None),
+        account("2", "other", opened, None),
+    ]
+    found = warehouse(
+        history(version(JAN, None, 1000)), ("fct_mrr_months",), {"raw_crm.accounts": accounts}
+    ).execute(
+        "SELECT strftime(month, '%m'), segment, closing_mrr::BIGINT FROM marts.fct_mrr_months "
+        "WHERE closing_mrr > 0 ORDER BY month"
+    )
+    assert found.fetchall() == [
+        ("01", "small", 1000),
+        ("02", "small", 1000),
+        *((f"{month:02}", "big", 1000) for month in range(3, 7)),
+    ]

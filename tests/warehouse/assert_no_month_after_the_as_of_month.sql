@@ -10,6 +10,18 @@ select 'fct_retention' as mart, month from {{ ref('fct_retention') }}, build whe
 union all
 select 'fct_metric_values' as mart, month from {{ ref('fct_metric_values') }}, build where month > as_of_month
 union all
+select 'fct_unit_economics' as mart, month from {{ ref('fct_unit_economics') }}, build where month > as_of_month
+union all
+select 'fct_metric_prints' as mart, month from {{ ref('fct_metric_prints') }}, build where month > as_of_month
+union all
+select 'fct_revenue_months' as mart, month from {{ ref('fct_revenue_months') }}, build where month > as_of_month
+union all
+select 'fct_reconciliation' as mart, month from {{ ref('fct_reconciliation') }}, build where month > as_of_month
+union all
+select 'fct_deferred_waterfall' as mart, recognised_month as month
+from {{ ref('fct_deferred_waterfall') }}, build
+where not is_scheduled and recognised_month > as_of_month
+union all
 select 'fct_cohorts' as mart, cohort_month as month
 from {{ ref('fct_cohorts') }}, build
 where cohort_month + to_months(age_months) > as_of_month
