@@ -22,6 +22,7 @@ from pipelines.sources.loading import Load, SourceConfig, SourceError, Stage
 from pipelines.warehouse import quoted
 
 OVERLAP = timedelta(minutes=15)
+BEGINNING = "'-infinity'::TIMESTAMPTZ"
 SOURCE = "source_database"
 SCANNERS = {"sqlite": "sqlite_scanner", "postgresql": "postgres_scanner"}
 NEEDED = ("customers", "subscriptions", "items", "item_versions", "invoices", "line_items", "journal_lines")
@@ -32,13 +33,15 @@ class Table:
     """A raw table: the columns that tell its rows apart, and the query that fills it.
 
     The query's rows hold every column of the raw table but source_system and load_id. `is_new_by_moment`
-    keeps rows apart that differ in `recorded_at` alone, for rows that tell what was known first.
+    keeps rows apart that differ in `recorded_at` alone, for rows that tell what was known first. `later` is
+    the query of builds that know earlier rows, where asking for less is another question than asking for all.
     """
 
     name: str
     key: tuple[str, ...]
     query: str
     is_new_by_moment: bool = False
+    later: str | None = None
 
 
 CUSTOMERS = """
@@ -270,11 +273,12 @@ SELECT
     WHEN lines.kind IN ('usage', 'true_up', 'rebate') THEN 'usage'
     ELSE lines.kind
   END AS kind,
-  NULL::VARCHAR AS sku, {quantity} AS quantity, lines.service_start, lines.service_end, lines.net_minor,
+  components.sku_id AS sku, {quantity} AS quantity, lines.service_start, lines.service_end, lines.net_minor,
   lines.discount_minor, coalesce(uses.once_minor, 0) AS once_discount_minor, lines.tax_minor,
   greatest(lines.recorded_at, invoices.recorded_at) AS recorded_at
 FROM engine_line_items AS lines
 JOIN engine_invoices AS invoices USING (invoice_id)
+LEFT JOIN engine_components AS components USING (component_id)
 LEFT JOIN uses USING (line_id)
 WHERE invoices.state <> 'draft' AND invoices.changed_at > {after}
 """
@@ -376,8 +380,47 @@ WHERE lines.recorded_at > {after}
 # up to it.
 # What was rated without any use (a flat fee) stands on the period's last day. Lines of a void invoice count
 # no more: what stands for it has lines of its own.
+BILLED_USAGE = """billed AS (
+  SELECT
+    lines.item_id, components.meter_id, lines.service_start, lines.service_end,
+    coalesce(sum(lines.net_minor) FILTER (WHERE invoices.state <> 'void'), 0)::HUGEINT AS net_minor,
+    max(CASE WHEN invoices.state = 'void' THEN invoices.changed_at ELSE lines.recorded_at END) AS billed_at,
+    max(greatest(lines.recorded_at, invoices.changed_at)) AS moved_at
+  FROM engine_line_items AS lines
+  JOIN engine_components AS components USING (component_id)
+  JOIN engine_invoices AS invoices USING (invoice_id)
+  WHERE lines.kind = 'usage' AND invoices.state <> 'draft' AND components.meter_id IS NOT NULL
+  GROUP BY ALL
+)"""
+
+# A day counts anew from the first one on that new use, or a newly billed period, can have moved. Periods that
+# reach beyond that day are shared as wholes, so reading begins with the earliest of them.
+MOVED_USAGE = """fresh AS (
+  SELECT DISTINCT item_id, meter_id, occurred_on FROM engine_usage_events WHERE recorded_at > {after}
+), moved AS (
+  SELECT item_id, meter_id, min(first_day) AS first_day
+  FROM (
+    SELECT item_id, meter_id, occurred_on AS first_day FROM fresh
+    UNION ALL
+    SELECT item_id, meter_id, service_start FROM billed WHERE moved_at > {after}
+    UNION ALL
+    SELECT item_id, meter_id, service_start
+    FROM billed JOIN fresh USING (item_id, meter_id)
+    WHERE service_start <= occurred_on AND occurred_on < service_end
+  )
+  GROUP BY ALL
+), asked AS (
+  SELECT
+    moved.item_id, moved.meter_id, moved.first_day,
+    least(moved.first_day, min(billed.service_start)) AS read_from
+  FROM moved LEFT JOIN billed
+    ON billed.item_id = moved.item_id AND billed.meter_id = moved.meter_id
+    AND billed.service_end > moved.first_day
+  GROUP BY moved.item_id, moved.meter_id, moved.first_day
+)"""
+
 USAGE_DAYS = """
-WITH days AS (
+WITH {ctes}, days AS (
   SELECT
     events.item_id, events.meter_id, events.occurred_on, any_value(meters.scale) AS quantity_scale,
     CASE any_value(meters.aggregation)
@@ -388,17 +431,7 @@ WITH days AS (
       ELSE sum(events.value_mantissa)
     END AS quantity_mantissa,
     nullif(count(DISTINCT events.dimension), 0) AS active_users, max(events.recorded_at) AS recorded_at
-  FROM engine_usage_events AS events JOIN engine_meters AS meters USING (meter_id)
-  GROUP BY ALL
-), billed AS (
-  SELECT
-    lines.item_id, components.meter_id, lines.service_start, lines.service_end,
-    coalesce(sum(lines.net_minor) FILTER (WHERE invoices.state <> 'void'), 0)::HUGEINT AS net_minor,
-    max(CASE WHEN invoices.state = 'void' THEN invoices.changed_at ELSE lines.recorded_at END) AS billed_at
-  FROM engine_line_items AS lines
-  JOIN engine_components AS components USING (component_id)
-  JOIN engine_invoices AS invoices USING (invoice_id)
-  WHERE lines.kind = 'usage' AND invoices.state <> 'draft' AND components.meter_id IS NOT NULL
+  FROM {events} JOIN engine_meters AS meters ON meters.meter_id = events.meter_id
   GROUP BY ALL
 ), matched AS (
   SELECT
@@ -408,7 +441,7 @@ WITH days AS (
     coalesce(days.quantity_scale, 0) AS quantity_scale,
     days.active_users, greatest(days.recorded_at, billed.billed_at) AS recorded_at,
     billed.net_minor, billed.service_start, billed.service_end
-  FROM days FULL JOIN billed
+  FROM days FULL JOIN {periods} AS billed
     ON billed.item_id = days.item_id AND billed.meter_id = days.meter_id
     AND billed.service_start <= days.occurred_on AND days.occurred_on < billed.service_end
 ), running AS (
@@ -421,7 +454,8 @@ WITH days AS (
 ), shared AS (
   SELECT
     *,
-    CASE WHEN total = 0 THEN CASE WHEN from_last = 1 THEN net_minor ELSE 0 END
+    CASE WHEN net_minor IS NULL THEN NULL
+      WHEN total = 0 THEN CASE WHEN from_last = 1 THEN net_minor ELSE 0 END
       ELSE sign(net_minor * up_to * total) * ((2 * abs(net_minor * up_to) + abs(total)) // (2 * abs(total)))
     END AS rated_up_to
   FROM running
@@ -436,10 +470,28 @@ FROM (
     rated_up_to - CASE WHEN total = 0 THEN 0 ELSE coalesce(lag(rated_up_to) OVER (
       PARTITION BY item_id, meter_id, service_start, service_end ORDER BY occurred_on), 0) END AS rated_minor
   FROM shared
-)
-WHERE quantity_mantissa <> 0 OR rated_minor <> 0 OR active_users IS NOT NULL
+) AS day_shares
+WHERE (quantity_mantissa <> 0 OR rated_minor <> 0 OR active_users IS NOT NULL) AND {shown}
 GROUP BY item_id, meter_id, occurred_on
 """
+ALL_USAGE: Mapping[str, str] = {
+    "ctes": BILLED_USAGE,
+    "events": "engine_usage_events AS events",
+    "periods": "billed",
+    "shown": "true",
+}
+LATER_USAGE: Mapping[str, str] = {
+    "ctes": f"{BILLED_USAGE}, {MOVED_USAGE}",
+    "events": """engine_usage_events AS events JOIN asked
+    ON asked.item_id = events.item_id AND asked.meter_id = events.meter_id
+    AND events.occurred_on >= asked.read_from""",
+    "periods": """(
+    SELECT billed.* FROM billed JOIN asked USING (item_id, meter_id) WHERE service_end > first_day
+  )""",
+    "shown": """occurred_on >= (
+    SELECT first_day FROM asked
+    WHERE asked.item_id = day_shares.item_id AND asked.meter_id = day_shares.meter_id)""",
+}
 
 ISO = "regexp_extract(iso, 'P(\\d+)([DWMY])', {})"
 INTERVAL = (
@@ -519,7 +571,12 @@ TABLES: tuple[Table, ...] = (
     Table("refunds", ("refund_id",), REFUNDS),
     Table("disputes", ("dispute_id",), DISPUTES),
     Table("dunning_events", ("invoice_id", "attempt_no"), DUNNING_EVENTS),
-    Table("usage_days", ("subscription_item_id", "meter", "used_on"), _filled(USAGE_DAYS)),
+    Table(
+        "usage_days",
+        ("subscription_item_id", "meter", "used_on"),
+        _filled(USAGE_DAYS, **ALL_USAGE),
+        later=_filled(USAGE_DAYS, **LATER_USAGE),
+    ),
     Table("ledger_entries", ("entry_id",), LEDGER_ENTRIES),
 )
 
@@ -638,7 +695,7 @@ def _watermark(stage: Stage, config: SourceConfig) -> str:
         [config.name],
     ).fetchall()
     if not rows or rows[0][0] is None:
-        return "'-infinity'::TIMESTAMPTZ"
+        return BEGINNING
     moment = datetime.fromisoformat(rows[0][0]) - OVERLAP
     return f"'{moment.isoformat()}'::TIMESTAMPTZ"
 
@@ -659,7 +716,8 @@ def _add_new(stage: Stage, config: SourceConfig, table: Table, after: str) -> tu
     """Add the rows that are not known yet; returns how many were read, and how many of them added."""
     connection = stage.connection
     target = f"raw_billing.{table.name}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE arriving AS {table.query.replace('{after}', after)}")
+    query = table.query if table.later is None or after == BEGINNING else table.later
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE arriving AS {query.replace('{after}', after)}")
     (read,) = connection.execute("SELECT count(*) FROM arriving").fetchall()[0]
     columns = [row[0] for row in connection.execute("DESCRIBE arriving").fetchall()]
     keys = ", ".join(table.key)

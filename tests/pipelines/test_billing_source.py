@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from billing.service import catalog, contracts, customers, discounts, subscriptions
+from billing.service.goods import create_sku
 from billing.store import tables
 from billing.store.store import Store
 from pipelines.sources import billing
@@ -350,6 +351,22 @@ def test_lines_have_their_kind_exact_quantity_and_one_off_discount(store, load):
     ]
 
 
+def test_a_line_of_goods_names_what_was_sold(store, load):
+    open_shop(store)
+    create_sku(store, START, sku_id="paper", product_id="desk", name="Paper", base_unit="case")
+    catalog.create_plan(store, START, plan_id="standing", name="Standing order", product_id="desk")
+    cases = catalog.NewComponent("cases", "seat", sku_id="paper")
+    catalog.publish_plan_version(store, START, plan_id="standing", interval="P1M", components=[cases])
+    item = subscribe(store)
+    write_documents(store, item)
+    line = store.row(select(tables.line_items).where(tables.line_items.c.line_id == "l1"))
+    sold = {"line_id": "l4", "component_id": "standing.1.cases", "kind": "goods"}
+    store.insert(tables.line_items, [dict(line) | sold], at("2024-04-01"))
+    assert load()("SELECT line_id, sku FROM raw_billing.invoice_lines ORDER BY 1") == [
+        ("l1", None), ("l2", None), ("l3", None), ("l4", "paper"),
+    ]  # fmt: skip
+
+
 def test_payments_have_a_row_an_attempt_and_a_failed_invoice_its_dunning_events(store, load):
     open_shop(store)
     write_documents(store, subscribe(store))
@@ -375,22 +392,27 @@ def test_the_ledger_is_debit_less_credit_under_the_names_of_the_metrics(store, l
     ]
 
 
-def test_rated_usage_is_shared_over_its_days_and_adds_up(store, load):
-    open_shop(store)
-    item = subscribe(store)
-    events = [(date(2024, 1, 3), 1, "ann"), (date(2024, 1, 3), 1, "bob"), (date(2024, 2, 29), 1, "ann")]
+def record_use(store: Store, item: str, moment: datetime, *events: tuple[date, int, str]) -> None:
+    """Events of the meter, each a day, whole units and who used them."""
     store.insert(
         tables.usage_events,
         [
             {
-                "source": "app", "event_id": str(seq), "customer_id": "c1", "item_id": item, "meter_id": "gb",
-                "occurred_at": at(day.isoformat()), "occurred_on": day, "value_mantissa": value * 1000,
-                "dimension": user, "payload_hash": "h", "seq": seq,
+                "source": "app", "event_id": f"{moment}-{seq}", "customer_id": "c1", "item_id": item,
+                "meter_id": "gb", "occurred_at": at(day.isoformat()), "occurred_on": day,
+                "value_mantissa": value * 1000, "dimension": user, "payload_hash": "h", "seq": seq,
             }
             for seq, (day, value, user) in enumerate(events, start=1)
         ],
-        at("2024-03-01"),
+        moment,
     )  # fmt: skip
+
+
+def test_rated_usage_is_shared_over_its_days_and_adds_up(store, load):
+    open_shop(store)
+    item = subscribe(store)
+    january, february = date(2024, 1, 3), date(2024, 2, 29)
+    record_use(store, item, at("2024-03-01"), (january, 1, "ann"), (january, 1, "bob"), (february, 1, "ann"))
     ask = load()
     usage = "SELECT used_on, quantity, rated_minor, active_users FROM raw_billing.usage_days ORDER BY used_on"
     assert ask(usage) == [
@@ -428,6 +450,50 @@ def test_rated_usage_is_shared_over_its_days_and_adds_up(store, load):
     ask = load(datetime(2026, 1, 4, tzinfo=UTC))
     latest = usage.replace("ORDER", "WHERE recorded_at >= '2024-04-06' ORDER")
     assert [rated for _, _, rated, _ in ask(latest)] == [1400, 700]
+
+
+def test_only_days_that_new_use_can_have_moved_are_read_again(store, load):
+    open_shop(store)
+    item = subscribe(store)
+    record_use(store, item, at("2024-03-01"), (date(2024, 1, 3), 1, "ann"), (date(2024, 2, 10), 2, "ann"))
+    write_documents(store, item)
+
+    def rows_read(build_day: int) -> int:
+        # a later change of something else puts the overlap behind the use
+        moment = datetime(2026, 1, build_day, tzinfo=UTC)
+        customers.change_customer(store, moment, customer_id="c1", name=f"Ann {build_day}")
+        ask = load(moment)
+        ((read,),) = ask(
+            "SELECT rows_read FROM raw_meta.loads WHERE target_table = 'raw_billing.usage_days' "
+            f"AND build_id = '{moment:b%Y%m%dT%H%M%S}'"
+        )
+        return read
+
+    assert rows_read(1) == 2
+    assert rows_read(2) == 0
+    record_use(store, item, datetime(2026, 1, 3, tzinfo=UTC), (date(2024, 4, 5), 3, "bob"))
+    assert rows_read(4) == 1
+    assert rows_read(5) == 0
+    # late use of the billed quarter: its 20.00 are shared anew, by 1, 1 and 2
+    record_use(store, item, datetime(2026, 1, 6, tzinfo=UTC), (date(2024, 1, 20), 1, "bob"))
+    assert rows_read(7) == 4
+    latest = (
+        "SELECT used_on, quantity, rated_minor, active_users FROM raw_billing.usage_days "
+        "QUALIFY row_number() OVER (PARTITION BY used_on ORDER BY recorded_at DESC, load_id DESC) = 1 "
+        "ORDER BY used_on"
+    )
+    ask = load(datetime(2026, 1, 8, tzinfo=UTC))
+    shared = ask(latest)
+    assert shared == [
+        (date(2024, 1, 3), Decimal(1), 500, 1),
+        (date(2024, 1, 20), Decimal(1), 500, 1),
+        (date(2024, 2, 10), Decimal(2), 1000, 1),
+        (date(2024, 4, 5), Decimal(3), None, 1),
+    ]
+    # reading everything from the beginning says the same
+    ask("DELETE FROM raw_meta.watermarks")
+    ask("DELETE FROM raw_billing.usage_days")
+    assert load(datetime(2026, 1, 9, tzinfo=UTC))(latest) == shared
 
 
 def test_a_discount_runs_where_versions_name_it_and_a_fixed_amount_of_a_document_is_shared(store, load):
