@@ -2,36 +2,23 @@
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
-applied as (
-  select invoice_id, sum(amount_minor) as applied_minor
-  from {{ ref('stg_billing__applications') }}
-  where applied_on <= (select as_of from build)
+changed as (
+  select
+    invoice_id,
+    -coalesce(sum(amount_minor) filter (where event_kind not in ('invoiced', 'written_off', 'void')), 0) as applied_minor,
+    -coalesce(sum(amount_minor) filter (where event_kind = 'written_off'), 0) as written_off_minor
+  from {{ ref('int_invoice_changes') }}
   group by invoice_id
 ),
 balances as (
   -- the last stretch says what remains; the first day of the last run without debt is the day of payment
   select
     invoice_id,
-    max(valid_to) as ended_on,
     arg_max(remaining_minor, valid_from) as remaining_minor,
-    max(valid_to) filter (where remaining_minor > 0) as settled_on,
-    bool_or(valid_to is null) as is_running
+    max(valid_to) filter (where remaining_minor > 0) as settled_on
   from {{ ref('int_invoice_balances') }}
+  where not is_test
   group by invoice_id
-),
-invoices as (
-  select
-    invoices.*,
-    coalesce(applied.applied_minor, 0) as applied_minor,
-    case when invoices.written_off_on <= build.as_of then coalesce(invoices.written_off_minor, 0) else 0 end
-      as written_off_now_minor,
-    case when balances.is_running then balances.remaining_minor else 0 end as remaining_minor,
-    balances.settled_on,
-    build.as_of
-  from {{ ref('stg_billing__invoices') }} as invoices
-  cross join build
-  join balances using (invoice_id)
-  left join applied using (invoice_id)
 )
 select
   invoices.invoice_id,
@@ -45,14 +32,16 @@ select
   invoices.net_minor,
   invoices.tax_minor,
   invoices.total_minor,
-  invoices.applied_minor::bigint as applied_minor,
-  invoices.written_off_now_minor::bigint as written_off_minor,
-  invoices.remaining_minor::bigint as remaining_minor,
-  case when invoices.remaining_minor <= 0 then coalesce(invoices.settled_on, invoices.issued_on) end as settled_on,
-  case when invoices.remaining_minor > 0 then (invoices.as_of - invoices.due_on)::integer end as days_past_due
-from invoices
+  changed.applied_minor::bigint as applied_minor,
+  changed.written_off_minor::bigint as written_off_minor,
+  balances.remaining_minor::bigint as remaining_minor,
+  case when balances.remaining_minor <= 0 then coalesce(balances.settled_on, invoices.issued_on) end as settled_on,
+  case when balances.remaining_minor > 0 then (build.as_of - invoices.due_on)::integer end as days_past_due
+from {{ ref('stg_billing__invoices') }} as invoices
+cross join build
+join balances using (invoice_id)
+join changed using (invoice_id)
 join {{ ref('int_customer_attributes') }} as attributes
   on attributes.customer_id = invoices.customer_id
-  and attributes.valid_from <= invoices.as_of
-  and attributes.valid_to > invoices.as_of
-where not attributes.is_test
+  and attributes.valid_from <= build.as_of
+  and attributes.valid_to > build.as_of

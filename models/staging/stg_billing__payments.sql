@@ -1,4 +1,4 @@
--- One row per attempt of a payment.
+-- One row per attempt of a payment, its day in the reporting timezone.
 with known as (
   {{ latest_known(source('raw_billing', 'payments'), ['payment_id', 'attempt_no']) }}
 )
@@ -14,6 +14,7 @@ select
   failure_code,
   invoice_id,
   attempted_at,
+  (attempted_at at time zone (select reporting_timezone from {{ ref('stg_meta__policy') }}))::date as attempted_on,
   received_on,
   recorded_at,
   source_system
