@@ -152,7 +152,8 @@ SELECT
   sum(aging.invoices)::BIGINT AS invoices
 FROM warehouse.marts.fct_ar_aging AS aging
 JOIN newest ON newest.snapshot_on = aging.snapshot_on
-WHERE aging.currency = $currency AND ($segment = 'all' OR aging.segment = $segment)
+WHERE aging.bucket <> 'unapplied'
+  AND aging.currency = $currency AND ($segment = 'all' OR aging.segment = $segment)
 GROUP BY aging.bucket
 ORDER BY list_position(['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus'], aging.bucket)
 """,

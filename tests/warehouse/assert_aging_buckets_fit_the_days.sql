@@ -2,7 +2,7 @@
 with aging as (
   select currency, segment, bucket, invoices, remaining_minor
   from {{ ref('fct_ar_aging') }}
-  where snapshot_on = (select as_of from {{ ref('stg_meta__build') }})
+  where snapshot_on = (select as_of from {{ ref('stg_meta__build') }}) and bucket <> 'unapplied'
 ),
 invoices as (
   select
