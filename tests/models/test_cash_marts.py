@@ -551,6 +551,12 @@ def test_amounts_are_converted_at_the_rate_of_the_close_and_never_added_without_
     assert value(connection, "ar_total", 3) == (600, None, None, 2)
     assert value(connection, "ar_total", 3, currency="KWD")[0] == 1
     assert value(connection, "ar_total", 3, currency="USD") is None
+    assert warehouse_test(connection, "receivable_metrics_add_up") == []
+    connection.execute(
+        "UPDATE marts.fct_metric_values SET numerator = numerator + 1 "
+        "WHERE metric_id = 'ar_d91_plus' AND segment = 'all' AND month = DATE '2024-03-01'"
+    )
+    assert {row[0] for row in warehouse_test(connection, "receivable_metrics_add_up")} == {day(3, 1)}
 
 
 @pytest.mark.parametrize(
