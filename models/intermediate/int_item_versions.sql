@@ -1,5 +1,6 @@
 -- One row per subscription item and stretch of days in which nothing that MRR depends on changes: version, running
--- discounts, lateness, and the customer of the day with its segment and channel. mrr is 0 where why_not says why.
+-- discounts, lateness, and the customer of the day with its segment and channel. mrr is 0 where why_not says why;
+-- keeps_customer: who has paid remains a customer meanwhile (policies pause and zero_mrr).
 with policy as (
   select * from {{ ref('stg_meta__policy') }}
 ),
@@ -199,6 +200,10 @@ select
   net_mrr,
   why_not is null as counts_in_mrr,
   why_not,
+  (
+    why_not = 'paused' and net_mrr >= 1 and (select pause from policy) = 'pause_contraction'
+    or why_not in ('fully_discounted', 'no_amount') and (select zero_mrr from policy) = 'keep_active'
+  ) is true as keeps_customer,
   case when why_not is null then net_mrr else 0 end::decimal(18, 6) as mrr,
   case when why_not is null then list_mrr - net_mrr else 0 end::decimal(18, 6) as discount_mrr,
   case when why_not = 'trial' and net_mrr >= 1 then net_mrr else 0 end::decimal(18, 6) as trial_mrr,

@@ -3,8 +3,8 @@ with changes as (
   select
     days.changed_on as day,
     days.category,
-    days.opening,
-    days.closing,
+    days.opening > 0 or days.opening_held as is_there_before,
+    days.closing > 0 or days.closing_held as is_there_after,
     before.segment as segment_before,
     after.segment as segment_after
   from {{ ref('int_customer_days') }} as days
@@ -21,15 +21,15 @@ with changes as (
 roles as (
   select
     day, segment_before as segment, -1 as change,
-    case when closing = 0 and category = 'churn' then 'churned' else 'left' end as role
+    case when not is_there_after and category = 'churn' then 'churned' else 'left' end as role
   from changes
-  where opening > 0 and (closing = 0 or segment_before <> segment_after)
+  where is_there_before and (not is_there_after or segment_before <> segment_after)
   union all
   select
     day, segment_after as segment, 1 as change,
-    case when opening = 0 and category in ('new', 'reactivation') then category else 'entered' end as role
+    case when not is_there_before and category in ('new', 'reactivation') then category else 'entered' end as role
   from changes
-  where closing > 0 and (opening = 0 or segment_before <> segment_after)
+  where is_there_after and (not is_there_before or segment_before <> segment_after)
 ),
 daily as (
   select

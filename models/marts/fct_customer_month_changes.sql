@@ -16,6 +16,11 @@ months as (
     arg_min(opening, changed_on) as opening,
     arg_max(closing, changed_on) as closing,
     sum(transferred) as transferred,
+    arg_min(opening_held, changed_on) as opening_held,
+    arg_max(closing_held, changed_on) as closing_held,
+    bool_or(start_held) as start_held,
+    bool_or((opening > 0 or opening_held) and opening + transferred = 0 and not start_held) as is_moved_away,
+    arg_max_null(held_cause, changed_on) as held_cause,
     arg_min(had_mrr_before, changed_on) as had_mrr_before,
     arg_min(last_zero_on, changed_on) as last_zero_on,
     min(changed_on) filter (where closing > 0) as first_paying_on,
@@ -46,19 +51,28 @@ cells as (
     reasons.delta_booked,
     reasons.transferred_booked,
     -- a customer emptied by a change of parent was merged
-    case when reasons.last_reason = 'left_parent' then 'merge' else reasons.cause end as cause,
+    case when reasons.last_reason = 'left_parent' then 'merge' else coalesce(months.held_cause, reasons.cause) end as cause,
     cells.cell,
-    lag(cells.cell) over by_month as opening_cell,
+    -- the cell it was last counted in; a customer held at 0 stays in the one it paid in
+    lag(
+      case
+        when months.closing > 0 or months.closing_held and months.opening = 0 and not months.opening_held then cells.cell
+      end ignore nulls
+    ) over by_month as opening_cell,
     lead(months.month) over by_month as next_month
   from months
-  join reasons using (customer_id, amount_currency, month)
-  join {{ ref('int_customer_month_cells') }} as cells using (customer_id, amount_currency, month)
+  left join reasons using (customer_id, amount_currency, month)
+  left join {{ ref('int_customer_month_cells') }} as cells using (customer_id, amount_currency, month)
   window by_month as (partition by months.customer_id, months.amount_currency order by months.month)
 ),
 shown as (
   select
     *,
-    case when closing = 0 and opening > 0 then opening_cell else cell end as closing_cell
+    opening > 0 or opening_held as is_there_before,
+    closing > 0 or closing_held as is_there_after,
+    opening_held and (closing > 0 or closing_held or not is_moved_away)
+      or opening > 0 and start_held and not is_moved_away as is_held,
+    case when closing = 0 and (opening > 0 or opening_held) then opening_cell else cell end as closing_cell
   from cells
 )
 select
@@ -72,15 +86,18 @@ select
   (shown.closing - shown.opening - shown.transferred)::decimal(38, 16) as delta,
   coalesce(shown.transferred_booked, 0)::decimal(38, 16) as transferred_booked,
   coalesce(shown.delta_booked, 0)::decimal(38, 16) as delta_booked,
-  {{ movement_category('opening + transferred', 'closing', 'had_mrr_before', 'first_paying_on - last_zero_on') }} as category,
+  shown.opening_held,
+  shown.closing_held,
+  {{ movement_category('opening + transferred', 'closing', 'is_held', 'closing_held', 'had_mrr_before',
+    'first_paying_on - last_zero_on') }} as category,
   shown.main_reason,
-  case when shown.closing = 0 then shown.cause end as cause,
-  shown.opening = 0 and shown.closing = 0 and shown.highest > 0 and shown.transferred = 0 as joined_and_left,
+  case when not shown.is_there_after then shown.cause end as cause,
+  not shown.is_there_before and not shown.is_there_after and shown.highest > 0 and shown.transferred = 0 as joined_and_left,
   shown.paying_since_on,
-  case when shown.opening > 0 then shown.opening_cell.segment end as opening_segment,
-  case when shown.opening > 0 then shown.opening_cell.plan_id end as opening_plan_id,
-  case when shown.opening > 0 then shown.opening_cell.channel end as opening_channel,
-  case when shown.opening > 0 then shown.opening_cell.currency end as opening_currency,
+  case when shown.is_there_before then shown.opening_cell.segment end as opening_segment,
+  case when shown.is_there_before then shown.opening_cell.plan_id end as opening_plan_id,
+  case when shown.is_there_before then shown.opening_cell.channel end as opening_channel,
+  case when shown.is_there_before then shown.opening_cell.currency end as opening_currency,
   shown.closing_cell.segment as segment,
   shown.closing_cell.plan_id as plan_id,
   shown.closing_cell.channel as acquisition_channel,

@@ -58,6 +58,13 @@ changed_cells as (
   from netted
   group by month, currency, segment, plan_id, acquisition_channel
 ),
+customer_states as (
+  select
+    *,
+    opening_mrr > 0 or opening_held as is_there_before,
+    closing_mrr > 0 or closing_held as is_there_after
+  from {{ ref('fct_customer_month_changes') }}
+),
 customer_changes as (
   -- a customer leaves the cell of its opening and appears in the cell of its close
   select
@@ -65,11 +72,11 @@ customer_changes as (
     opening_currency as currency, opening_segment as segment, opening_plan_id as plan_id,
     opening_channel as acquisition_channel,
     -1 as change,
-    case when closing_mrr = 0 and category = 'churn' then 'churned' else 'left' end as role
-  from {{ ref('fct_customer_month_changes') }}
-  where opening_mrr > 0
+    case when not is_there_after and category = 'churn' then 'churned' else 'left' end as role
+  from customer_states
+  where is_there_before
     and (
-      closing_mrr = 0
+      not is_there_after
       or (opening_currency, opening_segment, opening_plan_id, opening_channel)
       is distinct from (native_currency, segment, plan_id, acquisition_channel)
     )
@@ -78,11 +85,11 @@ customer_changes as (
     month,
     native_currency as currency, segment, plan_id, acquisition_channel,
     1 as change,
-    case when opening_mrr = 0 and category in ('new', 'reactivation') then category else 'entered' end as role
-  from {{ ref('fct_customer_month_changes') }}
-  where closing_mrr > 0
+    case when not is_there_before and category in ('new', 'reactivation') then category else 'entered' end as role
+  from customer_states
+  where is_there_after
     and (
-      opening_mrr = 0
+      not is_there_before
       or (opening_currency, opening_segment, opening_plan_id, opening_channel)
       is distinct from (native_currency, segment, plan_id, acquisition_channel)
     )
@@ -90,7 +97,7 @@ customer_changes as (
   select
     month, native_currency as currency, segment, plan_id, acquisition_channel, 0 as change,
     case when joined_and_left then 'joined_and_left' else category end as role
-  from {{ ref('fct_customer_month_changes') }}
+  from customer_states
   where joined_and_left or category in ('expansion', 'contraction')
 ),
 changed_customers as (

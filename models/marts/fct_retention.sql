@@ -6,7 +6,7 @@ with windows as (
 ),
 spells as (
   select
-    customer_id, currency, month as from_month, until_month, closing_mrr as mrr, segment, cause,
+    customer_id, currency, month as from_month, until_month, closing_mrr as mrr, closing_held, segment, cause,
     date_trunc('month', paying_since_on)::date as paying_since_month
   from {{ ref('fct_customer_month_changes') }}
 ),
@@ -17,6 +17,7 @@ pairings as (
     starts.segment,
     starts.mrr as start_mrr,
     ends.mrr as end_mrr,
+    ends.mrr = 0 and not ends.closing_held as is_lost,
     ends.cause,
     greatest(ends.from_month, {{ add_months('starts.from_month', 'windows.window_months') }}) as from_month,
     least(ends.until_month, {{ add_months('starts.until_month', 'windows.window_months') }}) as until_month,
@@ -29,14 +30,14 @@ pairings as (
     and ends.currency = starts.currency
     and ends.until_month > {{ add_months('starts.from_month', 'windows.window_months') }}
     and ends.from_month < {{ add_months('starts.until_month', 'windows.window_months') }}
-  where starts.mrr > 0
+  where starts.mrr > 0 or starts.closing_held
 ),
 edges as (
   select
     window_months, currency, segment,
     unnest([from_month, until_month]) as month,
     unnest([1, -1]) as sign,
-    start_mrr, end_mrr, cause
+    start_mrr, end_mrr, is_lost, cause
   from pairings
 ),
 changes as (
@@ -47,9 +48,9 @@ changes as (
     sum(sign * least(start_mrr, end_mrr)) as kept_mrr,
     0 as returner_mrr,
     sum(sign) as start_customers,
-    sum(case when end_mrr = 0 then sign else 0 end) as lost_customers,
-    sum(case when end_mrr = 0 and cause = 'voluntary' then sign else 0 end) as lost_voluntary,
-    sum(case when end_mrr = 0 and cause = 'involuntary' then sign else 0 end) as lost_involuntary
+    sum(case when is_lost then sign else 0 end) as lost_customers,
+    sum(case when is_lost and cause = 'voluntary' then sign else 0 end) as lost_voluntary,
+    sum(case when is_lost and cause = 'involuntary' then sign else 0 end) as lost_involuntary
   from edges
   group by window_months, currency, segment, month
   union all

@@ -394,7 +394,7 @@ def test_a_month_that_is_not_named_must_have_no_movement(tmp_path):
         ({"kind": "horoscope"}, "horoscope"),
         ({"given": {"amount": 1, "colour": "red"}}, "colour"),
         ({"policy": {"moon": "full"}}, "moon"),
-        ({"policy": {"zero_mrr": "keep_active"}}, "zero_mrr = keep_active"),
+        ({"policy": {"mrr_source": "billed_lines"}}, "mrr_source = billed_lines"),
         ({"expect": {"mood": 1}}, "mood"),
         ({"extra": 1}, "extra"),
         ({"given": {"amount": 1, "interval": "fortnight"}}, "fortnight"),

@@ -30,6 +30,7 @@ class History:
     applications: list[dict[str, Any]] = field(default_factory=list)
     rates: dict[str, Fraction] = field(default_factory=dict)
     grace_days: int = 30
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Books:
         first = min(version["valid_from"] for version in history.versions)
         self.days = [first + timedelta(days=step) for step in range((history.as_of - first).days + 1)]
         self.unpaid = self._unpaid()
+        # item → the days on which it pays nothing, yet who has paid remains a customer
+        self.kept: dict[str, set[date]] = defaultdict(set)
         # item → day → (place, value); a day without service has no entry
         self.items: dict[str, dict[date, tuple[Place, Fraction]]] = {
             item: self._days_of(versions) for item, versions in self.by_item.items()
@@ -65,7 +68,10 @@ class Books:
         for version in versions:
             on = max(version["valid_from"], self.days[0])
             while on < (version["valid_to"] or FAR) and on <= self.history.as_of:
-                found[on] = (self._place(version, on), self._value(version, on))
+                value = self._value(version, on)
+                found[on] = (self._place(version, on), value)
+                if not value and self._keeps(version, on):
+                    self.kept[version["subscription_item_id"]].add(on)
                 on += timedelta(days=1)
         return found
 
@@ -95,6 +101,18 @@ class Books:
             return ZERO
         if self._is_late(version["subscription_item_id"], on):
             return ZERO
+        return self._monthly(version, on)
+
+    def _keeps(self, version: dict[str, Any], on: date) -> bool:
+        if version["status"] == "paused":
+            is_kept = self.history.settings.get("pause") == "pause_contraction"
+            return is_kept and self._monthly(version, on) > 0
+        if version["status"] not in ("active", "past_due", "renewal_pending"):
+            return False
+        is_late = self._is_late(version["subscription_item_id"], on)
+        return self.history.settings.get("zero_mrr") == "keep_active" and not is_late
+
+    def _monthly(self, version: dict[str, Any], on: date) -> Fraction:
         amount = Fraction(version["amount_minor"])
         running = [
             row
@@ -177,6 +195,25 @@ class Books:
                 found[after[0].customer] += self.constant(*before)
         return dict(found)
 
+    def keepers(self, on: date) -> set[str]:
+        """Customers with an item that keeps them at MRR 0."""
+        return {self.items[item][on][0].customer for item, days in self.kept.items() if on in days}
+
+    def keepers_after_transfers(self, on: date) -> set[str]:
+        """Those of the day before, without the items that another customer takes over on this day."""
+        found = set()
+        for item, days in self.kept.items():
+            if on - timedelta(days=1) not in days:
+                continue
+            before, after = self.items[item][on - timedelta(days=1)][0], self.items[item].get(on)
+            is_same_item = after is not None and (before.billed, before.currency) == (
+                after[0].billed,
+                after[0].currency,
+            )
+            if not (after and is_same_item and after[0].customer != before.customer):
+                found.add(before.customer)
+        return found
+
     def cells(self, on: date) -> dict[tuple[str, str, str, str], Fraction]:
         """(currency, segment, plan, channel) → native MRR at the close of the day."""
         found: dict[tuple[str, str, str, str], Fraction] = defaultdict(Fraction)
@@ -187,12 +224,19 @@ class Books:
         return dict(found)
 
 
-def category(opening: Fraction, closing: Fraction, had_before: bool) -> str:
-    if opening == closing:
+def category(
+    opening: Fraction,
+    closing: Fraction,
+    had_before: bool,
+    opening_held: bool = False,
+    closing_held: bool = False,
+) -> str:
+    was_there, is_there = opening > 0 or opening_held, closing > 0 or closing_held
+    if opening == closing and was_there == is_there:
         return "none"
-    if opening == 0:
+    if not was_there:
         return "reactivation" if had_before else "new"
-    if closing == 0:
+    if not is_there:
         return "churn"
     return "expansion" if closing > opening else "contraction"
 
@@ -214,6 +258,9 @@ class Reckoning:
     days: dict[tuple[str, date], tuple[str, Fraction]]
     months: dict[tuple[str, date], tuple[Fraction, Fraction, Fraction, str]]
     closes: dict[date, dict[str, Fraction]]
+    there: dict[date, set[str]]
+    """Day → customers at its close: those with MRR and those held without."""
+    there_at_close: dict[date, set[str]]
 
 
 def reckon(books: Books) -> Reckoning:
@@ -224,36 +271,54 @@ def reckon(books: Books) -> Reckoning:
     before: dict[str, Fraction] = {}
     opening: dict[str, Fraction] = {}
     moved: dict[str, Fraction] = defaultdict(Fraction)
-    days, months, closes = {}, {}, {}
+    held: set[str] = set()
+    opening_held: set[str] = set()
+    remained: set[str] = set()
+    emptied: set[str] = set()
+    days, months, closes, there, there_at_close = {}, {}, {}, {}, {}
     for on in books.days:
         now, transfers = books.balances(on), books.transfers(on)
-        for customer in sorted({*before, *now, *transfers}):
+        keepers, staying = books.keepers(on), books.keepers_after_transfers(on)
+        held_before, held = held, set()
+        for customer in sorted({*before, *now, *transfers, *held_before}):
             start = before.get(customer, ZERO) + transfers.get(customer, ZERO)
             end = now.get(customer, ZERO)
-            name = category(start, end, customer in paid)
-            if name != "none":
+            if not end and customer in keepers and (start or customer in held_before):
+                held.add(customer)
+            was_there = bool(before.get(customer)) or customer in held_before
+            start_held = was_there and customer in staying
+            name = category(start, end, customer in paid, start_held, customer in held)
+            if end != start:
                 days[customer, on] = (name, end - start)
+            if start_held and (start != before.get(customer, ZERO) or start != end or not end):
+                remained.add(customer)
+            if was_there and not start and not start_held:
+                emptied.add(customer)
         for customer, amount in transfers.items():
             moved[customer] += amount
         paid |= {customer for customer, amount in now.items() if amount}
         before = now
         if on in ends:
             month = on.replace(day=1)
-            for customer in sorted({*opening, *now, *moved}):
+            for customer in sorted({*opening, *now, *moved, *opening_held, *held}):
                 start, end, shift = (
                     opening.get(customer, ZERO),
                     now.get(customer, ZERO),
                     moved.get(customer, ZERO),
                 )
-                months[customer, month] = (
-                    start,
-                    end,
-                    shift,
-                    category(start + shift, end, customer in paid_before_month),
-                )
+                is_there = bool(end) or customer in held
+                if customer in opening_held:
+                    is_held = is_there or customer not in emptied
+                else:
+                    is_held = bool(start) and customer in remained and customer not in emptied
+                name = category(start + shift, end, customer in paid_before_month, is_held, customer in held)
+                months[customer, month] = (start, end, shift, name)
             closes[month] = now
+            there_at_close[month] = {*now, *held}
             opening, paid_before_month, moved = now, set(paid), defaultdict(Fraction)
-    return Reckoning(days, months, closes)
+            opening_held, remained, emptied = set(held), set(), set()
+        there[on] = {*now, *held}
+    return Reckoning(days, months, closes, there, there_at_close)
 
 
 def earlier(month: date, count: int) -> date:
@@ -262,16 +327,17 @@ def earlier(month: date, count: int) -> date:
 
 
 def retention(
-    closes: dict[date, dict[str, Fraction]], month: date, window: int
+    closes: dict[date, dict[str, Fraction]], there: dict[date, set[str]], month: date, window: int
 ) -> tuple[Fraction, Fraction, Fraction, int, int]:
-    """Σ S, Σ E, Σ least(S, E), customers at the opening, customers lost."""
+    """Σ S, Σ E, Σ least(S, E), customers at the opening (payers and those held at 0), customers lost."""
     starts, ends = closes.get(earlier(month, window), {}), closes[month]
+    customers = there.get(earlier(month, window), set())
     return (
         sum(starts.values(), ZERO),
-        sum((ends.get(customer, ZERO) for customer in starts), ZERO),
+        sum((ends.get(customer, ZERO) for customer in customers), ZERO),
         sum((min(amount, ends.get(customer, ZERO)) for customer, amount in starts.items()), ZERO),
-        len(starts),
-        sum(1 for customer in starts if not ends.get(customer)),
+        len(customers),
+        len(customers - there[month]),
     )
 
 

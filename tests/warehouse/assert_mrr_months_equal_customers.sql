@@ -15,7 +15,7 @@ closings as (
   join changes
     on changes.month <= months.month
     and changes.until_month > months.month
-    and changes.closing_mrr > 0
+    and (changes.closing_mrr > 0 or changes.closing_held)
   group by months.month, changes.currency
 ),
 booked as (

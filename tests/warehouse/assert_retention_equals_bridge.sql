@@ -4,8 +4,10 @@ with by_customer as (
   select
     changes.month,
     changes.currency,
-    sum(case when changes.opening_mrr > 0 then changes.closing_mrr - changes.opening_mrr else 0 end) as change,
-    count(*) filter (where changes.opening_mrr > 0 and changes.closing_mrr = 0) as lost
+    sum(case when changes.opening_mrr > 0 or changes.opening_held then changes.closing_mrr - changes.opening_mrr else 0 end) as change,
+    count(*) filter (
+      where (changes.opening_mrr > 0 or changes.opening_held) and changes.closing_mrr = 0 and not changes.closing_held
+    ) as lost
   from {{ ref('fct_customer_month_changes') }} as changes
   group by changes.month, changes.currency
 ),

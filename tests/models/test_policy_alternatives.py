@@ -1,0 +1,149 @@
+"""Each alternative of the policy on an example a bookkeeper can check. Amounts are minor units a month."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from plain_metrics import History
+from subscription_models import warehouse
+from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, steps, version
+
+Rows = list[tuple[Any, ...]]
+
+
+def rows(company: History, query: str, **settings: Any) -> Rows:
+    mart = query.split("marts.")[1].split()[0]
+    return warehouse(company, (mart,), **settings).execute(query).fetchall()
+
+
+def customer_months(company: History, **settings: Any) -> Rows:
+    return rows(
+        company,
+        "SELECT strftime(month, '%m'), category, closing_mrr::BIGINT, closing_held, cause "
+        "FROM marts.fct_customer_month_changes ORDER BY month",
+        **settings,
+    )
+
+
+def heads(company: History, **settings: Any) -> Rows:
+    """Month, then customers: opening, new, back, churned, closing."""
+    return rows(
+        company,
+        "SELECT strftime(month, '%m'), sum(opening_customers)::INT, sum(new_customers)::INT, "
+        "sum(reactivated_customers)::INT, sum(churned_customers)::INT, sum(closing_customers)::INT "
+        "FROM marts.fct_mrr_months GROUP BY month ORDER BY month",
+        **settings,
+    )
+
+
+def paused() -> History:
+    return history(
+        version(JAN, FEB, 1000),
+        version(FEB, APR, 1000, status="paused"),
+        version(APR, None, 1200),
+        as_of=date(2024, 5, 31),
+    )
+
+
+FULL_DISCOUNT = {
+    "discount_id": "d", "subscription_item_id": "a", "percent_ppm": 1_000_000, "duration": "repeating",
+    "valid_from": FEB, "valid_to": APR, "order_no": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("company", "settings", "down", "up"),
+    [
+        (paused(), {"pause": "pause_contraction"}, "pause", "pause"),
+        (
+            history(version(JAN, APR, 1000), version(APR, None, 1200), discounts=[FULL_DISCOUNT]),
+            {"zero_mrr": "keep_active"},
+            "fully_discounted",
+            "discount_end",
+        ),
+        (
+            history(version(JAN, FEB, 1000), version(FEB, APR, 0), version(APR, None, 1200)),
+            {"zero_mrr": "keep_active"},
+            "price_change",
+            "price_change",
+        ),
+    ],
+)
+def test_a_customer_kept_at_zero_contracts_and_expands(company, settings, down, up):
+    assert steps(company, **settings)[1:] == [
+        (FEB, "contraction", down, -1000),
+        (APR, "expansion", up, 1200),
+    ]
+    assert customer_months(company, **settings) == [
+        ("01", "new", 1000, False, None),
+        ("02", "contraction", 0, True, None),
+        ("04", "expansion", 1200, False, None),
+    ]
+    assert {closing for *_, closing in heads(company, **settings)} == {1}
+    lost = (
+        "SELECT month, start_mrr::BIGINT, start_customers, lost_customers FROM marts.fct_retention "
+        "WHERE window_months = 1 ORDER BY month"
+    )
+    assert rows(company, lost, **settings)[:3] == [(FEB, 1000, 1, 0), (MAR, 0, 1, 0), (APR, 0, 1, 0)]
+
+
+def test_without_the_alternatives_the_same_customer_is_gone():
+    assert [closing for *_, closing in heads(paused())] == [1, 0, 0, 1, 1]
+
+
+def test_one_kept_at_zero_that_cancels_is_churn_without_an_amount():
+    company = history(
+        version(JAN, FEB, 1000),
+        version(FEB, APR, 1000, status="paused", end_cause="involuntary"),
+        version(JAN, None, 1, "b", "y"),
+    )
+    settings = {"pause": "pause_contraction"}
+    assert heads(company, **settings)[3] == ("04", 2, 0, 0, 1, 1)
+    assert ("04", "churn", 0, False, "involuntary") in customer_months(company, **settings)
+    assert rows(
+        company,
+        "SELECT lost_customers, lost_involuntary FROM marts.fct_retention "
+        "WHERE window_months = 1 AND month = DATE '2024-04-01'",
+        **settings,
+    ) == [(1, 1)]
+    assert rows(
+        company,
+        "SELECT churned_customers, closing_customers FROM marts.fct_customer_days "
+        "WHERE day = DATE '2024-04-01'",
+        **settings,
+    ) == [(1, 1)]
+
+
+def test_who_never_paid_is_not_kept_and_is_new_when_paying():
+    company = history(version(JAN, MAR, 0), version(MAR, None, 500))
+    assert steps(company, zero_mrr="keep_active") == [(MAR, "new", "price_change", 500)]
+    assert heads(company, zero_mrr="keep_active")[:3] == [
+        ("03", 0, 1, 0, 0, 1),
+        ("04", 1, 0, 0, 0, 1),
+        ("05", 1, 0, 0, 0, 1),
+    ]
+
+
+def test_who_left_is_not_kept_by_a_later_item_at_zero():
+    company = history(version(JAN, FEB, 1000), version(MAR, APR, 0, "b"), version(MAY, None, 300, "c"))
+    assert [row[1] for row in steps(company, zero_mrr="keep_active")] == ["new", "churn", "reactivation"]
+    assert [closing for *_, closing in heads(company, zero_mrr="keep_active")] == [1, 0, 0, 0, 1, 1]
+
+
+def test_another_item_at_zero_keeps_the_customer():
+    company = history(version(JAN, MAR, 1000), version(FEB, None, 0, "b"))
+    assert [row[1] for row in steps(company, zero_mrr="keep_active")] == ["new", "contraction"]
+
+
+def test_one_kept_at_zero_and_merged_leaves_without_churn():
+    company = history(
+        version(JAN, None, 700),
+        version(JAN, FEB, 1000, "b", "y"),
+        version(FEB, None, 1000, "b", "y", status="paused"),
+        parents=[{"customer_id": "y", "parent_customer_id": "x", "valid_from": APR, "valid_to": None}],
+    )
+    settings = {"pause": "pause_contraction"}
+    assert heads(company, **settings)[2:4] == [("03", 2, 0, 0, 0, 2), ("04", 2, 0, 0, 0, 1)]
+    assert ("04", "none", 0, False, "merge") in customer_months(company, **settings)
