@@ -3,13 +3,13 @@
    new. #}
 {% macro movement_category(opening, closing, opening_held, closing_held, had_mrr_before, gap_days) -%}
 case
-    when {{ opening }} = {{ closing }} and ({{ closing }} > 0 or {{ opening_held }} = {{ closing_held }}) then 'none'
+    when {{ opening }} = {{ closing }} and ({{ closing }} > 0 or ({{ opening_held }}) = ({{ closing_held }})) then 'none'
     when {{ opening }} = 0
-      and not {{ opening_held }}
+      and not ({{ opening_held }})
       and {{ had_mrr_before }}
       and coalesce({{ gap_days }} <= (select new_after_gap_days from {{ ref('stg_meta__policy') }}), true) then 'reactivation'
-    when {{ opening }} = 0 and not {{ opening_held }} then 'new'
-    when {{ closing }} = 0 and not {{ closing_held }} then 'churn'
+    when {{ opening }} = 0 and not ({{ opening_held }}) then 'new'
+    when {{ closing }} = 0 and not ({{ closing_held }}) then 'churn'
     when {{ closing }} > {{ opening }} then 'expansion'
     else 'contraction'
   end

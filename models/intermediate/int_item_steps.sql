@@ -31,6 +31,8 @@ with meetings as (
     coalesce(later.plan_id, earlier.plan_id) as plan_1,
     coalesce(earlier.acquisition_channel, later.acquisition_channel) as channel_0,
     coalesce(later.acquisition_channel, earlier.acquisition_channel) as channel_1,
+    earlier.keeps_customer as keeps_0,
+    later.keeps_customer as keeps_1,
     earlier.why_not as why_not_0,
     later.why_not as why_not_1,
     coalesce(case when later.why_not = 'canceled' then later.end_cause end, earlier.end_cause) as end_cause,
@@ -193,5 +195,11 @@ select
     when reason = 'canceled' and end_cause = 'involuntary' then 'involuntary'
     else 'voluntary'
   end as cause,
+  -- what the item itself does, where it comes from or goes to no MRR
+  case
+    when measure <> 'mrr' or kind <> 'movement' then null
+    when mrr_0 = 0 then case when keeps_0 then 'resumes' else 'begins' end
+    when mrr_1 = 0 then case when keeps_1 then 'rests' else 'ends' end
+  end as turn,
   recorded_at
 from parts

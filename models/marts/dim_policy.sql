@@ -20,7 +20,7 @@ settings as (
     'pause': ['pause_to_zero', 'pause_ignored', 'pause_contraction'],
     'reactivation': ['any_return', 'gap_over_30d', 'gap_over_90d'],
     'late_renewal_days': ['30'],
-    'second_subscription': ['expansion'],
+    'second_subscription': ['expansion', 'new_per_item'],
     'month_netting': ['one_category', 'gross_events'],
     'logo_denominator': ['start_only_matched', 'start_only_all_churn', 'start_plus_new'],
     'retention_window_months': ['1,12'],

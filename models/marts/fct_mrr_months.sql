@@ -4,16 +4,65 @@ with build as (
   select as_of_month from {{ ref('stg_meta__build') }}
 ),
 policy as (
-  select month_netting from {{ ref('stg_meta__policy') }}
+  select month_netting, second_subscription, new_after_gap_days from {{ ref('stg_meta__policy') }}
+),
+-- where a further subscription is new, the months of an item are netted like those of a customer
+item_changes as (
+  select
+    subscription_item_id,
+    customer_id,
+    currency,
+    {{ snapshot_month('changed_on') }} as month,
+    sum(delta_native) as change,
+    sum(case when kind = 'movement' then delta_native else 0 end) as delta,
+    arg_min(turn, changed_on) as first_turn,
+    arg_max(turn, changed_on) as last_turn,
+    min(changed_on) filter (where turn in ('begins', 'resumes')) as first_begun_on,
+    max(changed_on) filter (where turn in ('ends', 'rests')) as last_ended_on
+  from {{ ref('int_item_steps') }}
+  where measure = 'mrr'
+    and (select second_subscription = 'new_per_item' and month_netting = 'one_category' from policy)
+  group by subscription_item_id, customer_id, currency, month
+),
+item_balances as (
+  select
+    *,
+    sum(change) over by_month as closing,
+    lag(month) over by_month is not null as had_mrr_before,
+    first_begun_on - max(last_ended_on) over (
+      by_month rows between unbounded preceding and 1 preceding
+    ) as gap_days
+  from item_changes
+  window by_month as (partition by subscription_item_id, customer_id, currency order by month)
+),
+item_months as (
+  select
+    subscription_item_id,
+    customer_id,
+    currency,
+    month,
+    {{ movement_category('closing - delta', 'closing', "coalesce(first_turn = 'resumes', false)",
+      "coalesce(last_turn = 'rests', false)", 'had_mrr_before', 'gap_days') }} as category
+  from item_balances
 ),
 movements as (
-  select movements.*, changes.category as month_category
+  select
+    movements.*,
+    case
+      when changes.category in ('expansion', 'contraction', 'none') then coalesce(item_months.category, changes.category)
+      else changes.category
+    end as month_category
   from {{ ref('fct_mrr_movements') }} as movements
   cross join build
   left join {{ ref('fct_customer_month_changes') }} as changes
     on changes.customer_id = case movements.measure when 'mrr' then movements.customer_id end
     and changes.currency = movements.amount_currency
     and changes.month = movements.month
+  left join item_months
+    on item_months.subscription_item_id = movements.subscription_item_id
+    and item_months.customer_id = case movements.measure when 'mrr' then movements.customer_id end
+    and item_months.currency = movements.currency
+    and item_months.month = movements.month
   where not movements.is_scheduled
     and movements.month <= build.as_of_month
 ),

@@ -3,7 +3,7 @@ with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
 ),
 policy as (
-  select late_renewal_days from {{ ref('stg_meta__policy') }}
+  select late_renewal_days, new_after_gap_days, second_subscription from {{ ref('stg_meta__policy') }}
 ),
 -- days without MRR before an item's own return
 item_ends as (
@@ -19,6 +19,19 @@ item_gaps as (
     and item_ends.ended_on < steps.changed_on
   where steps.reason = 'started' and steps.measure = 'mrr'
   group by steps.subscription_item_id, steps.changed_on
+),
+-- where a further subscription is new: the items of a customer that had MRR before they begin
+returning_items as (
+  select steps.subscription_item_id, steps.customer_id, steps.changed_on, steps.changed_on - max(earlier.changed_on) as gap_days
+  from {{ ref('int_item_steps') }} as steps
+  join {{ ref('int_item_steps') }} as earlier
+    on earlier.subscription_item_id = steps.subscription_item_id
+    and earlier.customer_id = steps.customer_id
+    and earlier.changed_on < steps.changed_on
+    and earlier.turn in ('ends', 'rests')
+  where steps.turn = 'begins'
+    and (select second_subscription from policy) = 'new_per_item'
+  group by steps.subscription_item_id, steps.customer_id, steps.changed_on
 ),
 -- once a customer's day nets to nothing, its rows only move MRR between cells
 named as (
@@ -40,6 +53,15 @@ named as (
     case
       when steps.measure <> 'mrr' then null
       when steps.kind <> 'movement' then steps.kind
+      when policy.second_subscription = 'new_per_item' and days.category in ('expansion', 'contraction', 'none')
+        then case
+          when steps.turn = 'begins' and returning_items.changed_on is null then 'new'
+          when steps.turn = 'begins'
+            then case when returning_items.gap_days > policy.new_after_gap_days then 'new' else 'reactivation' end
+          when steps.turn = 'ends' then 'churn'
+          when steps.delta_native > 0 then 'expansion'
+          else 'contraction'
+        end
       when days.category <> 'none' then days.category
       when steps.delta_native > 0 then 'entered'
       else 'left'
@@ -55,6 +77,10 @@ named as (
   left join item_gaps
     on item_gaps.subscription_item_id = steps.subscription_item_id
     and item_gaps.changed_on = steps.changed_on
+  left join returning_items
+    on returning_items.subscription_item_id = steps.subscription_item_id
+    and returning_items.customer_id = steps.customer_id
+    and returning_items.changed_on = steps.changed_on
   left join {{ ref('stg_billing__plans') }} as plans on plans.plan_id = steps.plan_id
 )
 select

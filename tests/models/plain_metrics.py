@@ -214,6 +214,43 @@ class Books:
                 found.add(before.customer)
         return found
 
+    def movements_by_item(self, on: date, customer: str) -> dict[str, Fraction]:
+        """Category → change of the day, of a customer whose every item is judged on its own."""
+        found: dict[str, Fraction] = defaultdict(Fraction)
+        for item, days in self.items.items():
+            yesterday, today = days.get(on - timedelta(days=1)), days.get(on)
+            keeps_on = yesterday and today and self._is_same(yesterday[0], today[0])
+            was = self.constant(*yesterday) if yesterday else ZERO
+            now = self.constant(*today) if today else ZERO
+            pairs = (
+                [(yesterday, was, today, now)]
+                if keeps_on
+                else [(yesterday, was, None, ZERO), (None, ZERO, today, now)]
+            )
+            for before, opening, after, closing in pairs:
+                place = after or before
+                if place and place[0].customer == customer and opening != closing:
+                    name = category(
+                        opening,
+                        closing,
+                        self._had_ended(item, customer, on),
+                        keeps_on is True and on - timedelta(days=1) in self.kept[item],
+                        keeps_on is True and on in self.kept[item],
+                    )
+                    found[name] += closing - opening
+        return {name: amount for name, amount in found.items() if amount}
+
+    def _is_same(self, before: Place, after: Place) -> bool:
+        return (before.billed, before.currency) == (after.billed, after.currency)
+
+    def _had_ended(self, item: str, customer: str, on: date) -> bool:
+        """Whether the customer's item had MRR on an earlier day, and then none."""
+        days = self.items[item]
+        before = sorted(
+            day for day in days if day < on and days[day][0].customer == customer and days[day][1]
+        )
+        return bool(before)
+
     def cells(self, on: date) -> dict[tuple[str, str, str, str], Fraction]:
         """(currency, segment, plan, channel) → native MRR at the close of the day."""
         found: dict[tuple[str, str, str, str], Fraction] = defaultdict(Fraction)
@@ -255,7 +292,7 @@ def month_ends(first: date, as_of: date) -> list[date]:
 class Reckoning:
     """What the models should say, walked through day by day."""
 
-    days: dict[tuple[str, date], tuple[str, Fraction]]
+    days: dict[tuple[str, date, str], Fraction]
     months: dict[tuple[str, date], tuple[Fraction, Fraction, Fraction, str]]
     closes: dict[date, dict[str, Fraction]]
     there: dict[date, set[str]]
@@ -288,8 +325,12 @@ def reckon(books: Books) -> Reckoning:
             was_there = bool(before.get(customer)) or customer in held_before
             start_held = was_there and customer in staying
             name = category(start, end, customer in paid, start_held, customer in held)
-            if end != start:
-                days[customer, on] = (name, end - start)
+            is_by_item = books.history.settings.get("second_subscription") == "new_per_item"
+            if is_by_item and name in ("expansion", "contraction", "none"):
+                for part, amount in books.movements_by_item(on, customer).items():
+                    days[customer, on, part] = amount
+            elif end != start:
+                days[customer, on, name] = end - start
             if start_held and (start != before.get(customer, ZERO) or start != end or not end):
                 remained.add(customer)
             if was_there and not start and not start_held:

@@ -147,3 +147,88 @@ def test_one_kept_at_zero_and_merged_leaves_without_churn():
     settings = {"pause": "pause_contraction"}
     assert heads(company, **settings)[2:4] == [("03", 2, 0, 0, 0, 2), ("04", 2, 0, 0, 0, 1)]
     assert ("04", "none", 0, False, "merge") in customer_months(company, **settings)
+
+
+def bridge(company: History, **settings: Any) -> Rows:
+    """Month, then MRR: new, expansion, contraction, churn, reactivation, closing; months of a change only."""
+    return rows(
+        company,
+        "SELECT strftime(month, '%m'), sum(new_mrr)::INT, sum(expansion_mrr)::INT, "
+        "sum(contraction_mrr)::INT, sum(churn_mrr)::INT, sum(reactivation_mrr)::INT, sum(closing_mrr)::INT "
+        "FROM marts.fct_mrr_months "
+        "GROUP BY month HAVING sum(opening_mrr) <> sum(closing_mrr) OR sum(new_mrr) <> 0 ORDER BY month",
+        **settings,
+    )
+
+
+def several_items() -> History:
+    return history(
+        version(JAN, None, 1000),
+        version(FEB, MAR, 500, "b"),
+        version(APR, None, 600, "b"),
+        version(MAY, None, 40, "c", plan_id="extra"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "categories", "months"),
+    [
+        (
+            "expansion",
+            ["new", "expansion", "contraction", "expansion", "expansion"],
+            [
+                ("01", 1000, 0, 0, 0, 0, 1000),
+                ("02", 0, 500, 0, 0, 0, 1500),
+                ("03", 0, 0, -500, 0, 0, 1000),
+                ("04", 0, 600, 0, 0, 0, 1600),
+                ("05", 0, 40, 0, 0, 0, 1640),
+            ],
+        ),
+        (
+            "new_per_item",
+            ["new", "new", "churn", "reactivation", "new"],
+            [
+                ("01", 1000, 0, 0, 0, 0, 1000),
+                ("02", 500, 0, 0, 0, 0, 1500),
+                ("03", 0, 0, 0, -500, 0, 1000),
+                ("04", 0, 0, 0, 0, 600, 1600),
+                ("05", 40, 0, 0, 0, 0, 1640),
+            ],
+        ),
+    ],
+)
+def test_a_further_subscription_is_expansion_or_new(setting, categories, months):
+    assert [row[1] for row in steps(several_items(), second_subscription=setting)] == categories
+    assert bridge(several_items(), second_subscription=setting) == months
+
+
+def test_items_that_replace_each_other_are_new_and_churn_where_each_counts():
+    company = history(version(JAN, MAR, 1000), version(MAR, None, 1000, "b"))
+    assert [row[1:] for row in steps(company)] == [
+        ("new", "first_subscription", 1000),
+        ("left", "canceled", -1000),
+        ("entered", "second_subscription", 1000),
+    ]
+    by_item = {"second_subscription": "new_per_item"}
+    assert [row[1] for row in steps(company, **by_item)] == ["new", "churn", "new"]
+    assert bridge(company, **by_item) == [
+        ("01", 1000, 0, 0, 0, 0, 1000),
+        ("03", 1000, 0, 0, -1000, 0, 1000),
+    ]
+    # the customer stays one, and is no new customer
+    assert heads(company, **by_item)[2] == ("03", 1, 0, 0, 0, 1)
+
+
+def test_an_item_that_comes_and_goes_in_a_month_is_netted_with_the_month_alone():
+    company = history(version(JAN, None, 1000), version(date(2024, 3, 5), date(2024, 3, 20), 70, "b"))
+    assert bridge(company, second_subscription="new_per_item") == [("01", 1000, 0, 0, 0, 0, 1000)]
+    assert bridge(company, second_subscription="new_per_item", month_netting="gross_events")[1] == (
+        "03", 70, 0, 0, -70, 0, 1000,
+    )  # fmt: skip
+
+
+def test_a_whole_customer_that_returns_is_a_return_by_whatever_item():
+    company = history(version(JAN, FEB, 1000), version(APR, None, 500, "b"))
+    assert [row[1] for row in steps(company, second_subscription="new_per_item")] == [
+        "new", "churn", "reactivation",
+    ]  # fmt: skip
