@@ -12,11 +12,11 @@ settings as (
     'trials': ['out', 'in'],
     'usage': ['out'],
     'unpaid_incomplete': ['out', 'in'],
-    'fx_movements': ['opening_rate', 'constant'],
+    'fx_movements': ['opening_rate', 'daily_rate', 'constant'],
     'fx_retention': ['constant'],
     'churn_at': ['service_end', 'cancel_request'],
     'snapshot': ['month_end', 'month_start'],
-    'past_due_grace_days': ['30', 'until_canceled'],
+    'past_due_grace_days': ['30', 'until_canceled', 'restate'],
     'pause': ['pause_to_zero', 'pause_ignored', 'pause_contraction'],
     'reactivation': ['any_return', 'gap_over_30d', 'gap_over_90d'],
     'late_renewal_days': ['30'],
@@ -26,16 +26,16 @@ settings as (
     'retention_window_months': ['1,12'],
     'grr_cap': ['per_customer', 'total'],
     'quick_ratio_gain': ['with_reactivation', 'without_reactivation'],
-    'ltv_churn_months': ['6'],
+    'ltv_churn_months': ['6', '3', '12'],
     'ltv_horizon_months': ['36,60'],
-    'cac_lag_quarters': ['1'],
-    'dso_method': ['balance_90_days'],
+    'cac_lag_quarters': ['1', '0', '2'],
+    'dso_method': ['balance_90_days', 'countback'],
     'min_customers': ['30'],
     'reporting_currency': [],
     'reporting_timezone': [],
     'constant_rate_set': []
   } %}
-  {% set any_number = ['past_due_grace_days', 'late_renewal_days', 'min_customers', 'ltv_churn_months'] %}
+  {% set any_number = ['past_due_grace_days', 'late_renewal_days', 'min_customers'] %}
   {% for setting, values in settings.items() -%}
   select
     '{{ setting }}' as setting,
@@ -46,7 +46,7 @@ settings as (
     {%- elif setting in any_number -%}
     try_cast("{{ setting }}" as integer) is not null or "{{ setting }}"::varchar in ('{{ values | join("', '") }}')
     {%- else -%}
-    coalesce("{{ setting }}" in ('{{ values | join("', '") }}'), false)
+    coalesce("{{ setting }}"::varchar in ('{{ values | join("', '") }}'), false)
     {%- endif %} as is_supported
   from policy
   {{ 'union all' if not loop.last }}

@@ -35,13 +35,19 @@ retention as (
   from {{ ref('fct_retention') }}
   group by grouping sets ((month, currency), (month, currency, segment))
 ),
--- known today and effective within a year: only the as-of month can tell
+-- known today and effective within a year, at the rate the balance stands at: only the as-of month can tell
 scheduled as (
-  select amount_currency as currency, coalesce(segment, 'all') as segment, sum(delta_booked) as scheduled_mrr
-  from {{ ref('fct_mrr_movements') }}
+  select
+    rates.amount_currency as currency,
+    coalesce(movements.segment, 'all') as segment,
+    sum(movements.delta_native * rates.closing_rate) as scheduled_mrr
+  from {{ ref('fct_mrr_movements') }} as movements
   cross join build
-  where measure = 'mrr' and is_scheduled and movement_on <= build.as_of + 365
-  group by grouping sets ((amount_currency), (amount_currency, segment))
+  join {{ ref('int_month_rates') }} as rates
+    on rates.currency = movements.currency
+    and rates.month = build.as_of_month
+  where movements.measure = 'mrr' and movements.is_scheduled and movements.movement_on <= build.as_of + 365
+  group by grouping sets ((rates.amount_currency), (rates.amount_currency, movements.segment))
 ),
 keys as (
   select month, currency, segment from bridge

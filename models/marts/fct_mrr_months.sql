@@ -79,14 +79,19 @@ headlined as (
 ),
 -- of customers without a category only the difference between cells is shown
 netted as (
-  select month, currency, amount_currency, segment, plan_id, acquisition_channel, category, delta_native
+  select
+    month, currency, amount_currency, segment, plan_id, acquisition_channel, category,
+    sum(delta_native) as delta_native,
+    sum(delta_booked) as delta_booked
   from headlined
   where category <> 'none'
+  group by month, currency, amount_currency, segment, plan_id, acquisition_channel, category
   union all
   select
     month, currency, amount_currency, segment, plan_id, acquisition_channel,
     case when sum(delta_native) > 0 then 'entered' else 'left' end as category,
-    sum(delta_native) as delta_native
+    sum(delta_native) as delta_native,
+    sum(delta_booked) as delta_booked
   from headlined
   where category = 'none'
   group by customer_id, month, currency, amount_currency, segment, plan_id, acquisition_channel
@@ -102,6 +107,10 @@ changed_cells as (
     sum(delta_native) filter (where category = 'reactivation') as reactivation_mrr,
     sum(delta_native) filter (where category = 'entered') as entered_mrr,
     sum(delta_native) filter (where category = 'left') as left_mrr,
+    {% for part in ['new', 'expansion', 'contraction', 'churn', 'reactivation', 'entered', 'left'] -%}
+    sum(delta_booked) filter (where category = '{{ part }}') as {{ part }}_booked,
+    {% endfor -%}
+    sum(delta_booked) filter (where category not in ('trial', 'discount')) as net_booked,
     sum(delta_native) filter (where category = 'trial') as trial_change,
     sum(delta_native) filter (where category = 'discount') as discount_change
   from netted
@@ -224,10 +233,13 @@ select
   rates.amount_currency,
   ((running.closing - running.net_change)::decimal(20, 6) * rates.opening_rate)::decimal(38, 16) as opening_mrr,
   {% for part in ['new', 'expansion', 'contraction', 'churn', 'reactivation', 'entered', 'left'] -%}
-  (coalesce(running.{{ part }}_mrr, 0)::decimal(20, 6) * rates.opening_rate)::decimal(38, 16) as {{ part }}_mrr,
+  coalesce(running.{{ part }}_booked, 0)::decimal(38, 16) as {{ part }}_mrr,
   {% endfor -%}
   (running.closing * rates.closing_rate)::decimal(38, 16) as closing_mrr,
-  (running.closing * (rates.closing_rate - rates.opening_rate)::decimal(18, 10))::decimal(38, 16) as fx_impact,
+  (
+    running.closing * rates.closing_rate - (running.closing - running.net_change)::decimal(20, 6) * rates.opening_rate
+    - coalesce(running.net_booked, 0)
+  )::decimal(38, 16) as fx_impact,
   (running.closing * rates.constant_rate)::decimal(38, 16) as closing_mrr_constant,
   ((running.closing + running.discount)::decimal(20, 6) * rates.closing_rate)::decimal(38, 16) as list_mrr,
   (running.trial * rates.closing_rate)::decimal(38, 16) as trial_mrr,

@@ -3,7 +3,7 @@ with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
 ),
 policy as (
-  select late_renewal_days, new_after_gap_days, second_subscription from {{ ref('stg_meta__policy') }}
+  select late_renewal_days, new_after_gap_days, second_subscription, fx_movements, reporting_currency from {{ ref('stg_meta__policy') }}
 ),
 -- days without MRR before an item's own return
 item_ends as (
@@ -32,6 +32,23 @@ returning_items as (
   where steps.turn = 'begins'
     and (select second_subscription from policy) = 'new_per_item'
   group by steps.subscription_item_id, steps.customer_id, steps.changed_on
+),
+-- where a movement stands at the rate of its own day
+day_rates as (
+  select
+    days.currency,
+    days.changed_on,
+    policy.reporting_currency as amount_currency,
+    arg_max(rates.rate, rates.rate_on) as rate
+  from (select distinct currency, changed_on from {{ ref('int_item_steps') }}) as days
+  join {{ ref('stg_billing__fx_rates') }} as rates
+    on rates.from_currency = days.currency
+    and rates.rate_on <= days.changed_on
+  join policy on rates.to_currency = policy.reporting_currency
+  where policy.fx_movements = 'daily_rate'
+    and rates.rate_set = 'daily'
+    and days.currency <> policy.reporting_currency
+  group by days.currency, days.changed_on, policy.reporting_currency
 ),
 -- once a customer's day nets to nothing, its rows only move MRR between cells
 named as (
@@ -97,7 +114,7 @@ select
   named.plan_id,
   named.acquisition_channel,
   named.delta_native,
-  (named.delta_native * coalesce(booked.opening_rate, named.constant_rate))::decimal(38, 16) as delta_booked,
+  (named.delta_native * coalesce(day_rates.rate, booked.opening_rate, named.constant_rate)::decimal(18, 10))::decimal(38, 16) as delta_booked,
   (named.delta_native * named.constant_rate)::decimal(38, 16) as delta_constant,
   named.amount_currency,
   named.quantity_effect,
@@ -110,3 +127,8 @@ from named
 left join {{ ref('int_month_rates') }} as booked
   on booked.month = named.month
   and booked.currency = named.currency
+left join day_rates
+  on day_rates.currency = named.currency
+  and day_rates.changed_on = named.changed_on
+  and day_rates.amount_currency = named.amount_currency
+  and not named.is_scheduled

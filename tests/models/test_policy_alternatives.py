@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from plain_metrics import History
-from subscription_models import warehouse
+from subscription_models import models, warehouse
 from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, steps, version
+
+from tajdid.conformance.analytics_models import execute, needed
 
 Rows = list[tuple[Any, ...]]
 
@@ -232,3 +234,91 @@ def test_a_whole_customer_that_returns_is_a_return_by_whatever_item():
     assert [row[1] for row in steps(company, second_subscription="new_per_item")] == [
         "new", "churn", "reactivation",
     ]  # fmt: skip
+
+
+def late_payer(paid_on: date | None, due_on: date | None = FEB) -> History:
+    """Billed on 1 February; paid never, or on a day."""
+    invoice = {
+        "invoice_id": "i", "customer_id": "x", "currency": "EUR", "status": "open", "issued_on": FEB,
+        "due_on": due_on, "net_minor": 1000, "tax_minor": 0, "total_minor": 1000,
+    }  # fmt: skip
+    payment = {"application_id": "p", "invoice_id": "i", "amount_minor": 1000, "applied_on": paid_on}
+    return history(
+        version(JAN, None, 1000),
+        invoices=[invoice],
+        lines=[{"line_id": "l", "invoice_id": "i", "subscription_item_id": "a", "net_minor": 1000}],
+        applications=[payment] if paid_on else [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("paid_on", "expected"),
+    [
+        (None, [(date(2024, 2, 2), "churn")]),
+        # day 30 is 2 March; whoever pays by day 31 was never late
+        (date(2024, 3, 2), []),
+        (date(2024, 3, 3), []),
+        (date(2024, 3, 4), [(date(2024, 2, 2), "churn"), (date(2024, 3, 4), "reactivation")]),
+    ],
+)
+def test_restated_a_late_payer_leaves_on_the_first_day_past_due(paid_on, expected):
+    found = steps(late_payer(paid_on), "movement_on, category", past_due_grace_days="restate")
+    assert found[1:] == expected
+
+
+def test_nothing_is_restated_before_the_thirty_days_are_over():
+    company = late_payer(None)
+    company.as_of = date(2024, 3, 2)
+    assert len(steps(company, past_due_grace_days="restate")) == 1
+
+
+def test_an_invoice_without_a_due_day_is_never_late():
+    assert len(steps(late_payer(None, due_on=None))) == 1
+
+
+def rated(company: History, mart: str, **settings: Any) -> Any:
+    """Dollars at 0.90 on 31 December, 0.80 on 15 January, 1.00 on 31 January; 0.95 in the budget."""
+    connection = warehouse(company, (mart,), **settings)
+    connection.execute(
+        "INSERT INTO raw_billing.fx_rates BY NAME SELECT * FROM (VALUES "
+        "(DATE '2023-12-31', 0.90, 'daily'), (DATE '2024-01-15', 0.80, 'daily'), "
+        "(DATE '2024-01-31', 1.00, 'daily'), (DATE '2023-12-31', 0.95, 'budget')) "
+        "AS rates(rate_on, rate, rate_set), (SELECT 'USD' AS from_currency, 'EUR' AS to_currency, "
+        "TIMESTAMPTZ '2000-01-01 00:00:00+00' AS recorded_at)"
+    )
+    execute(connection, needed(models(), mart))
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("setting", "new", "fx"), [("opening_rate", 900, 100), ("daily_rate", 800, 200), ("constant", 950, 0)]
+)
+def test_movements_stand_at_the_rate_of_the_opening_the_day_or_the_budget(setting, new, fx):
+    company = history(version(date(2024, 1, 20), None, 1000, currency="USD"), as_of=date(2024, 1, 31))
+    row = rated(company, "fct_mrr_months", fx_movements=setting).execute(
+        "SELECT new_mrr::INT, fx_impact::INT, closing_mrr::INT FROM marts.fct_mrr_months"
+    )
+    assert row.fetchall() == [(new, fx, new + fx)]
+
+
+def test_a_scheduled_end_leaves_nothing_of_a_balance_in_another_currency():
+    company = history(version(JAN, date(2024, 2, 20), 1000, currency="USD"), as_of=date(2024, 1, 31))
+    committed = rated(company, "fct_metric_values").execute(
+        "SELECT metric_id, numerator::INT FROM marts.fct_metric_values "
+        "WHERE metric_id IN ('mrr', 'committed_mrr') AND segment = 'all' ORDER BY 1"
+    )
+    assert committed.fetchall() == [("committed_mrr", 0), ("mrr", 1000)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "unsupported"),
+    [
+        ({}, []),
+        ({"ltv_churn_months": 12, "cac_lag_quarters": 0, "min_customers": 10}, []),
+        ({"ltv_churn_months": 7, "cac_lag_quarters": 5}, ["cac_lag_quarters", "ltv_churn_months"]),
+        ({"mrr_source": "billed_lines", "usage": "in_3m_mean"}, ["mrr_source", "usage"]),
+    ],
+)
+def test_a_value_that_nothing_follows_is_not_supported(settings, unsupported):
+    query = "SELECT setting FROM marts.dim_policy WHERE NOT is_supported ORDER BY setting"
+    assert [setting for (setting,) in rows(History(JAN), query, **settings)] == unsupported
