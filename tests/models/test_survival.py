@@ -1,0 +1,228 @@
+"""Survival by tenure month: lives a bookkeeper can count, and Kaplan-Meier over random companies."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, timedelta
+from fractions import Fraction
+from math import sqrt
+from typing import Any
+
+import pytest
+from plain_events import kaplan_meier, lives
+from plain_metrics import Books, month_ends
+from random_events import random_events
+from random_history import FIRST
+from subscription_models import warehouse
+from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, version
+
+JUN, JUL = date(2024, 6, 1), date(2024, 7, 1)
+
+
+def curve(
+    *versions: dict[str, Any], as_of: date = date(2024, 6, 30), segment: str = "all", **rest: Any
+) -> Any:
+    """(at risk, ended, survival) by tenure month."""
+    connection = warehouse(history(*versions, as_of=as_of, **rest), ("fct_survival",))
+    rows = connection.execute(
+        "SELECT tenure_months, at_risk, ended, round(survival, 9) FROM marts.fct_survival "
+        "WHERE segment = ? ORDER BY tenure_months",
+        [segment],
+    ).fetchall()
+    assert [row[0] for row in rows] == list(range(len(rows)))
+    return [row[1:] for row in rows]
+
+
+def life(customer: str, start: date, end: date | None, **rest: Any) -> dict[str, Any]:
+    return version(start, end, 1000, item=f"{customer} {start}", customer=customer, **rest)
+
+
+def customer(name: str, **rest: Any) -> dict[str, Any]:
+    return {"customer_id": name, "segment": "s", "valid_from": date(2020, 1, 1), "is_test": False} | rest
+
+
+def test_survival_is_the_product_of_the_shares_that_stay():
+    # tenure 1: 1 of 4 ends; tenure 2: 1 of 3; tenure 3: d is seen no more, b and c stay
+    rows = curve(
+        life("a", JAN, FEB), life("b", JAN, None), life("c", JAN, MAR), life("d", date(2024, 4, 9), None)
+    )
+    assert rows == [
+        (4, 0, 1.0),
+        (4, 1, 0.75),
+        (3, 1, 0.5),
+        (1, 0, 0.5),
+        (1, 0, 0.5),
+        (1, 0, 0.5),
+    ]
+
+
+def test_the_standard_error_is_greenwoods():
+    company = history(life("a", JAN, FEB), life("b", JAN, None), life("c", JAN, MAR), life("d", JAN, None))
+    rows = (
+        warehouse(company, ("fct_survival",))
+        .execute("SELECT standard_error FROM marts.fct_survival WHERE segment = 'all' ORDER BY tenure_months")
+        .fetchall()
+    )
+    first = 0.75 * sqrt(1 / (4 * 3))
+    second = 0.5 * sqrt(1 / (4 * 3) + 1 / (3 * 2))
+    assert [row[0] for row in rows] == pytest.approx([0, first, *[second] * 4], abs=1e-15)
+
+
+def test_the_error_is_not_known_once_nobody_survives():
+    company = history(life("a", JAN, MAR), life("b", JAN, FEB))
+    rows = (
+        warehouse(company, ("fct_survival",))
+        .execute(
+            "SELECT survival, standard_error FROM marts.fct_survival "
+            "WHERE segment = 'all' ORDER BY tenure_months"
+        )
+        .fetchall()
+    )
+    assert rows[0] == (1.0, 0.0)
+    assert rows[1] == (0.5, pytest.approx(0.5 * sqrt(1 / 2)))
+    assert rows[2] == (0.0, None)
+
+
+def test_the_running_month_decides_nothing():
+    gone = life("a", JAN, MAR + timedelta(days=4))
+    assert curve(gone, life("b", JAN, None), as_of=MAR + timedelta(days=20)) == [(2, 0, 1.0), (2, 0, 1.0)]
+    assert curve(gone, life("b", JAN, None), as_of=APR - timedelta(days=1))[2] == (2, 1, 0.5)
+    assert curve(life("a", JUN, None), as_of=JUN + timedelta(days=5)) == []
+
+
+def test_a_return_opens_no_second_life():
+    assert curve(life("a", JAN, MAR), life("a", APR, None), life("b", JAN, None)) == [
+        (2, 0, 1.0),
+        (2, 0, 1.0),
+        (2, 1, 0.5),
+        (1, 0, 0.5),
+        (1, 0, 0.5),
+        (1, 0, 0.5),
+    ]
+
+
+def test_a_gap_inside_a_month_ends_nothing():
+    back = life("a", date(2024, 3, 20), None)
+    assert curve(life("a", JAN, date(2024, 3, 3)), back)[-1] == (1, 0, 1.0)
+
+
+def test_who_joins_and_leaves_within_a_month_has_no_life():
+    assert curve(life("a", date(2024, 2, 3), date(2024, 2, 20)), life("b", MAY, None)) == [
+        (1, 0, 1.0),
+        (1, 0, 1.0),
+    ]
+
+
+def test_customers_seen_first_when_the_data_begin_enter_at_the_tenure_they_have():
+    # a is 2 months old in January: at risk in tenures 3 to 7; b is new: in 1 to 3; c comes in March
+    rows = curve(
+        life("a", JAN, None), life("b", JAN, APR), life("c", MAR, None),
+        customers=[
+            customer("a", created_on=date(2023, 11, 20)), customer("b", created_on=JAN),
+            customer("c", created_on=date(2023, 5, 5)),
+        ],
+    )  # fmt: skip
+    assert rows == [
+        (2, 0, 1.0),
+        (2, 0, 1.0),
+        (2, 0, 1.0),
+        (3, 1, round(2 / 3, 9)),
+        (1, 0, round(2 / 3, 9)),
+        (1, 0, round(2 / 3, 9)),
+        (1, 0, round(2 / 3, 9)),
+        (1, 0, round(2 / 3, 9)),
+    ]
+
+
+@pytest.mark.parametrize("cause", ["merge", "migration"])
+def test_a_customer_merged_or_migrated_is_censored(cause):
+    rows = curve(life("a", JAN, APR, end_cause=cause), life("b", JAN, None))
+    assert [row[:2] for row in rows] == [(2, 0), (2, 0), (2, 0), (1, 0), (1, 0), (1, 0)]
+
+
+def test_a_customer_that_gets_a_parent_is_censored():
+    parents = [{"customer_id": "a", "parent_customer_id": "b", "valid_from": APR, "valid_to": None}]
+    rows = curve(life("a", JAN, None), life("b", JAN, None), parents=parents)
+    assert [row[:2] for row in rows] == [(2, 0), (2, 0), (2, 0), (1, 0), (1, 0), (1, 0)]
+
+
+def test_segments_have_curves_of_their_own_by_the_first_paying_month():
+    people = [
+        customer("a", segment="small"),
+        customer("a", segment="large", valid_from=MAR),
+        customer("b", segment="large"),
+    ]
+    versions = [life("a", JAN, MAY), life("b", JAN, None)]
+    assert [row[1] for row in curve(*versions, segment="small", customers=people)] == [0, 0, 0, 0, 1]
+    assert [row[1] for row in curve(*versions, segment="large", customers=people)] == [0, 0, 0, 0, 0, 0]
+
+
+def test_a_customer_of_two_currencies_lives_while_it_pays_in_one():
+    versions = [
+        version(JAN, MAR, 1000, item="e", customer="a"),
+        version(FEB, MAY, 1000, item="u", customer="a", currency="USD"),
+    ]
+    assert curve(*versions) == [(1, 0, 1.0), (1, 0, 1.0), (1, 0, 1.0), (1, 0, 1.0), (1, 1, 0.0)]
+
+
+# Random companies.
+
+
+def without_merges(seed: int) -> Books:
+    """Merges are tried by the rules above; here everybody that stops paying has left."""
+    company = random_events(seed, customers=24)
+    company.parents = []
+    for one in company.versions:
+        one["end_cause"] = "voluntary" if one["end_cause"] == "merge" else one["end_cause"]
+        if one["version_no"] == 1 and int(one["customer_id"][1:]) % 2:  # half of them run when the data begin
+            one["valid_from"] = FIRST
+    for row in company.customers:
+        row["created_on"] = FIRST - timedelta(days=seed * 37 + 11 * int(row["customer_id"][1:]))
+    return Books(company)
+
+
+def largest_cells(books: Books, on: date) -> dict[str, str]:
+    """Customer → segment of the cell in which most of its MRR stands, of its first currency."""
+    found: dict[str, dict[tuple[str, ...], Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    for days in books.items.values():
+        if on in days and days[on][1]:
+            place, value = days[on]
+            group = "EUR" if books.history.rates else place.currency
+            cell = (group, place.plan, place.segment, place.channel, place.currency)
+            found[place.customer][cell] += books.constant(place, value)
+    return {
+        name: min(cells, key=lambda cell: (cell[0], -cells[cell], cell[1:]))[2]
+        for name, cells in found.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_of_survival_agrees(seed: int) -> None:
+    books = without_merges(seed)
+    closings = month_ends(books.days[0], books.history.as_of)
+    if (closings[-1] + timedelta(days=1)).day > 1:
+        closings.pop()
+    closes = {on.replace(day=1): books.balances(on) for on in closings}
+    segment_of = {
+        (name, on.replace(day=1)): segment
+        for on in closings
+        for name, segment in largest_cells(books, on).items()
+    }
+    created = {row["customer_id"]: row["created_on"] for row in books.history.customers}
+    first_month = books.days[0].replace(day=1)
+    everybody = lives(closes, segment_of, created, first_month)
+    assert any(one.entry for one in everybody)
+    expected = kaplan_meier(everybody)
+    found = {
+        (segment, tenure): row
+        for segment, tenure, *row in warehouse(books.history, ("fct_survival",))
+        .execute(
+            "SELECT segment, tenure_months, at_risk, ended, survival, standard_error FROM marts.fct_survival"
+        )
+        .fetchall()
+    }
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        assert found[key][:2] == list(row[:2])
+        for number, share in zip(found[key][2:], row[2:], strict=True):
+            assert number == (None if share is None else pytest.approx(share, rel=1e-12, abs=1e-12))
