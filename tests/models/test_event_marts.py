@@ -50,9 +50,7 @@ def test_a_term_is_worth_what_was_paid_on_its_last_day():
     assert rows[0] == (APR, "renewed", APR, None, 1500, 800)
 
 
-@pytest.mark.parametrize(
-    ("days_late", "outcome"), [(0, "renewed"), (1, "renewed"), (30, "renewed"), (31, "lost"), (60, "lost")]
-)
+@pytest.mark.parametrize(("days_late", "outcome"), [(0, "renewed"), (30, "renewed"), (31, "lost")])
 def test_a_renewal_may_be_thirty_days_late(days_late, outcome):
     again = APR + days_late * DAY
     rows = renewal_rows(term(JAN, APR, 1000, APR), version(again, None, 1000))
@@ -60,7 +58,7 @@ def test_a_renewal_may_be_thirty_days_late(days_late, outcome):
     assert [row[:3] for row in rows] == [(APR, outcome, decided_on)]
 
 
-@pytest.mark.parametrize(("days", "outcome"), [(0, "lost"), (44, "lost"), (45, "renewed"), (60, "renewed")])
+@pytest.mark.parametrize(("days", "outcome"), [(0, "lost"), (44, "lost"), (45, "renewed")])
 def test_how_late_is_a_setting(days, outcome):
     rows = renewal_rows(
         term(JAN, APR, 1000, APR), version(APR + 45 * DAY, None, 1000), late_renewal_days=days
@@ -112,7 +110,7 @@ def test_a_canceled_version_is_no_service():
     assert [row[:2] for row in rows] == [(APR, "lost")]
 
 
-@pytest.mark.parametrize(("waits", "outcome"), [(10, "renewed"), (30, "renewed"), (31, "lost")])
+@pytest.mark.parametrize(("waits", "outcome"), [(30, "renewed"), (31, "lost")])
 def test_what_waits_for_a_renewal_keeps_its_mrr_and_is_not_renewed(waits, outcome):
     until = APR + waits * DAY
     rows = renewal_rows(
@@ -202,9 +200,7 @@ def test_a_trial_converts_when_the_item_pays(policy):
     ]
 
 
-@pytest.mark.parametrize(
-    ("days", "outcome"), [(0, "converted"), (14, "converted"), (15, "not_converted"), (40, "not_converted")]
-)
+@pytest.mark.parametrize(("days", "outcome"), [(14, "converted"), (15, "not_converted")])
 def test_a_trial_has_fourteen_days_after_its_end_to_convert(days, outcome):
     assert trial_rows(trial(JAN, FEB), version(FEB + days * DAY, None, 1200))[0][2] == outcome
 
