@@ -109,8 +109,8 @@ MUTATIONS = (
     Mutation(
         "lateness counts from the day after the grace period",
         "int_past_due_days",
-        "balances.due_on + policy.grace_days + 1",
-        "balances.due_on + policy.grace_days",
+        "greatest(balances.valid_from, balances.due_on + policy.days_in_mrr + 1)",
+        "greatest(balances.valid_from, balances.due_on + policy.days_in_mrr)",
         "assert_late_items_are_out_of_mrr",
     ),
     Mutation(
@@ -123,8 +123,8 @@ MUTATIONS = (
     Mutation(
         "a paid invoice makes nobody late",
         "int_past_due_days",
-        "where balances.unpaid_minor > 0",
-        "where balances.unpaid_minor >= 0",
+        "cross join policy\n  where balances.unpaid_minor > 0",
+        "cross join policy\n  where balances.unpaid_minor >= 0",
         "assert_late_items_are_out_of_mrr",
     ),
     Mutation(
@@ -237,8 +237,8 @@ MUTATIONS = (
     Mutation(
         "a customer opens where it closed",
         "int_customer_days",
-        "closing - delta - transferred as opening,",
-        "closing - delta as opening,",
+        "balances.closing - balances.delta - balances.transferred as opening,",
+        "balances.closing - balances.delta as opening,",
         "assert_customers_open_where_they_closed",
     ),
     Mutation(
@@ -273,15 +273,15 @@ MUTATIONS = (
     Mutation(
         "a movement is booked at the opening rate",
         "fct_mrr_movements",
-        "coalesce(booked.opening_rate, named.constant_rate)",
-        "coalesce(booked.closing_rate, named.constant_rate)",
-        "assert_mrr_months_equal_customers",
+        "coalesce(day_rates.rate, booked.opening_rate, named.constant_rate)",
+        "coalesce(day_rates.rate, booked.closing_rate, named.constant_rate)",
+        "assert_movements_are_booked_at_the_opening_rate",
     ),
     Mutation(
         "currency moves what was there from the opening rate to the closing one",
         "fct_mrr_months",
-        "(rates.closing_rate - rates.opening_rate)",
-        "(rates.opening_rate - rates.closing_rate)",
+        "running.closing * rates.closing_rate - (running",
+        "running.closing * rates.opening_rate - (running",
         "assert_mrr_bridge_closes",
     ),
     Mutation(
@@ -393,8 +393,8 @@ MUTATIONS = (
     Mutation(
         "a lost customer has one cause",
         "fct_retention",
-        "end_mrr = 0 and cause = 'voluntary'",
-        "end_mrr = 0",
+        "is_lost and cause = 'voluntary'",
+        "is_lost",
         "assert_retention_is_within_bounds",
     ),
     Mutation(

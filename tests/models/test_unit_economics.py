@@ -311,11 +311,11 @@ def test_every_month_agrees_with_a_plain_reckoning(seed):
     for row in costs:
         spent[row["month"]] += row["amount_minor"] * history.rates[row["currency"]]
     last_closed = earlier(max(closes), 0 if (history.as_of + timedelta(days=1)).day == 1 else 1)
-    figures = 0
+    figures, here = 0, reckoning.there_at_close
     for month, row in found.items():
         there, share = closes.get(month, {}), shares.get(month)
         window = [earlier(min(month, last_closed), age) for age in range(6)]
-        kept = [parts for one in window if one in closes and (parts := retention(closes, one, 1))[3]]
+        kept = [parts for one in window if one in closes and (parts := retention(closes, here, one, 1))[3]]
         churn = (
             sum((Fraction(parts[4], parts[3]) for parts in kept), Fraction(0)) / len(kept) if kept else None
         )

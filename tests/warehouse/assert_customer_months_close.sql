@@ -9,6 +9,7 @@ where opening_mrr + transferred_mrr + delta <> closing_mrr
   -- only who comes or goes at MRR 0 has a category without an amount
   or category = 'none' and delta <> 0
   or category in ('expansion', 'contraction') and delta = 0
+  or category <> 'none' and delta = 0 and not (opening_held or closing_held)
   or category = 'none' and closing_mrr = 0 and transferred_mrr = 0 and opening_held <> closing_held
     and cause is distinct from 'merge'
   or category in ('new', 'reactivation')

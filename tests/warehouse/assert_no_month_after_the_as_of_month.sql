@@ -10,6 +10,16 @@ select 'fct_retention' as mart, month from {{ ref('fct_retention') }}, build whe
 union all
 select 'fct_metric_values' as mart, month from {{ ref('fct_metric_values') }}, build where month > as_of_month
 union all
+select 'fct_ar_events' as mart, event_on as month from {{ ref('fct_ar_events') }}, build where event_on > as_of
+union all
+select 'fct_ar_aging' as mart, snapshot_on as month from {{ ref('fct_ar_aging') }}, build where snapshot_on > as_of
+union all
+select 'fct_cash_days' as mart, day as month from {{ ref('fct_cash_days') }}, build where day > as_of
+union all
+select 'fct_dunning' as mart, first_failed_on as month
+from {{ ref('fct_dunning') }}, build
+where first_failed_on > as_of
+union all
 select 'fct_unit_economics' as mart, month from {{ ref('fct_unit_economics') }}, build where month > as_of_month
 union all
 select 'fct_metric_prints' as mart, month from {{ ref('fct_metric_prints') }}, build where month > as_of_month
