@@ -88,12 +88,21 @@ counted as (
   group by tenures.segment, tenures.tenure_months
   window by_tenure as (partition by tenures.segment order by tenures.tenure_months)
 ),
+-- one factor after the other: a window's own product may join them in another order, and rise by a rounding
 curves as (
   select
-    *,
-    product(case when at_risk > 0 then (at_risk - ended)::double / at_risk::double else 1 end) over by_tenure as survival,
-    sum(case when at_risk > ended then ended::double / (at_risk::double * (at_risk - ended)::double) else 0 end)
-      over by_tenure as variance_sum
+    segment,
+    tenure_months,
+    at_risk,
+    ended,
+    list_reduce(
+      list(case when at_risk > 0 then (at_risk - ended)::double / at_risk::double else 1 end) over by_tenure,
+      lambda survived, share: survived * share
+    ) as survival,
+    list_sum(
+      list(case when at_risk > ended then ended::double / (at_risk::double * (at_risk - ended)::double) else 0 end)
+        over by_tenure
+    ) as variance_sum
   from counted
   window by_tenure as (partition by segment order by tenure_months rows between unbounded preceding and current row)
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
@@ -81,6 +82,20 @@ def test_the_error_is_not_known_once_nobody_survives():
     assert rows[0] == (1.0, 0.0)
     assert rows[1] == (0.5, pytest.approx(0.5 * sqrt(1 / 2)))
     assert rows[2] == (0.0, None)
+
+
+def test_a_curve_never_rises_not_even_by_a_rounding():
+    # every third month somebody leaves; in between the curve stands still to the last bit
+    leavers = [life(f"c{number}", JAN, earlier(date(2024, 3, 1), -3 * number)) for number in range(20)]
+    connection = warehouse(
+        history(*leavers, life("stays", JAN, None), as_of=date(2029, 12, 31)), ("fct_survival",)
+    )
+    rows = connection.execute(
+        "SELECT survival, ended FROM marts.fct_survival WHERE segment = 'all' ORDER BY tenure_months"
+    ).fetchall()
+    assert len(rows) == 72
+    for (before, _), (after, ended) in pairwise(rows):
+        assert after < before if ended else after == before
 
 
 def test_the_running_month_decides_nothing():
