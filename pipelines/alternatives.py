@@ -7,7 +7,7 @@ Both execute the snapshot's models again and again, so they stand in a file of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,13 +52,15 @@ _RESTATED = {
 }
 
 
-def write_alternatives(folder: Path, progress: Callable[[str], None] = lambda _: None) -> Path:
+def write_alternatives(
+    folder: Path, progress: Callable[[str], None] = lambda _: None, only: Collection[str] | None = None
+) -> Path:
     """Write the file beside the newest snapshot of the company in `folder`; returns its path.
 
     `fct_policy_sensitivity`, one row per setting, alternative, metric, closed month (the last MONTHS) and
     currency, of metrics that the alternative moves; over all segments. `fct_restatement_causes`, one row per
     row of marts.fct_restatements: the figure as first reported, what each cause adds to it, in the order of
-    CAUSES, and the figure as it stands; null where one of both is not computable.
+    CAUSES, and the figure as it stands; null where one of both is not computable. only: names of settings.
     Raises WarehouseError where there is no snapshot.
     """
     snapshot = warehouse.current(folder)
@@ -69,7 +71,7 @@ def write_alternatives(folder: Path, progress: Callable[[str], None] = lambda _:
     models = models_of(warehouse.warehouse_folder(folder) / "target" / "manifest.json")
     with opened(snapshot) as connection:
         tables = {
-            "fct_policy_sensitivity": policy_sensitivity(connection, models, progress),
+            "fct_policy_sensitivity": policy_sensitivity(connection, models, progress, only),
             "fct_restatement_causes": restatement_causes(connection, models, progress),
         }
     target = warehouse.policy_path(snapshot)
@@ -88,13 +90,18 @@ def write_alternatives(folder: Path, progress: Callable[[str], None] = lambda _:
 
 
 def policy_sensitivity(
-    connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], progress: Callable[[str], None]
+    connection: duckdb.DuckDBPyConnection,
+    models: tuple[Model, ...],
+    progress: Callable[[str], None],
+    only: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """The figures of the last closed months under each alternative, one setting at a time."""
     policy = _policy(connection.execute("SELECT * FROM published.raw_meta.policy").pl().to_dicts()[0])
     in_force = _last_months(figures(connection, models))
     found = [pl.DataFrame(schema=_SENSITIVITY)]
     for setting, alternative in alternatives(policy):
+        if only and setting not in only:
+            continue
         inputs = Inputs(policy=replace(policy, settings={**policy.settings, setting: alternative}))
         if not _is_followed(connection, models, inputs, setting):
             progress(f"{setting} = {alternative}: these models do not follow it")

@@ -280,6 +280,32 @@ def model_docs(
             running.serve_forever()
 
 
+@warehouse_app.command(name="alternatives")
+def alternatives_of_snapshot(
+    company: CompanyOption = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only these settings.")] = None,
+) -> None:
+    """Work out the published figures under other definitions, and why figures of closed months changed.
+
+    It takes a build's time again for every few alternatives, and changes no figure: run it after a build.
+
+    Example: tajdid warehouse alternatives --company atlas --only trials --only pause
+    """
+    from pipelines.alternatives import write_alternatives
+    from pipelines.policy import SETTINGS
+    from pipelines.warehouse import WarehouseError
+
+    unknown = sorted(set(only or ()) - set(SETTINGS))
+    if unknown:
+        stop(f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(SETTINGS))}.", 2)
+    one = chosen(company)
+    try:
+        path = write_alternatives(one.folder, say, only)
+    except WarehouseError as error:
+        stop(str(error), 2)
+    say(f"policy.fct_policy_sensitivity and policy.fct_restatement_causes: {path.name}")
+
+
 @warehouse_app.command()
 def status(company: CompanyOption = None) -> None:
     """Tell which snapshot readers see, and how the last builds ended.
