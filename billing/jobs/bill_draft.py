@@ -254,11 +254,11 @@ def _owed(
     floor = pl.lit(horizon).alias("floor") if looks_back else _floor(horizon)
     looked_at = members.select("customer_id", "time_zone", floor)
     found = found.among(members)
-    others_than_usual = looked_at if looks_back else None
+    own_floors = looked_at if looks_back else None
     if found:
         of_pools = floors(found, looked_at)
         looked_at = looked_at.update(of_pools, on="customer_id")
-        others_than_usual = looked_at if looks_back else of_pools
+        own_floors = looked_at if looks_back else of_pools
     terms = read_terms(store, ids).join(looked_at, on="customer_id")
     reductions = special_discounts(store, terms)
     if reductions is not None:
@@ -268,7 +268,7 @@ def _owed(
     service, parts = invoicing.service_and_parts(terms, versions, up_to)
     if reductions is not None:
         parts = in_force(parts, service, terms, reductions, up_to, roundings)
-    billed = _billed(store, ids, up_to, horizon, others_than_usual)
+    billed = _billed(store, ids, up_to, horizon, own_floors)
     by_time, goods = billed.charged, None
     facts = read_stock(store, terms, looked_at)
     if facts is not None:
@@ -618,22 +618,23 @@ def _posted_of(
     store: Store, ids: Sequence[str], horizon: date, floors: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lines, and lines of notes, of periods that reach beyond what is settled."""
-    found = [
-        read_by_ids(store, one, items.c.customer_id, ids, {"horizon": horizon}) for one in (BILLED, NOTED)
-    ]
     if floors is None:
-        return found[0], found[1]
-    since = {"since": floors["floor"].min()}
-    of_pools = floors["customer_id"].to_list()
+        billed, noted = (
+            read_by_ids(store, one, items.c.customer_id, ids, {"horizon": horizon}) for one in (BILLED, NOTED)
+        )
+        return billed, noted
     own = floors.select("customer_id", "floor")
+    since = {"since": floors["floor"].min()}
+    apart = set(own["customer_id"])
+    usual = [one for one in ids if one not in apart]
     both = []
-    for usual, statement in zip(found, (BILLED_SINCE, NOTED_SINCE), strict=True):
-        rows = read_by_ids(store, statement, items.c.customer_id, of_pools, since)
+    for statement, statement_since in ((BILLED, BILLED_SINCE), (NOTED, NOTED_SINCE)):
+        others = read_by_ids(store, statement, items.c.customer_id, usual, {"horizon": horizon})
+        rows = read_by_ids(store, statement_since, items.c.customer_id, own["customer_id"].to_list(), since)
         rows = rows.join(own, on="customer_id", maintain_order="left").filter(
             pl.col("reference_end") > pl.col("floor")
         )
-        others = usual.join(own, on="customer_id", how="anti", maintain_order="left")
-        both.append(pl.concat([others, rows.select(usual.columns)]))
+        both.append(pl.concat([others, rows.select(others.columns)]))
     return both[0], both[1]
 
 

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import typer
 
+from pipelines.compiled import Model
 from tajdid.conformance.analytics_kinds import KINDS, Case, Exactly
-from tajdid.conformance.analytics_models import Model, ModelsError, cache_folder, compiled_models
+from tajdid.conformance.analytics_models import ModelsError, cache_folder, compiled_models
 from tajdid.conformance.analytics_world import World
 from tajdid.conformance.billing_form import Unsupported
 

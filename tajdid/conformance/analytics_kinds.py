@@ -12,8 +12,8 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
+from pipelines.compiled import execute_after
 from pipelines.sources.loading import currency_exponents
-from tajdid.conformance.analytics_models import execute_after
 from tajdid.conformance.analytics_world import (
     CURRENCIES,
     MOVEMENTS,

@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from pipelines import meta
-from pipelines.compiled import Model, execute, execute_after, models_of, needed
+from pipelines.compiled import Model, models_of
 from pipelines.policy import Policy
 from pipelines.sources.loading import create_raw_tables
 
@@ -40,20 +40,6 @@ MARTS = (
     "fct_retention",
 )
 """What the runners read; all models are compiled, and those that these need executed."""
-
-
-__all__ = [
-    "MARTS",
-    "Model",
-    "ModelsError",
-    "cache_folder",
-    "compiled_models",
-    "execute",
-    "execute_after",
-    "insert",
-    "needed",
-    "open_warehouse",
-]
 
 
 class ModelsError(Exception):

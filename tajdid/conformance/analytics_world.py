@@ -15,8 +15,9 @@ from typing import Any
 
 import duckdb
 
+from pipelines.compiled import Model, execute, needed
 from pipelines.policy import PolicyError, read_policy
-from tajdid.conformance.analytics_models import Model, execute, insert, needed, open_warehouse
+from tajdid.conformance.analytics_models import insert, open_warehouse
 from tajdid.conformance.billing_form import Unsupported
 
 CURRENCIES = {2: "EUR", 3: "KWD", 4: "CLF"}

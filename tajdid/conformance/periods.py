@@ -12,17 +12,11 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.compiled import execute, needed
 from pipelines.policy import PolicyError, read_policy
 from pipelines.sources import periods
 from pipelines.sources.loading import SourceConfig, SourceError, Stage
-from tajdid.conformance.analytics_models import (
-    ModelsError,
-    cache_folder,
-    compiled_models,
-    execute,
-    needed,
-    open_warehouse,
-)
+from tajdid.conformance.analytics_models import ModelsError, cache_folder, compiled_models, open_warehouse
 
 # Amounts have six places of a minor unit in one currency; shares are formed in whole numbers, rounded once.
 _PRINTING = """

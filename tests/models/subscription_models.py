@@ -12,16 +12,9 @@ from typing import Any
 import duckdb
 from plain_metrics import History
 
+from pipelines.compiled import Model, execute, needed
 from pipelines.policy import read_policy
-from tajdid.conformance.analytics_models import (
-    MARTS,
-    Model,
-    compiled_models,
-    execute,
-    insert,
-    needed,
-    open_warehouse,
-)
+from tajdid.conformance.analytics_models import MARTS, compiled_models, insert, open_warehouse
 
 
 @cache

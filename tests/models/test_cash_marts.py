@@ -17,7 +17,8 @@ import pytest
 from plain_metrics import History
 from subscription_models import warehouse
 
-from tajdid.conformance.analytics_models import Model, compiled_tests
+from pipelines.compiled import Model
+from tajdid.conformance.analytics_models import compiled_tests
 
 AS_OF = date(2024, 6, 30)
 Row = dict[str, Any]

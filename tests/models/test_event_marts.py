@@ -15,7 +15,7 @@ from random_events import random_events
 from subscription_models import models, warehouse
 from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, version
 
-from tajdid.conformance.analytics_models import execute, needed
+from pipelines.compiled import execute, needed
 
 MARTS = ("fct_renewals", "fct_trials", "fct_cancellations", "int_metric_parts__events", "dim_days")
 DAY = timedelta(days=1)

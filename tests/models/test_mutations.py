@@ -12,7 +12,8 @@ import pytest
 from eventful_history import eventful_history, moving_rates
 from subscription_models import models, warehouse
 
-from tajdid.conformance.analytics_models import Model, compiled_tests, needed
+from pipelines.compiled import Model, needed
+from tajdid.conformance.analytics_models import compiled_tests
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from plain_metrics import History
 from subscription_models import models, warehouse
 from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, steps, version
 
-from tajdid.conformance.analytics_models import execute, needed
+from pipelines.compiled import execute, needed
 
 Rows = list[tuple[Any, ...]]
 

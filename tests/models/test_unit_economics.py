@@ -18,8 +18,9 @@ from random_history import random_history
 from subscription_models import models, warehouse
 
 from pipelines import meta
+from pipelines.compiled import execute_after
 from pipelines.policy import read_policy
-from tajdid.conformance.analytics_models import execute_after, insert
+from tajdid.conformance.analytics_models import insert
 
 JAN, FEB, MAR, APR, MAY, JUN, JUL = (date(2024, month, 1) for month in range(1, 8))
 OCT, NOV, DEC = (date(2023, month, 1) for month in (10, 11, 12))
