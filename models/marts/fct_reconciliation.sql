@@ -1,5 +1,9 @@
--- From what is earned to what is invoiced, and on to the cash received, by month and currency. Every step is summed from rows of its own, never as
--- the rest; what then remains is a step with a name.
+-- From MRR to what is earned, on to what is invoiced, and on to the cash received, by month and currency. Every step is
+-- summed from rows of its own, never as the rest; what then remains is a step with a name.
+{% set mrr_steps = [
+  'timing', 'calendar', 'not_billed', 'not_yet_billed', 'billed_without_mrr', 'committed_minimums', 'usage', 'one_off_and_fees',
+  'goods_units', 'goods_prices', 'other_discounts', 'once_discounts', 'billed_again', 'cut_reversals', 'credits'
+] -%}
 with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
 ),
@@ -25,6 +29,7 @@ revenue as (
     currency,
     sum(recognised_minor) as recognised,
     sum(credited_minor) as credited,
+    count(*) filter (where document_kind = 'invoice') as lines,
     sum(deferred_closing_minor - deferred_opening_minor) as deferred_change
   from {{ ref('fct_revenue_months') }}
   group by month, currency
@@ -136,7 +141,7 @@ cash as (
 currencies as (
   select currency, min(month) as first_month
   from (
-    select month, currency from revenue
+    select month, currency from {{ ref('int_reconciliation_months') }}
     union all
     select month, currency from invoiced
     union all
@@ -155,6 +160,11 @@ figures as (
   select
     months.month,
     months.currency,
+    coalesce(from_mrr.closing_mrr, 0) as closing_mrr,
+    {% for step in mrr_steps -%}
+    coalesce(from_mrr.{{ step }}, 0) as mrr_{{ step }},
+    {% endfor -%}
+    coalesce(revenue.lines, 0) as lines,
     coalesce(revenue.recognised, 0) as recognised,
     coalesce(revenue.credited, 0) as credited,
     coalesce(sum(revenue.deferred_change) over by_month, 0) as deferred_closing,
@@ -168,6 +178,7 @@ figures as (
     {% endfor -%}
     coalesce(cash.received - cash.paid - cash.refunded - cash.disputed, 0) as unapplied
   from months
+  left join {{ ref('int_reconciliation_months') }} as from_mrr using (month, currency)
   left join revenue using (month, currency)
   left join invoiced using (month, currency)
   left join top_ups using (month, currency)
@@ -183,7 +194,14 @@ walks as (
     month,
     currency,
     gross,
+    lines,
     unnest([
+      {'walk': 'mrr_to_recognised', 'step': 'closing_mrr', 'kind': 'figure', 'amount': closing_mrr},
+      {% for step in mrr_steps -%}
+      {'walk': 'mrr_to_recognised', 'step': '{{ step }}', 'kind': 'change', 'amount': mrr_{{ step }}},
+      {% endfor -%}
+      {'walk': 'mrr_to_recognised', 'step': 'unexplained_a', 'kind': 'unexplained',
+        'amount': recognised - (closing_mrr{% for step in mrr_steps %} + mrr_{{ step }}{% endfor %})},
       {'walk': 'recognised_to_invoiced', 'step': 'recognised', 'kind': 'figure', 'amount': recognised},
       {'walk': 'recognised_to_invoiced', 'step': 'deferred_closing', 'kind': 'change', 'amount': deferred_closing},
       {'walk': 'recognised_to_invoiced', 'step': 'deferred_opening', 'kind': 'change', 'amount': -deferred_opening},
@@ -206,7 +224,7 @@ walks as (
           - (gross - receivables - written_off - credits - voided + unapplied + refunded + disputed)},
       {'walk': 'gross_to_cash', 'step': 'cash_received', 'kind': 'figure', 'amount': received}
     ]) as step,
-    generate_subscripts(range(18), 1) as step_no
+    generate_subscripts(range({{ 20 + mrr_steps | length }}), 1) as step_no
   from figures
 )
 select
@@ -219,6 +237,8 @@ select
   step.amount::decimal(38, 6) as amount,
   case
     when step.kind <> 'unexplained' then null
+    -- every line rounds its price and what is earned of it by a month
+    when step.step = 'unexplained_a' and abs(step.amount) <= lines then 'fine'
     when 50 * abs(step.amount) > abs(gross) then 'mark'
     when 200 * abs(step.amount) > abs(gross) then 'warn'
     else 'fine'

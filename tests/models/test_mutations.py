@@ -455,6 +455,28 @@ MUTATIONS = (
         "where false",
         "assert_invoices_close",
     ),
+    # from MRR to what is earned
+    Mutation(
+        "the average day's MRR is what closing MRR is timed to",
+        "int_reconciliation_months",
+        "mrr_e9 - closing_e9 as timing_e9",
+        "closing_e9 - mrr_e9 as timing_e9",
+        "assert_walk_from_mrr_averages_the_days",
+    ),
+    Mutation(
+        "the as-of month is walked to the as-of day",
+        "int_reconciliation_stretches",
+        "build.as_of + 1",
+        "build.as_of + 2",
+        "assert_walk_from_mrr_averages_the_days",
+    ),
+    Mutation(
+        "no step is left out of the walk",
+        "fct_reconciliation",
+        "'amount': mrr_not_yet_billed}",
+        "'amount': 0}",
+        "assert_walk_from_mrr_adds_up",
+    ),
     # the headline
     Mutation(
         "the headline of a year is that of a year",

@@ -16,7 +16,7 @@ JAN, FEB, MAR, APR = (date(2024, month, 1) for month in range(1, 5))
 def walk(company: duckdb.DuckDBPyConnection, month: date) -> dict[str, Any]:
     rows = company.execute(
         "SELECT step, amount FROM marts.fct_reconciliation "
-        "WHERE month = ? AND currency = 'EUR' ORDER BY step_no",
+        "WHERE month = ? AND currency = 'EUR' AND walk <> 'mrr_to_recognised' ORDER BY step_no",
         [month],
     ).fetchall()
     return dict(rows)
