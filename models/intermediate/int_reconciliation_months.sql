@@ -9,27 +9,44 @@
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
+stretches as (
+  select * from {{ ref('int_reconciliation_stretches') }}
+  union all by name
+  select
+    versions.currency,
+    versions.valid_from,
+    least(coalesce(versions.valid_to, date '9999-12-31'), build.as_of + 1) as valid_to,
+    versions.mrr,
+    versions.mrr as not_yet_billed_mrr
+  from {{ ref('int_item_versions') }} as versions
+  anti join {{ ref('int_reconciliation_lines') }} as lines
+    on lines.subscription_item_id = versions.subscription_item_id
+    and lines.currency = versions.currency
+  cross join build
+  where versions.mrr > 0
+    and versions.valid_from <= build.as_of
+),
 changes as (
   select
     currency,
     valid_from as day
     {%- for balance in balances %}, {{ balance }}{% endfor %}
     {%- for rate in rates %}, {{ rate }}_rate{% endfor %}
-  from {{ ref('int_reconciliation_stretches') }}
+  from stretches
   union all
   select
     currency,
     valid_to as day
     {%- for balance in balances %}, -{{ balance }} as {{ balance }}{% endfor %}
     {%- for rate in rates %}, -{{ rate }}_rate as {{ rate }}_rate{% endfor %}
-  from {{ ref('int_reconciliation_stretches') }}
+  from stretches
 ),
 days as (
   select
     currency,
     day
-    {%- for balance in balances %}, sum({{ balance }})::decimal(20, 6) as {{ balance }}{% endfor %}
-    {%- for rate in rates %}, sum({{ rate }}_rate) as {{ rate }}_rate{% endfor %}
+    {%- for balance in balances %}, coalesce(sum({{ balance }}), 0)::decimal(20, 6) as {{ balance }}{% endfor %}
+    {%- for rate in rates %}, coalesce(sum({{ rate }}_rate), 0) as {{ rate }}_rate{% endfor %}
   from changes
   group by currency, day
 ),

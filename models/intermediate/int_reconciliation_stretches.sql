@@ -1,4 +1,4 @@
--- One row per subscription item, currency and stretch of days in which neither its MRR nor what is billed for it changes.
+-- One row per billed subscription item, currency and stretch of days in which neither its MRR nor what is billed changes.
 -- Rates are whole numbers of 10^-9 minor units a day. The price of a billed day is that of the version by the billing period:
 -- the line's own where it is billed for whole periods, else that in which the line for a part of one begins.
 with build as (
@@ -20,6 +20,9 @@ items as (
     versions.interval_count * case versions.billing_interval when 'month' then 1 when 'year' then 12 end as months,
     versions.interval_count * case versions.billing_interval when 'day' then 1 when 'week' then 7 end as days
   from {{ ref('int_item_versions') }} as versions
+  semi join {{ ref('int_reconciliation_lines') }} as lines
+    on lines.subscription_item_id = versions.subscription_item_id
+    and lines.currency = versions.currency
   join {{ ref('stg_billing__subscription_versions') }} as committed using (subscription_item_id, version_no)
 ),
 lines as (

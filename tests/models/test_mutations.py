@@ -465,7 +465,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the as-of month is walked to the as-of day",
-        "int_reconciliation_stretches",
+        "int_reconciliation_months",
         "build.as_of + 1",
         "build.as_of + 2",
         "assert_walk_from_mrr_averages_the_days",
