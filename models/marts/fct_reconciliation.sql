@@ -18,7 +18,7 @@ test_customers as (
 invoices as (
   select
     invoice_id, currency, issued_on, date_trunc('month', issued_on)::date as month,
-    net_minor, tax_minor, total_minor, voided_on, written_off_on, written_off_minor
+    net_minor, tax_minor, total_minor, voided_on
   from {{ ref('stg_billing__invoices') }}
   anti join test_customers using (customer_id)
   where issued_on <= (select as_of from build)
@@ -58,10 +58,11 @@ applied as (
   join invoices using (invoice_id)
   where applications.applied_on <= (select as_of from build)
 ),
+-- on the days it came about; below 0 where it was taken back into the books
 written_off as (
-  select invoice_id, currency, greatest(written_off_on, issued_on) as written_off_on, written_off_minor
-  from invoices
-  where written_off_on <= (select as_of from build)
+  select invoice_id, currency, event_on as written_off_on, -amount_minor as written_off_minor
+  from {{ ref('int_invoice_changes') }}
+  where event_kind = 'written_off' and not is_test
 ),
 -- what was still owed when an invoice was voided: 0 where a credit note settled it
 voided as (

@@ -181,6 +181,26 @@ def test_a_void_without_note_ends_the_debt():
     assert moves(company, FEB) == {"receivables_change": 70, "voided": -70}
 
 
+def test_a_write_off_that_is_taken_back_is_walked_both_ways():
+    def posted(name: str, amount: int, on: date) -> list[Row]:
+        accounts = (("write_off", amount), ("receivable", -amount))
+        return [
+            {
+                "entry_id": f"{name}-{place}", "account": account, "posted_on": on, "amount_minor": signed,
+                "currency": "EUR", "invoice_id": "i",
+            }
+            for place, (account, signed) in enumerate(accounts)
+        ]  # fmt: skip
+
+    ledger = {"raw_billing.ledger_entries": [*posted("off", 100, FEB), *posted("back", -100, MAR)]}
+    company = books(
+        billed(100, JAN, JAN, FEB), marts=("fct_reconciliation",), more=together(ledger, paid("p", 100, APR))
+    )
+    assert moves(company, FEB) == {"receivables_change": 100, "written_off": -100}
+    assert moves(company, MAR) == {"receivables_change": -100, "written_off": 100}
+    assert moves(company, APR) == {"receivables_change": 100, "cash_received": 100}
+
+
 def test_money_that_no_balance_knows_is_unexplained():
     # paid again after the void: nobody owes it, so it is neither debt nor credit
     void = billed(100, JAN, JAN, MAR, voided_on=date(2024, 2, 10), status="void")
