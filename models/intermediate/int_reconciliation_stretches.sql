@@ -137,7 +137,12 @@ parts as (
 ),
 billed as (
   select
-    judged.*,
+    judged.subscription_item_id,
+    judged.currency,
+    judged.valid_from,
+    judged.months,
+    judged.days,
+    judged.begun_on,
     coalesce('m' || judged.months, 'd' || judged.days) as span,
     case when judged.part_lines = 0 and whole_lines.service_end > judged.valid_from
       then whole_lines.service_end - whole_lines.service_start end as whole_days,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,6 +14,8 @@ from random_history import random_history
 from random_lines import billed_at_random
 from revenue_documents import wrong_rows
 from subscription_models import warehouse
+
+from pipelines.warehouse import run_sql
 
 Row = dict[str, Any]
 JAN, FEB, MAR, APR, MAY, JUN, JUL = (date(2024, month, 1) for month in range(1, 8))
@@ -50,7 +53,8 @@ class Company:
         name = f"{item}-{len(self.history.invoices)}"
         self.history.invoices.append(
             {
-                "invoice_id": name, "customer_id": item or "nobody", "currency": "EUR", "status": "open",
+                "invoice_id": name, "customer_id": item or "nobody", "status": "open",
+                "currency": rest.pop("currency", "EUR"),
                 "issued_on": issued or start, "due_on": rest.pop("due_on", None),
                 "voided_on": rest.pop("voided_on", None), "net_minor": net, "tax_minor": 0,
                 "total_minor": net,
@@ -306,6 +310,24 @@ def test_goods_of_a_stub_are_billed_whole():
     }  # fmt: skip
 
 
+def test_rows_that_do_not_fit_together_are_walked_apart():
+    company = Company()
+    # billed in another currency; goods of a version of no units; a reversal of what was never billed
+    company.version("abroad", 3000, APR)
+    company.line("abroad", 2800, APR, MAY, currency="USD")
+    company.version("empty", 2000, APR, quantity=0)
+    company.line("empty", 1800, APR, MAY, quantity=2, sku="box")
+    company.version("back", 500, APR)
+    company.line("back", -500, APR, MAY, kind="proration")
+    built = company.built()
+    assert walk(built, APR) == {
+        "closing_mrr": 5500, "not_billed": -500, "not_yet_billed": -3000, "billed_without_mrr": -500,
+        "goods_units": -2000, "goods_prices": 1800, "recognised": 1300,
+    }  # fmt: skip
+    assert walk(built, APR, "USD") == {"billed_without_mrr": 2800, "recognised": 2800}
+    assert identities_hold(built)
+
+
 def test_a_committed_minimum_is_billed_as_usage():
     company = Company()
     company.version("committed", 1000, APR, committed_minimum_minor=500)
@@ -396,6 +418,7 @@ def test_a_snapshot_at_the_start_of_the_month_changes_the_timing_alone():
             name: amount for name, amount in start.items() if name not in timed
         }
         assert sum(close.get(name, 0) for name in timed) == sum(start.get(name, 0) for name in timed)
+    assert identities_hold(at_start)
     # on 1 April mid had not begun
     assert walk(at_start, APR)["closing_mrr"] == 18_250
 
@@ -422,9 +445,7 @@ def test_a_second_reckoning_day_by_day_finds_the_same_steps(seed):
     assert identities_hold(built)
 
 
-def test_on_the_sample_company_nothing_but_rounding_is_unexplained(sample_home):
-    from pipelines.warehouse import run_sql
-
+def test_on_the_sample_company_nothing_but_rounding_is_unexplained(sample_home: Path) -> None:
     rows = run_sql(
         sample_home / "atlas",
         "SELECT r.month, r.currency, r.amount, count(l.line_id) AS lines "

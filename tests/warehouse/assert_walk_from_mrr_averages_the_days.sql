@@ -15,7 +15,8 @@ balances as (
   cross join build
 ),
 months as (
-  select month, (month + interval 1 month)::date as month_end from {{ ref('int_months') }}
+  select month, (month + interval 1 month)::date as month_end
+  from (select month from {{ ref('int_months') }} union select month from {{ ref('fct_reconciliation') }})
 ),
 summed as (
   select
