@@ -12,8 +12,9 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
+# A quarter of the machine's memory is what PostgreSQL's manual advises for shared_buffers.
 SETTINGS = {
-    "shared_buffers": "1GB",
+    "shared_buffers": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') // 4 // 2**20}MB",
     "max_wal_size": "16GB",
     "checkpoint_timeout": "30min",
     "synchronous_commit": "off",

@@ -19,55 +19,60 @@ versions as (
   from {{ ref('stg_billing__subscription_versions') }} as versions
   left join cancel_requests as requests using (subscription_item_id)
 ),
+-- of each item the recurring discounts, in their order, and the stretches of days out of MRR for lateness
 discounts as (
   select
     subscription_item_id,
-    discount_id,
-    valid_from,
-    coalesce(valid_to, date '9999-12-31') as valid_to,
-    coalesce(percent_ppm, 0) as taken_ppm,
-    coalesce(amount_minor, 0) as taken_minor,
-    currency,
-    order_no
+    list(
+      {
+        'valid_from': valid_from,
+        'valid_to': coalesce(valid_to, date '9999-12-31'),
+        'taken_ppm': coalesce(percent_ppm, 0),
+        'taken_minor': coalesce(amount_minor, 0),
+        'currency': currency
+      }
+      order by order_no, discount_id
+    ) as discounts
   from {{ ref('stg_billing__discounts') }}
   where (
     (select discounts from policy) in ('running', 'largest_only') and duration <> 'once'
     or (select discounts from policy) = 'forever_only' and duration = 'forever'
   )
+  group by subscription_item_id
+),
+late_days as (
+  select subscription_item_id, list({'valid_from': valid_from, 'valid_to': valid_to}) as late_days
+  from {{ ref('int_past_due_days') }}
+  group by subscription_item_id
 ),
 cuts as (
-  select subscription_item_id, valid_from as cut_on from discounts
-  union
-  select subscription_item_id, valid_to as cut_on from discounts
-  union
-  select subscription_item_id, valid_from as cut_on from {{ ref('int_past_due_days') }}
-  union
-  select subscription_item_id, valid_to as cut_on from {{ ref('int_past_due_days') }}
-),
-version_cuts as (
   select
-    versions.subscription_item_id,
-    versions.version_no,
-    list(cuts.cut_on order by cuts.cut_on) as cut_days
+    subscription_item_id,
+    discounts,
+    late_days,
+    list_sort(list_distinct(list_concat(
+      list_transform(discounts, lambda one: one.valid_from), list_transform(discounts, lambda one: one.valid_to),
+      list_transform(late_days, lambda one: one.valid_from), list_transform(late_days, lambda one: one.valid_to)
+    ))) as cut_days
+  from discounts
+  full join late_days using (subscription_item_id)
+),
+cut_versions as (
+  select
+    versions.*,
+    cuts.discounts as item_discounts,
+    cuts.late_days,
+    list_filter(cuts.cut_days, lambda day: day > versions.valid_from and day < versions.valid_to) as cut_days
   from versions
-  join cuts
-    on cuts.subscription_item_id = versions.subscription_item_id
-    and cuts.cut_on > versions.valid_from
-    and cuts.cut_on < versions.valid_to
-  group by versions.subscription_item_id, versions.version_no
+  left join cuts using (subscription_item_id)
+  where versions.valid_from < versions.valid_to
 ),
 stretches as (
-  select * from versions
-  anti join version_cuts using (subscription_item_id, version_no)
-  where valid_from < valid_to
-  union all by name
   select
-    versions.* exclude (valid_from, valid_to),
-    unnest(list_prepend(versions.valid_from, version_cuts.cut_days)) as valid_from,
-    unnest(list_append(version_cuts.cut_days, versions.valid_to)) as valid_to
-  from versions
-  join version_cuts using (subscription_item_id, version_no)
-  where versions.valid_from < versions.valid_to
+    * exclude (valid_from, valid_to, cut_days),
+    unnest(list_prepend(valid_from, coalesce(cut_days, []))) as valid_from,
+    unnest(list_append(coalesce(cut_days, []), valid_to)) as valid_to
+  from cut_versions
 ),
 -- the same stretches, cut where the parent or the parent's attributes change
 of_units as (
@@ -97,35 +102,54 @@ of_customers as (
     and of_units.valid_from < attributes.valid_to
   where not attributes.is_test
 ),
-running_discounts as (
+-- the discounts that run in a stretch, each with what it would take alone
+running as (
   select
-    stretches.subscription_item_id,
-    stretches.valid_from,
-    list(
-      {'taken_ppm': discounts.taken_ppm, 'taken_minor': discounts.taken_minor, 'amount_e12': 0::hugeint}
-      order by
-        case
-          when (select discounts from policy) = 'largest_only'
-            then greatest(discounts.taken_minor * 1000000::hugeint, stretches.amount_minor * discounts.taken_ppm::hugeint)
-        end desc,
-        discounts.order_no,
-        discounts.discount_id
-    ) as discounts
-  from of_customers as stretches
-  join discounts
-    on discounts.subscription_item_id = stretches.subscription_item_id
-    and discounts.valid_from <= stretches.valid_from
-    and discounts.valid_to > stretches.valid_from
-    and (discounts.currency is null or discounts.taken_minor = 0 or discounts.currency = stretches.currency)
-  group by stretches.subscription_item_id, stretches.valid_from
+    *,
+    case when item_discounts is not null then
+      list_transform(
+        list_filter(
+          item_discounts,
+          lambda one: one.valid_from <= valid_from and one.valid_to > valid_from
+            and (one.currency is null or one.taken_minor = 0 or one.currency = stretch_currency)
+        ),
+        lambda one: {
+          'taken_ppm': one.taken_ppm,
+          'taken_minor': one.taken_minor,
+          'amount_e12': 0::hugeint,
+          'alone': greatest(one.taken_minor * 1000000::hugeint, amount_minor * one.taken_ppm::hugeint)
+        }
+      )
+    end as running_discounts
+  from (select *, currency as stretch_currency from of_customers) as of_customers
+),
+chosen as (
+  select
+    * exclude (running_discounts),
+    case
+      when (select discounts from policy) = 'largest_only'
+        then list_filter(
+          running_discounts,
+          lambda one: one.alone = list_max(list_transform(running_discounts, lambda other: other.alone))
+        )[1:1]
+      else running_discounts
+    end as running_discounts
+  from running
 ),
 priced as (
   select
-    stretches.*,
-    (stretches.amount_minor + stretches.committed_minimum_minor) * 1000000000000::hugeint as amount_e12,
-    case
-      when (select discounts from policy) = 'largest_only' then running.discounts[1:1] else running.discounts
+    stretches.* exclude (item_discounts, late_days, running_discounts),
+    (stretches.amount_minor + stretches.committed_minimum_minor) as recurring_minor,
+    recurring_minor * 1000000000000::hugeint as amount_e12,
+    case when len(running_discounts) > 0 then
+      list_transform(
+        running_discounts,
+        lambda one: {'taken_ppm': one.taken_ppm, 'taken_minor': one.taken_minor, 'amount_e12': 0::hugeint}
+      )
     end as discounts,
+    len(list_filter(
+      late_days, lambda one: one.valid_from <= stretches.valid_from and one.valid_to > stretches.valid_from
+    )) > 0 as is_late,
     case stretches.billing_interval
       when 'month' then 1
       when 'year' then 1
@@ -138,22 +162,26 @@ priced as (
       when 'week' then policy.week_d
       when 'day' then policy.day_d
     end::hugeint * stretches.interval_count as factor_d
-  from of_customers as stretches
-  left join running_discounts as running
-    on running.subscription_item_id = stretches.subscription_item_id
-    and running.valid_from = stretches.valid_from
+  from chosen as stretches
   cross join policy
+),
+listed as (
+  select
+    *,
+    case
+      when factor_n = 1 and factor_d = 1 then recurring_minor::decimal(18, 6)
+      else coalesce({{ monthly_rate('amount_e12', 'factor_n', 'factor_d') }}, 0)
+    end as list_mrr
+  from priced
 ),
 valued as (
   select
     *,
-    coalesce({{ monthly_rate('amount_e12', 'factor_n', 'factor_d') }}, 0) as list_mrr,
-    coalesce(
-      case
-        when discounts is null then {{ monthly_rate('amount_e12', 'factor_n', 'factor_d') }}
-        else {{ monthly_rate(discounted('amount_e12', 'discounts'), 'factor_n', 'factor_d') }}
-      end, 0) as net_mrr
-  from priced
+    case
+      when discounts is null then list_mrr
+      else coalesce({{ monthly_rate(discounted('amount_e12', 'discounts'), 'factor_n', 'factor_d') }}, 0)
+    end as net_mrr
+  from listed
 ),
 judged as (
   select
@@ -164,12 +192,7 @@ judged as (
       when status = 'paused' and policy.pause <> 'pause_ignored' then 'paused'
       when status in ('unpaid', 'incomplete') and policy.unpaid_incomplete = 'out' then status
       when factor_d is null then 'one_time'
-      when status in ('active', 'past_due', 'renewal_pending') and exists (
-        select 1 from {{ ref('int_past_due_days') }} as late
-        where late.subscription_item_id = valued.subscription_item_id
-          and late.valid_from <= valued.valid_from
-          and late.valid_to > valued.valid_from
-      ) then 'past_due'
+      when status in ('active', 'past_due', 'renewal_pending') and is_late then 'past_due'
       when net_mrr < 1 and list_mrr >= 1 then 'fully_discounted'
       when net_mrr < 1 then 'no_amount'
     end as why_not

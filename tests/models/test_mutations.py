@@ -67,8 +67,8 @@ MUTATIONS = (
     Mutation(
         "discounts are taken in their order",
         "int_item_versions",
-        "discounts.order_no,",
-        "discounts.order_no desc,",
+        "order by order_no, discount_id",
+        "order by order_no desc, discount_id",
         "assert_item_values_follow_their_amounts",
     ),
     Mutation(
@@ -81,8 +81,8 @@ MUTATIONS = (
     Mutation(
         "a discount ends on its last day",
         "int_item_versions",
-        "and discounts.valid_to > stretches.valid_from",
-        "and discounts.valid_to >= stretches.valid_from",
+        "lambda one: one.valid_from <= valid_from and one.valid_to > valid_from",
+        "lambda one: one.valid_from <= valid_from and one.valid_to >= valid_from",
         "assert_item_values_follow_their_amounts",
     ),
     # what counts
