@@ -55,7 +55,7 @@ def write_build(
             built_at,
             built_at,
             is_sample,
-            bool(kinds & {"billing", "periods"}),
+            bool(kinds & {"billing", "periods", "stripe"}),
             "orders" in kinds,
             "crm" in kinds,
         ],

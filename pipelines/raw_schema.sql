@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS raw_billing.subscription_versions (
   quantity DECIMAL(38,12), committed_minimum_minor BIGINT, status VARCHAR, valid_from DATE, valid_to DATE,
   term_start DATE, term_end DATE, notice_by_on DATE, auto_renew BOOLEAN, trial_end_on DATE,
   cancel_requested_on DATE, cancel_reason VARCHAR, end_cause VARCHAR, is_deleted BOOLEAN,
+  is_rebuilt BOOLEAN,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_billing.discounts (
   discount_id VARCHAR, subscription_item_id VARCHAR, percent_ppm BIGINT, amount_minor BIGINT, currency VARCHAR,

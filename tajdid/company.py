@@ -32,6 +32,7 @@ def init(
     orders: Annotated[str | None, typer.Option(help="File or folder of orders.")] = None,
     crm: Annotated[str | None, typer.Option(help="Folder of CRM tables.")] = None,
     rates: Annotated[str | None, typer.Option(help="File or folder of exchange rates.")] = None,
+    stripe: Annotated[str | None, typer.Option(help="File or folder of a Stripe export.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Last day of the figures; default: yesterday.")] = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing.")] = False,
 ) -> None:
@@ -54,7 +55,7 @@ def init(
         lambda text: text if text in ("", "new") else setup.checked_billing(text),
         "",
     )
-    given = {"periods": periods, "orders": orders, "crm": crm, "rates": rates}
+    given = {"periods": periods, "orders": orders, "crm": crm, "rates": rates, "stripe": stripe}
     files: dict[str, Path] = {}
     for kind, question in setup.FILE_KINDS.items():
 

@@ -26,6 +26,7 @@ from pipelines.sources import KINDS
 from pipelines.sources.billing import NEEDED
 from pipelines.sources.files import SUFFIXES
 from pipelines.sources.loading import SourceConfig, SourceError, Stage, create_raw_tables, currency_exponents
+from pipelines.sources.stripe_files import SUFFIXES as STRIPE_SUFFIXES
 from tajdid.explain import Explanation, of_build
 
 FILE_KINDS: Mapping[str, str] = {
@@ -33,9 +34,12 @@ FILE_KINDS: Mapping[str, str] = {
     "orders": "Orders, a row a line",
     "crm": "CRM tables (accounts, contacts, tickets, ...)",
     "rates": "Exchange rates, a row a day and pair of currencies",
+    "stripe": "Stripe export, one object a line (customers, subscriptions, invoices, ...)",
 }
-FIGURES = ("billing", "periods", "orders")
+FIGURES = ("billing", "periods", "orders", "stripe")
 OWN_DATABASE = "sqlite:///billing.db"
+READABLE = {*SUFFIXES, *STRIPE_SUFFIXES}
+LINES = (".csv", ".jsonl", ".ndjson")
 WHOLE_BYTES, SAMPLE_ROWS = 20_000_000, 10_000
 """Files up to this size are tried whole, of larger ones the first rows."""
 MEANINGS: Mapping[str, str] = {
@@ -164,11 +168,11 @@ def _sampled(location: Path, copy: Path) -> Path:
     folder = location if location.is_dir() else location.parent
     for path in folder.iterdir() if location.is_dir() else (location, folder / "mapping.toml"):
         suffix, target = path.suffix.lower(), copy / path.name
-        if not path.is_file() or (suffix not in SUFFIXES and path.name != "mapping.toml"):
+        if not path.is_file() or (suffix not in READABLE and path.name != "mapping.toml"):
             continue
-        if path.stat().st_size <= WHOLE_BYTES or suffix not in (".csv", ".parquet"):
+        if path.stat().st_size <= WHOLE_BYTES or suffix not in (*LINES, ".parquet"):
             shutil.copyfile(path, target)
-        elif suffix == ".csv":
+        elif suffix in LINES:
             with path.open("rb") as lines, target.open("wb") as file:
                 file.writelines(islice(lines, SAMPLE_ROWS))
         else:

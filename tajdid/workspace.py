@@ -16,7 +16,7 @@ from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
-SOURCE_KINDS = ("billing", "crm", "orders", "periods", "rates")
+SOURCE_KINDS = ("billing", "crm", "orders", "periods", "rates", "stripe")
 KEYS = {
     "name",
     "title_en",

@@ -26,6 +26,7 @@ select
   cancel_requested_on,
   cancel_reason,
   end_cause,
+  coalesce(is_rebuilt, false) as is_rebuilt,
   recorded_at,
   source_system
 from known

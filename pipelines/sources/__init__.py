@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.sources import billing, crm, orders, periods, rates
+from pipelines.sources import billing, crm, orders, periods, rates, stripe
 from pipelines.sources.loading import SourceConfig, Stage
 
 KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
@@ -13,4 +13,5 @@ KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
     "orders": orders.load,
     "periods": periods.load,
     "rates": rates.load,
+    "stripe": stripe.load,
 }

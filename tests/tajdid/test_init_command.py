@@ -53,7 +53,7 @@ def test_options_alone_set_a_company_up(place: Path) -> None:
 
 
 def test_questions_are_asked_again_until_the_answer_is_good(place: Path) -> None:
-    given = ["beta", "Beta", "", "EURO", "KWD", "Mars", "UTC", "", "nowhere.csv", "periods.csv", "", "", ""]
+    given = ["beta", "Beta", "", "EURO", "KWD", "Mars", "UTC", "", "nowhere.csv", "periods.csv", *[""] * 4]
     result = run(answers="\n".join(given) + "\n")
     assert result.exit_code == 0, result.output
     for complaint in ("'EURO' is no currency", "'Mars' is no IANA time zone", "nowhere.csv is not there"):

@@ -1,0 +1,536 @@
+"""Reading the files of a Stripe export: rows of JSON lines, list pages or tables become objects, row for row.
+
+Decides what a row is, which object it holds, and which of its fields are kept at all: FIELDS names each one
+that is read, so that card data, addresses, names and mails never get beyond this module, not even with a row
+that is set aside. What the values mean is decided in stripe_objects.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NoReturn
+
+import polars as pl
+
+from pipelines.sources.files import WHOLE_ROW, content_hash
+from pipelines.sources.loading import SourceError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+READ = "is read"
+"""In FIELDS: a plain value, or a list of such."""
+
+
+class Many(dict[str, Any]):
+    """In FIELDS: a list of objects with these fields, or a list page of them, or of their ids."""
+
+
+REFERENCE = {"id": READ}
+PERIOD = {"start": READ, "end": READ}
+RECURRING = {"interval": READ, "interval_count": READ, "usage_type": READ}
+TIER = Many(
+    dict.fromkeys(("up_to", "unit_amount", "unit_amount_decimal", "flat_amount", "flat_amount_decimal"), READ)
+)
+PRODUCT = {"id": READ, "name": READ, "created": READ, "deleted": READ}
+PRICE = {
+    **dict.fromkeys(
+        ("id", "created", "currency", "nickname", "billing_scheme", "unit_amount", "unit_amount_decimal"),
+        READ,
+    ),
+    **dict.fromkeys(("tiers_mode", "type", "deleted"), READ),
+    "product": PRODUCT,
+    "recurring": RECURRING,
+    "tiers": TIER,
+    "transform_quantity": {"divide_by": READ, "round": READ},
+}
+PLAN = {
+    **dict.fromkeys(
+        ("id", "created", "currency", "nickname", "billing_scheme", "amount", "amount_decimal"), READ
+    ),
+    **dict.fromkeys(("tiers_mode", "interval", "interval_count", "usage_type", "deleted"), READ),
+    "product": PRODUCT,
+    "tiers": TIER,
+    "transform_usage": {"divide_by": READ, "round": READ},
+}
+COUPON = {
+    **dict.fromkeys(("id", "created", "currency", "percent_off", "amount_off", "duration"), READ),
+    **dict.fromkeys(("duration_in_months", "deleted"), READ),
+    "applies_to": {"products": READ},
+}
+DISCOUNT = {
+    **dict.fromkeys(("id", "start", "end", "deleted"), READ),
+    "coupon": COUPON,
+    "source": {"coupon": COUPON},
+    "customer": REFERENCE,
+    "subscription": REFERENCE,
+    "subscription_item": REFERENCE,
+    "invoice": REFERENCE,
+}
+DISCOUNTS = {"discount": DISCOUNT, "discounts": Many(DISCOUNT)}
+CUSTOMER = {
+    **dict.fromkeys(("id", "created", "currency", "livemode", "deleted"), READ),
+    "test_clock": REFERENCE,
+    **DISCOUNTS,
+}
+ITEM = {
+    **dict.fromkeys(("id", "created", "quantity", "current_period_start", "current_period_end"), READ),
+    "deleted": READ,
+    "subscription": REFERENCE,
+    "price": PRICE,
+    "plan": PLAN,
+    **DISCOUNTS,
+}
+SUBSCRIPTION = {
+    **dict.fromkeys(("id", "created", "status", "start_date", "trial_start", "trial_end", "cancel_at"), READ),
+    **dict.fromkeys(("cancel_at_period_end", "canceled_at", "ended_at", "quantity"), READ),
+    **dict.fromkeys(("current_period_start", "current_period_end", "deleted"), READ),
+    "customer": REFERENCE,
+    "cancellation_details": {"reason": READ, "feedback": READ},
+    "pause_collection": {"behavior": READ, "resumes_at": READ},
+    "items": Many(ITEM),
+    "plan": PLAN,
+    **DISCOUNTS,
+}
+TAXES = Many(dict.fromkeys(("amount", "inclusive", "tax_behavior"), READ))
+DISCOUNT_AMOUNTS = Many({"amount": READ, "discount": DISCOUNT})
+SHIPPING = {"amount_subtotal": READ, "amount_tax": READ}
+LINE_PARENT = dict.fromkeys(("proration", "subscription", "subscription_item", "invoice_item"), READ)
+LINE = {
+    **dict.fromkeys(("id", "amount", "currency", "proration", "quantity", "quantity_decimal", "type"), READ),
+    "invoice": REFERENCE,
+    "period": PERIOD,
+    "subscription": REFERENCE,
+    "subscription_item": REFERENCE,
+    "price": PRICE,
+    "plan": PLAN,
+    "pricing": {"price_details": {"price": REFERENCE, "product": REFERENCE}},
+    "parent": {
+        "type": READ,
+        "subscription_item_details": LINE_PARENT,
+        "invoice_item_details": LINE_PARENT,
+    },
+    "discount_amounts": DISCOUNT_AMOUNTS,
+    "discounts": Many(DISCOUNT),
+    "tax_amounts": TAXES,
+    "taxes": TAXES,
+}
+INVOICE_PAYMENT = {
+    **dict.fromkeys(("id", "amount_paid", "created", "currency", "status"), READ),
+    "invoice": REFERENCE,
+    "status_transitions": {"paid_at": READ},
+    "payment": {"type": READ, "charge": REFERENCE, "payment_intent": REFERENCE},
+}
+INVOICE = {
+    **dict.fromkeys(("id", "number", "created", "effective_at", "due_date", "currency", "status"), READ),
+    **dict.fromkeys(("total", "tax", "amount_due", "amount_paid", "amount_remaining", "attempted"), READ),
+    **dict.fromkeys(("starting_balance", "ending_balance", "paid_out_of_band", "deleted"), READ),
+    "customer": REFERENCE,
+    "charge": REFERENCE,
+    "payment_intent": REFERENCE,
+    "status_transitions": dict.fromkeys(
+        ("finalized_at", "paid_at", "voided_at", "marked_uncollectible_at"), READ
+    ),
+    "total_tax_amounts": TAXES,
+    "total_taxes": TAXES,
+    "total_discount_amounts": DISCOUNT_AMOUNTS,
+    "shipping_cost": SHIPPING,
+    "lines": Many(LINE),
+    "payments": Many(INVOICE_PAYMENT),
+    **DISCOUNTS,
+}
+NOTE_LINE = {
+    **dict.fromkeys(("id", "amount", "discount_amount", "quantity"), READ),
+    "credit_note": REFERENCE,
+    "invoice_line_item": REFERENCE,
+    "discount_amounts": Many({"amount": READ}),
+    "tax_amounts": TAXES,
+    "taxes": TAXES,
+}
+CREDIT_NOTE = {
+    **dict.fromkeys(("id", "created", "effective_at", "currency", "status", "type", "total"), READ),
+    **dict.fromkeys(("pre_payment_amount", "post_payment_amount", "voided_at"), READ),
+    "invoice": REFERENCE,
+    "customer": REFERENCE,
+    "shipping_cost": SHIPPING,
+    "lines": Many(NOTE_LINE),
+}
+BALANCE_TRANSACTION = dict.fromkeys(("id", "amount", "fee", "currency", "created", "type"), READ)
+REFUND = {
+    **dict.fromkeys(("id", "amount", "currency", "created", "status"), READ),
+    "charge": REFERENCE,
+    "payment_intent": REFERENCE,
+}
+CHARGE = {
+    **dict.fromkeys(("id", "amount", "amount_captured", "captured", "currency", "created", "status"), READ),
+    "failure_code": READ,
+    "customer": REFERENCE,
+    "invoice": REFERENCE,
+    "payment_intent": REFERENCE,
+    "balance_transaction": BALANCE_TRANSACTION,
+    "payment_method_details": {"type": READ},
+    "refunds": Many(REFUND),
+}
+DISPUTE = {
+    **dict.fromkeys(("id", "amount", "currency", "created", "status"), READ),
+    "charge": REFERENCE,
+    "payment_intent": REFERENCE,
+    "balance_transactions": Many(BALANCE_TRANSACTION),
+}
+FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "customer": CUSTOMER,
+    "product": PRODUCT,
+    "price": PRICE,
+    "plan": PLAN,
+    "coupon": COUPON,
+    "discount": DISCOUNT,
+    "subscription": SUBSCRIPTION,
+    "subscription_item": ITEM,
+    "invoice": INVOICE,
+    "line_item": LINE,
+    "credit_note": CREDIT_NOTE,
+    "credit_note_line_item": {**NOTE_LINE, "credit_note": REFERENCE},
+    "charge": CHARGE,
+    "refund": REFUND,
+    "dispute": DISPUTE,
+    "balance_transaction": BALANCE_TRANSACTION,
+    "invoice_payment": INVOICE_PAYMENT,
+    "event": {"id": READ, "created": READ, "type": READ},
+}
+"""The objects that are read, in the order in which they are understood, and of each the fields."""
+METADATA_OF = ("customer",)
+EVENT_OBJECTS = {
+    "customer.subscription.": SUBSCRIPTION,
+    "customer.discount.": DISCOUNT,
+    "charge.dispute.closed": DISPUTE,
+}
+"""The events that are read, by the beginning of their type, and the fields of the object they tell of."""
+OTHER_NAMES = {
+    "invoice_line_item": "line_item",
+    "invoice_line": "line_item",
+    "line": "line_item",
+    "credit_note_line": "credit_note_line_item",
+}
+TABLE_NAMES: Mapping[str, str] = {
+    "recurring_interval": "recurring.interval",
+    "recurring_interval_count": "recurring.interval_count",
+    "recurring_usage_type": "recurring.usage_type",
+    "period_start": "period.start",
+    "period_end": "period.end",
+    "cancellation_details_reason": "cancellation_details.reason",
+    "cancellation_details_feedback": "cancellation_details.feedback",
+    "pause_collection_behavior": "pause_collection.behavior",
+    "pause_collection_resumes_at": "pause_collection.resumes_at",
+    "status_transitions_finalized_at": "status_transitions.finalized_at",
+    "status_transitions_paid_at": "status_transitions.paid_at",
+    "status_transitions_voided_at": "status_transitions.voided_at",
+    "status_transitions_marked_uncollectible_at": "status_transitions.marked_uncollectible_at",
+    "payment_method_type": "payment_method_details.type",
+    "payment_charge": "payment.charge",
+    "payment_payment_intent": "payment.payment_intent",
+}
+"""Columns of tables that write a nested field with underscores."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object of a file: its kind, its place (from 1), and the fields of it that are read."""
+
+    kind: str
+    number: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row that holds no object, or none that can be told apart. `kind` is what it should have been."""
+
+    kind: str | None
+    number: int
+    reason: str
+    column: str
+    original: str
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """The rows of one file, and how many objects of other kinds it has, by their name."""
+
+    path: Path
+    rows: list[Row]
+    broken: list[Broken]
+    others: Counter[str]
+
+
+def export_files(location: Path) -> list[Path]:
+    """The data files of an export by name (or the one file); what begins with a dot or _ is passed over.
+
+    Raises SourceError when there is none.
+    """
+    if location.is_file():
+        return [location]
+    files = sorted(
+        path
+        for path in (location.iterdir() if location.is_dir() else ())
+        if path.suffix.lower() in SUFFIXES and path.name[0] not in "._"
+    )
+    if not files:
+        raise SourceError(
+            f"No file of a Stripe export in {location}: put files ending in {', '.join(SUFFIXES)} there, "
+            "or correct the source's location in company.toml."
+        )
+    return files
+
+
+def fingerprint(path: Path, *others: str) -> str:
+    """A fingerprint of a file and of whatever else decides how it is read."""
+    return content_hash(path, *others)
+
+
+def read_export(path: Path, metadata: Mapping[str, str]) -> ExportFile:
+    """All objects of a file. `metadata` are the keys of a customer's metadata that are kept.
+
+    Raises SourceError when the file can't be read as a whole.
+    """
+    named = _kind_of_name(path)
+    rows: list[Row] = []
+    broken: list[Broken] = []
+    others: Counter[str] = Counter()
+    for number, value in enumerate(_values(path), 1):
+        if isinstance(value, Unreadable):
+            broken.append(Broken(named, number, value.reason, WHOLE_ROW, json.dumps({"error": value.error})))
+            continue
+        given = value.get("object", named)
+        kind = OTHER_NAMES.get(given, given) if isinstance(given, str) else None
+        if kind is None:
+            broken.append(
+                Broken(named, number, "missing_key", "object", json.dumps({"fields": sorted(value)}))
+            )
+        elif kind not in FIELDS:
+            others[kind] += 1
+        elif kind == "event" and not _is_read_event(value):
+            others[f"event {value['type']}"] += 1
+        else:
+            rows.append(Row(kind, number, _kept(kind, value, metadata)))
+    return ExportFile(path, rows, _with_kind(broken, rows), others)
+
+
+def written(body: Mapping[str, Any]) -> str:
+    """The fields of an object that are read, as JSON."""
+    return json.dumps(body, default=str, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that is no JSON object. Its text is not kept: nobody knows what it holds."""
+
+    reason: str
+    error: str
+
+
+def _with_kind(broken: list[Broken], rows: list[Row]) -> list[Broken]:
+    """Rows that hold no object are told of the kind of which the file has most."""
+    most = Counter(row.kind for row in rows).most_common(1)
+    kind = most[0][0] if most else None
+    return [
+        one if one.kind else Broken(kind, one.number, one.reason, one.column, one.original) for one in broken
+    ]
+
+
+def _kind_of_name(path: Path) -> str | None:
+    """invoices.jsonl holds invoices, line_items-2024.jsonl line items."""
+    stem = re.sub(r"[^a-z]+", "_", path.stem.lower()).strip("_")
+    words = stem.split("_")
+    for length in range(len(words), 0, -1):
+        name = "_".join(words[:length])
+        for candidate in (name, name.removesuffix("s")):
+            kind = OTHER_NAMES.get(candidate, candidate)
+            if kind in FIELDS:
+                return kind
+    return None
+
+
+def _is_read_event(value: Mapping[str, Any]) -> bool:
+    kind = value.get("type")
+    return not isinstance(kind, str) or any(kind.startswith(beginning) for beginning in EVENT_OBJECTS)
+
+
+def _kept(kind: str, value: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
+    body: dict[str, Any] = _pruned(value, FIELDS[kind])
+    if kind in METADATA_OF:
+        given = value.get("metadata")
+        if isinstance(given, dict):
+            body["metadata"] = {key: given[key] for key in metadata.values() if key in given}
+    if kind == "event" and isinstance(value.get("data"), dict):
+        fields = next(
+            (fields for name, fields in EVENT_OBJECTS.items() if str(value.get("type", "")).startswith(name)),
+            {},
+        )
+        body["data"] = {
+            name: _pruned(part, fields)
+            for name in ("object", "previous_attributes")
+            if isinstance(part := value["data"].get(name), dict)
+        }
+    return body
+
+
+def _pruned(value: Any, fields: Any) -> Any:
+    """What of a value is read: fields that are named, of objects and of lists of objects."""
+    if isinstance(fields, Many):
+        inside = value.get("data") if isinstance(value, dict) else value
+        if not isinstance(inside, list):
+            return None if inside is None else []
+        return [_pruned(one, dict(fields)) for one in inside]
+    if fields == READ:
+        if isinstance(value, list):
+            return [one for one in value if not isinstance(one, dict | list)]
+        return None if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {name: _pruned(value[name], part) for name, part in fields.items() if name in value}
+    return None if isinstance(value, list) else value
+
+
+def _values(path: Path) -> Iterator[dict[str, Any] | Unreadable]:
+    if not path.is_file():
+        raise SourceError(f"{path} is not there.")
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson":
+            return _json_lines(path)
+        case ".json":
+            return _json_whole(path)
+        case ".csv":
+            return _csv_rows(path)
+        case ".parquet":
+            return _parquet_rows(path)
+        case other:
+            raise SourceError(f"{path}: files ending in {other} are not read; use {', '.join(SUFFIXES)}.")
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any] | Unreadable]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines):
+            if number == 0:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if not line.strip():
+                continue
+            try:
+                value = _parsed(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                yield Unreadable("bad_encoding", f"{error.reason} at byte {error.start + 1}")
+            except (ValueError, RecursionError) as error:
+                yield Unreadable("bad_row", _told(error))
+            else:
+                yield from _objects(value)
+
+
+def _json_whole(path: Path) -> Iterator[dict[str, Any] | Unreadable]:
+    try:
+        value = _parsed(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"{path} is no valid JSON: {_told(error)}. A file with one object a line must end in .jsonl."
+        ) from error
+    return _objects(value)
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a text, without the text."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return type(error).__name__
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any] | Unreadable]:
+    """The object that a value is, or those of the list or list page that it is."""
+    if isinstance(value, dict) and isinstance(value.get("data"), list) and value.get("object") != "event":
+        value = value["data"]
+    for one in value if isinstance(value, list) else [value]:
+        yield one if isinstance(one, dict) else Unreadable("bad_row", "no JSON object")
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any] | Unreadable]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8: {error.reason}. Save the file as UTF-8.") from error
+    table = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(table, [])]
+    if not any(header) or len(set(header)) != len(header):
+        raise SourceError(
+            f"{path}: every column needs a name of its own; the header is: {', '.join(header)}."
+        )
+    for row in table:
+        if not row:
+            continue
+        if len(row) != len(header):
+            yield Unreadable("bad_row", f"{len(row)} fields, the header has {len(header)}")
+        else:
+            yield from _nested(dict(zip(header, row, strict=True)))
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any] | Unreadable]:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path} can't be read as Parquet: {error}. Export it again.") from error
+    for row in frame.iter_rows(named=True):
+        yield from _nested(row)
+
+
+def _nested(row: Mapping[str, Any]) -> Iterator[dict[str, Any] | Unreadable]:
+    """A row of a table as an object: `a.b` is field b of a, a cell that holds JSON is what it holds."""
+    result: dict[str, Any] = {}
+    for column, cell in row.items():
+        try:
+            value = _cell(cell)
+        except (ValueError, RecursionError) as error:
+            yield Unreadable("bad_row", f"column {column}: {_told(error)}")
+            return
+        if value is None:
+            continue
+        name = TABLE_NAMES.get(column, column)
+        parts = name.split(".")
+        place = result
+        for part in parts[:-1]:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                inner = place[part] = {"id": inner}
+            place = inner
+        if isinstance(place.get(parts[-1]), dict) and not isinstance(value, dict):
+            place[parts[-1]]["id"] = value
+        else:
+            place[parts[-1]] = value
+        reference = column.removesuffix("_id")
+        if reference != column and reference not in row:
+            result.setdefault(reference, value)
+    yield result
+
+
+def _cell(cell: Any) -> Any:
+    if isinstance(cell, str):
+        text = cell.strip()
+        if not text:
+            return None
+        return _parsed(text) if text[0] in "{[" else text
+    if isinstance(cell, datetime | date):
+        return cell.isoformat()
+    if isinstance(cell, float):
+        return Decimal(repr(cell))
+    if isinstance(cell, dict):
+        return {name: _cell(part) for name, part in cell.items()}
+    return [_cell(part) for part in cell] if isinstance(cell, list) else cell
