@@ -366,7 +366,10 @@ def _claims(item_id: str, told: Told, stretches: Sequence[Stretch]) -> list[_Cla
         if first_event is not None and (first_event.is_first or stretch.starts_on >= first_event.day):
             continue
         state = _billed_state(stretch)
-        day = _changed_on(claims, state, prorations, stretch.starts_on)
+        if not _is_new(claims, state):
+            continue
+        before = max((one.starts_on for one in stretches if one.starts_on < stretch.starts_on), default=None)
+        day = _changed_on(state, prorations, before, stretch.starts_on) or stretch.starts_on
         claims = [*(one for one in claims if one.day < day), _Claim(day, state, True)]
     if first_event is not None and first_event.before is not None:
         claims = _with_undated(claims, item_id, first_event.before, told, stretches, prorations)
@@ -398,36 +401,36 @@ def _with_undated(
             return claims
         day = max(_removed_on(stretches, prorations) or claims[-1].day, claims[-1].day)
         return [*claims, _Claim(day, None, False)]
-    if claims and claims[-1].state is not None and claims[-1].state.what == state.what:
+    if not _is_new(claims, state):
         return [*claims[:-1], replace(claims[-1], is_rebuilt=False)]
     item = next(one for one in subscription.items if one.item_id == item_id)
     period_start = item.period_start or subscription.period_start
     if not claims or period_start is None:
         day = claims[-1].day if claims else subscription.starts_on
     else:
-        day = _changed_on(claims, state, prorations, max(period_start, claims[-1].day), is_open=True)
+        before = max([claims[-1].day, *(one.starts_on for one in stretches)])
+        day = _changed_on(state, prorations, before, None) or max(period_start, claims[-1].day)
     return [*(one for one in claims if one.day < day), _Claim(day, state, False)]
 
 
+def _is_new(claims: Sequence[_Claim], state: _State) -> bool:
+    return not claims or claims[-1].state is None or claims[-1].state.what != state.what
+
+
 def _changed_on(
-    claims: Sequence[_Claim],
-    state: _State,
-    prorations: Sequence[Proration],
-    shown_on: date,
-    *,
-    is_open: bool = False,
-) -> date:
-    """The day a state began on that is first shown on a day: that of the proration which charged it."""
-    if not claims or (claims[-1].state is not None and claims[-1].state.what == state.what):
-        return shown_on
+    state: _State, prorations: Sequence[Proration], before: date | None, shown_on: date | None
+) -> date | None:
+    """The day a state began on that a line shows first: that of the proration which charged it since the line
+    before, or `shown_on`."""
     days = [
         one.on
         for one in prorations
         if not one.is_credit
         and one.price_id == state.price.price_id
         and one.quantity == state.quantity
-        and claims[-1].day < one.on
-        and (is_open or one.on <= shown_on)
+        and before is not None
+        and before <= one.on
+        and (shown_on is None or one.on <= shown_on)
     ]
     return max(days, default=shown_on)
 

@@ -34,10 +34,12 @@ def built(folder: Path, *marts: str) -> duckdb.DuckDBPyConnection:
     stage = Stage(connection, "b1", at, folder, "EUR", "UTC", lambda _: None)
     with stage.transaction():
         stripe.load(stage, SourceConfig("stripe", "stripe", str(folder)))
-    connection.execute(
-        "INSERT INTO raw_billing.fx_rates VALUES ('2020-01-01', 'JPY', 'EUR', 1, 'daily', '2020-01-01', 'r', 'r'), "
-        "('2020-01-01', 'JPY', 'EUR', 1, 'budget', '2020-01-01', 'r', 'r')"
-    )
+    for rate_set in ("daily", "budget"):
+        connection.execute(
+            "INSERT INTO raw_billing.fx_rates VALUES "
+            "('2020-01-01', 'JPY', 'EUR', 1, ?, '2020-01-01', 'rates', 'rates')",
+            [rate_set],
+        )
     if marts:
         execute(connection, needed(models(), *marts))
     return connection
