@@ -154,14 +154,15 @@ def _accepted(export: Export, given: Mapping[str, Sequence[Given]], kind: str) -
     seen: set[str] = set()
     for one in given.get(kind, ()):
         row_key = reference(one.body, "id")
+        if one.body.get("deleted") is True:
+            continue
         if row_key is None:
             export.rejects.append(Reject(one, "missing_key", "id"))
         elif row_key in seen:
             export.rejects.append(Reject(one, "duplicate_key", "id"))
         else:
             seen.add(row_key)
-            if one.body.get("deleted") is not True:
-                yield one
+            yield one
 
 
 def _each(
