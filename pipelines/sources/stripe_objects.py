@@ -455,7 +455,7 @@ def line(body: Body, read: Reader, invoice_id: str | None = None) -> Line:
         raise Refused("too_large", "quantity")
     tax, inclusive, has_taxes = taxes(body)
     taken = [one for one in parts(body, "discount_amounts") if isinstance(one, dict)]
-    given = [one["discount"] for one in taken] + [*parts(body, "discounts")]
+    given = [one.get("discount") for one in taken] + [*parts(body, "discounts")]
     has_item = is_subscription or is_proration
     return Line(
         key(body),

@@ -261,15 +261,16 @@ def _item_versions(item_id: str, told: Told, segments: Sequence[_Segment]) -> li
     if not claims:
         return []
     last = segments[-1].state
-    begins = _begins(item_id, told, stretches, last)
+    begins = _begins(item_id, told, stretches)
     claims[0] = replace(claims[0], day=min(claims[0].day, begins))
     terms = [one for one in stretches if _months(one.price) >= YEAR and not one.is_trial]
-    cuts = {day for day in _days_of_life(segments) if day is not None and day > claims[0].day}
-    cuts |= {claim.day for claim in claims} | {
-        one.starts_on for one in terms if one.starts_on > claims[0].day
-    }
+    cuts = {claims[0].day, *(claim.day for claim in claims), *(one.starts_on for one in terms)}
+    cuts |= {day for day in _days_of_life(segments) if day is not None}
+    newest = [claim.state for claim in claims if claim.state is not None][-1]
+    if _months(newest.price) >= YEAR and last.period_start is not None:
+        cuts.add(last.period_start)
     found: list[Version] = []
-    for day, until in _pairs(sorted(cuts)):
+    for day, until in _pairs(sorted(day for day in cuts if day >= claims[0].day)):
         claim = [one for one in claims if one.day <= day][-1]
         status = _status(segments, day)
         if status is None or (claim.state is None and not found):
@@ -306,8 +307,6 @@ def _item_versions(item_id: str, told: Told, segments: Sequence[_Segment]) -> li
             )
             found.pop()
         found.append(version)
-        if status == "canceled" and claim.state is None:
-            break
     return _ended(found, last, claims[-1].state is None)
 
 
@@ -339,17 +338,19 @@ def _ended(found: list[Version], last: Subscription, is_removed: bool) -> list[V
     return found
 
 
-def _begins(item_id: str, told: Told, stretches: Sequence[Stretch], last: Subscription) -> date:
-    """The first day of an item: of its subscription's, unless it was added to it later."""
-    items = [item for state in _states(told) for item in state.items if item.item_id == item_id]
-    created = min((item.created_on for item in items if item.created_on), default=None)
-    starts_on = min(state.starts_on for state in _states(told))
-    first_billed = stretches[0].starts_on if stretches else None
-    if not items:
-        return first_billed or starts_on
-    if created is None or created <= last.created_on:
-        return starts_on
-    return min(created, first_billed) if first_billed else created
+def _begins(item_id: str, told: Told, stretches: Sequence[Stretch]) -> date:
+    """The first day of an item: the earliest that an object or a line tells."""
+    days = [
+        _added_on(item, state) for state in _states(told) for item in state.items if item.item_id == item_id
+    ]
+    return min([*days, *(one.starts_on for one in stretches)])
+
+
+def _added_on(item: Item, subscription: Subscription) -> date:
+    """An item began with its subscription, unless it was added to it later."""
+    if item.created_on is None or item.created_on <= subscription.created_on:
+        return subscription.starts_on
+    return item.created_on
 
 
 def _states(told: Told) -> list[Subscription]:
@@ -406,7 +407,7 @@ def _with_undated(
     item = next(one for one in subscription.items if one.item_id == item_id)
     period_start = item.period_start or subscription.period_start
     if not claims or period_start is None:
-        day = claims[-1].day if claims else subscription.starts_on
+        day = claims[-1].day if claims else _added_on(item, subscription)
     else:
         before = max([claims[-1].day, *(one.starts_on for one in stretches)])
         day = _changed_on(state, prorations, before, None) or max(period_start, claims[-1].day)
