@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS raw_billing.credit_note_lines (
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_billing.payments (
   payment_id VARCHAR, attempt_no INTEGER, customer_id VARCHAR, currency VARCHAR, amount_minor BIGINT,
-  fee_minor BIGINT, method VARCHAR, status VARCHAR, failure_code VARCHAR, invoice_id VARCHAR,
+  fee_minor BIGINT, kind VARCHAR, method VARCHAR, status VARCHAR, failure_code VARCHAR, invoice_id VARCHAR,
   attempted_at TIMESTAMPTZ, received_on DATE,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_billing.payment_methods (
@@ -67,8 +67,11 @@ CREATE TABLE IF NOT EXISTS raw_billing.applications (
   application_id VARCHAR, source_kind VARCHAR, source_id VARCHAR, invoice_id VARCHAR, amount_minor BIGINT,
   applied_on DATE,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_billing.write_offs (
+  write_off_id VARCHAR, invoice_id VARCHAR, amount_minor BIGINT, written_off_on DATE,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_billing.refunds (
-  refund_id VARCHAR, payment_id VARCHAR, amount_minor BIGINT, currency VARCHAR, refunded_on DATE,
+  refund_id VARCHAR, payment_id VARCHAR, credit_note_id VARCHAR, amount_minor BIGINT, currency VARCHAR, refunded_on DATE,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_billing.disputes (
   dispute_id VARCHAR, payment_id VARCHAR, amount_minor BIGINT, currency VARCHAR, opened_on DATE, closed_on DATE,

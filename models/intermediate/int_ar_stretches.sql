@@ -27,10 +27,11 @@ aged as (
 ),
 -- what came in for a debt after it was written off is no credit of the customer
 recoveries as (
-  select distinct payments.payment_id
-  from {{ ref('stg_billing__payments') }} as payments
-  join {{ ref('stg_billing__invoices') }} as invoices using (invoice_id)
-  where payments.received_on >= invoices.written_off_on
+  select payment_id from {{ ref('stg_billing__payments') }} where kind = 'recovery'
+),
+-- what is sent back out of a credit note leaves the payment that it goes through as it is
+refunds_of_notes as (
+  select refund_id from {{ ref('stg_billing__refunds') }} where credit_note_id is not null
 ),
 payment_changes as (
   select
@@ -38,7 +39,8 @@ payment_changes as (
     event_on,
     case when event_kind in ('received', 'dispute_won') then amount_minor else -amount_minor end as change
   from {{ ref('int_cash_events') }}
-  where event_kind in ('received', 'refunded', 'dispute_opened', 'dispute_won')
+  where event_kind in ('received', 'dispute_opened', 'dispute_won')
+    or event_kind = 'refunded' and source_id not in (select refund_id from refunds_of_notes)
   union all
   select paid_by_id as payment_id, event_on, amount_minor as change
   from {{ ref('int_invoice_changes') }}

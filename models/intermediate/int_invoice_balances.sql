@@ -1,5 +1,5 @@
 -- One row per invoice and stretch of days of constant balance, from its issue on, as far as the as-of day.
--- remaining = total - applied - written off (never below what applications say); unpaid leaves write-offs out.
+-- remaining = total - applied - written off (never below what applications say); unpaid = total - applied - recovered.
 with change_days as (
   select
     invoice_id,

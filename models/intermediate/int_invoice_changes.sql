@@ -1,6 +1,6 @@
 -- One row per dated change of what is owed on an invoice, by the as-of day: its issue, what was applied to it, what was
--- written off or taken back into the books, its void. Their running sum is the receivable of any day.
--- unpaid_minor leaves write-offs out, since a written-off invoice has not been paid.
+-- written off or taken back into the books, its void. Their running sum is the receivable of any day. unpaid_minor leaves
+-- write-offs out, since a written-off invoice has not been paid: what is recovered of it pays it, and moves no receivable.
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
@@ -19,29 +19,19 @@ invoices as (
   cross join build
   where invoices.issued_on <= build.as_of
 ),
--- An invoice says what is written off of it now. The ledger, where there is one, says on which days that came about:
--- also when it was taken back, or more was given up later. What was received for a debt written off stands on the
--- same account, in an entry that moves no receivable.
-write_off_postings as (
-  select invoice_id, entry_id, posted_on, amount_minor, regexp_replace(entry_id, '-[^-]*$', '') as journal_entry_id
-  from {{ ref('stg_billing__ledger_entries') }}
-  where account = 'write_off' and invoice_id is not null
-),
-receivable_entries as (
-  select distinct regexp_replace(entries.entry_id, '-[^-]*$', '') as journal_entry_id
-  from {{ ref('stg_billing__ledger_entries') }} as entries
-  semi join write_off_postings using (invoice_id)
-  where entries.account = 'receivable'
-),
-posted_write_offs as (
-  select invoice_id, entry_id, posted_on, amount_minor
-  from write_off_postings
-  semi join receivable_entries using (journal_entry_id)
-),
-posted_sums as (
-  select invoice_id, sum(amount_minor) as amount_minor, max(posted_on) as posted_on
-  from posted_write_offs
+-- An invoice says what is written off of it now; its write-offs, where a source has them, say on which days that came
+-- about: also when it was taken back, or more was given up later.
+written_off as (
+  select invoice_id, sum(amount_minor) as amount_minor, max(written_off_on) as written_off_on
+  from {{ ref('stg_billing__write_offs') }}
   group by invoice_id
+),
+-- what came in for a debt after it was written off, received by the attempt that has a day of receipt
+recoveries as (
+  select payment_id, invoice_id, received_on, amount_minor
+  from {{ ref('stg_billing__payments') }}
+  where kind = 'recovery' and received_on is not null
+  qualify row_number() over (partition by payment_id order by attempt_no desc) = 1
 ),
 changes as (
   select
@@ -64,24 +54,33 @@ changes as (
   union all
   select
     'written_off' as event_kind,
-    entry_id as source_id,
+    write_off_id as source_id,
     invoice_id,
     null::varchar as paid_by_id,
-    posted_on as event_on,
+    written_off_on as event_on,
     -amount_minor as amount_minor
-  from posted_write_offs
+  from {{ ref('stg_billing__write_offs') }}
   union all
-  -- what no ledger dates
+  -- what no write-off dates
   select
     'written_off' as event_kind,
     invoices.invoice_id as source_id,
     invoices.invoice_id,
     null::varchar as paid_by_id,
-    coalesce(invoices.written_off_on, posted_sums.posted_on) as event_on,
-    coalesce(posted_sums.amount_minor, 0) - coalesce(invoices.written_off_minor, 0) as amount_minor
+    coalesce(invoices.written_off_on, written_off.written_off_on) as event_on,
+    coalesce(written_off.amount_minor, 0) - coalesce(invoices.written_off_minor, 0) as amount_minor
   from invoices
-  left join posted_sums using (invoice_id)
-  where coalesce(posted_sums.amount_minor, 0) <> coalesce(invoices.written_off_minor, 0)
+  left join written_off using (invoice_id)
+  where coalesce(written_off.amount_minor, 0) <> coalesce(invoices.written_off_minor, 0)
+  union all
+  select
+    'recovered' as event_kind,
+    payment_id as source_id,
+    invoice_id,
+    payment_id as paid_by_id,
+    received_on as event_on,
+    -amount_minor as amount_minor
+  from recoveries
 ),
 dated as (
   select
@@ -90,7 +89,7 @@ dated as (
     changes.invoice_id,
     changes.paid_by_id,
     greatest(changes.event_on, invoices.issued_on) as event_on,
-    changes.amount_minor,
+    case when changes.event_kind = 'recovered' then 0 else changes.amount_minor end as amount_minor,
     case when changes.event_kind = 'written_off' then 0 else changes.amount_minor end as unpaid_minor,
     invoices.void_on
   from changes

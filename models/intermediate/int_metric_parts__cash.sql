@@ -15,7 +15,7 @@ months as (
     months.month,
     least({{ add_months('months.month', 1) }} - 1, build.as_of) as closed_on,
     least(months.snapshot_on, build.as_of) as snapshot_on
-  from {{ ref('int_months') }} as months
+  from {{ ref('int_report_months') }} as months
   cross join build
 ),
 rates as (
@@ -293,43 +293,31 @@ parts as (
   left join late_mrr using (month, currency, segment)
 ),
 metrics as (
-  select month, currency, segment, 'ar_total' as metric_id, ar_total as numerator, null as denominator,
-    ar_customers as customers, null as why_null
+  select
+    month,
+    currency,
+    segment,
+    unnest([
+      {{ metric_value('ar_total', 'ar_total', none, 'ar_customers') }},
+      {% for bucket in ['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus', 'unapplied'] -%}
+      {{ metric_value('ar_' ~ bucket, 'ar_' ~ bucket, none, 'ar_' ~ bucket ~ '_customers') }},
+      {% endfor -%}
+      {{ metric_value('dso', 'dso_days', 'dso_base', 'billed_customers',
+        reason="case when dso_days is null then 'owed_was_billed_elsewhere' else 'nothing_billed' end") }},
+      {{ metric_value('net_cash', 'net_cash', none, 'cash_customers') }},
+      {{ metric_value('dunning_recovery', 'recovered', 'failed', 'failed_customers', 'nothing_failed') }},
+      {{ metric_value('dunning_pending', 'pending', none, 'pending_customers') }},
+      {{ metric_value('mrr_past_due', 'late_mrr', none, 'late_customers') }}
+    ]) as metric
   from parts
-  union all
-  select month, currency, segment, 'ar_current' as metric_id, ar_current, null, ar_current_customers, null from parts
-  union all
-  select month, currency, segment, 'ar_d1_30' as metric_id, ar_d1_30, null, ar_d1_30_customers, null from parts
-  union all
-  select month, currency, segment, 'ar_d31_60' as metric_id, ar_d31_60, null, ar_d31_60_customers, null from parts
-  union all
-  select month, currency, segment, 'ar_d61_90' as metric_id, ar_d61_90, null, ar_d61_90_customers, null from parts
-  union all
-  select month, currency, segment, 'ar_d91_plus' as metric_id, ar_d91_plus, null, ar_d91_plus_customers, null from parts
-  union all
-  select month, currency, segment, 'ar_unapplied' as metric_id, ar_unapplied, null, ar_unapplied_customers, null from parts
-  union all
-  select month, currency, segment, 'dso' as metric_id, dso_days, dso_base, billed_customers,
-    case when dso_days is null then 'owed_was_billed_elsewhere' when dso_base = 0 then 'nothing_billed' end
-  from parts
-  union all
-  select month, currency, segment, 'net_cash' as metric_id, net_cash, null, cash_customers, null from parts
-  union all
-  select month, currency, segment, 'dunning_recovery' as metric_id, recovered, failed, failed_customers,
-    case when failed = 0 then 'nothing_failed' end
-  from parts
-  union all
-  select month, currency, segment, 'dunning_pending' as metric_id, pending, null, pending_customers, null from parts
-  union all
-  select month, currency, segment, 'mrr_past_due' as metric_id, late_mrr, null, late_customers, null from parts
 )
 select
   month,
   currency,
   segment,
-  metric_id,
-  numerator::decimal(38, 16) as numerator,
-  denominator::decimal(38, 16) as denominator,
-  customers::decimal(38, 16) as customers,
-  why_null::varchar as why_null
+  metric.metric_id::varchar as metric_id,
+  metric.numerator as numerator,
+  metric.denominator as denominator,
+  metric.customers::decimal(38, 16) as customers,
+  case when metric.numerator is null or metric.denominator = 0 then metric.why_null end as why_null
 from metrics

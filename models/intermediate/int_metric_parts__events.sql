@@ -109,102 +109,60 @@ subscriptions as (
     and parts.segment = groups.segment
   window by_month as (partition by groups.currency, groups.segment order by months.month)
 ),
-figures as (
+metrics as (
   select
-    month, currency, segment, 'renewals_due' as metric_id,
-    due_mrr::decimal(38, 16) as numerator,
-    null::decimal(38, 16) as denominator,
-    customers,
-    null::varchar as why_null
+    month,
+    currency,
+    segment,
+    unnest([
+      {{ metric_value('renewals_due', 'due_mrr', none, 'customers') }},
+      {{ metric_value('renewals_due_count', 'due', none, 'customers') }},
+      {{ metric_value('renewals_undecided', 'due - decided', none, 'customers') }},
+      {{ metric_value('renewal_rate', 'coalesce(renewed_mrr, 0)', 'coalesce(decided_mrr, 0)', 'decided_customers', 'no_renewals_decided') }},
+      {{ metric_value('renewal_rate_count', 'renewed', 'decided', 'decided_customers', 'no_renewals_decided') }}
+    ]) as metric
   from renewals
   union all
   select
-    month, currency, segment, 'renewals_due_count' as metric_id,
-    due::decimal(38, 16) as numerator,
-    null::decimal(38, 16) as denominator,
-    customers,
-    null::varchar as why_null
-  from renewals
-  union all
-  select
-    month, currency, segment, 'renewals_undecided' as metric_id,
-    (due - decided)::decimal(38, 16) as numerator,
-    null::decimal(38, 16) as denominator,
-    customers,
-    null::varchar as why_null
-  from renewals
-  union all
-  select
-    month, currency, segment, 'renewal_rate' as metric_id,
-    coalesce(renewed_mrr, 0)::decimal(38, 16) as numerator,
-    coalesce(decided_mrr, 0)::decimal(38, 16) as denominator,
-    decided_customers as customers,
-    'no_renewals_decided'::varchar as why_null
-  from renewals
-  union all
-  select
-    month, currency, segment, 'renewal_rate_count' as metric_id,
-    renewed::decimal(38, 16) as numerator,
-    decided::decimal(38, 16) as denominator,
-    decided_customers as customers,
-    'no_renewals_decided'::varchar as why_null
-  from renewals
-  union all
-  select
-    month, currency, segment, 'trials_started' as metric_id,
-    started::decimal(38, 16) as numerator,
-    null::decimal(38, 16) as denominator,
-    customers,
-    null::varchar as why_null
+    month,
+    currency,
+    segment,
+    unnest([
+      {{ metric_value('trials_started', 'started', none, 'customers') }},
+      {{ metric_value('trials_pending', 'pending', none, 'customers') }},
+      {{ metric_value('trial_conversion', 'converted', 'matured', 'matured_customers', 'no_trials_matured') }}
+    ]) as metric
   from trials
   union all
   select
-    month, currency, segment, 'trials_pending' as metric_id,
-    pending::decimal(38, 16) as numerator,
-    null::decimal(38, 16) as denominator,
-    customers,
-    null::varchar as why_null
-  from trials
+    month,
+    currency,
+    segment,
+    unnest([
+      {{ metric_value('subscription_churn', 'lost', 'started', 'started') }}
+    ]) as metric
+  from subscriptions
+  where started > 0
   union all
+  {% for months in [36, 60] -%}
   select
-    month, currency, segment, 'trial_conversion' as metric_id,
-    converted::decimal(38, 16) as numerator,
-    matured::decimal(38, 16) as denominator,
-    matured_customers as customers,
-    'no_trials_matured'::varchar as why_null
-  from trials
-  union all
-  select
-    month, currency, segment, 'subscription_churn' as metric_id,
-    lost::decimal(38, 16) as numerator,
-    started::decimal(38, 16) as denominator,
-    started as customers,
-    null::varchar as why_null
-  from subscriptions where started > 0
-  union all
-  select
-    month, currency, segment, 'ltv_survival_36' as metric_id,
-    (margin_mrr * survival_months)::decimal(38, 16) as numerator,
-    closing_customers::decimal(38, 16) as denominator,
-    closing_customers as customers,
-    why_null::varchar as why_null
-  from {{ ref('fct_survival_ltv') }} where horizon_months = 36
-  union all
-  select
-    month, currency, segment, 'ltv_survival_60' as metric_id,
-    (margin_mrr * survival_months)::decimal(38, 16) as numerator,
-    closing_customers::decimal(38, 16) as denominator,
-    closing_customers as customers,
-    why_null::varchar as why_null
-  from {{ ref('fct_survival_ltv') }} where horizon_months = 60
+    month,
+    currency,
+    segment,
+    {{ metric_value('ltv_survival_' ~ months, 'margin_mrr * survival_months', 'closing_customers', 'closing_customers',
+      reason='why_null') }} as metric
+  from {{ ref('fct_survival_ltv') }}
+  where horizon_months = {{ months }}
+  {% if not loop.last %}union all{% endif %}
+  {% endfor -%}
 )
 select
   month,
   currency,
   segment,
-  metric_id,
-  numerator,
-  denominator,
-  customers::decimal(38, 16) as customers,
-  case when numerator is null or denominator = 0 then why_null end as why_null
-from figures
+  metric.metric_id::varchar as metric_id,
+  metric.numerator as numerator,
+  metric.denominator as denominator,
+  metric.customers::decimal(38, 16) as customers,
+  case when metric.numerator is null or metric.denominator = 0 then metric.why_null end as why_null
+from metrics

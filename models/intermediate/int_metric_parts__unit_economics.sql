@@ -1,47 +1,37 @@
--- The parts of the metrics of unit economics, by month, currency and segment.
-with economics as (
-  select * from {{ ref('fct_unit_economics') }}
-),
-figures as (
+-- The parts of the metrics of unit economics, by month, currency and segment. Here stands logo churn too, which they are
+-- made with.
+with metrics as (
   select
-    month, currency, segment, 'ltv_formula' as metric_id,
-    margin_mrr * churn_months as numerator,
-    closing_customers * churn_sum as denominator,
-    closing_customers as customers,
-    ltv_formula_why_null as why_null
-  from economics
+    month,
+    currency,
+    segment,
+    {{ metric_value('logo_churn', 'logo_lost', 'logo_base', 'logo_base', 'no_opening_customers') }} as metric
+  from {{ ref('int_unit_economics_parts') }}
   union all
   select
-    month, currency, segment, 'cac' as metric_id,
-    sm_cost as numerator,
-    new_customers::decimal(38, 16) as denominator,
-    new_customers as customers,
-    cac_why_null as why_null
-  from economics
-  union all
-  select
-    month, currency, segment, 'ltv_to_cac' as metric_id,
-    ltv_formula::decimal(38, 16) as numerator,
-    cac::decimal(38, 16) as denominator,
-    new_customers as customers,
-    ltv_to_cac_why_null as why_null
-  from economics
-  union all
-  select
-    month, currency, segment, 'cac_payback' as metric_id,
-    sm_cost as numerator,
-    new_margin_mrr as denominator,
-    new_customers as customers,
-    cac_payback_why_null as why_null
-  from economics
+    month,
+    currency,
+    segment,
+    unnest([
+      {% for metric, numerator, denominator, customers in [
+        ('ltv_formula', 'margin_mrr * churn_months', 'closing_customers * churn_sum', 'closing_customers'),
+        ('cac', 'sm_cost', 'new_customers', 'new_customers'),
+        ('ltv_to_cac', 'ltv_formula', 'cac', 'new_customers'),
+        ('cac_payback', 'sm_cost', 'new_margin_mrr', 'new_customers'),
+      ] -%}
+      {{ metric_value(metric, 'case when ' ~ metric ~ '_why_null is null then ' ~ numerator ~ ' end', denominator, customers,
+        reason=metric ~ '_why_null') }}{{ ',' if not loop.last }}
+      {% endfor -%}
+    ]) as metric
+  from {{ ref('fct_unit_economics') }}
 )
 select
   month,
   currency,
   segment,
-  metric_id,
-  case when why_null is null then numerator end::decimal(38, 16) as numerator,
-  denominator::decimal(38, 16) as denominator,
-  customers::decimal(38, 16) as customers,
-  why_null
-from figures
+  metric.metric_id::varchar as metric_id,
+  metric.numerator as numerator,
+  metric.denominator as denominator,
+  metric.customers::decimal(38, 16) as customers,
+  case when metric.numerator is null or metric.denominator = 0 then metric.why_null end as why_null
+from metrics

@@ -17,7 +17,7 @@ closing as (
     rates.amount_currency,
     rates.constant_rate,
     least(months.snapshot_on, build.as_of) as closed_on
-  from {{ ref('int_months') }} as months
+  from {{ ref('int_report_months') }} as months
   cross join {{ ref('int_rates') }} as rates
   cross join {{ ref('stg_meta__build') }} as build
 ),

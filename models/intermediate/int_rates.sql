@@ -10,7 +10,11 @@ constant_rates as (
   group by from_currency
 ),
 currencies as (
-  select distinct currency from {{ ref('int_item_versions') }}
+  select currency from {{ ref('int_item_versions') }}
+  {% for document in ['invoices', 'credit_notes', 'payments', 'refunds', 'disputes'] -%}
+  union
+  select currency from {{ ref('stg_billing__' ~ document) }} where currency is not null
+  {% endfor -%}
 )
 select
   currencies.currency,

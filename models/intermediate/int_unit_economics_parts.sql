@@ -100,7 +100,6 @@ select
   bridge.margin_mrr::decimal(38, 16) as margin_mrr,
   -- the margin where no MRR can weight those of the segments
   bridge.shared_margin_bp::integer as shared_margin_bp,
-  -- the same parts as logo_churn of fct_metric_values
   (
     coalesce(retention.lost_customers, 0)
     + case policy.logo_denominator when 'start_only_matched' then 0 else bridge.joined_and_left_customers end

@@ -2,14 +2,18 @@
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
-days as (
-  select unnest(generate_series(
-    (select min(valid_from) from {{ ref('int_ar_stretches') }}), build.as_of, interval 1 day
-  ))::date as day
+calendar as (
+  select
+    unnest(generate_series((select min(valid_from) from {{ ref('int_ar_stretches') }}), as_of, interval 1 day))::date as day,
+    as_of
   from build
+),
+days as (
+  select day, day = last_day(day) or day = as_of as is_snapshot from calendar
 )
 select
   days.day,
+  days.is_snapshot,
   stretches.currency,
   stretches.segment,
   stretches.bucket,
@@ -20,4 +24,4 @@ from days
 join {{ ref('int_ar_stretches') }} as stretches
   on stretches.valid_from <= days.day
   and stretches.valid_to > days.day
-group by days.day, stretches.currency, stretches.segment, stretches.bucket
+group by days.day, days.is_snapshot, stretches.currency, stretches.segment, stretches.bucket

@@ -1,5 +1,6 @@
--- Invoices whose charge failed while something was owed, and what came in within 60 days. Payments and wallets recover;
--- credit notes and discounts lower what is to be recovered, write-offs and voids recover nothing.
+-- Invoices whose charge failed while something was owed, and what came in within 60 days. Payments and wallets recover,
+-- also of what was written off meanwhile; credit notes and discounts lower what is to be recovered, write-offs and voids
+-- recover nothing.
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
@@ -38,16 +39,23 @@ dated as (
   select
     invoices.invoice_id,
     changes.event_on,
-    changes.event_kind in ('payment', 'wallet') as is_payment,
+    changes.event_kind in ('payment', 'wallet', 'recovered') as is_payment,
     changes.event_kind in ('written_off', 'void') as is_given_up,
     -- what was owed when the charge failed: of that day, what was credited or was there to pay, not what came in
     changes.event_on < invoices.first_failed_on
       or changes.event_on = invoices.first_failed_on
       and changes.event_kind not in ('written_off', 'void')
-      and (changes.event_kind <> 'payment' or coalesce(received.event_on < invoices.first_failed_on, false))
+      and (
+        changes.event_kind not in ('payment', 'recovered')
+        or coalesce(received.event_on < invoices.first_failed_on, false)
+      )
       as is_before,
     changes.event_on <= invoices.first_failed_on + 60 as is_in_time,
-    changes.amount_minor
+    -- what is recovered of a write-off lowers no receivable, and is paid all the same
+    case
+      when changes.event_kind = 'recovered' and changes.event_on >= invoices.first_failed_on then changes.unpaid_minor
+      else changes.amount_minor
+    end as amount_minor
   from invoices
   join {{ ref('int_invoice_changes') }} as changes using (invoice_id)
   left join {{ ref('int_cash_events') }} as received

@@ -25,7 +25,7 @@ closed as (
   where not is_provisional
 ),
 closed_months as (
-  select month from {{ ref('int_months') }} where not is_provisional
+  select month from {{ ref('int_report_months') }} where not is_provisional
 ),
 gone as (
   select last_prints.metric_id, last_prints.month, last_prints.currency, last_prints.segment

@@ -14,7 +14,7 @@ bridge as (
     sum({{ part }}_mrr) as {{ part }}_mrr,
     {% endfor -%}
     sum(fx_impact) as fx_impact,
-    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing', 'joined_and_left'] -%}
+    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing'] -%}
     sum({{ part }}_customers)::bigint as {{ part }}_customers,
     {% endfor -%}
     bool_or(is_provisional) as is_provisional
@@ -27,8 +27,8 @@ retention as (
     currency,
     coalesce(segment, 'all') as segment,
     {% for window in [1, 12] -%}
-    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_customers', 'lost_voluntary',
-      'lost_involuntary', 'lost_other'] -%}
+    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_voluntary', 'lost_involuntary',
+      'lost_other'] -%}
     coalesce(sum({{ part }}) filter (where window_months = {{ window }}), 0) as {{ part }}_{{ window }}{{ ',' if not (loop.last and window == 12) }}
     {% endfor -%}
     {% endfor %}
@@ -64,19 +64,19 @@ parts as (
       'closing_mrr', 'list_mrr', 'trial_mrr', 'fx_impact'] -%}
     coalesce(bridge.{{ part }}, 0)::decimal(38, 16) as {{ part }},
     {% endfor -%}
-    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing', 'joined_and_left'] -%}
+    {% for part in ['opening', 'new', 'reactivated', 'churned', 'closing'] -%}
     coalesce(bridge.{{ part }}_customers, 0)::decimal(38, 16) as {{ part }}_customers,
     {% endfor -%}
     {% for window in [1, 12] -%}
-    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_customers', 'lost_voluntary',
-      'lost_involuntary', 'lost_other'] -%}
+    {% for part in ['start_mrr', 'end_mrr', 'kept_mrr', 'start_customers', 'lost_voluntary', 'lost_involuntary',
+      'lost_other'] -%}
     coalesce(retention.{{ part }}_{{ window }}, 0)::decimal(38, 16) as {{ part }}_{{ window }},
     {% endfor -%}
     {% endfor -%}
     case when keys.month = build.as_of_month then coalesce(scheduled.scheduled_mrr, 0) end::decimal(38, 16)
       as scheduled_mrr
   from keys
-  join {{ ref('int_months') }} as months using (month)
+  join {{ ref('int_report_months') }} as months using (month)
   cross join build
   left join bridge using (month, currency, segment)
   left join retention using (month, currency, segment)
@@ -86,14 +86,6 @@ parts as (
 chosen as (
   select
     parts.*,
-    case policy.logo_denominator
-      when 'start_only_matched' then lost_customers_1
-      else lost_customers_1 + joined_and_left_customers
-    end as logo_lost,
-    case policy.logo_denominator
-      when 'start_plus_new' then start_customers_1 + new_customers + reactivated_customers + joined_and_left_customers
-      else start_customers_1
-    end as logo_base,
     case policy.grr_cap when 'total' then least(start_mrr_1, end_mrr_1) else kept_mrr_1 end as grr_kept_1,
     case policy.grr_cap when 'total' then least(start_mrr_12, end_mrr_12) else kept_mrr_12 end as grr_kept_12,
     new_mrr + expansion_mrr
@@ -126,7 +118,6 @@ metrics as (
       {{ metric_value('grr_12m', 'grr_kept_12', 'start_mrr_12', 'start_customers_12', 'no_opening_mrr') }},
       {{ metric_value('gross_mrr_churn', 'start_mrr_1 - grr_kept_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
       {{ metric_value('net_mrr_churn', 'start_mrr_1 - end_mrr_1', 'start_mrr_1', 'start_customers_1', 'no_opening_mrr') }},
-      {{ metric_value('logo_churn', 'logo_lost', 'logo_base', 'logo_base', 'no_opening_customers') }},
       {{ metric_value('logo_churn_voluntary', 'lost_voluntary_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
       {{ metric_value('logo_churn_involuntary', 'lost_involuntary_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
       {{ metric_value('logo_churn_other', 'lost_other_1', 'start_customers_1', 'start_customers_1', 'no_opening_customers') }},
@@ -158,7 +149,7 @@ all_metrics as (
     others.month, others.currency, others.segment, months.is_provisional,
     others.metric_id, others.numerator, others.denominator, others.customers::bigint as customers, others.why_null
   from others
-  join {{ ref('int_months') }} as months using (month)
+  join {{ ref('int_report_months') }} as months using (month)
 )
 select
   month,

@@ -7,7 +7,7 @@ select
   name,
   country,
   currency,
-  segment,
+  {{ segment_name('segment') }} as segment,
   acquisition_channel,
   is_test,
   created_on,

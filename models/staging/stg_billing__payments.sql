@@ -9,6 +9,7 @@ select
   currency,
   amount_minor,
   fee_minor,
+  kind,
   method,
   status,
   failure_code,

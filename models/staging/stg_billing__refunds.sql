@@ -5,6 +5,7 @@ with known as (
 select
   refund_id,
   payment_id,
+  credit_note_id,
   amount_minor,
   currency,
   refunded_on,

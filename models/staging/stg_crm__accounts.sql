@@ -23,7 +23,7 @@ select
   owner,
   csm,
   stage,
-  segment,
+  {{ segment_name('segment') }} as segment,
   acquisition_channel,
   valid_from,
   least(valid_to, lead(valid_from) over (partition by account_id order by valid_from)) as valid_to,

@@ -302,8 +302,8 @@ SELECT
   payments.payment_id, attempts.attempt AS attempt_no, payments.customer_id, payments.currency,
   payments.amount_minor,
   CASE WHEN attempts.outcome = 'captured' THEN payments.fee_minor ELSE 0 END AS fee_minor,
-  methods.kind AS method, attempts.outcome AS status, attempts.decline_code AS failure_code,
-  payments.invoice_id,
+  payments.kind, methods.kind AS method, attempts.outcome AS status,
+  attempts.decline_code AS failure_code, payments.invoice_id,
   attempts.attempted_at, CASE WHEN attempts.outcome = 'captured' THEN payments.received_on END AS received_on,
   greatest(attempts.changed_at, CASE WHEN attempts.outcome = 'captured' THEN payments.changed_at END)
     AS recorded_at
@@ -324,9 +324,14 @@ SELECT application_id, source_kind, source_id, invoice_id, amount_minor, applied
 FROM engine_applications WHERE recorded_at > {after}
 """
 
+WRITE_OFFS = """
+SELECT write_off_id, invoice_id, amount_minor, written_off_on, recorded_at
+FROM engine_write_offs WHERE recorded_at > {after}
+"""
+
 REFUNDS = """
-SELECT refunds.refund_id, refunds.payment_id, refunds.amount_minor, payments.currency, refunds.refunded_on,
-  refunds.changed_at AS recorded_at
+SELECT refunds.refund_id, refunds.payment_id, refunds.note_id AS credit_note_id, refunds.amount_minor,
+  payments.currency, refunds.refunded_on, refunds.changed_at AS recorded_at
 FROM engine_refunds AS refunds JOIN engine_payments AS payments USING (payment_id)
 WHERE refunds.state = 'refunded' AND refunds.changed_at > {after}
 """
@@ -568,6 +573,7 @@ TABLES: tuple[Table, ...] = (
     Table("payments", ("payment_id", "attempt_no"), PAYMENTS),
     Table("payment_methods", ("method_id",), PAYMENT_METHODS),
     Table("applications", ("application_id",), APPLICATIONS),
+    Table("write_offs", ("write_off_id",), WRITE_OFFS),
     Table("refunds", ("refund_id",), REFUNDS),
     Table("disputes", ("dispute_id",), DISPUTES),
     Table("dunning_events", ("invoice_id", "attempt_no"), DUNNING_EVENTS),

@@ -32,6 +32,8 @@ MARTS = (
     "fct_invoices",
     "dim_customers",
 )
+LEDGER = "stg_billing__ledger_entries"
+"""What the tests of the build compare with."""
 
 
 def day(month: int, number: int) -> date:
@@ -70,10 +72,19 @@ class Books:
         }  # fmt: skip
         return self.add("payments", **row | rest)
 
-    def refund(self, payment: str, amount: int, on: date, currency: str = "EUR") -> Row:
+    def refund(
+        self, payment: str, amount: int, on: date, currency: str = "EUR", note: str | None = None
+    ) -> Row:
         return self.add(
-            "refunds", refund_id=f"r-{payment}-{on}", payment_id=payment, amount_minor=amount,
-            currency=currency, refunded_on=on,
+            "refunds", refund_id=f"r-{payment}-{on}", payment_id=payment, credit_note_id=note,
+            amount_minor=amount, currency=currency, refunded_on=on,
+        )  # fmt: skip
+
+    def write_off(self, invoice: str, amount: int, on: date) -> Row:
+        """What is given up; below 0 what of that is taken back."""
+        return self.add(
+            "write_offs", write_off_id=f"w-{invoice}-{on}", invoice_id=invoice, amount_minor=amount,
+            written_off_on=on,
         )  # fmt: skip
 
     def dispute(
@@ -101,7 +112,7 @@ class Books:
 
     def open(self, *marts: str, as_of: date = AS_OF, history: History | None = None, **settings: Any) -> Any:
         more = {f"raw_billing.{table}": rows for table, rows in self.rows.items()}
-        return warehouse(history or History(as_of), marts or MARTS, more, **settings)
+        return warehouse(history or History(as_of), (*(marts or MARTS), LEDGER), more, **settings)
 
 
 def owed(connection: duckdb.DuckDBPyConnection, on: date, currency: str = "EUR") -> int:
@@ -223,6 +234,8 @@ def test_a_write_off_ends_a_debt_that_is_not_paid():
 def test_a_write_off_taken_back_stands_on_both_its_days():
     books = Books()
     books.invoice("i", 1000, day(1, 10), written_off_on=None, written_off_minor=0)
+    books.write_off("i", 1000, day(2, 20))
+    books.write_off("i", -1000, day(4, 5))
     books.post("e1", day(1, 10), invoice="i", receivable=1000, deferred_revenue=-1000)
     books.post("e2", day(2, 20), invoice="i", write_off=1000, receivable=-1000)
     books.post("e3", day(4, 5), invoice="i", receivable=1000, write_off=-1000)
@@ -238,14 +251,16 @@ def test_a_dispute_of_a_debt_written_off_adds_to_the_write_off_on_its_own_day():
     books.apply("i", 300, day(1, 15))
     books.apply("i", -300, day(4, 5))
     books.dispute("p", 300, day(4, 5), day(5, 1), "lost")
+    books.write_off("i", 700, day(2, 20))
+    books.write_off("i", 300, day(4, 5))
     books.post("e1", day(1, 10), invoice="i", receivable=1000, deferred_revenue=-1000)
     books.post("e2", day(1, 15), invoice="i", customer_credit=300, receivable=-300)
     books.post("e3", day(2, 20), invoice="i", write_off=700, receivable=-700)
     books.post("e4", day(4, 5), invoice="i", receivable=300, customer_credit=-300)
     books.post("e5", day(4, 5), invoice="i", write_off=300, receivable=-300)
-    # money that came in later stands on the same account, and moves no receivable
+    # money that came in later moves no receivable
     books.post("e6", day(5, 6), invoice="i", cash=200, write_off=-200)
-    books.pay("late", 200, day(5, 6), invoice_id="i")
+    books.pay("late", 200, day(5, 6), invoice_id="i", kind="recovery")
     connection = books.open()
     assert [owed(connection, day(month, 28)) for month in (1, 2, 3, 4, 5)] == [700, 0, 0, 0, 0]
     assert buckets(connection, day(5, 10)) == {}
@@ -253,6 +268,47 @@ def test_a_dispute_of_a_debt_written_off_adds_to_the_write_off_on_its_own_day():
     assert connection.execute(
         "SELECT min(remaining_minor) FROM intermediate.int_invoice_balances"
     ).fetchall() == [(0,)]
+
+
+def test_an_invoice_may_say_more_than_its_write_offs_date():
+    books = Books()
+    books.invoice("i", 1000, day(1, 10), written_off_on=day(4, 1), written_off_minor=1000)
+    books.write_off("i", 700, day(2, 20))
+    connection = books.open()
+    assert [owed(connection, on) for on in (day(2, 19), day(2, 20), day(3, 31), day(4, 1))] == [
+        1000, 300, 300, 0,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recovered", "back_on"),
+    [
+        ([(1000, day(5, 6))], day(5, 6)),
+        ([(400, day(5, 6)), (600, day(6, 3))], day(6, 3)),
+        # what is not wholly paid stays unpaid, whoever gave the rest up
+        ([(999, day(5, 6))], None),
+        # a match that was undone brought nothing
+        ([(1000, None)], None),
+        ([], None),
+    ],
+)
+def test_an_item_is_back_in_mrr_when_all_of_a_debt_written_off_is_recovered(recovered, back_on):
+    books = Books()
+    books.invoice("i", 1000, day(1, 1), day(1, 10), written_off_on=day(3, 1), written_off_minor=1000)
+    books.add("invoice_lines", line_id="l", invoice_id="i", subscription_item_id="x", net_minor=1000)
+    books.write_off("i", 1000, day(3, 1))
+    for number, (amount, on) in enumerate(recovered):
+        row = books.pay(f"late{number}", amount, on or day(5, 6), invoice_id="i", kind="recovery")
+        row["received_on"] = on
+    connection = books.open("fct_mrr_movements", "fct_ar_events", history=subscribed("x"))
+    movements = connection.execute(
+        "SELECT movement_on, category, reason, cause FROM marts.fct_mrr_movements "
+        "WHERE NOT is_scheduled ORDER BY movement_on"
+    ).fetchall()
+    # the 31st day past due
+    assert movements[1] == (day(2, 10), "churn", "past_due", "involuntary")
+    assert [row[:3] for row in movements[2:]] == ([(back_on, "reactivation", "recovered")] if back_on else [])
+    assert [owed(connection, on) for on in (day(2, 28), day(3, 1), AS_OF)] == [1000, 0, 0]
 
 
 @pytest.mark.parametrize("has_note", [False, True])
@@ -334,6 +390,28 @@ def test_money_sent_back_out_of_a_credit_note_leaves_nothing_over_and_nothing_ow
     connection = books.open()
     assert buckets(connection, AS_OF) == {}
     assert owed(connection, AS_OF) == 0
+
+
+def test_money_sent_back_out_of_a_credit_note_leaves_what_its_payment_has_over():
+    books = Books()
+    books.invoice("i", 1000, day(1, 10))
+    books.pay("p", 1500, day(1, 10))
+    books.apply("i", 1000, day(1, 10))
+    books.refund("p", 400, day(2, 1), note="n")
+    books.refund("p", 300, day(3, 1))
+    connection = books.open()
+    assert [buckets(connection, on) for on in (day(1, 31), day(2, 29), day(3, 1))] == [
+        {"unapplied": -500}, {"unapplied": -500}, {"unapplied": -200},
+    ]  # fmt: skip
+    assert connection.execute("SELECT sum(net_minor) FROM marts.fct_cash_days").fetchall() == [(800,)]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("recovery", {}), ("transfer", {"unapplied": -200})])
+def test_money_for_a_debt_written_off_is_credit_only_beyond_it(kind, expected):
+    books = Books()
+    books.invoice("i", 1000, day(1, 10), written_off_on=day(2, 20), written_off_minor=1000)
+    books.pay("late", 200, day(5, 6), invoice_id="i", kind=kind)
+    assert buckets(books.open(), AS_OF) == expected
 
 
 @pytest.mark.parametrize("outcome", ["won", "lost", None])
@@ -474,6 +552,21 @@ def test_what_was_credited_or_given_up_is_not_recovered():
     assert dunning(books, day(3, 31)) == [(day(3, 4), 900, 1, None, None, 0, "lost")]
 
 
+@pytest.mark.parametrize(
+    ("recovered", "on", "expected"),
+    [
+        (900, day(5, 3), (day(5, 3), None, 900, "recovered")),
+        (300, day(5, 3), (None, None, 300, "lost")),
+        (900, day(5, 4), (None, None, 0, "lost")),
+    ],
+)
+def test_what_comes_in_for_a_debt_written_off_within_sixty_days_recovers_it(recovered, on, expected):
+    books = failed(None, None)
+    books.rows["invoices"][0] |= {"written_off_on": day(3, 20), "written_off_minor": 900}
+    books.pay("late", recovered, on, invoice_id="i", kind="recovery")
+    assert dunning(books) == [(day(3, 4), 900, 1, *expected)]
+
+
 def test_a_payment_taken_back_within_the_window_recovers_nothing():
     books = failed(900, day(3, 10))
     books.apply("i", -900, day(4, 1))
@@ -531,6 +624,62 @@ def test_figures_of_a_month_in_the_reporting_currency_and_in_one_without_rates()
     assert value(connection, "ar_total", 3, segment="unknown")[0] == 17000
     # 30 June: nothing billed since 2 April
     assert value(connection, "dso", 6)[1:3] == (0, "nothing_billed")
+
+
+METRICS_OF_MONEY = ("ar_total", "net_cash", "recognised", "deferred")
+
+
+def months_of(connection: duckdb.DuckDBPyConnection, *metrics: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Metric → its months, with the figure and whether it is provisional."""
+    rows: dict[str, list[tuple[Any, ...]]] = {metric: [] for metric in metrics}
+    found = connection.execute(
+        "SELECT metric_id, month(month), value, is_provisional FROM marts.fct_metric_values "
+        "WHERE segment = 'all' AND currency = 'EUR' AND list_contains(?, metric_id) ORDER BY month",
+        [list(metrics)],
+    ).fetchall()
+    for metric, *figure in found:
+        rows[metric].append(tuple(figure))
+    return rows
+
+
+@pytest.mark.parametrize("first_subscription", [day(4, 1), None])
+def test_money_has_figures_in_months_before_any_subscription(first_subscription):
+    """In dollars at a half, so that the rates of those months are known too."""
+    as_of = day(6, 15)
+    books = Books()
+    books.invoice("i", 1820, day(2, 1), currency="USD")
+    books.add(
+        "invoice_lines", line_id="l", invoice_id="i", kind="one_time", net_minor=1820,
+        service_start=day(1, 1), service_end=day(4, 1),
+    )  # fmt: skip
+    books.pay("p", 1820, day(3, 5), currency="USD")
+    books.apply("i", 1820, day(3, 5))
+    history = subscribed("x", rates={"USD": Fraction(1, 2)})
+    history.as_of = as_of
+    history.versions[0]["valid_from"] = first_subscription
+    if first_subscription is None:
+        history.versions.clear()
+    connection = books.open("fct_metric_values", as_of=as_of, history=history)
+    found = months_of(connection, *METRICS_OF_MONEY, "mrr")
+    # the line earns 20 dollars a day of its 91, from January on; billed in February, paid in March
+    assert found == {
+        "ar_total": [(2, 910, False), (3, 0, False), (4, 0, False), (5, 0, False), (6, 0, True)],
+        "net_cash": [(2, 0, False), (3, 910, False), (4, 0, False), (5, 0, False), (6, 0, True)],
+        "recognised": [
+            (1, 310, False), (2, 290, False), (3, 310, False), (4, 0, False), (5, 0, False), (6, 0, True),
+        ],
+        "deferred": [
+            (1, -310, False), (2, 310, False), (3, 0, False), (4, 0, False), (5, 0, False), (6, 0, True),
+        ],
+        "mrr": [(4, 1000, False), (5, 1000, False), (6, 1000, True)] if first_subscription else [],
+    }  # fmt: skip
+
+
+def test_a_refund_of_a_payment_before_the_data_begin_is_cash_of_its_month():
+    books = Books()
+    books.refund("earlier", 70, day(2, 5))
+    connection = books.open("fct_metric_values")
+    assert months_of(connection, "net_cash")["net_cash"][:2] == [(2, -70, False), (3, 0, False)]
 
 
 def test_an_invoice_void_by_the_close_is_not_billed():

@@ -13,6 +13,7 @@ from plain_events import ends, renewals, subscription_churn, trials
 from plain_metrics import Books
 from random_events import random_events
 from subscription_models import models, warehouse
+from test_cash_marts import build_tests, warehouse_test
 from test_subscription_rules import APR, FEB, JAN, MAR, MAY, history, version
 
 from pipelines.compiled import execute, needed
@@ -530,3 +531,21 @@ def test_segments_sum_to_the_whole(company: Company) -> None:
         "OR sum(denominator) FILTER (segment = 'all') <> sum(denominator) FILTER (segment <> 'all')"
     )
     assert apart == []
+
+
+def test_the_build_sees_a_trial_and_a_renewal_of_a_later_day():
+    name = "no_month_after_the_as_of_month"
+    (test,) = (test for test in build_tests() if test.name == f"assert_{name}")
+    company = history(
+        version(JAN, FEB, 1000, status="trialing", trial_end_on=FEB),
+        term(FEB, APR, 1000, APR),
+        term(APR, None, 1000, date(2025, 4, 1)),
+    )
+    connection = warehouse(company, test.reads)
+    assert warehouse_test(connection, name) == []
+    connection.execute("UPDATE marts.fct_trials SET trial_start = DATE '2024-07-01'")
+    connection.execute("UPDATE marts.fct_renewals SET due_on = DATE '2024-07-01' WHERE due_on < '2024-07-01'")
+    assert warehouse_test(connection, name) == [
+        ("fct_trials", date(2024, 7, 1)),
+        ("fct_renewals", date(2024, 7, 1)),
+    ]

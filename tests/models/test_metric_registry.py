@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from subscription_models import models
 
 from pipelines.meta import read_registry, registry_files
 from pipelines.policy import INSTALLATION, SETTINGS
@@ -58,13 +60,12 @@ def test_a_metric_names_a_mart_and_its_columns(metric):
         assert set(words) <= columns
 
 
+@cache
 def computed() -> set[str]:
-    """The metrics that fct_metric_values has values of."""
-    text = (MODELS / "marts" / "fct_metric_values.sql").read_text(encoding="utf-8")
-    found = re.findall(r"metric_value\('(\w+)'", text)
-    for file in (MODELS / "intermediate").glob("int_metric_parts__*.sql"):
-        found += re.findall(r"'(\w+)'(?:::varchar)? as metric_id", file.read_text(encoding="utf-8"))
-    return set(found)
+    """The metrics that fct_metric_values has values of: those that it and the models it unites name."""
+    (values,) = (model for model in models() if model.name == "fct_metric_values")
+    united = [model for model in models() if model.name in values.reads and "_parts__" in model.name]
+    return {name for model in (values, *united) for name in re.findall(r"'metric_id': '(\w+)'", model.sql)}
 
 
 def test_every_metric_that_is_computed_is_in_the_registry():

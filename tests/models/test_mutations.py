@@ -336,7 +336,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a month is seen at the close of its last day",
-        "int_months",
+        "int_report_months",
         "interval 1 month)::date - 1",
         "interval 1 month)::date",
         "assert_spells_equal_months",
@@ -436,9 +436,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a balance ends on the day it is paid",
-        "fct_ar_aging",
-        "and stretches.valid_to > snapshots.snapshot_on",
-        "and stretches.valid_to >= snapshots.snapshot_on",
+        "fct_ar_aging_days",
+        "and stretches.valid_to > days.day",
+        "and stretches.valid_to >= days.day",
         "assert_aging_equals_remaining",
     ),
     Mutation(

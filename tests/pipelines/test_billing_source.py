@@ -381,6 +381,61 @@ def test_payments_have_a_row_an_attempt_and_a_failed_invoice_its_dunning_events(
     assert ask("SELECT source_kind, amount_minor FROM raw_billing.applications") == [("payment", 14280)]
 
 
+def test_what_was_given_up_came_in_after_all_and_was_sent_back_says_so(store, load):
+    open_shop(store)
+    write_documents(store, subscribe(store))
+    moment, given_up = at("2024-05-01"), {"invoice_id": "i1", "amount_minor": 500}
+    store.insert(
+        tables.write_offs,
+        [
+            given_up | {"write_off_id": "w1", "written_off_on": date(2024, 5, 1)},
+            given_up
+            | {
+                "write_off_id": "w2", "amount_minor": -500, "reverses_id": "w1",
+                "written_off_on": date(2024, 5, 20),
+            },
+        ],
+        moment,
+    )  # fmt: skip
+    payment = store.row(select(tables.payments).where(tables.payments.c.payment_id == "p1"))
+    attempt = store.row(select(tables.payment_attempts).where(tables.payment_attempts.c.attempt == 2))
+    late = {"payment_id": "p2", "attempt": 1}
+    store.insert(tables.payments, [dict(payment) | late | {"kind": "recovery"}], moment)
+    store.insert(tables.payment_attempts, [dict(attempt) | late], moment)
+    note = {
+        "note_id": "n1", "entity_id": "de", "customer_id": "c1", "invoice_id": "i1", "currency": "EUR",
+        "reason": "returned", "issued_on": date(2024, 5, 2), "net_minor": 200, "tax_minor": 0,
+        "total_minor": 200,
+    }  # fmt: skip
+    store.insert(tables.credit_notes, [note], moment)
+    refund = {"payment_id": "p1", "amount_minor": 200, "state": "refunded", "requested_on": date(2024, 5, 2)}
+    sent = {"note_id": None, "refunded_on": date(2024, 5, 3)}
+    store.insert(
+        tables.refunds,
+        [
+            refund | sent | {"refund_id": "r1", "note_id": "n1"},
+            refund | sent | {"refund_id": "r2"},
+            refund | {"refund_id": "r3", "note_id": None, "refunded_on": None, "state": "failed"},
+        ],
+        moment,
+    )
+    ask = load()
+    assert ask(
+        "SELECT write_off_id, invoice_id, amount_minor, written_off_on FROM raw_billing.write_offs"
+    ) == [
+        ("w1", "i1", 500, date(2024, 5, 1)),
+        ("w2", "i1", -500, date(2024, 5, 20)),
+    ]
+    assert ask("SELECT DISTINCT payment_id, kind, invoice_id FROM raw_billing.payments ORDER BY 1") == [
+        ("p1", "charge", "i1"),
+        ("p2", "recovery", "i1"),
+    ]
+    assert ask("SELECT refund_id, credit_note_id FROM raw_billing.refunds ORDER BY 1") == [
+        ("r1", "n1"),
+        ("r2", None),
+    ]
+
+
 def test_the_ledger_is_debit_less_credit_under_the_names_of_the_metrics(store, load):
     open_shop(store)
     write_documents(store, subscribe(store))

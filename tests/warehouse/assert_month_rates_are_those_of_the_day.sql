@@ -11,7 +11,7 @@ rates as (
     least(months.snapshot_on, build.as_of) as closed_on,
     lag(rates.closing_rate) over (partition by rates.currency order by rates.month) as closed_before
   from {{ ref('int_month_rates') }} as rates
-  join {{ ref('int_months') }} as months using (month)
+  join {{ ref('int_report_months') }} as months using (month)
   cross join build
 ),
 daily as (

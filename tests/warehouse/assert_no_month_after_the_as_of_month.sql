@@ -40,4 +40,10 @@ select 'fct_mrr_days' as mart, day as month from {{ ref('fct_mrr_days') }}, buil
 union all
 select 'fct_mrr_spells' as mart, valid_from as month from {{ ref('fct_mrr_spells') }}, build where valid_from > as_of
 union all
+select 'fct_trials' as mart, trial_start as month from {{ ref('fct_trials') }}, build where trial_start > as_of
+union all
+select 'fct_renewals' as mart, due_on as month
+from {{ ref('fct_renewals') }}, build
+where (is_due or outcome <> 'undecided') and due_on > as_of
+union all
 select 'fct_invoices' as mart, issued_on as month from {{ ref('fct_invoices') }}, build where issued_on > as_of
