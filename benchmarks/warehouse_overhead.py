@@ -1,10 +1,10 @@
 """What a build of atlas spends on its models, and what beside them: part of `make bench-warehouse`.
 
 `tajdid warehouse build` is run as a user runs it, first on a company that was never built, then again. The
-wall seconds of each are split: the models and tests themselves (from the start of dbt's first node to the end of its
-last), dbt's own start and end, reading the sources, scoring, copying and publishing, and the rest (Python's
-start among it). Claim: copying, publishing and the rest take at most 20 % of the run. Reading the sources has
-a limit of its own (warehouse_ingest.py); its share is shown.
+wall seconds of each are split: the models and tests themselves (from the start of dbt's first node to the end
+of its last), dbt's own start and end, reading the sources, scoring, copying and publishing, and the rest
+(Python's start among it). Claim: copying, publishing and the rest take at most 20 % of the run. Reading the
+sources has a limit of its own (warehouse_ingest.py); its share is shown.
 
 ATLAS names the folder of an atlas that is simulated already, such as workspace/atlas; it is copied and not
 written to. Without it one is made. SIZE=small checks that the benchmark works, not its figures.

@@ -1,4 +1,4 @@
-"""The picture of the marts is drawn from the diagram of the page beside it, and no table lies over another."""
+"""The picture of the marts is drawn from the diagram of its page, and no table in it lies over another."""
 
 from __future__ import annotations
 
