@@ -182,19 +182,15 @@ def test_a_void_without_note_ends_the_debt():
 
 
 def test_a_write_off_that_is_taken_back_is_walked_both_ways():
-    def posted(name: str, amount: int, on: date) -> list[Row]:
-        accounts = (("write_off", amount), ("receivable", -amount))
-        return [
-            {
-                "entry_id": f"{name}-{place}", "account": account, "posted_on": on, "amount_minor": signed,
-                "currency": "EUR", "invoice_id": "i",
-            }
-            for place, (account, signed) in enumerate(accounts)
-        ]  # fmt: skip
-
-    ledger = {"raw_billing.ledger_entries": [*posted("off", 100, FEB), *posted("back", -100, MAR)]}
+    given_up = [
+        {"write_off_id": f"off {on}", "invoice_id": "i", "amount_minor": amount, "written_off_on": on}
+        for amount, on in ((100, FEB), (-100, MAR))
+    ]
+    write_offs = {"raw_billing.write_offs": given_up}
     company = books(
-        billed(100, JAN, JAN, FEB), marts=("fct_reconciliation",), more=together(ledger, paid("p", 100, APR))
+        billed(100, JAN, JAN, FEB),
+        marts=("fct_reconciliation",),
+        more=together(write_offs, paid("p", 100, APR)),
     )
     assert moves(company, FEB) == {"receivables_change": 100, "written_off": -100}
     assert moves(company, MAR) == {"receivables_change": -100, "written_off": 100}
