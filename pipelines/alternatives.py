@@ -144,7 +144,15 @@ def _is_followed(
 def _moved(
     in_force: pl.DataFrame, other: pl.DataFrame, setting: str, value: str | int, alternative: str | int
 ) -> pl.DataFrame:
-    both = in_force.join(other.drop("numerator", "denominator"), on=CELL, how="left", suffix="_other")
+    is_shown = pl.col("month").is_in(in_force["month"].unique().implode()) & (pl.col("segment") == "all")
+    both = in_force.join(
+        other.filter(is_shown).drop("numerator", "denominator"),
+        on=CELL,
+        how="full",
+        coalesce=True,
+        suffix="_other",
+        maintain_order="left_right",
+    )
     is_moved = pl.col("value").ne_missing(pl.col("value_other")).any().over("metric_id")
     return both.filter(is_moved).select(
         pl.lit(setting).alias("setting"),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -180,5 +181,12 @@ def _test_row(
 def _told(kind: str, name: str, result: Mapping[str, Any], node: Mapping[str, Any], message: str) -> str:
     where = node.get("original_file_path", "")
     if kind == "test" and result["status"] == "fail":
-        return f"test {name} found {result.get('failures')} wrong rows ({where})"
+        return f"test {name} found {result.get('failures')} wrong rows ({where}){_rule(node)}"
     return f"{'test' if 'test' in kind else kind} {name} failed ({where}): {message}"
+
+
+def _rule(node: Mapping[str, Any]) -> str:
+    """What a test of the warehouse asks for: the comment that its SQL opens with."""
+    lines = takewhile(lambda line: line.startswith("--"), (node.get("raw_code") or "").splitlines())
+    said = " ".join(line.removeprefix("--").strip() for line in lines)
+    return f": {said.removesuffix('.')}" if said else ""

@@ -4,20 +4,38 @@
 with policy as (
   select * from {{ ref('stg_meta__policy') }}
 ),
-cancel_requests as (
-  -- read only where churn counts from the request: the last version knows whether a cancellation stands
-  select subscription_item_id, arg_max_null(cancel_requested_on, valid_from) as requested_on
-  from {{ ref('stg_billing__subscription_versions') }}
-  where (select churn_at from policy) = 'cancel_request'
-  group by subscription_item_id
-),
 versions as (
+  select * from {{ ref('int_subscription_versions') }}
+),
+given_discounts as (
   select
-    versions.* exclude (valid_to, plan_id, cancel_requested_on),
-    coalesce(versions.plan_id, 'unknown') as plan_id,
-    least(coalesce(versions.valid_to, date '9999-12-31'), coalesce(requests.requested_on, date '9999-12-31')) as valid_to
-  from {{ ref('stg_billing__subscription_versions') }} as versions
-  left join cancel_requests as requests using (subscription_item_id)
+    subscription_item_id,
+    valid_from,
+    coalesce(valid_to, date '9999-12-31') as valid_to,
+    coalesce(percent_ppm, 0) as taken_ppm,
+    coalesce(amount_minor, 0) as taken_minor,
+    currency,
+    order_no,
+    discount_id
+  from {{ ref('stg_billing__discounts') }}
+  where (select mrr_source from policy) = 'subscription_versions'
+    and (
+      (select discounts from policy) in ('running', 'largest_only') and duration <> 'once'
+      or (select discounts from policy) = 'forever_only' and duration = 'forever'
+    )
+  -- a bill says what was taken off it, and not for how long: what is not taken once counts as lasting
+  union all
+  select
+    subscription_item_id,
+    valid_from,
+    valid_to,
+    0 as taken_ppm,
+    discount_minor as taken_minor,
+    currency,
+    1 as order_no,
+    'billed' as discount_id
+  from versions
+  where discount_minor > 0 and (select discounts from policy) <> 'list'
 ),
 -- of each item the recurring discounts, in their order, and the stretches of days out of MRR for lateness
 discounts as (
@@ -26,18 +44,14 @@ discounts as (
     list(
       {
         'valid_from': valid_from,
-        'valid_to': coalesce(valid_to, date '9999-12-31'),
-        'taken_ppm': coalesce(percent_ppm, 0),
-        'taken_minor': coalesce(amount_minor, 0),
+        'valid_to': valid_to,
+        'taken_ppm': taken_ppm,
+        'taken_minor': taken_minor,
         'currency': currency
       }
       order by order_no, discount_id
     ) as discounts
-  from {{ ref('stg_billing__discounts') }}
-  where (
-    (select discounts from policy) in ('running', 'largest_only') and duration <> 'once'
-    or (select discounts from policy) = 'forever_only' and duration = 'forever'
-  )
+  from given_discounts
   group by subscription_item_id
 ),
 late_days as (

@@ -144,7 +144,7 @@ metrics as (
   from subscriptions
   where started > 0
   union all
-  {% for months in [36, 60] -%}
+  {% for months in [24, 36, 60] -%}
   select
     month,
     currency,

@@ -78,7 +78,16 @@ late_days as (
   union all
   select * from late_statuses
 )
-select subscription_item_id, valid_from::date as valid_from, coalesce(valid_to, date '9999-12-31') as valid_to
+-- use is as late as the item that it is of
+select
+  unnest(
+    case
+      when (select "usage" from {{ ref('stg_meta__policy') }}) = 'in_3m_mean'
+        then [subscription_item_id, {{ item_of_use('subscription_item_id') }}]
+      else [subscription_item_id]
+    end) as subscription_item_id,
+  valid_from::date as valid_from,
+  coalesce(valid_to, date '9999-12-31') as valid_to
 from late_days
 where valid_from < coalesce(valid_to, date '9999-12-31')
   and valid_from <= (select as_of from build)

@@ -9,6 +9,7 @@ constant_rates as (
   join policy on to_currency = reporting_currency and rate_set = constant_rate_set
   group by from_currency
 ),
+-- of subscriptions, of what is billed and of what is paid
 currencies as (
   select currency from {{ ref('int_item_versions') }}
   {% for document in ['invoices', 'credit_notes', 'payments', 'refunds', 'disputes'] -%}
@@ -29,3 +30,4 @@ select
 from currencies
 cross join policy
 left join constant_rates using (currency)
+where currencies.currency is not null

@@ -4,11 +4,54 @@
 with windows as (
   select unnest([1, 12]) as window_months
 ),
+-- at the booked rates (policy fx_retention) every month is a spell, since each has a rate of its own
+booked_rates as (
+  select rates.month, rates.currency, rates.amount_currency, rates.closing_rate
+  from {{ ref('int_month_rates') }} as rates
+  join {{ ref('stg_meta__policy') }} as policy on policy.fx_retention = 'booked'
+),
+booked_balances as (
+  select
+    balances.customer_id,
+    rates.amount_currency as currency,
+    rates.month,
+    sum(balances.mrr_native * rates.closing_rate) as mrr
+  from {{ ref('fct_mrr_spells') }} as balances
+  join booked_rates as rates
+    on rates.currency = balances.currency
+    and rates.month >= {{ snapshot_month('balances.valid_from') }}
+    and rates.month < coalesce({{ snapshot_month('balances.valid_to') }}, date '9999-12-01')
+  group by balances.customer_id, rates.amount_currency, rates.month
+),
+booked_spells as (
+  select
+    changes.customer_id,
+    changes.currency,
+    months.month as from_month,
+    {{ add_months('months.month', 1) }} as until_month,
+    coalesce(booked_balances.mrr, 0)::decimal(38, 16) as mrr,
+    changes.closing_held,
+    changes.segment,
+    changes.cause,
+    date_trunc('month', changes.paying_since_on)::date as paying_since_month
+  from {{ ref('fct_customer_month_changes') }} as changes
+  join (select distinct month from booked_rates) as months
+    on months.month >= changes.month
+    and months.month < changes.until_month
+  left join booked_balances
+    on booked_balances.customer_id = changes.customer_id
+    and booked_balances.currency = changes.currency
+    and booked_balances.month = months.month
+),
 spells as (
   select
-    customer_id, currency, month as from_month, until_month, closing_mrr as mrr, closing_held, segment, cause,
-    date_trunc('month', paying_since_on)::date as paying_since_month
-  from {{ ref('fct_customer_month_changes') }}
+    changes.customer_id, changes.currency, changes.month as from_month, changes.until_month,
+    changes.closing_mrr as mrr, changes.closing_held, changes.segment, changes.cause,
+    date_trunc('month', changes.paying_since_on)::date as paying_since_month
+  from {{ ref('fct_customer_month_changes') }} as changes
+  join {{ ref('stg_meta__policy') }} as policy on policy.fx_retention = 'constant'
+  union all by name
+  select * from booked_spells
 ),
 pairings as (
   select

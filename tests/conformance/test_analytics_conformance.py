@@ -394,7 +394,7 @@ def test_a_month_that_is_not_named_must_have_no_movement(tmp_path):
         ({"kind": "horoscope"}, "horoscope"),
         ({"given": {"amount": 1, "colour": "red"}}, "colour"),
         ({"policy": {"moon": "full"}}, "moon"),
-        ({"policy": {"mrr_source": "billed_lines"}}, "mrr_source = billed_lines"),
+        ({"policy": {"cac_lag_quarters": 5}}, "cac_lag_quarters = 5"),
         ({"expect": {"mood": 1}}, "mood"),
         ({"extra": 1}, "extra"),
         ({"given": {"amount": 1, "interval": "fortnight"}}, "fortnight"),

@@ -94,9 +94,9 @@ def test_a_policy_changes_the_answer_and_one_not_followed_is_refused(tmp_path):
     policy = tmp_path / "policy.toml"
     policy.write_text('week_factor = "4"\n', encoding="utf-8")
     assert run(folder, "--policy", str(policy))[1][0]["mrr"] == "40.0000"
-    policy.write_text('mrr_source = "billed_lines"\n', encoding="utf-8")
+    policy.write_text("cac_lag_quarters = 5\n", encoding="utf-8")
     code, _, told = run(folder, "--policy", str(policy))
-    assert (code, told.strip()) == (2, "mrr_source = billed_lines is not supported yet.")
+    assert (code, told.strip()) == (2, "cac_lag_quarters = 5 is not supported yet.")
 
 
 # Against plain arithmetic.

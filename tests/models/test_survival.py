@@ -238,13 +238,22 @@ def test_the_horizon_is_a_setting():
     assert worth(10, ltv_horizon_months="24")[24][0] == 18
 
 
-def test_worth_is_a_metric_of_the_last_closed_month():
+@pytest.mark.parametrize(
+    ("horizons", "expected"),
+    [
+        ("36,60", [("ltv_survival_36", 18_000, None), ("ltv_survival_60", None, "history_too_short")]),
+        # 24 months at half of 1000
+        ("24", [("ltv_survival_24", 12_000, None)]),
+    ],
+)
+def test_worth_is_a_metric_of_the_last_closed_month(horizons, expected):
     customers = [life(f"c{number:02d}", JAN, None) for number in range(12)]
     margins = [{"month": date(2027, 2, 1), "segment": "all", "margin_bp": 5000}]
     connection = warehouse(
         history(*customers, as_of=date(2027, 3, 10)),
         ("int_metric_parts__events",),
         {"raw_crm.gross_margins": margins},
+        ltv_horizon_months=horizons,
     )
     rows = connection.execute(
         "SELECT month, metric_id, numerator / denominator, customers::INT, why_null "
@@ -252,10 +261,7 @@ def test_worth_is_a_metric_of_the_last_closed_month():
         "ORDER BY ALL"
     ).fetchall()
     february = date(2027, 2, 1)
-    assert rows == [
-        (february, "ltv_survival_36", 18_000, 12, None),
-        (february, "ltv_survival_60", None, 12, "history_too_short"),
-    ]
+    assert rows == [(february, metric, value, 12, why_null) for metric, value, why_null in expected]
 
 
 # Random companies.

@@ -39,8 +39,18 @@ amounts as (
     end as parts,
     factors.way
   from {{ ref('int_item_versions') }} as items
-  join {{ ref('stg_billing__subscription_versions') }} as versions using (subscription_item_id, version_no)
+  join {{ ref('int_subscription_versions') }} as versions using (subscription_item_id, version_no)
   cross join factors
+),
+given as (
+  select subscription_item_id, discount_id, percent_ppm, amount_minor, currency, duration, valid_from, valid_to, order_no
+  from {{ ref('stg_billing__discounts') }}
+  cross join policy
+  where policy.mrr_source = 'subscription_versions'
+  union all
+  select subscription_item_id, 'billed', null, discount_minor, currency, 'forever', valid_from, valid_to, 1
+  from {{ ref('int_subscription_versions') }}
+  where discount_minor > 0
 ),
 taken as (
   select
@@ -55,7 +65,7 @@ taken as (
       order by discounts.order_no, discounts.discount_id
     ) as discounts
   from amounts
-  join {{ ref('stg_billing__discounts') }} as discounts
+  join given as discounts
     on discounts.subscription_item_id = amounts.subscription_item_id
     and discounts.valid_from <= amounts.valid_from
     and coalesce(discounts.valid_to, date '9999-12-31') > amounts.valid_from

@@ -51,7 +51,12 @@ late as (
 ),
 items as (
   select
-    subscription_item_id, valid_from, coalesce(valid_to, date '9999-12-31') as valid_to, counts_in_mrr, why_not
+    -- use is as late as the item that it is of
+    case (select "usage" from {{ ref('stg_meta__policy') }})
+      when 'in_3m_mean' then regexp_replace(subscription_item_id, '/usage$', '')
+      else subscription_item_id
+    end as subscription_item_id,
+    valid_from, coalesce(valid_to, date '9999-12-31') as valid_to, counts_in_mrr, why_not
   from {{ ref('int_item_versions') }}
   where status in ('active', 'past_due', 'renewal_pending')
 )

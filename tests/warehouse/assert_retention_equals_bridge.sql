@@ -1,5 +1,6 @@
 -- Over one month retention and the bridge of the same customers tell the same story: end = start + expansion +
--- contraction + churn + transfers between customers of the opening, at the constant rate.
+-- contraction + churn + transfers between customers of the opening, at the constant rate. Booked
+-- rates (policy fx_retention) move what was there besides; whom it lost, they do not change.
 with by_customer as (
   select
     changes.month,
@@ -20,5 +21,5 @@ retention as (
 select *
 from retention
 left join by_customer using (month, currency)
-where retention.change <> coalesce(by_customer.change, 0)
+where (retention.change <> coalesce(by_customer.change, 0) and (select fx_retention from {{ ref('stg_meta__policy') }}) = 'constant')
   or retention.lost <> coalesce(by_customer.lost, 0)

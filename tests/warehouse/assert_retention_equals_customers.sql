@@ -45,11 +45,15 @@ reported as (
 select *
 from from_customers
 full join reported using (month, window_months, currency, segment)
-where from_customers.start_mrr is distinct from reported.start_mrr
-  or from_customers.end_mrr is distinct from reported.end_mrr
-  or from_customers.kept_mrr is distinct from reported.kept_mrr
-  or from_customers.returner_mrr is distinct from reported.returner_mrr
-  or from_customers.start_customers is distinct from reported.start_customers
+where from_customers.start_customers is distinct from reported.start_customers
   or from_customers.lost_customers is distinct from reported.lost_customers
   or from_customers.lost_voluntary is distinct from reported.lost_voluntary
   or from_customers.lost_involuntary is distinct from reported.lost_involuntary
+  -- the changes of customers stand at the constant rate
+  or (select fx_retention from {{ ref('stg_meta__policy') }}) = 'constant'
+    and (
+      from_customers.start_mrr is distinct from reported.start_mrr
+      or from_customers.end_mrr is distinct from reported.end_mrr
+      or from_customers.kept_mrr is distinct from reported.kept_mrr
+      or from_customers.returner_mrr is distinct from reported.returner_mrr
+    )

@@ -9,10 +9,11 @@ with starts as (
 closings as (
   select
     months.month, windows.window_months, months.amount_currency as currency, months.segment,
-    sum(months.closing_mrr_constant) as mrr, sum(months.closing_customers) as customers
+    sum(case policy.fx_retention when 'booked' then months.closing_mrr else months.closing_mrr_constant end) as mrr, sum(months.closing_customers) as customers
   from {{ ref('fct_mrr_months') }} as months
   cross join (select unnest([1, 12]) as window_months) as windows
   cross join {{ ref('stg_meta__build') }} as build
+  cross join {{ ref('stg_meta__policy') }} as policy
   where (months.month + to_months(windows.window_months::integer))::date <= build.as_of_month
   group by months.month, windows.window_months, months.amount_currency, months.segment
   having sum(months.closing_customers) > 0
