@@ -51,14 +51,23 @@ totals as (
     (native.month, coalesce(rates.amount_currency, native.currency)),
     (native.month, coalesce(rates.amount_currency, native.currency), native.segment)
   )
+),
+metrics as (
+  select
+    month,
+    currency,
+    segment,
+    {{ metric_value('usage_mrr', 'case when not is_too_short then rated end', '3', 'customers',
+      reason="case when is_too_short then 'fewer_than_three_months' end") }} as metric
+  from totals
 )
 select
   month,
   currency,
   segment,
-  'usage_mrr' as metric_id,
-  case when not is_too_short then rated end::decimal(38, 16) as numerator,
-  3::decimal(38, 16) as denominator,
-  customers::decimal(38, 16) as customers,
-  case when is_too_short then 'fewer_than_three_months' end::varchar as why_null
-from totals
+  metric.metric_id as metric_id,
+  metric.numerator as numerator,
+  metric.denominator as denominator,
+  metric.customers::decimal(38, 16) as customers,
+  metric.why_null as why_null
+from metrics
