@@ -18,8 +18,8 @@ from pipelines.sources.loading import currency_exponents
 from pipelines.warehouse import Snapshot, quoted
 
 REASONS: Mapping[str, str] = {
-    "bad_row": "The line has more or fewer fields than the header. Look for a missing quotation mark or a "
-    "delimiter inside a value.",
+    "bad_row": "The line has more or fewer fields than the header, or is no JSON object. Look for a missing "
+    "quotation mark or a delimiter inside a value.",
     "bad_encoding": "Some bytes are no text in the file's encoding. Save the file as UTF-8, or name its "
     "encoding in mapping.toml.",
     "missing_key": "A column that tells rows apart, or says whose the row is, is empty.",

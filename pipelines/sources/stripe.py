@@ -42,6 +42,7 @@ from pipelines.sources.stripe_files import (
     export_files,
     fingerprint,
     read_export,
+    restore,
     written,
 )
 from pipelines.sources.stripe_rows import raw_rows
@@ -138,6 +139,9 @@ def load(stage: Stage, config: SourceConfig) -> None:
     export = understood(given, read)
     rows = raw_rows(export, metadata)
     _set_aside(export, books)
+    for path in files:
+        mine = [one for book in books.values() if book.file_name == path.name for one in book.rejects]
+        restore(path, metadata, (one.given.row for one in mine))
     _note(export, books)
     for name in known:
         stage.forget_file(config, name)

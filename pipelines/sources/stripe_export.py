@@ -170,7 +170,6 @@ def _each(
     given: Mapping[str, Sequence[Given]],
     kind: str,
     take: Callable[[Body, Given], None],
-    within: str = "",
 ) -> None:
     """Take every row of a kind; one that breaks a rule is set aside."""
     assert kind in FIELDS
@@ -178,7 +177,9 @@ def _each(
         try:
             take(one.body, one)
         except Refused as refused:
-            export.rejects.append(Reject(one, refused.reason, within + refused.field))
+            export.rejects.append(Reject(one, refused.reason, refused.field))
+        else:
+            one.row.shorten()
 
 
 def _catalogue(export: Export, given: Mapping[str, Sequence[Given]]) -> None:

@@ -7,7 +7,7 @@ Amounts are whole minor units of their currency, as Stripe writes them, also whe
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -38,6 +38,8 @@ class Reader:
     zone: ZoneInfo
     exponents: Mapping[str, int]
     built_at: datetime
+    read_before: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Values that many objects hold, such as a price inside each line, by their text."""
 
     def day(self, moment: datetime) -> date:
         return moment.astimezone(self.zone).date()

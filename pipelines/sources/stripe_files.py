@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -239,13 +239,24 @@ TABLE_NAMES: Mapping[str, str] = {
 """Columns of tables that write a nested field with underscores."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """One object of a file: its kind, its place (from 1), and the fields of it that are read."""
+    """One object of a file: its kind, its place (from 1), and the fields of it that are read.
+
+    A row that was understood `is_short`: what tells it apart stays, so that a large export fits in memory.
+    """
 
     kind: str
     number: int
     body: dict[str, Any]
+    is_short: bool = False
+
+    def shorten(self) -> None:
+        short = {name: self.body[name] for name in ("id", "created") if name in self.body}
+        if isinstance(self.body.get("data"), dict):
+            thing = self.body["data"].get("object")
+            short["data"] = {"object": {"id": thing.get("id")}} if isinstance(thing, dict) else {}
+        self.body, self.is_short = short, True
 
 
 @dataclass(frozen=True)
@@ -322,6 +333,15 @@ def read_export(path: Path, metadata: Mapping[str, str]) -> ExportFile:
     return ExportFile(path, rows, _with_kind(broken, rows), others)
 
 
+def restore(path: Path, metadata: Mapping[str, str], rows: Iterable[Row]) -> None:
+    """Give rows that were made short their fields back, from their file."""
+    short = {row.number: row for row in rows if row.is_short}
+    if short:
+        for row in read_export(path, metadata).rows:
+            if row.number in short:
+                short[row.number].body, short[row.number].is_short = row.body, False
+
+
 def written(body: Mapping[str, Any]) -> str:
     """The fields of an object that are read, as JSON."""
     return json.dumps(body, default=str, ensure_ascii=False)
@@ -392,9 +412,15 @@ def _pruned(value: Any, fields: Any) -> Any:
         if isinstance(value, list):
             return [one for one in value if not isinstance(one, dict | list)]
         return None if isinstance(value, dict) else value
-    if isinstance(value, dict):
-        return {name: _pruned(value[name], part) for name, part in fields.items() if name in value}
-    return None if isinstance(value, list) else value
+    if not isinstance(value, dict):
+        return None if isinstance(value, list) else value
+    kept = {}
+    for name, part in fields.items():
+        if name in value:
+            inner = value[name]
+            is_plain = inner is None or (part is READ and not isinstance(inner, dict | list))
+            kept[name] = inner if is_plain else _pruned(inner, part)
+    return kept
 
 
 def _values(path: Path) -> Iterator[dict[str, Any] | Unreadable]:

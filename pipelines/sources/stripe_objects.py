@@ -237,6 +237,14 @@ def product(body: Body, read: Reader) -> Product:
 
 def price(body: Body, read: Reader) -> Price:
     """A price, or a plan as it was called before."""
+    written = str(body)
+    found: Price | None = read.read_before.get(written)
+    if found is None:
+        found = read.read_before[written] = _price(body, read)
+    return found
+
+
+def _price(body: Body, read: Reader) -> Price:
     is_plan = "recurring" not in body and ("interval" in body or "amount" in body or "amount_decimal" in body)
     terms = body if is_plan else part(body, "recurring")
     within = "" if is_plan else "recurring."

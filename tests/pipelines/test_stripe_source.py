@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -272,6 +273,10 @@ def test_a_bad_row_is_set_aside_with_its_reason(load, folder, wrong, reason, col
     assert rejects(ask) == [(5, reason, column)]
     (total,) = ask("SELECT sum(rows_read), sum(rows_accepted), sum(rows_rejected) FROM raw_meta.loads")
     assert total == (5, 4, 1)
+    if isinstance(wrong, dict) and "object" in wrong:
+        ((original, row_key),) = ask("SELECT original_row, row_key FROM raw_meta.rejects")
+        assert json.loads(original).get("status") == wrong.get("status")
+        assert row_key == (wrong["id"] or None)
     assert len(versions(ask)) == 1
     assert ask("SELECT invoice_id FROM raw_billing.invoices") == [("in_a_04-01",)]
 
@@ -458,4 +463,35 @@ def test_objects_that_are_not_read_are_counted_in_the_note(load, folder):
     assert ask("SELECT file_name, rows_read, note FROM raw_meta.loads ORDER BY 1") == [
         ("export.jsonl (customer)", 1, "objects not read: 1 event invoice.paid, 1 payment_method"),
         ("rest.jsonl (nothing read)", 0, "objects not read: 1 payment_method"),
+    ]
+
+
+JUNK = (None, "", "x", -1, 10**30, [], {}, True, 1.5, [None], {"id": None}, "2024-02-30", "1e400", "NaN", "٣")
+
+
+def spoiled(thing: Any, chance: random.Random) -> Any:
+    """A copy with one value, at any depth, replaced by one that has no business there."""
+    thing = json.loads(json.dumps(thing))
+    place = thing
+    while True:
+        name = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if isinstance(place[name], dict | list) and place[name] and chance.random() < 0.8:
+            place = place[name]
+            continue
+        place[name] = chance.choice(JUNK)
+        return thing
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_value_in_the_wrong_place_stops_a_load(load, folder, seed):
+    chance = random.Random(seed)
+    objects = [json.loads(row) for row in (FIXTURES / "objects.jsonl").read_text().splitlines()]
+    objects += [*world.customers(), *world.subscriptions(), *world.invoices(), *world.events(), NOTE, REFUND]
+    write(folder, export=[spoiled(one, chance) if chance.random() < 0.4 else one for one in objects])
+    ask = load()
+    assert ask(
+        "SELECT sum(rows_read) FROM raw_meta.loads WHERE rows_read <> rows_accepted + rows_rejected"
+    ) == [(None,)]
+    assert ask("SELECT sum(rows_rejected) = (SELECT count(*) FROM raw_meta.rejects) FROM raw_meta.loads") == [
+        (True,)
     ]

@@ -165,3 +165,18 @@ def test_any_title_can_be_written(place: Path) -> None:
     answers = init.Answers("acme", "EUR", "UTC", title_en=title, billing=init.OWN_DATABASE)
     init.write(place / "home", answers)
     assert load_company(place / "home", "acme").title_en == title
+
+
+def test_a_stripe_export_is_tried_and_configured(place: Path) -> None:
+    (place / "export").mkdir()
+    rows = [
+        '{"id": "cus_1", "object": "customer", "created": 1704067200}',
+        '{"id": "cus_2", "object": "customer", "created": "soon"}',
+    ]
+    (place / "export" / "customers.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    result = run("acme", "--stripe", "export", "--no-input")
+    assert result.exit_code == 0, result.output
+    assert "stripe customers.jsonl (customer): 2 rows tried, 1 set aside." in result.output
+    assert "1 x bad_date (created), first in row 2" in result.output
+    (source,) = load_company(place / "home", "acme").sources
+    assert (source.kind, source.location) == ("stripe", str(place / "export"))
