@@ -112,5 +112,14 @@ select
   at_risk,
   ended,
   survival,
-  case when survival > 0 then survival * sqrt(variance_sum) end as standard_error
+  case when survival > 0 then survival * sqrt(variance_sum) end as standard_error,
+  -- on the log of minus the log, so that the interval stays within 0 and 1
+  case
+    when survival = 1 then 1
+    when survival > 0 then survival ** exp(-{{ z_95() }} * sqrt(variance_sum) / ln(survival))
+  end as survival_low,
+  case
+    when survival = 1 then 1
+    when survival > 0 then survival ** exp({{ z_95() }} * sqrt(variance_sum) / ln(survival))
+  end as survival_high
 from curves

@@ -1,5 +1,6 @@
--- Gross profit of a customer times the months it is expected to pay within the horizon: the sum of its survival. The
--- interval is that of the sum (Greenwood); revenue per customer and margin are taken as they are.
+-- Gross profit of a customer times the months it is expected to pay within the horizon: the sum of its survival, whose
+-- last part is that of the tenure before the horizon. The interval is that of the sum (Greenwood); revenue per customer
+-- and margin are taken as they are.
 with horizons as (
   select unnest(string_split(ltv_horizon_months, ','))::integer as horizon_months from {{ ref('stg_meta__policy') }}
 ),
@@ -46,7 +47,7 @@ reasons as (
     case
       when economics.arpa_why_null is not null then economics.arpa_why_null
       when economics.margin_mrr is null then 'no_margin'
-      when coalesce(horizons.horizon_months > reaches.last_tenure_months, true) then 'history_too_short'
+      when coalesce(horizons.horizon_months - 1 > reaches.last_tenure_months, true) then 'history_too_short'
     end as why_null
   from economics
   cross join horizons
@@ -72,7 +73,7 @@ select
   case when why_null is null then survival_months end as survival_months,
   case when why_null is null then standard_error end as standard_error,
   case when why_null is null then margin_per_customer * survival_months end as ltv,
-  case when why_null is null then margin_per_customer * (survival_months - 1.959964::double * standard_error) end as ltv_low,
-  case when why_null is null then margin_per_customer * (survival_months + 1.959964::double * standard_error) end as ltv_high,
+  case when why_null is null then margin_per_customer * (survival_months - {{ z_95() }} * standard_error) end as ltv_low,
+  case when why_null is null then margin_per_customer * (survival_months + {{ z_95() }} * standard_error) end as ltv_high,
   why_null
 from figures

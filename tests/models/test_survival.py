@@ -69,19 +69,49 @@ def test_the_standard_error_is_greenwoods():
     assert [row[0] for row in rows] == pytest.approx([0, first, *[second] * 4], abs=1e-15)
 
 
+def test_the_interval_is_greenwoods_on_the_log_of_minus_the_log():
+    # remission under 6-MP (Freireich and others, Blood 21, 1963), weeks read as months; the curve and its
+    # interval as survival texts print them (Kalbfleisch and Prentice; Stata's `sts list`)
+    ended = [6, 6, 6, 7, 10, 13, 16, 22, 23]
+    followed = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
+    last = date(2026, 12, 1)
+    lives = [
+        life(f"e{number}", earlier(last, 35), earlier(last, 35 - one)) for number, one in enumerate(ended)
+    ]
+    lives += [life(f"f{number}", earlier(last, one), None) for number, one in enumerate(followed)]
+    rows = (
+        warehouse(history(*lives, as_of=date(2026, 12, 31)), ("fct_survival",))
+        .execute(
+            "SELECT tenure_months, round(survival, 4), round(standard_error, 4), round(survival_low, 4), "
+            "round(survival_high, 4) FROM marts.fct_survival WHERE segment = 'all' AND ended > 0 ORDER BY 1"
+        )
+        .fetchall()
+    )
+    assert rows == [
+        (6, 0.8571, 0.0764, 0.6197, 0.9516),
+        (7, 0.8067, 0.0869, 0.5631, 0.9228),
+        (10, 0.7529, 0.0963, 0.5032, 0.8894),
+        (13, 0.6902, 0.1068, 0.4316, 0.8491),
+        (16, 0.6275, 0.1141, 0.3675, 0.8049),
+        (22, 0.5378, 0.1282, 0.2678, 0.7468),
+        (23, 0.4482, 0.1346, 0.1881, 0.6801),
+    ]
+
+
 def test_the_error_is_not_known_once_nobody_survives():
     company = history(life("a", JAN, MAR), life("b", JAN, FEB))
     rows = (
         warehouse(company, ("fct_survival",))
         .execute(
-            "SELECT survival, standard_error FROM marts.fct_survival "
+            "SELECT survival, standard_error, survival_low, survival_high FROM marts.fct_survival "
             "WHERE segment = 'all' ORDER BY tenure_months"
         )
         .fetchall()
     )
-    assert rows[0] == (1.0, 0.0)
-    assert rows[1] == (0.5, pytest.approx(0.5 * sqrt(1 / 2)))
-    assert rows[2] == (0.0, None)
+    assert rows[0] == (1.0, 0.0, 1.0, 1.0)
+    assert rows[1][:2] == (0.5, pytest.approx(0.5 * sqrt(1 / 2)))
+    assert 0 < rows[1][2] < 0.5 < rows[1][3] < 1
+    assert rows[2] == (0.0, None, None, None)
 
 
 def test_a_curve_never_rises_not_even_by_a_rounding():
@@ -220,9 +250,8 @@ def test_worth_is_gross_profit_times_the_months_a_customer_is_expected_to_pay():
     [
         ({}, None),
         ({"leaves": 11}, "history_too_short"),  # 9 are followed beyond a year
-        ({"as_of": date(2026, 12, 31)}, "history_too_short"),  # the last closed tenure is 35
-        ({"as_of": date(2027, 1, 31)}, None),
-        ({"as_of": date(2027, 1, 30)}, "history_too_short"),
+        ({"as_of": date(2026, 12, 31)}, None),  # the last closed tenure is 35, and 35 is the last of 36
+        ({"as_of": date(2026, 12, 30)}, "history_too_short"),
         ({"margin_bp": None}, "no_margin"),
         ({"leaves": 20}, "no_customers"),
     ],
