@@ -132,15 +132,18 @@ def reject_reason(text: Text) -> Callable[[str | None], str]:
     _ = text.gettext
     return _lookup(
         {
+            "bad_row": _("Not the header's columns"),
             "missing_key": _("Key missing"),
             "duplicate_key": _("Key used twice"),
             "bad_date": _("Date not understood"),
             "empty_range": _("Ends before it begins"),
             "bad_amount": _("Amount not understood"),
+            "bad_flag": _("Neither yes nor no"),
             "negative_amount": _("Negative amount"),
             "negative_quantity": _("Negative quantity"),
             "unknown_currency": _("Unknown currency"),
             "unknown_interval": _("Unknown interval"),
+            "unknown_value": _("Unknown word"),
             "overlap_in_subscription": _("Overlaps an earlier row"),
             "unknown_reference": _("Refers to nothing known"),
             "future_recorded_at": _("Recorded in the future"),

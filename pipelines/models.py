@@ -22,6 +22,18 @@ import polars as pl
 FAILED = ("error", "fail", "runtime error")
 MODEL_SCHEMAS = ("staging", "intermediate", "marts")
 SHOWN_FAILURES = 10
+WITH_PARENT = """
+import os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    import ctypes
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the build is gone")
+os.execv(command[0], command)
+"""
+"""Becomes the command it is given, which ends with the process that started it, even if that is killed."""
 TEST_COLUMNS = {
     "test_name": pl.String,
     "model": pl.String,
@@ -71,7 +83,7 @@ def build_models(
     dbt = str(Path(sys.executable).with_name("dbt"))
     command = [dbt, "--log-format", "json", "--log-level-file", "info", "build", *place]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-c", WITH_PARENT, str(os.getpid()), *command],
         cwd=project,
         env=environment,
         stdout=subprocess.PIPE,

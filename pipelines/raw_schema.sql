@@ -144,7 +144,7 @@ CREATE TABLE IF NOT EXISTS raw_meta.watermarks (
 -- the files whose rows are in the warehouse now: rows of a file carry its load_id
 CREATE TABLE IF NOT EXISTS raw_meta.files (
   source_name VARCHAR, file_name VARCHAR, target_table VARCHAR, content_hash VARCHAR, load_id VARCHAR,
-  build_id VARCHAR, loaded_at TIMESTAMPTZ);
+  build_id VARCHAR, loaded_at TIMESTAMPTZ, columns VARCHAR[]);
 -- what this build was made from (inputs, raw tables), so that an unchanged one is recognised
 CREATE TABLE IF NOT EXISTS raw_meta.fingerprints (name VARCHAR, value VARCHAR);
 CREATE TABLE IF NOT EXISTS raw_meta.currencies (code VARCHAR, exponent INTEGER);

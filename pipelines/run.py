@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from pipelines.sources import KINDS, crm
 from pipelines.sources.loading import SourceConfig, SourceError, Stage, create_raw_tables
 
 __all__ = ["BuildRequest", "BuildResult", "SourceConfig", "SourceError", "build", "is_current"]
+
+
+CLOCK_LAG = timedelta(hours=1)
+"""How far the clock may lag behind the last build; a build then counts as made just after it."""
 
 
 class BuildError(Exception):
@@ -104,8 +109,8 @@ def build(
     `score` is given the path of the stage file, when the tests have passed and no connection is open on it.
     """
     run = _Run(request, _build_id(request), progress)
-    warehouse.warehouse_folder(request.folder).mkdir(parents=True, exist_ok=True)
     try:
+        warehouse.warehouse_folder(request.folder).mkdir(parents=True, exist_ok=True)
         with _only_build(request):
             try:
                 published, message = _build(run, score)
@@ -114,9 +119,10 @@ def build(
     except BuildRunning as error:
         return BuildResult(run.build_id, "failed", None, 0.0, message=str(error))
     except (BuildError, SourceError, warehouse.WarehouseError) as error:
-        return _ended(run, None, str(error))
+        return _ended(run, None, _without_room(run, error) or str(error))
     except BaseException as error:
-        result = _ended(run, None, f"{run.step} failed: {type(error).__name__}: {error}")
+        told = _without_room(run, error) or f"{run.step} failed: {type(error).__name__}: {error}"
+        result = _ended(run, None, told)
         if isinstance(error, Exception):
             return result
         raise
@@ -138,10 +144,12 @@ def is_current(request: BuildRequest) -> bool:
 
 
 def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
-    request, target = run.request, warehouse.warehouse_folder(run.request.folder) / "target"
-    newest = warehouse.current(request.folder)
+    folder, target = run.request.folder, warehouse.warehouse_folder(run.request.folder) / "target"
+    newest = warehouse.current(folder)
     if newest is not None:
-        history.keep(request.folder, newest)
+        warehouse.prune(folder)
+        _follow(run, newest)
+    request = run.request
     prints = _fingerprints(request)
     with run.doing("copy"):
         warehouse.start_stage(request.folder, newest)
@@ -172,6 +180,38 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     _after_publishing(run, published)
     passed = outcome.counts["passed"]
     return published, f"{outcome.models} models built, {passed} tests passed"
+
+
+def _follow(run: _Run, newest: Path) -> None:
+    """Keep what the last build adds to history, and see that this one knows no less than that one knew.
+
+    What was recorded after a build's moment does not count, so a clock that was set back would take rows
+    away that readers have seen.
+    """
+    request, pointer = run.request, newest.with_name("current")
+    try:
+        history.keep(request.folder, newest)
+        with warehouse.Snapshot(newest) as snapshot:
+            known_to = snapshot.cursor().execute("SELECT max(known_to) FROM raw_meta.build").fetchall()[0][0]
+    except (warehouse.WarehouseError, duckdb.Error) as error:
+        if warehouse.is_disk_full(error):
+            raise
+        raise BuildError(
+            f"The last snapshot can't be read: {error}. If another program has it open for writing, close "
+            f"that; if the file is damaged, write the name of the snapshot before it into {pointer}. "
+            "Then build again."
+        ) from error
+    if known_to is None or request.built_at > known_to:
+        return
+    if request.built_at < known_to - CLOCK_LAG:
+        raise BuildError(
+            f"This machine's clock says {request.built_at:%Y-%m-%d %H:%M} UTC, but the last build was made "
+            f"at {known_to:%Y-%m-%d %H:%M} UTC; what was recorded since would be left out. Set the clock and "
+            f"build again. If it was wrong at the last build, write the name of a snapshot from before into "
+            f"{pointer}, or delete that file to build from nothing."
+        )
+    run.request = replace(request, built_at=known_to + timedelta(microseconds=1))
+    run.build_id = _build_id(run.request)
 
 
 def _after_publishing(run: _Run, published: Path) -> None:
@@ -416,6 +456,19 @@ def _shown(failures: tuple[str, ...], logs: Path) -> str:
     return "The models did not pass: " + "; ".join(shown) + f". Details: {logs / 'dbt.log'}"
 
 
+def _without_room(run: _Run, error: BaseException) -> str | None:
+    """What to say of an error whose cause is a full disk; None for any other."""
+    if not warehouse.is_disk_full(error):
+        return None
+    folder = run.request.folder
+    free = shutil.disk_usage(folder).free // 2**20
+    return (
+        f"{run.step} failed: there is no room to write ({error}). {free:,} MB are free in {folder}; a build "
+        "needs room for two more snapshots. Free some, or allow this user more, and build again: nothing has "
+        "to be repaired."
+    )
+
+
 def _ended(run: _Run, published: Path | None, message: str) -> BuildResult:
     """Log the end of a build and make its result."""
     seconds = round(time.monotonic() - run.started, 3)
@@ -434,12 +487,24 @@ def _ended(run: _Run, published: Path | None, message: str) -> BuildResult:
         "tests": run.tests,
         "rejected_rows": run.rejected_rows,
     }
-    log = run.request.folder / "logs" / "builds.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    try:
+        _log(run.request.folder / "logs" / "builds.jsonl", entry)
+    except OSError as error:
+        run.progress(f"logs/builds.jsonl can't be written: {error}")
     run.progress(f"build {run.build_id}: {status} after {seconds:.1f} s: {message}")
     return BuildResult(run.build_id, status, published, seconds, tuple(run.steps), message, run.rejected_rows)
+
+
+def _log(log: Path, entry: dict[str, Any]) -> None:
+    """Append a line; one that broke off before it keeps to its own line."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a+b") as file:
+        is_whole = True
+        if file.seek(0, 2):
+            file.seek(-1, 2)
+            is_whole = file.read(1) == b"\n"
+        line = json.dumps(entry, ensure_ascii=False) + "\n"
+        file.write(("" if is_whole else "\n").encode() + line.encode())
 
 
 def _peak_memory_mb() -> int:

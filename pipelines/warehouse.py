@@ -10,6 +10,7 @@ Decides names, the atomic pointer and the read-only connection. What goes into a
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -240,15 +241,28 @@ def publish(folder: Path, build_id: str) -> Path:
     if target.exists():
         raise WarehouseError(f"{target} exists already; a build never replaces a snapshot.")
     stage = stage_path(folder)
+    _date_after(stage, current(folder))
     _sync(stage)
     stage.rename(target)
     pointer = warehouse_folder(folder) / "current"
     partial = pointer.with_name(".current.partial")
-    partial.write_text(target.name + "\n", encoding="utf-8")
-    _sync(partial)
-    partial.replace(pointer)
+    try:
+        partial.write_text(target.name + "\n", encoding="utf-8")
+        _sync(partial)
+        partial.replace(pointer)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
     _sync(pointer.parent)
     return target
+
+
+def _date_after(stage: Path, newest: Path | None) -> None:
+    """Let times of files tell the order of snapshots, also when the machine's clock was set back."""
+    if newest is not None:
+        earliest = newest.stat().st_mtime_ns + 1
+        if stage.stat().st_mtime_ns < earliest:
+            os.utime(stage, ns=(earliest, earliest))
 
 
 def prune(folder: Path, keep: int = KEPT_SNAPSHOTS) -> list[Path]:
@@ -265,6 +279,18 @@ def prune(folder: Path, keep: int = KEPT_SNAPSHOTS) -> list[Path]:
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
         policy_path(path).unlink(missing_ok=True)
     return doomed
+
+
+FULL = re.compile(
+    "no space left|disk quota|file too large|out of disk|max_temp_directory_size", re.IGNORECASE
+)
+
+
+def is_disk_full(error: BaseException | str) -> bool:
+    """Whether something went wrong because there was no room to write."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return bool(FULL.search(str(error)))
 
 
 def quoted(text: str) -> str:

@@ -60,6 +60,7 @@ app.add_typer(churn_app, name="churn")
 app.add_typer(conformance_app, name="conformance")
 
 SHOWN_ROWS = 1000
+LocaleOption = Annotated[str, typer.Option(help="Language of the explanations: en or ar.")]
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with the file to read.")]
 
 
@@ -160,6 +161,7 @@ def build_warehouse(
     explained: Annotated[
         bool, typer.Option("--explain", help="Show what each source gave, what was set aside and why.")
     ] = False,
+    locale: LocaleOption = "en",
 ) -> None:
     """Load the sources, build and test the models, score, and publish a new snapshot.
 
@@ -172,6 +174,7 @@ def build_warehouse(
     from tajdid.explain import of_listing
     from tajdid.workspace import build_request
 
+    require_locale(locale)
     one = chosen(company)
     if not one.sources:
         stop(f"{one.folder / 'company.toml'} names no source; nothing was built.", 2)
@@ -180,10 +183,10 @@ def build_warehouse(
     if result.status != "published":
         listing = one.folder / "logs" / f"rejects-{result.build_id}.csv"
         if explained and listing.is_file():
-            print_explanation(of_listing(listing))
+            print_explanation(of_listing(listing), locale)
         stop(f"Not published: {result.message}", 1)
     if explained:
-        explain(company)
+        explain(company, locale)
     say(f"Published {result.build_id} in {result.seconds:.1f} s.")
     if result.rejected_rows:
         hint = "" if explained else "; `tajdid warehouse explain` or the data health page shows them"
@@ -192,28 +195,37 @@ def build_warehouse(
 
 
 @warehouse_app.command()
-def explain(company: CompanyOption = None) -> None:
+def explain(company: CompanyOption = None, locale: LocaleOption = "en") -> None:
     """Show what each source gave to the published snapshot, what was set aside, and why.
 
-    Example: tajdid warehouse explain --company atlas
+    Example: tajdid warehouse explain --company atlas --locale ar
     """
     from tajdid.explain import of_snapshot
 
+    require_locale(locale)
     one = chosen(company)
     with published(one) as snapshot:
-        print_explanation(of_snapshot(snapshot, [source.name for source in one.sources]))
+        print_explanation(of_snapshot(snapshot, [source.name for source in one.sources]), locale)
 
 
-def print_explanation(found: Explanation) -> None:
+def require_locale(locale: str) -> None:
+    if locale not in ("en", "ar"):
+        stop(f"'{locale}' is no language of the explanations: write en or ar.", 2)
+
+
+def print_explanation(found: Explanation, locale: str) -> None:
+    from tajdid.explain import HEADINGS
+
+    words = HEADINGS[locale]
     if not found.loads.is_empty():
-        say("What each source gave:")
+        say(words["loads"])
         print_frame(found.loads)
     if found.rejects.is_empty():
-        say("No row is set aside.")
+        say(words["nothing"])
         return
-    say("Rows set aside (amounts: sizes added, debits and credits alike):")
+    say(words["rejects"])
     print_frame(found.rejects)
-    for reason, meaning in found.reasons.items():
+    for reason, meaning in found.reasons(locale).items():
         say(f"{reason}: {meaning}")
 
 
@@ -319,7 +331,10 @@ def status(company: CompanyOption = None) -> None:
     say(f"{one.name}: {path.name if path else 'no snapshot published yet: run `tajdid warehouse build`'}")
     log = one.folder / "logs" / "builds.jsonl"
     for line in log.read_text(encoding="utf-8").splitlines()[-5:] if log.exists() else []:
-        entry = json.loads(line)
+        try:
+            entry = json.loads(line)
+        except ValueError:  # broken off, as by a full disk
+            continue
         message = entry.get("message") or ""
         say(f"  {entry['finished_at']}  {entry['status']:9}  {entry['seconds']:.1f} s  {message}")
 

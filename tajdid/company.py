@@ -122,5 +122,5 @@ def _tell(kind: str, found: Explanation) -> None:
         say(f"  {kind} {Path(file).name}: {read:,} rows tried, {rejected:,} set aside. {note}".rstrip())
     for row in found.rejects.iter_rows(named=True):
         say(f"    {row['rows']:,} x {row['reason']} ({row['column']}), first in row {row['first in row']}")
-    for reason, meaning in found.reasons.items():
+    for reason, meaning in found.reasons().items():
         say(f"    {reason}: {meaning}")

@@ -39,6 +39,43 @@ REASONS: Mapping[str, str] = {
     "future_recorded_at": "The row says it was recorded after this build began.",
     "too_large": "The number has more digits than are kept, or would make an absurd amount.",
 }
+REASONS_AR: Mapping[str, str] = {
+    "bad_row": "عدد الحقول في السطر أكثر أو أقل من أعمدة الترويسة. "
+    "ابحث عن علامة اقتباس ناقصة أو فاصل داخل قيمة.",
+    "bad_encoding": "بعض البايتات ليست نصًا في ترميز الملف. احفظ الملف بترميز UTF-8، "
+    "أو اذكر ترميزه في mapping.toml.",
+    "missing_key": "عمود يميّز الصفوف، أو يبيّن لمن الصف، فارغ.",
+    "duplicate_key": "سبق هذا المفتاح في هذا الملف أو في غيره؛ والمعتمد هو الصف الأول.",
+    "bad_date": "القيمة ليست يومًا ولا وقتًا. اكتب 2025-12-31، أو اذكر الصيغة في mapping.toml.",
+    "bad_amount": "القيمة ليست عددًا، أو ليست عددًا يصلح لهذا العمود.",
+    "bad_flag": "القيمة ليست نعم ولا لا (yes/no أو y/n أو t/f أو 1/0).",
+    "empty_range": "تنتهي مدة الأيام في يوم بدايتها أو قبله.",
+    "negative_amount": "المبلغ أقل من صفر حيث لا يجوز ذلك إلا لإشعار دائن.",
+    "negative_quantity": "الكمية أقل من صفر في غير إشعار دائن.",
+    "unknown_currency": "العملة ليست رمزًا من ISO 4217 مثل EUR.",
+    "unknown_interval": "الفترة ليست يومًا ولا أسبوعًا ولا شهرًا ولا سنة (day, week, month, year)، "
+    "أو عددها ليس من 1 إلى 1200.",
+    "unknown_value": "الكلمة ليست مما يقبله هذا العمود.",
+    "unknown_reference": "يشير الصف إلى ما ليس له صف، كحساب لا يرد في أي تصدير.",
+    "overlap_in_subscription": "تتداخل الأيام مع صف سابق للاشتراك نفسه، وهو المعتمد.",
+    "future_recorded_at": "يقول الصف إنه سُجّل بعد بدء هذا البناء.",
+    "too_large": "أرقام العدد أكثر مما يُحفظ، أو ينتج عنه مبلغ غير معقول.",
+}
+IN_WORDS: Mapping[str, Mapping[str, str]] = {"en": REASONS, "ar": REASONS_AR}
+HEADINGS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "loads": "What each source gave:",
+        "nothing": "No row is set aside.",
+        "rejects": "Rows set aside (amounts: sizes added, debits and credits alike):",
+        "further": "See docs/metrics.md, section 1.",
+    },
+    "ar": {
+        "loads": "ما قدّمه كل مصدر:",
+        "nothing": "لا صفوف مستبعدة.",
+        "rejects": "الصفوف المستبعدة (المبالغ: مجموع القيم المطلقة، مدينةً كانت أو دائنة):",
+        "further": "انظر القسم 1 من docs/metrics.md.",
+    },
+}
 CURRENCY = r'"currency"\s*:\s*"\s*(\w+)'
 """Where a reject's original row, a JSON object of the file's columns, tells its currency."""
 
@@ -50,11 +87,11 @@ class Explanation:
     loads: pl.DataFrame
     rejects: pl.DataFrame
 
-    @property
-    def reasons(self) -> dict[str, str]:
-        """What each reason among the rejects means, in plain words."""
+    def reasons(self, locale: str = "en") -> dict[str, str]:
+        """What each reason among the rejects means, in plain words of a language."""
         found = self.rejects["reason"].unique(maintain_order=True).to_list()
-        return {reason: REASONS.get(reason, "See docs/metrics.md, section 1.") for reason in found}
+        words, further = IN_WORDS[locale], HEADINGS[locale]["further"]
+        return {reason: words.get(reason, further) for reason in found}
 
 
 def of_snapshot(snapshot: Snapshot, sources: Iterable[str]) -> Explanation:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.policy import SETTINGS, Choice, Number, PolicyError, read_policy
 from pipelines.sources import KINDS
-from pipelines.sources.billing import NEEDED
+from pipelines.sources.engine_tables import NEEDED
 from pipelines.sources.files import SUFFIXES
 from pipelines.sources.loading import SourceConfig, SourceError, Stage, create_raw_tables, currency_exponents
 from pipelines.sources.stripe_files import SUFFIXES as STRIPE_SUFFIXES

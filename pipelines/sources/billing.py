@@ -18,14 +18,21 @@ from pathlib import Path
 import duckdb
 from duckdb_extensions import import_extension
 
-from pipelines.sources.loading import Load, SourceConfig, SourceError, Stage
-from pipelines.warehouse import quoted
+from pipelines.sources.engine_tables import missing
+from pipelines.sources.loading import (
+    Load,
+    SourceConfig,
+    SourceError,
+    Stage,
+    newest_of,
+    recorded_after_known,
+)
+from pipelines.warehouse import is_disk_full, quoted
 
 OVERLAP = timedelta(minutes=15)
 BEGINNING = "'-infinity'::TIMESTAMPTZ"
 SOURCE = "source_database"
 SCANNERS = {"sqlite": "sqlite_scanner", "postgresql": "postgres_scanner"}
-NEEDED = ("customers", "subscriptions", "items", "item_versions", "invoices", "line_items", "journal_lines")
 
 
 @dataclass(frozen=True)
@@ -384,11 +391,13 @@ WHERE lines.recorded_at > {after}
 # Rated usage of a period is shared over its days by quantity, from running totals, so that the days add
 # up to it.
 # What was rated without any use (a flat fee) stands on the period's last day. Lines of a void invoice count
-# no more: what stands for it has lines of its own.
+# no more: what stands for it has lines of its own. Where nothing does, the day says so with a zero, so that
+# what was known of it before is superseded.
 BILLED_USAGE = """billed AS (
   SELECT
     lines.item_id, components.meter_id, lines.service_start, lines.service_end,
     coalesce(sum(lines.net_minor) FILTER (WHERE invoices.state <> 'void'), 0)::HUGEINT AS net_minor,
+    bool_or(invoices.state = 'void') AS has_void,
     max(CASE WHEN invoices.state = 'void' THEN invoices.changed_at ELSE lines.recorded_at END) AS billed_at,
     max(greatest(lines.recorded_at, invoices.changed_at)) AS moved_at
   FROM engine_line_items AS lines
@@ -445,7 +454,7 @@ WITH {ctes}, days AS (
     coalesce(days.quantity_mantissa, 0) AS quantity_mantissa,
     coalesce(days.quantity_scale, 0) AS quantity_scale,
     days.active_users, greatest(days.recorded_at, billed.billed_at) AS recorded_at,
-    billed.net_minor, billed.service_start, billed.service_end
+    billed.net_minor, billed.has_void, billed.service_start, billed.service_end
   FROM days FULL JOIN {periods} AS billed
     ON billed.item_id = days.item_id AND billed.meter_id = days.meter_id
     AND billed.service_start <= days.occurred_on AND days.occurred_on < billed.service_end
@@ -476,7 +485,7 @@ FROM (
       PARTITION BY item_id, meter_id, service_start, service_end ORDER BY occurred_on), 0) END AS rated_minor
   FROM shared
 ) AS day_shares
-WHERE (quantity_mantissa <> 0 OR rated_minor <> 0 OR active_users IS NOT NULL) AND {shown}
+WHERE (quantity_mantissa <> 0 OR rated_minor <> 0 OR active_users IS NOT NULL OR has_void) AND {shown}
 GROUP BY item_id, meter_id, occurred_on
 """
 ALL_USAGE: Mapping[str, str] = {
@@ -599,7 +608,7 @@ def load(stage: Stage, config: SourceConfig) -> None:
     try:
         connection.execute(f"ATTACH {quoted(place)} AS {SOURCE} (TYPE {kind}, READ_ONLY)")
     except duckdb.Error as error:
-        raise SourceError(f"The billing database of '{config.name}' can't be opened: {error}") from error
+        raise _told(config, error) from error
     try:
         stage.progress("billing: reading the database")
         views = _create_views(connection, config, is_sqlite=kind == "sqlite")
@@ -617,12 +626,33 @@ def load(stage: Stage, config: SourceConfig) -> None:
         for view in views:
             connection.execute(f"DROP VIEW temp.{view}")
     except duckdb.Error as error:
-        raise SourceError(
-            f"The billing database of '{config.name}' does not have the tables this version reads: {error}. "
-            "Bring it to the newest schema with `tajdid billing migrate`."
-        ) from error
+        if is_disk_full(error):
+            raise
+        raise _told(config, error) from error
     finally:
         stage.after_commit.append(f"DETACH {SOURCE}")
+
+
+def _told(config: SourceConfig, error: duckdb.Error) -> SourceError:
+    """What is the matter with the database, and what to do."""
+    text = str(error).strip().rstrip(".")
+    if "is locked" in text or "database is busy" in text:
+        cause = (
+            "is locked: another program has it for itself. Wait until what writes there ends (a bill run, "
+            "a backup, an open transaction), or close it"
+        )
+    elif "malformed" in text or "not a database" in text or "disk I/O error" in text:
+        cause = (
+            "is damaged. Bring it back from a backup, or save what can be read with `sqlite3 FILE .recover`"
+        )
+    elif isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        cause = (
+            "does not have the tables this version reads. Bring it to the newest schema with "
+            "`tajdid billing migrate`"
+        )
+    else:
+        cause = "can't be read. See that its server runs and that its address in company.toml is right"
+    return SourceError(f"The billing database of '{config.name}' {cause}; then build again ({text}).")
 
 
 def _database(config: SourceConfig) -> tuple[str, str]:
@@ -664,11 +694,12 @@ def _create_views(
     columns: dict[str, list[str]] = {}
     for table, column in rows:
         columns.setdefault(table, []).append(column)
-    missing = [name for name in NEEDED if name not in columns]
-    if missing:
+    gone = missing(columns)
+    if gone:
         raise SourceError(
-            f"The billing database of '{config.name}' lacks the tables {', '.join(missing)}: "
-            "bring it to the newest schema with `tajdid billing migrate`."
+            f"The billing database of '{config.name}' lacks {', '.join(gone)} (tables, and columns as "
+            "table.column). Bring it to the newest schema with `tajdid billing migrate`; what was dropped or "
+            "renamed by hand has to come back."
         )
     for table, names in columns.items():
         typed = ", ".join(_typed(name, is_sqlite=is_sqlite) for name in names)
@@ -707,6 +738,8 @@ def _watermark(stage: Stage, config: SourceConfig) -> str:
 
 
 def _set_watermark(stage: Stage, config: SourceConfig, until: datetime | None) -> None:
+    """What the next build may skip: never what comes after this one, though a row may be dated later."""
+    until = None if until is None else min(until, stage.built_at)
     stage.connection.execute(
         "DELETE FROM raw_meta.watermarks WHERE source_name = ? AND target_table = 'raw_billing'",
         [config.name],
@@ -727,23 +760,25 @@ def _add_new(stage: Stage, config: SourceConfig, table: Table, after: str) -> tu
     (read,) = connection.execute("SELECT count(*) FROM arriving").fetchall()[0]
     columns = [row[0] for row in connection.execute("DESCRIBE arriving").fetchall()]
     keys = ", ".join(table.key)
+    values: dict[str, object] = {"source": config.name, "load": f"{stage.build_id}-{table.name}"}
     if table.is_new_by_moment:
-        known = f"SELECT {keys}, recorded_at FROM {target} WHERE source_system = $source"
-        same = " AND ".join(f"known.{name} = arriving.{name}" for name in (*table.key, "recorded_at"))
+        new = (
+            f"SELECT arriving.* FROM arriving ANTI JOIN (SELECT {keys}, recorded_at FROM {target} "
+            f"WHERE source_system = $source) AS known USING ({keys}, recorded_at)"
+        )
     else:
-        known = (
-            f"SELECT * FROM {target} WHERE source_system = $source "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY recorded_at DESC, load_id DESC) = 1"
-        )
         content = [name for name in columns if name not in ("recorded_at", *table.key)]
-        same = " AND ".join(
-            [f"known.{name} = arriving.{name}" for name in table.key]
-            + [f'known."{name}" IS NOT DISTINCT FROM arriving."{name}"' for name in content]
+        same = " AND ".join(f'known."{name}" IS NOT DISTINCT FROM arriving."{name}"' for name in content)
+        new = (
+            f"SELECT arriving.* REPLACE ({recorded_after_known('$now')} AS recorded_at) FROM arriving "
+            f"LEFT JOIN (SELECT * FROM {target} WHERE source_system = $source "
+            f"QUALIFY row_number() OVER ({newest_of(table.key)}) = 1) AS known USING ({keys}) "
+            f"WHERE known.source_system IS NULL OR NOT ({same})"
         )
+        values["now"] = stage.built_at
     (added,) = connection.execute(
-        f"INSERT INTO {target} BY NAME SELECT arriving.*, $source AS source_system, $load AS load_id "
-        f"FROM arriving ANTI JOIN ({known}) AS known ON {same}",
-        {"source": config.name, "load": f"{stage.build_id}-{table.name}"},
+        f"INSERT INTO {target} BY NAME SELECT *, $source AS source_system, $load AS load_id FROM ({new})",
+        values,
     ).fetchall()[0]
     connection.execute("DROP TABLE arriving")
     return read, added

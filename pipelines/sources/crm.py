@@ -4,13 +4,16 @@ A CRM overwrites, so every export that differs from the one before is kept as it
 history/crm/<when received>/. A row enters raw_crm when its content is new, with the day its export was
 received as `recorded_at` (unless the file brings one); a rebuild from nothing reads the kept exports in
 their order and finds the same rows. What disappears from a later export stays known.
+
+A row of another table that names an account no export has is set aside, where the CRM gives accounts at all.
+It is read again when accounts arrive.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
+    ROW,
     FileMapping,
     content_hash,
     data_files,
@@ -26,11 +30,14 @@ from pipelines.sources.files import (
     read_mapping,
     read_rows,
     require,
+    require_as_before,
     unknown_columns,
 )
 from pipelines.sources.loading import Load, SourceConfig, SourceError, Stage, currency_exponents
 
 STAMP = "%Y%m%dT%H%M%S%fZ"
+ACCOUNTS = "raw_crm.accounts"
+NAMES_AN_ACCOUNT = ("contacts", "activities")
 
 
 @dataclass(frozen=True)
@@ -134,11 +141,17 @@ def load(stage: Stage, config: SourceConfig) -> None:
     for path in _current_files(folder):
         before = newest.get(path.stem.lower())
         if before is not None and _fingerprint(before.path) == _fingerprint(path):
+            accounts = newest.get("accounts")
+            if accounts is not None and _waits_for_accounts(stage, config, before):
+                stage.progress(f"crm: reading {path.name} again: it names accounts that were not there")
+                received_at = max(before.received_at, accounts.received_at)
+                _load_export(stage, config, replace(before, received_at=received_at))
+                continue
             target = f"raw_crm.{before.table}"
             stage.note_unchanged(config, target, before.name, "source_system = ?", [config.name])
             continue
         stage.progress(f"crm: reading {path.name}")
-        export = _receive(stage, path)
+        export = newest[path.stem.lower()] = _receive(stage, path)
         try:
             _load_export(stage, config, export)
         except SourceError as error:
@@ -147,14 +160,27 @@ def load(stage: Stage, config: SourceConfig) -> None:
             raise SourceError(told) from error
 
 
+def _waits_for_accounts(stage: Stage, config: SourceConfig, export: Export) -> bool:
+    """Whether rows of an export name accounts that were not there, and accounts came in with this build."""
+    return bool(
+        stage.connection.execute(
+            "SELECT 1 FROM raw_meta.files AS files JOIN raw_meta.rejects AS rejects USING (load_id) "
+            "WHERE files.source_name = $source AND files.file_name = $file "
+            "AND rejects.reason = 'unknown_reference' AND EXISTS (FROM raw_meta.files "
+            "WHERE source_name = $source AND target_table = $accounts AND build_id = $build) LIMIT 1",
+            {"source": config.name, "file": export.name, "accounts": ACCOUNTS, "build": stage.build_id},
+        ).fetchall()
+    )
+
+
 def kept_exports(folder: Path) -> list[Export]:
-    """The exports a company has kept, oldest first."""
+    """The exports a company has kept, oldest first; of one moment, accounts before what names them."""
     exports = []
     for path in sorted((folder / "history" / "crm").glob("*Z/*")):
         if path.stem.lower() in TABLES:
             received_at = datetime.strptime(path.parent.name, STAMP).replace(tzinfo=UTC)
             exports.append(Export(f"{path.parent.name}/{path.name}", path, received_at))
-    return exports
+    return sorted(exports, key=lambda export: (export.received_at, list(TABLES).index(export.table)))
 
 
 def keep_received(stage: Stage) -> None:
@@ -194,7 +220,7 @@ def _current_files(folder: Path) -> list[Path]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(f"{folder} holds more than one file of {', '.join(twice)}: leave one.")
-    return ours
+    return sorted(ours, key=lambda path: list(TABLES).index(path.stem.lower()))
 
 
 def _fingerprint(path: Path) -> str:
@@ -206,9 +232,11 @@ def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
     path, form = export.path, TABLES[export.table]
     wanted: dict[str, tuple[str, ...]] = dict.fromkeys((*form.columns, "recorded_at"), ())
     mapping: FileMapping = read_mapping(path.parent, table=export.table)
+    target = f"raw_crm.{export.table}"
     rows = read_rows(path, mapping.format)
     ours = matched(rows, mapping, wanted)
     require(rows, ours, *form.required)
+    require_as_before(rows, ours, mapping, wanted, stage.columns_before(config, target, export.name))
     frame, checks = ours.frame, list[Check]()
     for name, kind in form.columns.items():
         if name not in frame.columns:
@@ -233,18 +261,21 @@ def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
         frame = frame.with_columns(pl.col("recorded_at").fill_null(received_at))
     else:
         frame = frame.with_columns(recorded_at=received_at)
+    if export.table in NAMES_AN_ACCOUNT and (accounts := _accounts(stage, config)):
+        is_unknown = ~pl.col("account_id").is_in(accounts)
+        checks.append(Check("unknown_reference", "account_id", is_unknown))
     checks += _rules(export.table, frame, form)
     amount = pl.col("amount_minor") if "amount_minor" in form.columns else None
     accepted, rejects = read.split(rows, frame, checks, form.key, amount)
     rejects = pl.concat([rows.broken, rejects]).sort("row_number")
     load_id = stage.next_load_id()
-    target = f"raw_crm.{export.table}"
     names = [*form.columns, "recorded_at"]
     unchanged = stage.append_changed(
-        config, target, accepted.select(names), form.key, list(form.columns), load_id
+        config, target, accepted.select(names), form.key, list(form.columns), load_id, export.received_at
     )
     unknown = unknown_columns(rows, mapping, wanted)
-    stage.remember_file(config, export.name, target, _fingerprint(path), load_id)
+    columns = [name for name in ours.frame.columns if name != ROW]
+    stage.remember_file(config, export.name, target, _fingerprint(path), load_id, columns)
     stage.record(
         config,
         Load(
@@ -259,6 +290,14 @@ def _load_export(stage: Stage, config: SourceConfig, export: Export) -> None:
         unchanged=unchanged,
         note=f"columns not read: {', '.join(unknown)}" if unknown else "",
     )
+
+
+def _accounts(stage: Stage, config: SourceConfig) -> list[str]:
+    """Every account that an export of the source has ever had."""
+    rows = stage.connection.execute(
+        f"SELECT DISTINCT account_id FROM {ACCOUNTS} WHERE source_system = ?", [config.name]
+    ).fetchall()
+    return [account_id for (account_id,) in rows]
 
 
 def _default(name: str, kind: str, stage: Stage) -> pl.Expr:

@@ -11,9 +11,10 @@ import codecs
 import csv
 import hashlib
 import re
+import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ ROW = "__row_number"
 TROUBLE = "\ufffd"
 FORMAT_KEYS = {"encoding", "delimiter", "decimal", "thousands", "date", "unit", "sheet"}
 WHOLE_ROW = "(whole row)"
+PIECE = 200_000
+"""Rows that are worked on at a time where a file may be larger than memory."""
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,16 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class FileMapping:
-    """What mapping.toml says: `columns` ours to theirs, `constants` ours to a text, `rest` a source's own."""
+    """What mapping.toml says: `columns` ours to theirs, `constants` ours to a text, `rest` a source's own.
+
+    `may_lack` names columns that files no longer have although earlier ones had them.
+    """
 
     path: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     format: FileFormat = field(default_factory=FileFormat)
+    may_lack: frozenset[str] = frozenset()
     rest: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
 
@@ -121,15 +129,19 @@ def read_mapping(folder: Path, own_keys: Iterable[str] = (), table: str | None =
     parts = content.pop("tables", {})
     if table is not None:
         content = content | dict(parts.get(table, {}))
-    known = {"columns", "constants", "format", *own_keys}
+    known = {"columns", "constants", "format", "may_lack", *own_keys}
     unknown = sorted(set(content) - known)
     if unknown:
         raise SourceError(f"{path}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
     for name in ("columns", "constants", "format"):
         if not isinstance(content.get(name, {}), dict):
             raise SourceError(f"{path}: [{name}] must be a table of names and values.")
+    may_lack = content.get("may_lack", [])
+    if not isinstance(may_lack, list) or not all(isinstance(name, str) for name in may_lack):
+        raise SourceError(f'{path}: may_lack is a list of columns, such as ["country"].')
     return FileMapping(
         path=path,
+        may_lack=frozenset(may_lack),
         columns={str(ours): str(theirs) for ours, theirs in content.get("columns", {}).items()},
         constants={str(ours): str(value) for ours, value in content.get("constants", {}).items()},
         format=_format(path, content.get("format", {})),
@@ -152,7 +164,7 @@ def _format(path: Path, given: Mapping[str, Any]) -> FileFormat:
         raise SourceError(f'{path}: [format] unit is "major" or "minor", not "{result.unit}".')
     if result.encoding is not None:
         try:
-            codecs.lookup(result.encoding)
+            "".encode(result.encoding)
         except LookupError as error:
             raise SourceError(f"{path}: [format] encoding {result.encoding!r} is not known.") from error
     return result
@@ -163,17 +175,26 @@ def read_rows(path: Path, file_format: FileFormat) -> FileRows:
 
     Raises SourceError when the file can't be read or has no header.
     """
+    (whole,) = read_pieces(path, file_format, size=None)
+    return whole
+
+
+def read_pieces(path: Path, file_format: FileFormat, size: int | None = PIECE) -> Iterator[FileRows]:
+    """The rows of a file as `read_rows` gives them, but no more than `size` at a time; at least one piece.
+
+    The broken rows of all come with the first piece. A sheet is one piece: it has at most a million rows.
+    """
     if not path.is_file():
         raise SourceError(f"{path} is not there.")
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty, without even a header: export it again or remove it.")
     match path.suffix.lower():
         case ".csv":
-            return _read_csv(path, file_format)
+            yield from _read_csv(path, file_format, size)
         case ".parquet":
-            return _whole(path, _read_parquet(path))
+            yield from _read_parquet(path, size)
         case ".xlsx":
-            return _without_blank_rows(_whole(path, _read_xlsx(path, file_format)))
+            yield _without_blank_rows(_whole(path, _read_xlsx(path, file_format)))
         case other:
             raise SourceError(f"{path}: files ending in {other} are not read; use {', '.join(SUFFIXES)}.")
 
@@ -247,6 +268,35 @@ def require(rows: FileRows, matched_rows: FileRows, *needed: str) -> None:
         )
 
 
+def require_as_before(
+    rows: FileRows,
+    matched_rows: FileRows,
+    mapping: FileMapping,
+    columns: Mapping[str, Iterable[str]],
+    before: tuple[str, list[str]] | None,
+    either: Iterable[str] = (),
+) -> None:
+    """Raise SourceError when a column of ours is gone that the file before had (`Stage.columns_before`).
+
+    Without it the rows would lose what it held, or get a default. `either` are columns of which one is
+    needed, which `require` sees to.
+    """
+    if before is None:
+        return
+    earlier, had = before
+    here = {*matched_rows.frame.columns, *mapping.may_lack, *either}
+    gone = [name for name in had if name not in here]
+    if gone:
+        unread = unknown_columns(rows, mapping, columns)
+        found = f" It has columns that are not read: {', '.join(unread)}." if unread else ""
+        names = ", ".join(f'"{name}"' for name in gone)
+        raise SourceError(
+            f"{rows.path} has no column {', '.join(gone)} any more, which {earlier} had.{found} "
+            f"Export it with {'it' if len(gone) == 1 else 'them'}, or name what it is called now under "
+            f"[columns] in mapping.toml; if it is gone for good, write there: may_lack = [{names}]"
+        )
+
+
 def original_rows(rows: FileRows, row_numbers: pl.Series) -> pl.DataFrame:
     """The rows with these numbers as received: ROW and `original_row`, a JSON object of texts."""
     names = [name for name in rows.frame.columns if name != ROW]
@@ -266,10 +316,10 @@ def _written(values: pl.Series) -> pl.Series:
     return values.cast(pl.String)
 
 
-def _whole(path: Path, frame: pl.DataFrame) -> FileRows:
+def _whole(path: Path, frame: pl.DataFrame, before: int = 0) -> FileRows:
     if ROW in frame.columns:
         raise SourceError(f"{path}: a column can't be named {ROW}; rename it.")
-    numbered = frame.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))
+    numbered = frame.with_row_index(ROW, offset=1 + before).with_columns(pl.col(ROW).cast(pl.Int64))
     return FileRows(path, numbered, pl.DataFrame(schema=REJECT_COLUMNS))
 
 
@@ -279,9 +329,12 @@ def _without_blank_rows(rows: FileRows) -> FileRows:
     return FileRows(rows.path, rows.frame.filter(~is_blank), rows.broken)
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def _read_parquet(path: Path, size: int | None) -> Iterator[FileRows]:
     try:
-        return pl.read_parquet(path)
+        rows = pl.scan_parquet(path)
+        height = rows.select(pl.len()).collect().item()
+        for before in range(0, max(height, 1), size or max(height, 1)):
+            yield _whole(path, rows.slice(before, size).collect(), before)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(f"{path} can't be read as Parquet: {error}. Export it again.") from error
 
@@ -307,7 +360,7 @@ def _read_xlsx(path: Path, file_format: FileFormat) -> pl.DataFrame:
     except Exception as error:
         # fastexcel's own error types have no public base class
         raise SourceError(
-            f"{path} can't be read as XLSX: {error}. Save it again from the program."
+            f"{path} can't be read as XLSX: {str(error).splitlines()[0]}. Save it again from the program."
         ) from error
     if not frame.columns:
         raise SourceError(f"{path}: sheet '{sheet}' is empty, without even a header.")
@@ -317,71 +370,124 @@ def _read_xlsx(path: Path, file_format: FileFormat) -> pl.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, file_format: FileFormat) -> FileRows:
-    with tempfile.TemporaryDirectory() as scratch:
+def _read_csv(path: Path, file_format: FileFormat, size: int | None) -> Iterator[FileRows]:
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect(":memory:") as connection:
         text_file = _as_utf8(path, file_format, Path(scratch))
         header = _header(path, text_file, file_format)
+        lines = _Lines(connection, text_file, header, file_format.delimiter)
         try:
-            frame, broken = _split(text_file, header, file_format.delimiter)
+            broken = lines.broken()
         except duckdb.Error:
             # Mostly line ends of both kinds in one file, which DuckDB refuses: once more with one kind.
             even = Path(scratch) / "even.csv"
-            even.write_text(text_file.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+            with text_file.open(encoding="utf-8") as mixed, even.open("w", encoding="utf-8") as target:
+                shutil.copyfileobj(mixed, target, BLOCK)
+            lines = _Lines(connection, even, header, file_format.delimiter)
             try:
-                frame, broken = _split(even, header, file_format.delimiter)
+                broken = lines.broken()
             except duckdb.Error as error:
-                raise SourceError(f"{path} can't be read as CSV: {error}") from error
-    swallowed = broken.filter(pl.col("is_quote") & pl.col("line").str.contains("\n"))
-    if swallowed.height:
-        raise SourceError(
-            f"{path}, line {swallowed['row_number'][0] + 1}: a quotation mark opens and never closes, so the "
-            "rows after it can't be told apart. Correct the line and load the file again."
-        )
-    return _without_trouble(path, frame, broken)
+                raise SourceError(
+                    f"{path} can't be read as CSV: {error}. Export it again, or correct what is said here."
+                ) from error
+        swallowed = broken.filter(pl.col("is_quote") & pl.col("line").str.contains("\n"))
+        if swallowed.height:
+            raise SourceError(
+                f"{path}, line {swallowed['row_number'][0] + 1}: a quotation mark opens and never closes, so "
+                "the rows after it can't be told apart. Correct the line and load the file again."
+            )
+        before = 0
+        for frame in lines.split(size):
+            rejects = _rejects(broken, "bad_row", pl.struct(line=pl.col("line"), error=pl.col("message")))
+            numbered = frame.with_columns(_places(frame.height, before, broken["row_number"]).alias(ROW))
+            yield _without_trouble(path, numbered, rejects if before == 0 else rejects.clear())
+            before += frame.height
 
 
-def _split(text_file: Path, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that have the header's columns, as texts, and those that have not."""
-    connection = duckdb.connect(":memory:")
-    try:
-        frame = connection.sql(
-            "SELECT * FROM read_csv($file, auto_detect = false, header = true, delim = $delimiter, "
-            "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, "
-            "max_line_size = 8388608)",
-            params={
-                "file": str(text_file),
-                "delimiter": delimiter,
-                "columns": dict.fromkeys(header, "VARCHAR"),
-            },
-        ).pl()
-        broken = connection.sql(
+@dataclass(frozen=True)
+class _Lines:
+    """A CSV file in UTF-8, which DuckDB parts into the header's columns: twice, for which of its lines have
+    other columns is known when all are read."""
+
+    connection: duckdb.DuckDBPyConnection
+    file: Path
+    header: list[str]
+    delimiter: str
+
+    def broken(self) -> pl.DataFrame:
+        """The lines that have not the header's columns."""
+        self._read("SELECT count(*), count(COLUMNS(*))").fetchall()
+        return self.connection.sql(
             "SELECT min(line)::BIGINT - 1 AS row_number, any_value(csv_line) AS line, "
             "bool_or(error_type = 'UNQUOTED VALUE') AS is_quote, min(error_message) AS message "
             "FROM reject_errors GROUP BY line ORDER BY 1"
         ).pl()
-    finally:
-        connection.close()
-    return frame, broken
+
+    def split(self, size: int | None) -> Iterator[pl.DataFrame]:
+        """The lines that have them, as texts: at most `size` at a time, and one frame at least."""
+        answer = self._read("SELECT *")
+        if size is None:
+            yield answer.pl()
+            return
+        is_empty, reader = True, answer.to_arrow_reader(size)
+        for batch in reader:
+            is_empty = False
+            yield pl.DataFrame(pl.from_arrow(batch))
+        if is_empty:
+            yield pl.DataFrame(schema=dict.fromkeys(self.header, pl.String))
+
+    def _read(self, select: str) -> duckdb.DuckDBPyConnection:
+        self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+        return self.connection.execute(
+            f"{select} FROM read_csv($file, auto_detect = false, header = true, delim = $delimiter, "
+            "quote = '\"', escape = '\"', columns = $columns, store_rejects = true, "
+            "max_line_size = 8388608)",
+            {
+                "file": str(self.file),
+                "delimiter": self.delimiter,
+                "columns": dict.fromkeys(self.header, "VARCHAR"),
+            },
+        )
+
+
+def _places(count: int, before: int, broken: pl.Series) -> pl.Series:
+    """The numbers in the file of the next rows, `before` of which came earlier, beside the broken ones."""
+    passed = broken - 1 - pl.int_range(broken.len(), eager=True, dtype=pl.Int64)
+    ours = pl.int_range(before, before + count, eager=True, dtype=pl.Int64)
+    return ours + 1 + passed.search_sorted(ours, side="right").cast(pl.Int64)
 
 
 def _as_utf8(path: Path, file_format: FileFormat, scratch: Path) -> Path:
     """The file itself when it is UTF-8, else a copy where TROUBLE stands before bytes that are no text."""
-    raw = path.read_bytes()
-    if b"\x00" in raw[:4096] and not raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError(f"{path} is no text file, although its name says CSV.")
-    encoding = file_format.encoding or (
-        "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    )
-    if encoding == "utf-8-sig" and not raw.startswith(codecs.BOM_UTF8):
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-        else:
-            return path
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_utf_16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if b"\x00" in head and not is_utf_16 and file_format.encoding is None:
+        raise SourceError(
+            f"{path} is no text file, although its name says CSV. Export it again as CSV, or name its "
+            'encoding in mapping.toml ([format] encoding = "utf-16-le").'
+        )
+    encoding = file_format.encoding or ("utf-16" if is_utf_16 else "utf-8-sig")
+    if encoding == "utf-8-sig" and not head.startswith(codecs.BOM_UTF8) and _is_utf8(path):
+        return path
     copy = scratch / path.name
-    copy.write_text(raw.decode(encoding, errors="tajdid_trouble"), encoding="utf-8", newline="")
+    decoder = codecs.getincrementaldecoder(encoding)(errors="tajdid_trouble")
+    with path.open("rb") as file, copy.open("w", encoding="utf-8", newline="") as text_file:
+        while block := file.read(BLOCK):
+            text_file.write(decoder.decode(block))
+        text_file.write(decoder.decode(b"", final=True))
     return copy
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _trouble(error: UnicodeError) -> tuple[str, int]:
@@ -411,26 +517,14 @@ def _header(path: Path, text_file: Path, file_format: FileFormat) -> list[str]:
     return names
 
 
-def _without_trouble(path: Path, frame: pl.DataFrame, broken: pl.DataFrame) -> FileRows:
-    """Number the rows as in the file; set aside broken ones and those whose bytes are no text."""
-    total = frame.height + broken.height
-    places = pl.int_range(1, total + 1, eager=True, dtype=pl.Int64)
-    kept = places.filter(~places.is_in(broken["row_number"].implode())).head(frame.height)
-    numbered = frame.with_columns(kept.alias(ROW))
-    names = frame.columns
+def _without_trouble(path: Path, numbered: pl.DataFrame, broken: pl.DataFrame) -> FileRows:
+    """Set aside rows whose bytes are no text, beside those that are broken."""
+    names = [name for name in numbered.columns if name != ROW]
     garbled = pl.any_horizontal(pl.col(name).str.contains(f"[{TROUBLE}\x00]") for name in names)
     bad_text = numbered.filter(garbled.fill_null(False))
-    rejects = pl.concat(
-        [
-            _rejects(broken, "bad_row", pl.struct(line=pl.col("line"), error=pl.col("message"))),
-            _rejects(
-                bad_text.rename({ROW: "row_number"}),
-                "bad_encoding",
-                pl.struct(pl.col(name) for name in names),
-            ),
-        ]
-    )
-    return FileRows(path, numbered.filter(~garbled.fill_null(False)), rejects)
+    texts = pl.struct(pl.col(name) for name in names)
+    rejects = [broken, _rejects(bad_text.rename({ROW: "row_number"}), "bad_encoding", texts)]
+    return FileRows(path, numbered.filter(~garbled.fill_null(False)), pl.concat(rejects))
 
 
 def _rejects(frame: pl.DataFrame, reason: str, original: pl.Expr) -> pl.DataFrame:

@@ -74,6 +74,7 @@ class Stage:
     loads: list[Load] = field(default_factory=list)
     after_commit: list[str] = field(default_factory=list)
     _last_load: int = 0
+    _set_aside: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -103,8 +104,13 @@ class Stage:
         unchanged: int = 0,
         note: str = "",
     ) -> None:
-        """Write a load and its rejects (columns of REJECT_COLUMNS). Raises when the counts do not add up."""
-        rejected = 0 if rejects is None else rejects.height
+        """Write a load and the rejects that `set_aside` has not written yet (columns of REJECT_COLUMNS).
+
+        Raises SourceError when the counts do not add up.
+        """
+        if rejects is not None:
+            self.set_aside(load.load_id, load.target_table, load.file_name, rejects)
+        rejected = self._set_aside.pop(load.load_id, 0)
         if load.rows_accepted + rejected != load.rows_read or rejected != load.rows_rejected:
             raise SourceError(
                 f"{load.file_name}: {load.rows_read} rows read, but {load.rows_accepted} accepted "
@@ -131,17 +137,20 @@ class Stage:
                 self.built_at,
             ],
         )
-        if rejects is not None and rejected:
-            self.insert(
-                "raw_meta.rejects",
-                rejects.with_columns(
-                    load_id=pl.lit(load.load_id),
-                    target_table=pl.lit(load.target_table),
-                    file_name=pl.lit(load.file_name),
-                    recorded_at=pl.lit(self.built_at, dtype=pl.Datetime("us", "UTC")),
-                ),
-            )
         self.loads.append(load)
+
+    def set_aside(self, load_id: str, target_table: str, file_name: str, rejects: pl.DataFrame) -> None:
+        """Write rejects of a load that is under way."""
+        self._set_aside[load_id] = self._set_aside.get(load_id, 0) + rejects.height
+        self.insert(
+            "raw_meta.rejects",
+            rejects.with_columns(
+                load_id=pl.lit(load_id),
+                target_table=pl.lit(target_table),
+                file_name=pl.lit(file_name),
+                recorded_at=pl.lit(self.built_at, dtype=pl.Datetime("us", "UTC")),
+            ),
+        )
 
     def note_unchanged(
         self, config: SourceConfig, table: str, file_name: str, rows: str, values: Sequence[object]
@@ -171,19 +180,25 @@ class Stage:
         key: Sequence[str],
         columns: Sequence[str],
         load_id: str,
+        learned_at: datetime | None = None,
     ) -> int:
         """Append the rows that differ in `columns` from the newest known row of their key; returns how many
-        did not."""
+        did not.
+
+        A row that corrects a known one was learned after it: at `learned_at` (default: in this build), unless
+        it brings a later `recorded_at` of its own.
+        """
         self.connection.register("arriving", rows.to_arrow())
+        paired = " AND ".join(f"known.{name} IS NOT DISTINCT FROM arriving.{name}" for name in key)
         same = " AND ".join(f"known.{name} IS NOT DISTINCT FROM arriving.{name}" for name in columns)
         try:
             (appended,) = self.connection.execute(
-                f"INSERT INTO {table} BY NAME "
-                "SELECT arriving.*, ? AS source_system, ? AS load_id FROM arriving "
-                f"ANTI JOIN (SELECT * FROM {table} WHERE source_system = ? "
-                f"QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY recorded_at DESC) = 1) "
-                f"AS known ON {same}",
-                [config.name, load_id, config.name],
+                f"INSERT INTO {table} BY NAME SELECT arriving.* REPLACE ({recorded_after_known('$now')} "
+                "AS recorded_at), $source AS source_system, $load AS load_id FROM arriving "
+                f"LEFT JOIN (SELECT * FROM {table} WHERE source_system = $source "
+                f"QUALIFY row_number() OVER ({newest_of(key)}) = 1) AS known ON {paired} "
+                f"WHERE known.source_system IS NULL OR NOT ({same})",
+                {"source": config.name, "load": load_id, "now": learned_at or self.built_at},
             ).fetchall()[0]
         finally:
             self.connection.unregister("arriving")
@@ -204,15 +219,37 @@ class Stage:
         ).fetchall()
         return {name: (content_hash, load_id) for name, content_hash, load_id in rows}
 
+    def columns_before(
+        self, config: SourceConfig, table: str, file_name: str
+    ) -> tuple[str, list[str]] | None:
+        """Which file of earlier builds this one follows, and our columns that it had: the file of the same
+        name, or else the newest for the table. None where there is none."""
+        rows = self.connection.execute(
+            "SELECT file_name, columns FROM raw_meta.files WHERE source_name = $source "
+            "AND target_table = $table AND columns IS NOT NULL AND build_id <> $build "
+            "ORDER BY file_name = $file DESC, loaded_at DESC, file_name DESC LIMIT 1",
+            {"source": config.name, "table": table, "build": self.build_id, "file": file_name},
+        ).fetchall()
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def remember_file(
-        self, config: SourceConfig, file_name: str, target_table: str, content_hash: str, load_id: str
+        self,
+        config: SourceConfig,
+        file_name: str,
+        target_table: str,
+        content_hash: str,
+        load_id: str,
+        columns: Sequence[str],
     ) -> None:
-        """Note that the rows of a file are in the warehouse under this load."""
+        """Note which rows of a file are in the warehouse: those of this load; and our columns that it had."""
         self.forget_file(config, file_name)
         self.connection.execute(
             "INSERT INTO raw_meta.files BY NAME SELECT ? AS source_name, ? AS file_name, ? AS target_table, "
-            "? AS content_hash, ? AS load_id, ? AS build_id, ?::TIMESTAMPTZ AS loaded_at",
-            [config.name, file_name, target_table, content_hash, load_id, self.build_id, self.built_at],
+            "? AS content_hash, ? AS load_id, ? AS build_id, ?::TIMESTAMPTZ AS loaded_at, ? AS columns",
+            [
+                *(config.name, file_name, target_table, content_hash, load_id, self.build_id, self.built_at),
+                sorted(columns),
+            ],
         )
 
     def forget_file(self, config: SourceConfig, file_name: str) -> None:
@@ -225,6 +262,24 @@ class Stage:
         self.connection.execute(
             "DELETE FROM raw_meta.files WHERE source_name = ? AND file_name = ?", [config.name, file_name]
         )
+
+
+def newest_of(key: Sequence[str]) -> str:
+    """The window in which the newest known row of a key is first: of rows recorded at one moment, the one
+    that was loaded last."""
+    return f"PARTITION BY {', '.join(key)} ORDER BY recorded_at DESC, load_id DESC"
+
+
+def recorded_after_known(now: str) -> str:
+    """When an arriving row counts as recorded that differs from the known one of its key, where there is one.
+
+    A source whose clock ran back gives a later row an earlier moment; it would hide behind the row that it
+    corrects, and come again with every build.
+    """
+    return (
+        "CASE WHEN known.source_system IS NULL OR arriving.recorded_at > known.recorded_at "
+        f"THEN arriving.recorded_at ELSE greatest({now}::TIMESTAMPTZ, known.recorded_at) END"
+    )
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,8 +2,10 @@
 
 Decides how a line becomes raw_orders.orders, raw_orders.order_lines and raw_orders.skus, and which lines
 are set aside. An order lies in one file. Where the file has no line numbers, the lines of an order are
-numbered as they stand. An order's time, currency and country are those of its first line (its earliest
-time).
+numbered as they stand; an order that comes a second time, after others, with the same lines is a duplicate.
+An order's time, currency and country are those of its first line (its earliest time).
+
+A file may be larger than memory: it is read in pieces, and what rows say together is asked of a table.
 
 mapping.toml understands, beside columns, constants and format:
 
@@ -30,17 +32,28 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
+    ROW,
     FileMapping,
     FileRows,
     content_hash,
     data_files,
     matched,
+    original_rows,
     read_mapping,
-    read_rows,
+    read_pieces,
     require,
+    require_as_before,
     unknown_columns,
 )
-from pipelines.sources.loading import Load, SourceConfig, SourceError, Stage, currency_exponents
+from pipelines.sources.loading import (
+    REJECT_COLUMNS,
+    Load,
+    SourceConfig,
+    SourceError,
+    Stage,
+    currency_exponents,
+)
+from pipelines.warehouse import quoted
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "order_id": (),
@@ -59,8 +72,20 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "category": (),
 }
 REQUIRED = ("order_id", "ordered_at", "customer_id", "sku", "quantity", "amount_minor|unit_price")
+PRICES = ("amount_minor", "unit_price")
 OWN_KEYS = ("is_credit", "is_goods", "kinds")
 LINES = "raw_orders.order_lines"
+PROGRESS = 1_000_000
+ARRIVING = (
+    "row_no BIGINT, stretch BIGINT, order_id VARCHAR, line_no BIGINT, customer_id VARCHAR, "
+    "ordered_at TIMESTAMPTZ, currency VARCHAR, is_credit BOOLEAN, credited_order_id VARCHAR, "
+    "country VARCHAR, sku VARCHAR, sku_name VARCHAR, category VARCHAR, "
+    "quantity DECIMAL(38,12), amount_minor BIGINT"
+)
+"""The columns of the table that holds a file's lines that broke no rule of their own. A stretch is made of
+lines of one order that follow one another."""
+CONTENT = ("customer_id", "ordered_at", "currency", "is_credit", "sku", "quantity", "amount_minor")
+"""What makes two lines the same where they have no number."""
 KEY = ("order_id", "line_no")
 
 
@@ -97,37 +122,48 @@ def load(stage: Stage, config: SourceConfig) -> None:
 def _load_file(
     stage: Stage, config: SourceConfig, mapping: FileMapping, path: Path, fingerprint: str
 ) -> None:
-    rows = read_rows(path, mapping.format)
-    ours = matched(rows, mapping, COLUMNS)
-    require(rows, ours, *REQUIRED)
     known = stage.known_file(config, path.name)
-    if known and rows.rows_read == 0:
+    before = stage.columns_before(config, LINES, path.name)
+    load_id = stage.next_load_id()
+    stage.connection.execute(f"CREATE OR REPLACE TEMP TABLE arriving_lines ({ARRIVING})")
+    rows_read, columns, notes, last = 0, list[str](), list[str](), ("", 0)
+    for rows in read_pieces(path, mapping.format):
+        ours = matched(rows, mapping, COLUMNS)
+        require(rows, ours, *REQUIRED)
+        require_as_before(rows, ours, mapping, COLUMNS, before, PRICES)
+        columns = [name for name in ours.frame.columns if name != ROW]
+        frame, notes = _typed(ours, mapping, stage, path)
+        if unknown := unknown_columns(rows, mapping, COLUMNS):
+            notes.append(f"columns not read: {', '.join(unknown)}")
+        accepted, rejects = read.split(rows, frame, _checks(frame), KEY, _reject_amount(frame))
+        stage.set_aside(load_id, LINES, path.name, pl.concat([rows.broken, rejects]))
+        arriving = accepted.select(_arriving(accepted, last))
+        stage.insert("arriving_lines", arriving)
+        if arriving.height:
+            last = arriving["order_id"][-1], arriving["stretch"][-1]
+        if rows_read and rows_read % PROGRESS < rows.rows_read:
+            stage.progress(f"orders: {path.name}: {rows_read + rows.rows_read:,} rows read")
+        rows_read += rows.rows_read
+    if known and rows_read == 0:
         raise SourceError(
             f"{path} has a header but no rows, although it had some before. Export it again; "
             "if its orders really are gone, remove the file."
         )
-    frame, notes = _typed(ours, mapping, stage, path)
-    checks = _checks(frame)
-    accepted, rejects = read.split(rows, frame, checks, KEY, _reject_amount(frame))
-    accepted, conflicting = _one_header_per_order(stage, config, rows, accepted, known)
-    rejects = pl.concat([rows.broken, rejects, conflicting]).sort("row_number")
-    unknown = unknown_columns(rows, mapping, COLUMNS)
-    if unknown:
-        notes.append(f"columns not read: {', '.join(unknown)}")
-    load_id = stage.next_load_id()
-    _replace(stage, config, mapping, accepted, known[1] if known else None, load_id)
-    stage.remember_file(config, path.name, LINES, fingerprint, load_id)
+    _set_aside_repeated(stage, config, mapping, path, load_id, known[1] if known else None, columns)
+    _replace(stage, config, mapping, known[1] if known else None, load_id, has_numbers="line_no" in columns)
+    stage.remember_file(config, path.name, LINES, fingerprint, load_id, columns)
+    (rows_accepted,) = stage.connection.execute("SELECT count(*) FROM arriving_lines").fetchall()[0]
+    stage.connection.execute("DROP TABLE arriving_lines")
     stage.record(
         config,
         Load(
             load_id=load_id,
             target_table=LINES,
             file_name=path.name,
-            rows_read=rows.rows_read,
-            rows_accepted=accepted.height,
-            rows_rejected=rejects.height,
+            rows_read=rows_read,
+            rows_accepted=rows_accepted,
+            rows_rejected=rows_read - rows_accepted,
         ),
-        rejects,
         note="; ".join(notes),
     )
 
@@ -207,102 +243,179 @@ def _checks(frame: pl.DataFrame) -> list[Check]:
     return checks
 
 
-def _one_header_per_order(
-    stage: Stage, config: SourceConfig, rows: FileRows, lines: pl.DataFrame, known: tuple[str, str] | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Set aside lines whose key is taken, or that contradict the first line of their order."""
-    header = lines.group_by("order_id", maintain_order=True).agg(
-        pl.col("customer_id", "currency", "is_credit").first().name.prefix("first_"),
-    )
-    taken = stage.connection.execute(
-        "SELECT DISTINCT order_id FROM raw_orders.orders WHERE source_system = ? "
-        "AND load_id IS DISTINCT FROM ? AND load_id IN "
-        " (SELECT load_id FROM raw_meta.files WHERE source_name = ? AND file_name < ?)",
-        [config.name, known[1] if known else None, config.name, rows.path.name],
-    ).pl()
-    lines = lines.join(header, on="order_id", how="left").with_columns(
-        is_taken=pl.col("order_id").is_in(taken["order_id"].implode())
-    )
-    checks = [
-        Check("duplicate_key", "order_id", pl.col("is_taken")),
-        *(
-            Check("duplicate_key", column, pl.col(column) != pl.col(f"first_{column}"))
-            for column in ("customer_id", "currency", "is_credit")
-        ),
+def _arriving(accepted: pl.DataFrame, last: tuple[str, int]) -> list[pl.Expr]:
+    """The columns of `arriving_lines` from rows that broke no rule of their own. `last` are the order and the
+    stretch of the row before them."""
+    has_numbers = "line_no" in accepted.columns
+    order_id, stretch = last
+    is_going_on = accepted.height > 0 and accepted["order_id"][0] == order_id
+    return [
+        pl.col(ROW).alias("row_no"),
+        (pl.col("order_id").rle_id().cast(pl.Int64) + stretch + (0 if is_going_on else 1)).alias("stretch"),
+        *(pl.col(name) for name in ("order_id", "customer_id", "sku", "ordered_at", "currency")),
+        *(pl.col(name) for name in ("is_credit", "credited_order_id", "country", "sku_name", "category")),
+        pl.col("quantity_text").cast(pl.Decimal(38, 12)).alias("quantity"),
+        pl.col("amount_minor"),
+        pl.col("line_no") if has_numbers else pl.lit(None, dtype=pl.Int64).alias("line_no"),
     ]
-    if "line_no" in lines.columns:
-        checks.append(Check("duplicate_key", "line_no", ~pl.struct(KEY).is_first_distinct()))
-    else:
-        numbered = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("order_id")
-        lines = lines.with_columns(line_no=numbered)
-    return read.split(rows, lines, checks, KEY, pl.col("amount_minor"))
+
+
+# Orders whose lines come in more stretches than one, as they stand in the file, and how many stretches make
+# the whole of it: fewer than there are when the rest says the same again.
+AGAIN = """
+SELECT row_no FROM stretches JOIN (
+  SELECT order_id, unnest(places[whole + 1:]) AS stretch
+  FROM (
+    SELECT order_id, places, list_filter(range(1, len(contents)), lambda p: len(contents) % p = 0
+      AND contents[p + 1:] = contents[:len(contents) - p])[1] AS whole
+    FROM (
+      SELECT order_id, list(stretch ORDER BY stretch) AS places, list(content ORDER BY stretch) AS contents
+      FROM (
+        SELECT order_id, stretch, bit_xor(md5_number(concat_ws('|', row_no - first_row, {content})))::VARCHAR
+          || ' ' || count(*) AS content
+        FROM (SELECT *, min(row_no) OVER (PARTITION BY stretch) AS first_row FROM stretches)
+        GROUP BY order_id, stretch
+      ) GROUP BY order_id
+    )
+  ) WHERE whole IS NOT NULL
+) USING (order_id, stretch)
+"""
+STRETCHES = """
+SELECT * FROM arriving_lines WHERE order_id IN (
+  SELECT order_id FROM arriving_lines GROUP BY order_id HAVING min(stretch) <> max(stretch))
+"""
+FOUND = """
+WITH taken AS (
+  SELECT DISTINCT order_id FROM raw_orders.orders WHERE source_system = $source
+  AND load_id IS DISTINCT FROM $old AND load_id IN (
+    SELECT load_id FROM raw_meta.files WHERE source_name = $source AND file_name < $file)
+), headers AS (
+  SELECT
+    order_id, arg_min(customer_id, row_no) AS customer_id, arg_min(currency, row_no) AS currency,
+    arg_min(is_credit, row_no) AS is_credit
+  FROM arriving_lines GROUP BY order_id
+), numbers AS (
+  SELECT order_id, line_no, min(row_no) AS row_no FROM arriving_lines
+  WHERE line_no IS NOT NULL GROUP BY ALL HAVING count(*) > 1
+)
+SELECT
+  lines.row_no, concat_ws('/', order_id, lines.line_no) AS row_key, lines.amount_minor,
+  CASE
+    WHEN order_id IN (FROM taken) OR lines.row_no IN (FROM again) THEN 'order_id'
+    WHEN lines.customer_id <> headers.customer_id THEN 'customer_id'
+    WHEN lines.currency <> headers.currency THEN 'currency'
+    WHEN lines.is_credit <> headers.is_credit THEN 'is_credit'
+    WHEN lines.row_no > numbers.row_no THEN 'line_no'
+  END AS column_name
+FROM arriving_lines AS lines JOIN headers USING (order_id) LEFT JOIN numbers USING (order_id, line_no)
+WHERE column_name IS NOT NULL
+"""
+
+
+def _set_aside_repeated(
+    stage: Stage,
+    config: SourceConfig,
+    mapping: FileMapping,
+    path: Path,
+    load_id: str,
+    old_load_id: str | None,
+    columns: list[str],
+) -> None:
+    """Set aside lines whose key is taken, or that contradict the first line of their order."""
+    connection = stage.connection
+    again = "SELECT 0::BIGINT AS row_no WHERE false"
+    if "line_no" not in columns:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE stretches AS {STRETCHES}")
+        content = ", ".join(f"{name}::VARCHAR" for name in CONTENT)
+        again = AGAIN.replace("{content}", content)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE again AS {again}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE repeated AS {FOUND}",
+        {"source": config.name, "old": old_load_id, "file": path.name},
+    )
+    connection.execute("DELETE FROM arriving_lines WHERE row_no IN (SELECT row_no FROM repeated)")
+    ((count, last),) = connection.execute("SELECT count(*), max(row_no) FROM repeated").fetchall()
+    for rows in read_pieces(path, mapping.format) if count else ():
+        if rows.frame.is_empty():
+            continue
+        found = connection.execute(
+            "SELECT row_no AS row_number, row_key, 'duplicate_key' AS reason, column_name, amount_minor "
+            "FROM repeated WHERE row_no BETWEEN ? AND ? ORDER BY row_no",
+            [rows.frame[ROW].min(), rows.frame[ROW].max()],
+        ).pl()
+        originals = original_rows(rows, found["row_number"]).rename({ROW: "row_number"})
+        rejects = found.join(originals, on="row_number", how="left").select(list(REJECT_COLUMNS))
+        stage.set_aside(load_id, LINES, path.name, rejects)
+        if rows.frame[ROW].max() >= last:
+            break
+    connection.execute("DROP TABLE repeated; DROP TABLE again; DROP TABLE IF EXISTS stretches")
 
 
 def _replace(
     stage: Stage,
     config: SourceConfig,
     mapping: FileMapping,
-    lines: pl.DataFrame,
     old_load_id: str | None,
     load_id: str,
+    *,
+    has_numbers: bool,
 ) -> None:
     """Put the accepted lines in place of the file's earlier ones; unchanged ones keep their `recorded_at`."""
-    stamp = {"source_system": pl.lit(config.name), "load_id": pl.lit(load_id)}
-    orders = lines.group_by("order_id", maintain_order=True).agg(
-        pl.col("customer_id").first(),
-        pl.col("ordered_at").min(),
-        pl.col("currency", "is_credit").first(),
-        pl.col("credited_order_id", "country").drop_nulls().first(),
+    stamp = f"{quoted(config.name)} AS source_system, {quoted(load_id)} AS load_id"
+    line_no = "line_no" if has_numbers else "row_number() OVER (PARTITION BY order_id ORDER BY row_no)"
+    orders = (
+        "SELECT order_id, arg_min(customer_id, row_no) AS customer_id, min(ordered_at) AS ordered_at, "
+        "arg_min(currency, row_no) AS currency, arg_min(is_credit, row_no) AS is_credit, "
+        "arg_min(credited_order_id, row_no) AS credited_order_id, arg_min(country, row_no) AS country, "
+        f"{stamp} FROM arriving_lines GROUP BY order_id"
     )
-    line_rows = lines.select(
-        "order_id",
-        "line_no",
-        "sku",
-        quantity=pl.col("quantity_text").cast(pl.Decimal(38, 12)),
-        amount_minor=pl.col("amount_minor"),
-    )
-    _insert_anew(stage, "raw_orders.orders", orders.with_columns(**stamp), old_load_id)
-    _insert_anew(stage, LINES, line_rows.with_columns(**stamp), old_load_id)
+    lines = f"SELECT order_id, {line_no} AS line_no, sku, quantity, amount_minor, {stamp} FROM arriving_lines"
+    _insert_anew(stage, "raw_orders.orders", orders, old_load_id)
+    _insert_anew(stage, LINES, lines, old_load_id)
     is_goods = _rule(mapping, "is_goods", default=True)
     kinds = {str(code): str(kind) for code, kind in mapping.rest.get("kinds", {}).items()}
     kind = pl.col("sku").replace_strict(kinds, default=None, return_dtype=pl.String)
     skus = (
-        lines.group_by("sku", maintain_order=True)
-        .agg(pl.col("sku_name", "category").drop_nulls().first())
+        stage.connection.execute(
+            "SELECT sku, arg_min(sku_name, row_no) AS name, arg_min(category, row_no) AS category "
+            "FROM arriving_lines GROUP BY sku"
+        )
+        .pl()
         .with_columns(is_goods=is_goods)
         .select(
             "sku",
-            pl.col("sku_name").alias("name"),
+            "name",
             category=pl.coalesce(kind, "category"),
             is_goods=pl.col("is_goods") & kind.is_null(),
+            source_system=pl.lit(config.name),
+            load_id=pl.lit(load_id),
         )
     )
-    _upsert_skus(stage, config, skus.with_columns(**stamp))
+    _upsert_skus(stage, config, skus)
 
 
-def _insert_anew(stage: Stage, table: str, rows: pl.DataFrame, old_load_id: str | None) -> None:
-    """Replace the rows of an earlier load by these; a row of the same content keeps its `recorded_at`."""
-    content = [name for name in rows.columns if name != "load_id"]
-    same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM arriving.{name}" for name in content)
-    stage.connection.register("arriving", rows.to_arrow())
-    try:
-        if old_load_id is None:
-            stage.connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT *, ?::TIMESTAMPTZ AS recorded_at FROM arriving",
-                [stage.built_at],
-            )
-            return
-        stage.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE renewed AS SELECT arriving.*, "
-            f"coalesce(old.recorded_at, ?::TIMESTAMPTZ) AS recorded_at "
-            f"FROM arriving LEFT JOIN {table} AS old ON old.load_id = ? AND {same}",
-            [stage.built_at, old_load_id],
+def _insert_anew(stage: Stage, table: str, query: str, old_load_id: str | None) -> None:
+    """Replace the rows of an earlier load by a query's; a row of the same content keeps its `recorded_at`."""
+    connection = stage.connection
+    if old_load_id is None:
+        connection.execute(
+            f"INSERT INTO {table} BY NAME SELECT *, ?::TIMESTAMPTZ AS recorded_at FROM ({query})",
+            [stage.built_at],
         )
-        stage.connection.execute(f"DELETE FROM {table} WHERE load_id = ?", [old_load_id])
-        stage.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM renewed")
-        stage.connection.execute("DROP TABLE renewed")
-    finally:
-        stage.connection.unregister("arriving")
+        return
+    names = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+    same = " AND ".join(
+        f"old.{name} IS NOT DISTINCT FROM arriving.{name}" for name in names if name != "load_id"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE renewed AS SELECT arriving.*, "
+        f"coalesce(old.recorded_at, ?::TIMESTAMPTZ) AS recorded_at "
+        f"FROM ({query}) AS arriving LEFT JOIN {table} AS old ON old.load_id = ? AND {same}",
+        [stage.built_at, old_load_id],
+    )
+    connection.execute(f"DELETE FROM {table} WHERE load_id = ?", [old_load_id])
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM renewed")
+    connection.execute("DROP TABLE renewed")
 
 
 def _upsert_skus(stage: Stage, config: SourceConfig, skus: pl.DataFrame) -> None:

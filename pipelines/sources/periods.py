@@ -33,6 +33,7 @@ from pipelines.sources.files import (
     read_mapping,
     read_rows,
     require,
+    require_as_before,
     unknown_columns,
 )
 from pipelines.sources.loading import (
@@ -42,6 +43,8 @@ from pipelines.sources.loading import (
     SourceError,
     Stage,
     currency_exponents,
+    newest_of,
+    recorded_after_known,
 )
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -120,7 +123,7 @@ def load(stage: Stage, config: SourceConfig) -> None:
     parts = []
     for path in files:
         stage.progress(f"periods: reading {path.name}")
-        parts.append(_read(stage, mapping, path))
+        parts.append(_read(stage, config, mapping, path))
     accepted = pl.concat([part.accepted for part in parts], how="diagonal_relaxed")
     accepted, overlapping = _without_overlaps(accepted)
     for name in known:
@@ -132,19 +135,23 @@ def load(stage: Stage, config: SourceConfig) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """One file: its rows as received, those accepted so far, its rejects, its notes, and its load."""
+    """One file: its rows as received, our columns in it, the rows accepted so far, its rejects, its notes,
+    and its load."""
 
     rows: FileRows
+    columns: list[str]
     accepted: pl.DataFrame
     rejects: pl.DataFrame
     notes: list[str]
     load_id: str
 
 
-def _read(stage: Stage, mapping: FileMapping, path: Path) -> _Part:
+def _read(stage: Stage, config: SourceConfig, mapping: FileMapping, path: Path) -> _Part:
     rows = read_rows(path, mapping.format)
     ours = matched(rows, mapping, COLUMNS)
     require(rows, ours, "subscription_id", "customer_id", "period_start", "period_end", "|".join(AMOUNTS))
+    before = stage.columns_before(config, VERSIONS, path.name)
+    require_as_before(rows, ours, mapping, COLUMNS, before, AMOUNTS)
     amounts = [name for name in AMOUNTS if name in ours.frame.columns]
     if len(amounts) > 1:
         raise SourceError(
@@ -165,7 +172,8 @@ def _read(stage: Stage, mapping: FileMapping, path: Path) -> _Part:
     accepted, rejects = read.split(rows, frame, checks, KEY, pl.col("amount_minor"))
     load_id = stage.next_load_id()
     accepted = accepted.with_columns(pl.lit(path.name).alias(FILE), load_id=pl.lit(load_id))
-    return _Part(rows, accepted, pl.concat([rows.broken, rejects]), notes, load_id)
+    columns = [name for name in ours.frame.columns if name != ROW]
+    return _Part(rows, columns, accepted, pl.concat([rows.broken, rejects]), notes, load_id)
 
 
 def _typed(
@@ -336,7 +344,7 @@ def _record(
     ).join(original_rows(part.rows, mine[ROW]).rename({ROW: "row_number"}), on="row_number", how="left")
     rejects = pl.concat([part.rejects, late.select(list(REJECT_COLUMNS))]).sort("row_number")
     accepted = part.accepted.join(mine, on=ROW, how="anti")
-    stage.remember_file(config, part.rows.path.name, VERSIONS, fingerprint, part.load_id)
+    stage.remember_file(config, part.rows.path.name, VERSIONS, fingerprint, part.load_id, part.columns)
     stage.record(
         config,
         Load(
@@ -445,14 +453,12 @@ def _add_changes(
     try:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE known AS SELECT * FROM {table} WHERE source_system = ? "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY recorded_at DESC) = 1",
+            f"QUALIFY row_number() OVER ({newest_of(key)}) = 1",
             [config.name],
         )
         connection.execute(
-            f"INSERT INTO {table} BY NAME SELECT arriving.* REPLACE (CASE "
-            f"WHEN known.source_system IS NULL THEN coalesce(arriving.recorded_at, $now) "
-            f"WHEN arriving.recorded_at > known.recorded_at THEN arriving.recorded_at "
-            f"ELSE $now END AS recorded_at), $source AS source_system "
+            f"INSERT INTO {table} BY NAME SELECT arriving.* REPLACE ("
+            f"coalesce({recorded_after_known('$now')}, $now) AS recorded_at), $source AS source_system "
             f"FROM arriving LEFT JOIN known USING ({keys}) "
             f"WHERE known.source_system IS NULL OR NOT ({same})",
             {"now": stage.built_at, "source": config.name},

@@ -15,6 +15,7 @@ import polars as pl
 from pipelines.sources import columns as read
 from pipelines.sources.columns import Check
 from pipelines.sources.files import (
+    ROW,
     FileMapping,
     content_hash,
     data_files,
@@ -22,6 +23,7 @@ from pipelines.sources.files import (
     read_mapping,
     read_rows,
     require,
+    require_as_before,
     unknown_columns,
 )
 from pipelines.sources.loading import Load, SourceConfig, Stage, currency_exponents
@@ -58,6 +60,8 @@ def _load_file(stage: Stage, config: SourceConfig, path: Path, mapping: FileMapp
     rows = read_rows(path, mapping.format)
     ours = matched(rows, mapping, wanted)
     require(rows, ours, "rate_on", "from_currency", "to_currency", "rate")
+    require_as_before(rows, ours, mapping, wanted, stage.columns_before(config, TARGET, path.name))
+    columns = [name for name in ours.frame.columns if name != ROW]
     frame, checks = ours.frame, list[Check]()
     if "rate_set" not in frame.columns:
         frame = frame.with_columns(rate_set=pl.lit(DAILY))
@@ -81,7 +85,7 @@ def _load_file(stage: Stage, config: SourceConfig, path: Path, mapping: FileMapp
     load_id = stage.next_load_id()
     names = [*KEY, "rate", "recorded_at"]
     unchanged = stage.append_changed(config, TARGET, accepted.select(names), KEY, [*KEY, "rate"], load_id)
-    stage.remember_file(config, path.name, TARGET, mark, load_id)
+    stage.remember_file(config, path.name, TARGET, mark, load_id, columns)
     unknown = unknown_columns(rows, mapping, wanted)
     stage.record(
         config,

@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from dashboard.i18n import text
+from dashboard.words import reject_reason
 from pipelines import meta, warehouse
 from pipelines.policy import read_policy
 from pipelines.sources import KINDS
@@ -144,11 +146,37 @@ def test_a_build_that_is_refused_for_its_rows_explains_them(
 
 def test_every_reason_that_a_source_can_give_has_words() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (PROJECT / "pipelines" / "sources").glob("*.py")]
-    given = {reason for text in texts for reason in re.findall(r'Check\(\s*"(\w+)"', text)}
+    given = {reason for code in texts for reason in re.findall(r'Check\(\s*"(\w+)"', code)}
+    given |= {"bad_row", "bad_encoding", "bad_flag"}
     page = (PROJECT / "docs" / "metrics.md").read_text(encoding="utf-8")
     promised = set(re.findall(r"`(\w+)`", page.split("Reasons: ")[1].split(". Accepted")[0]))
     assert len(given) > 10
     assert given | promised <= set(explain.REASONS)
+    assert set(explain.REASONS) == set(explain.REASONS_AR)
+    assert all(re.search("[\u0600-\u06ff]{2}", words) for words in explain.REASONS_AR.values())
+    for language in ("en", "ar"):
+        on_screen = reject_reason(text(language))
+        assert [reason for reason in explain.REASONS if on_screen(reason) == reason] == []
+        assert explain.HEADINGS[language].keys() == explain.HEADINGS["en"].keys()
+
+
+def test_the_command_speaks_arabic_when_asked(run) -> None:
+    result = run("explain", "--locale", "ar")
+    assert result.exit_code == 0, result.output
+    assert f"missing_key: {explain.REASONS_AR['missing_key']}" in result.output
+    assert explain.HEADINGS["ar"]["rejects"] in result.output
+    assert "Rows set aside" not in result.output
+    refused = run("explain", "--locale", "fr")
+    assert (refused.exit_code, "write en or ar" in refused.stderr) == (2, True)
+
+
+def test_a_line_of_the_log_that_broke_off_is_passed_over(run, published: Path) -> None:
+    log = published / "acme" / "logs" / "builds.jsonl"
+    log.parent.mkdir(exist_ok=True)
+    entry = {"finished_at": "2025-01-01", "status": "failed", "seconds": 1.0, "message": "no room"}
+    log.write_text('{"build_id": "b0", "sta\n' + json.dumps(entry) + "\n", encoding="utf-8")
+    result = run("status")
+    assert (result.exit_code, "no room" in result.output) == (0, True)
 
 
 def test_an_export_holds_every_mart_and_says_what_it_was_made_from(run, tmp_path: Path) -> None:
