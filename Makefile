@@ -42,9 +42,10 @@ test-browser: .venv/.ready ## run the browser tests (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "No Chromium found: install Debian's package 'chromium' (apt-get install chromium)"; exit 1; }
 	$(BIN)/python -m pytest -n 2 -m browser tests/browser
 
-test-faults: .venv/.ready ## kill runs again and again on each database, and start them again
+test-faults: .venv/.ready ## kill runs and builds again and again, and start them again
 	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py tests/billing/run/test_collect_faults.py
 	TAJDID_FAULT_KILLS=30 $(BIN)/python -m pytest -n 0 tests/billing/run/test_dun_faults.py
+	TAJDID_FAULT_KILLS=20 $(BIN)/python -m pytest -n 0 tests/pipelines/test_build_faults.py
 
 test-properties: .venv/.ready ## show every property of the billing engine with many examples
 	TAJDID_EXAMPLES=many $(BIN)/python -m pytest -n 2 --dist loadgroup tests/billing

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,35 +228,6 @@ def test_two_builds_of_one_company_cannot_meet(request_for):
     published(request, score=lambda _: inner.append(build(request_for(later=1))))
     assert inner[0].status == "failed"
     assert "Another build of company is running" in inner[0].message
-
-
-def test_a_build_that_is_killed_leaves_the_last_good_snapshot_and_the_next_one_works(
-    request_for, published_before
-):
-    first = request_for()
-    write(first, "b.csv", DAY_TWO)
-    script = textwrap.dedent(f"""
-        import os, signal
-        from datetime import UTC, date, datetime
-        from pathlib import Path
-        from pipelines.policy import read_policy
-        from pipelines.run import BuildRequest, SourceConfig, build
-        folder = Path({str(first.folder)!r})
-        build(
-            BuildRequest("company", folder, Path({str(first.project)!r}), date(2024, 5, 31),
-                datetime(2024, 6, 2, tzinfo=UTC),
-                read_policy(None, {{"reporting_currency": "GBP", "reporting_timezone": "Europe/London"}}),
-                (SourceConfig("orders", "orders", str(folder / "orders")),), False),
-            score=lambda _: os.kill(os.getpid(), signal.SIGKILL),
-        )
-    """)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    died = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
-    assert died.returncode == -signal.SIGKILL
-    assert warehouse.stage_path(first.folder).exists()
-    assert warehouse.current(first.folder) == published_before
-    published(request_for(later=3000))
-    assert days(first.folder) == [("2024-05-01", 700), ("2024-05-02", 350)]
 
 
 def test_a_changed_policy_needs_a_new_version_even_versions_later(request_for, published_before):

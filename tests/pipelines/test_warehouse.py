@@ -47,6 +47,25 @@ def test_the_last_seven_snapshots_stay_and_one_never_pointed_at_goes(tmp_path):
     assert kept == [f"warehouse-b{number}.duckdb" for number in range(2, 9)]
 
 
+def test_snapshots_are_told_apart_by_their_turn_when_the_clock_was_set_back(tmp_path):
+    first = publish(tmp_path, "one", 1)
+    os.utime(first, (4_000_000_000, 4_000_000_000))
+    second, third = publish(tmp_path, "two", 2), publish(tmp_path, "three", 3)
+    assert warehouse.prune(tmp_path) == []
+    assert warehouse.current(tmp_path) == third
+    assert warehouse.prune(tmp_path, keep=2) == [first]
+    assert second.exists()
+
+
+def test_a_snapshot_that_readers_can_not_be_pointed_at_goes_again(tmp_path):
+    first = publish(tmp_path, "one", 1)
+    (tmp_path / "warehouse" / ".current.partial").mkdir()
+    with pytest.raises(IsADirectoryError):
+        publish(tmp_path, "two", 2)
+    assert warehouse.current(tmp_path) == first
+    assert not warehouse.snapshot_path(tmp_path, "two").exists()
+
+
 def test_a_name_is_never_used_twice(tmp_path):
     publish(tmp_path, "one", 1)
     warehouse.start_stage(tmp_path, None).touch()
