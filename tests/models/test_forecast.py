@@ -1,0 +1,536 @@
+"""The forecast: each rule on a company a bookkeeper can count, and a second implementation on random ones."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
+import duckdb
+import pytest
+from plain_forecast import METHODS, forecasts, observe
+from plain_metrics import FAR, Books, History, earlier
+from subscription_models import models, warehouse
+from test_subscription_rules import APR, JAN, MAR, history, version
+
+from pipelines.compiled import execute, needed
+
+MARTS, POINTS = ("fct_forecast_backtest",), ("int_forecast_points",)
+Company = duckdb.DuckDBPyConnection
+
+
+def life(customer: str, start: date, end: date | None, amount: int = 1000, **rest: Any) -> dict[str, Any]:
+    return version(start, end, amount, item=f"{customer} {start}", customer=customer, **rest)
+
+
+def month(number: int, first: date = JAN) -> date:
+    """The first day of the month `number` after the first."""
+    return earlier(first, -number)
+
+
+def last_day(of: date) -> date:
+    return month(1, of) - timedelta(days=1)
+
+
+def build(
+    *versions: dict[str, Any], as_of: date, more: Any = None, marts: tuple[str, ...] = POINTS, **rest: Any
+) -> Company:
+    """A company as far as its points; marts: MARTS for its intervals, headline and backtest too."""
+    return warehouse(history(*versions, as_of=as_of, **rest), marts, more)
+
+
+def points(company: Company, method: str = "survival", origin: date | None = None) -> list[Any]:
+    """What a method says from the latest origin, by horizon."""
+    rows = company.execute(
+        "SELECT point_mrr::DOUBLE FROM intermediate.int_forecast_points WHERE method = ? AND origin_month = "
+        "coalesce(?, (SELECT max(origin_month) FROM intermediate.int_forecast_points)) "
+        "ORDER BY currency, horizon_months",
+        [method, origin],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def latest(company: Company, columns: str, method: str = "last_value", horizon: int = 1) -> Any:
+    return company.execute(
+        f"SELECT {columns} FROM marts.fct_forecast WHERE is_latest AND method = ? AND horizon_months = ?",
+        [method, horizon],
+    ).fetchall()[0]
+
+
+# The model.
+
+
+def test_a_hazard_is_shrunk_to_the_pooled_one_by_twenty_customers():
+    # from February to July 4, 4, 3, 3, 3, 3 are at risk and one ends: 1 of 20
+    company = build(
+        life("a", JAN, None), life("b", JAN, MAR), life("c", JAN, None), life("d", JAN, None),
+        as_of=date(2024, 7, 31),
+    )  # fmt: skip
+    rows = company.execute(
+        "SELECT tenure_from, at_risk, ended, hazard FROM intermediate.int_forecast_rates "
+        "WHERE origin_month = DATE '2024-07-01' AND step = 1 ORDER BY 1"
+    ).fetchall()
+    assert [row[:3] for row in rows] == [(0, 11, 1), (3, 9, 0), (6, 0, 0), (12, 0, 0), (24, 0, 0)]
+    assert [row[3] for row in rows] == pytest.approx([2 / 31, 1 / 29, 0.05, 0.05, 0.05])
+    # in August the three are in their seventh month and more: 5 % of them go every month
+    assert points(company) == pytest.approx([3000 * 0.95**step for step in range(1, 13)], abs=1e-5)
+
+
+def test_each_plan_class_and_tenure_has_its_own_hazard():
+    plans = [
+        {"plan_id": "basic", "plan_name": "Basic", "plan_tier": "low", "is_add_on": False},
+        {"plan_id": "pro", "plan_name": "Pro", "plan_tier": "high", "is_add_on": False},
+    ]
+    company = build(
+        life("a", JAN, None), life("b", JAN, MAR), life("c", JAN, None, plan_id="pro"),
+        as_of=date(2024, 7, 31), more={"raw_billing.plans": plans},
+    )  # fmt: skip
+    rows = company.execute(
+        "SELECT plan_class, tenure_from, hazard FROM intermediate.int_forecast_rates "
+        "WHERE origin_month = DATE '2024-07-01' AND tenure_from <= 3 AND step = 1 ORDER BY ALL"
+    ).fetchall()
+    pooled = 1 / 14  # low: 2 in February and March, then 1; high: 1 in each of six months
+    assert rows == [
+        ("high", 0, pytest.approx(20 * pooled / 23)),
+        ("high", 3, pytest.approx(20 * pooled / 23)),
+        ("low", 0, pytest.approx((1 + 20 * pooled) / 25)),
+        ("low", 3, pytest.approx(20 * pooled / 23)),
+    ]
+
+
+def test_who_pays_when_the_data_begin_has_the_tenure_since_it_was_created():
+    people = [{"customer_id": "a", "created_on": date(2022, 11, 9), "valid_from": JAN, "is_test": False}]
+    company = build(life("a", JAN, None), life("b", JAN, None), as_of=date(2024, 7, 31), customers=people)
+    rows = company.execute(
+        "SELECT tenure_from, sum(at_risk)::INT FROM intermediate.int_forecast_flows GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert rows == [(0, 3), (3, 3), (12, 6)]  # a is in its 15th month in February
+
+
+def test_those_who_stay_grow_by_what_those_who_stayed_grew_by():
+    # in its seventh month 1000 becomes 1210; in the six months before nothing changes
+    august = month(7)
+    company = build(life("a", JAN, august), life("a", august, None, 1210), as_of=last_day(august))
+    # at the same tenure 21 % a month; where nobody has been yet, what all grew by: 210 of 7 × 1000
+    expected = [1210 * 1.21**step for step in range(1, 6)]
+    expected += [expected[-1] * 1.03**step for step in range(1, 8)]
+    assert points(company) == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_lost_comes_back_by_the_share_that_came_back():
+    # of 2000 lost in March 500 come back in May; 9 are at risk in their first three months, 3 in the next
+    company = build(
+        life("a", JAN, MAR), life("b", JAN, MAR), life("c", JAN, None), life("a", month(4), None, 500),
+        as_of=date(2024, 7, 31),
+    )  # fmt: skip
+    pooled = 2 / 12
+    fresh, young, older = (2 + 20 * pooled) / 29, 20 * pooled / 23, pooled
+    c, a, expected = 1000.0, 500.0, []
+    for step in range(1, 13):
+        c *= 1 - 0.75 * older
+        a *= 1 - 0.75 * (fresh if step == 1 else young if step <= 4 else older)
+        expected.append(c + a)
+    assert points(company) == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_end_that_was_known_before_is_no_hazard_of_those_of_whom_nothing_is_known():
+    # b asks in April for the end of June: two months before, that was known; three months before it was not
+    leaves = life("b", JAN, month(6), cancel_requested_on=date(2024, 4, 30))
+    company = build(life("a", JAN, None), leaves, as_of=date(2024, 9, 30))
+    rows = company.execute(
+        "SELECT step, ended FROM intermediate.int_forecast_rates "
+        "WHERE origin_month = DATE '2024-09-01' AND tenure_from = 3 ORDER BY 1"
+    ).fetchall()
+    assert rows == [(step, int(step > 3)) for step in range(1, 13)]
+    # 14 are at risk, of these a alone at 6 to 11 months, in August and September; in January it comes to 12
+    expected = [1000.0] * 3
+    for step in range(4, 13):
+        expected.append(expected[-1] * (1 - (20 / 14) / (22 if step == 4 else 20)))
+    assert points(company) == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_item_that_ends_with_notice_is_no_contraction_to_those_who_know():
+    # x gives up 500 of 1500 in July, asked for in May, and keeps 1000
+    part = version(JAN, month(6), 500, item="p", customer="x", cancel_requested_on=date(2024, 5, 2))
+    company = build(version(JAN, None, 1000, customer="x"), part, as_of=date(2024, 7, 31))
+    rows = company.execute(
+        "SELECT step, expansion_rate FROM intermediate.int_forecast_rates "
+        "WHERE origin_month = DATE '2024-07-01' AND tenure_from = 3 ORDER BY 1"
+    ).fetchall()
+    lost = pytest.approx(-500 / 4500)
+    assert rows == [(1, 0), (2, 0), *((step, lost) for step in range(3, 13))]
+
+
+def test_new_mrr_is_the_mean_of_six_months():
+    newcomers = [life(f"n{number}", month(number), None, 100 * number) for number in range(1, 7)]
+    company = build(life("a", JAN, None), *newcomers, as_of=date(2024, 7, 31))
+    assert points(company) == pytest.approx([1000 + 2100 + 350 * step for step in range(1, 13)], abs=1e-5)
+
+
+def december_trade(last: date) -> Company:
+    """A customer since January 2022; a new one at 100 a month, in December at 1300."""
+    first, newcomers, number = date(2022, 1, 1), [], 1
+    while month(number, first) <= last:
+        start = month(number, first)
+        newcomers.append(life(f"n{number}", start, None, 1300 if start.month == 12 else 100))
+        number += 1
+    return build(life("a", first, None), *newcomers, as_of=last_day(last))
+
+
+def test_new_mrr_follows_the_season_once_two_years_are_known():
+    # to January 2024 the last six months bring 300 a month, and December is among them
+    company = december_trade(date(2024, 1, 1))
+    now = 1000 + 22 * 100 + 2 * 1300
+    expected = [now + 100 * step for step in range(1, 11)] + [now + 2300, now + 2400]
+    assert points(company) == pytest.approx(expected, abs=1e-5)
+
+
+def test_new_mrr_has_no_season_before_two_years_are_known():
+    company = december_trade(date(2023, 12, 1))
+    now = 1000 + 21 * 100 + 2 * 1300
+    assert points(company) == pytest.approx([now + 300 * step for step in range(1, 13)], abs=1e-5)
+
+
+def test_a_known_cancellation_takes_effect_in_its_month():
+    leaves = life("b", JAN, month(9), cancel_requested_on=date(2024, 7, 20))
+    company = build(life("a", JAN, None), leaves, as_of=date(2024, 7, 31))
+    assert points(company) == [2000, 2000] + [1000] * 10
+
+
+def test_a_cancellation_counts_from_the_month_it_is_requested():
+    leaves = life("b", JAN, month(9), cancel_requested_on=date(2024, 8, 1))
+    company = build(life("a", JAN, None), leaves, as_of=date(2024, 8, 31))
+    assert points(company, origin=month(6)) == [2000] * 12
+    assert points(company, origin=month(7)) == [2000] + [1000] * 11
+
+
+def test_a_cancellation_taken_back_counts_until_then():
+    leaves = life("b", JAN, month(11), cancel_requested_on=date(2024, 7, 20))
+    company = build(life("a", JAN, None), leaves, as_of=date(2024, 9, 30))
+    company.execute(
+        "UPDATE raw_billing.subscription_versions SET recorded_at = TIMESTAMPTZ '2024-07-20 12:00:00+00'"
+    )
+    company.execute(
+        "INSERT INTO raw_billing.subscription_versions SELECT * REPLACE (NULL AS cancel_requested_on, "
+        "NULL AS valid_to, TIMESTAMPTZ '2024-08-31 22:00:00+00' AS recorded_at) "
+        "FROM raw_billing.subscription_versions WHERE customer_id = 'b'"
+    )
+    execute(company, needed(models(), *POINTS))
+    assert points(company, origin=month(6)) == [2000] * 4 + [1000] * 8
+    assert points(company, origin=month(7)) == [2000] * 12
+    assert points(company, origin=month(8)) == [2000] * 12
+
+
+def yearly(customer: str, start: date, end: date, **rest: Any) -> dict[str, Any]:
+    return life(customer, start, end, term_start=start, term_end=end, **rest)
+
+
+def test_the_end_of_a_term_has_its_own_hazard_and_no_other_month_has():
+    # of five terms that end in January one is not renewed: (1 + 20 × 1/5) / (5 + 20)
+    first, second, third = date(2023, 1, 1), JAN, date(2025, 1, 1)
+    versions = [yearly(f"c{number}", first, second) for number in range(5)]
+    versions += [
+        {**yearly(f"c{number}", second, third), "subscription_item_id": f"c{number} {first}"}
+        for number in range(4)
+    ]
+    company = build(*versions, as_of=date(2024, 6, 30))
+    assert points(company) == pytest.approx([4000] * 6 + [3200] * 6, abs=1e-5)
+
+
+def test_a_short_term_ends_again_and_again():
+    first = date(2023, 1, 1)
+    versions = [
+        {**yearly("a", month(3 * number, first), month(3 * number + 3, first)), "subscription_item_id": "a"}
+        for number in range(6)
+    ]
+    versions.append(yearly("b", first, month(3, first)))
+    company = build(*versions, as_of=date(2024, 4, 30))
+    # of six terms one is lost: (1 + 20/6) / (6 + 20) in July, October, January, April
+    hazard = (1 + 20 / 6) / 26
+    expected = [1000 * (1 - hazard) ** (step // 3) for step in range(1, 13)]
+    assert points(company) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_term_of_a_month_is_no_decision():
+    versions = [
+        {**yearly("a", month(number), month(number + 1)), "subscription_item_id": "a"} for number in range(8)
+    ]
+    company = build(*versions, life("b", JAN, MAR), as_of=date(2024, 7, 31))
+    rows = company.execute("SELECT DISTINCT is_due FROM intermediate.int_forecast_flows").fetchall()
+    assert rows == [(False,)]
+
+
+def test_a_customer_that_gets_a_parent_is_neither_new_nor_lost():
+    parents = [{"customer_id": "b", "parent_customer_id": "a", "valid_from": APR, "valid_to": None}]
+    company = build(life("a", JAN, None), life("b", JAN, None), as_of=date(2024, 7, 31), parents=parents)
+    assert points(company) == [2000] * 12
+
+
+# The naive methods, and too little history.
+
+
+def test_the_naive_methods_keep_the_last_value_and_go_on_by_the_mean_of_six_months():
+    newcomers = [life(f"n{number}", month(number), None, 100 * number) for number in range(1, 8)]
+    company = build(life("a", JAN, None), *newcomers, as_of=date(2024, 8, 31))
+    assert points(company, "last_value") == [3800] * 12
+    assert points(company, "last_value_and_trend") == pytest.approx(
+        [3800 + 450 * step for step in range(1, 13)]
+    )
+
+
+def test_no_method_expects_less_than_nothing():
+    leavers = [life(f"c{number}", JAN, month(number)) for number in range(2, 8)]
+    company = build(life("a", JAN, None), *leavers, as_of=date(2024, 8, 31), marts=MARTS)
+    assert points(company, "last_value_and_trend")[:2] == [0, 0]
+    assert latest(company, "interval_why_null", "last_value_and_trend") == ("no_mrr",)
+
+
+def test_too_little_history_is_said_and_not_filled():
+    company = build(life("a", JAN, None), as_of=date(2024, 6, 30), marts=MARTS)
+    shown = "point_mrr::INT, why_null, low_mrr, is_simulated, interval_why_null, is_headline, headline_why"
+    for method in ("survival", "last_value_and_trend"):
+        assert latest(company, shown, method) == (
+            None, "history_too_short", None, None, "history_too_short", False, None,
+        )  # fmt: skip
+    assert latest(company, shown) == (1000, None, None, None, "history_too_short", True, "no_backtest")
+    assert company.execute("SELECT count(*) FROM marts.fct_forecast_backtest").fetchall() == [(0,)]
+    later = build(life("a", JAN, None), as_of=date(2024, 7, 31), marts=MARTS)
+    assert latest(later, "point_mrr::INT, is_simulated", "survival") == (1000, True)
+
+
+def test_a_company_without_subscriptions_has_no_forecast():
+    company = build(as_of=date(2024, 6, 30), marts=MARTS)
+    for mart in ("fct_forecast", "fct_forecast_backtest"):
+        assert company.execute(f"SELECT count(*) FROM marts.{mart}").fetchall() == [(0,)]
+
+
+def test_the_running_month_is_no_origin():
+    company = build(life("a", JAN, None), life("b", MAR, None), as_of=MAR + timedelta(days=20))
+    rows = company.execute("SELECT DISTINCT origin_month FROM intermediate.int_forecast_points ORDER BY 1")
+    assert rows.fetchall() == [(JAN,), (date(2024, 2, 1),)]
+    assert points(company, "last_value") == [1000] * 12
+
+
+def test_currencies_without_a_rate_are_forecast_apart():
+    company = build(life("a", JAN, None), life("u", JAN, None, 70, currency="USD"), as_of=date(2024, 7, 31))
+    assert points(company) == [1000] * 12 + [70] * 12
+
+
+# Intervals.
+
+
+@cache
+def growing(months: int) -> Company:
+    """MRR of 1000 in January 2022, 100 more in every month after it."""
+    first = date(2022, 1, 1)
+    versions = [
+        {
+            **life("a", month(number, first), month(number + 1, first), 1000 + 100 * number),
+            "subscription_item_id": "a",
+        }
+        for number in range(months)
+    ]
+    versions[-1]["valid_to"] = None
+    return build(*versions, as_of=last_day(month(months - 1, first)), marts=MARTS)
+
+
+def test_twelve_own_errors_give_the_interval():
+    # from 1000, 1100 … 2100 to a hundred more: 10 % to 100/2100 too little
+    low, high = latest(growing(13), "low_mrr::DOUBLE, high_mrr::DOUBLE")
+    assert (low, high) == pytest.approx((2200 * (1 + 100 / 2100), 2200 * 1.1), abs=1e-5)
+    assert latest(growing(13), "is_simulated, past_errors") == (False, 12)
+
+
+def test_a_tenth_of_the_errors_lies_beyond_each_bound():
+    # 19 errors: the second smallest and the second largest
+    low, high = latest(growing(20), "low_mrr::DOUBLE, high_mrr::DOUBLE")
+    assert (low, high) == pytest.approx((2900 * (1 + 100 / 2700), 2900 * (1 + 100 / 1100)), abs=1e-5)
+
+
+def test_fewer_errors_are_made_up_for_by_paths_and_marked():
+    company = growing(12)
+    assert latest(company, "is_simulated, past_errors") == (True, 11)
+    # a month of the past is redrawn: at least 100/2000 more, at most 10 %; the mean path is the point
+    low, point, high = latest(company, "low_mrr::DOUBLE, point_mrr::DOUBLE, high_mrr::DOUBLE")
+    assert point * 1.04 / 1.1 < low < point < high < point * 1.1 / 1.04
+
+
+def test_months_that_were_all_alike_leave_nothing_to_draw():
+    company = build(life("a", JAN, None), as_of=date(2024, 9, 30), marts=MARTS)
+    assert latest(company, "low_mrr::INT, high_mrr::INT, is_simulated", "survival") == (1000, 1000, True)
+    # and where a naive method is as good as the model, the model is shown
+    assert latest(company, "is_headline, headline_why", "survival") == (True, "lowest_error")
+
+
+# The contest.
+
+
+def test_a_model_worse_than_a_naive_method_is_not_the_headline():
+    company = growing(20)
+    rows = company.execute(
+        "SELECT method, is_headline, headline_why, trials, mean_absolute_error FROM marts.fct_forecast "
+        "WHERE is_latest AND horizon_months = 1 ORDER BY 1"
+    ).fetchall()
+    # 100 a month is what the trend says; the last value is short by 100 to 600
+    assert [row[:3] for row in rows] == [
+        ("last_value", False, None),
+        ("last_value_and_trend", True, "model_worse_than_naive"),
+        ("survival", False, None),
+    ]
+    # origins 6 to 18, the later ones with fewer horizons behind them
+    by_horizon = [min(13, 13 - step) for step in range(6)]
+    assert {row[3] for row in rows} == {sum(by_horizon)}
+    expected = sum(100 * (step + 1) * count for step, count in enumerate(by_horizon)) / sum(by_horizon)
+    assert rows[0][4] == pytest.approx(expected)
+    assert rows[1][4] == pytest.approx(0, abs=1e-6)
+    assert rows[2][4] > 0
+
+
+def test_the_backtest_adds_up_errors_where_every_method_had_a_forecast():
+    rows = (
+        growing(20)
+        .execute(
+            "SELECT origins, error_size::INT, error_sum::INT, mean_absolute_error, bias, intervals, covered, "
+            "simulated, coverage FROM marts.fct_forecast_backtest "
+            "WHERE method = 'last_value' AND horizon_months = 3"
+        )
+        .fetchall()
+    )
+    # origins 6 to 16, each 300 short; eight with fewer than 12 errors behind. The share that 300 is falls, so
+    # what comes lies below each interval of own errors, and above the paths around the last value
+    assert rows == [(11, 3300, -3300, 300, -300, 11, 0, 8, 0)]
+
+
+# Random companies.
+
+PLANS = {"basic": "low", "team": "low", "scale": "high", "extra": "add_on", "odd": "unclassified"}
+FIRST = date(2022, 1, 1)
+
+
+def random_trade(seed: int, months: int = 32, customers: int = 16) -> Books:
+    """Customers that come, grow, shrink, return and leave, with notice or none, at ends of terms or not."""
+    draw = random.Random(f"trade {seed}")
+    company = History(last_day(month(months - 1, FIRST)))
+    for number in range(customers):
+        name = f"c{number:02d}"
+        start = month(draw.choice([0, 0, draw.randrange(months)]), FIRST)
+        company.customers.append(
+            {
+                "customer_id": name, "segment": "s", "acquisition_channel": "web", "is_test": False,
+                "valid_from": FIRST, "created_on": start - timedelta(days=draw.choice([0, 0, 200, 500])),
+            }
+        )  # fmt: skip
+        for part in range(draw.choice([1, 1, 1, 2])):
+            on: date | None = start + timedelta(days=draw.randrange(31))
+            for turn in range(3):
+                if on is None or on > company.as_of:
+                    break
+                on = _stay(draw, company, name, f"{name}-{part}-{turn}", on)
+    return Books(company)
+
+
+def _stay(draw: random.Random, company: History, customer: str, item: str, start: date) -> date | None:
+    """An item from its start to its end; the day of a return, if it has one."""
+    length = draw.choice([None, 1, 3, 6, 12])
+    plan, amount, term = draw.choice(list(PLANS)), draw.randrange(500, 5000), start
+    end = start + timedelta(days=draw.randrange(20, 900)) if draw.random() < 0.7 else None
+    while start < (end or company.as_of) and start <= company.as_of:
+        until = start + timedelta(days=draw.randrange(30, 300))
+        if length is not None:
+            until = month(length, term) if term.day < 29 else term + timedelta(days=30 * length)
+        until = min(until, end or FAR)
+        company.versions.append(
+            version(
+                start, until, amount, item=item, customer=customer, plan_id=plan, is_deleted=False,
+                term_start=None if length is None else term,
+                term_end=None if length is None else month(length, term)
+                if term.day < 29 else term + timedelta(days=30 * length),
+                cancel_requested_on=None, end_cause=None,
+            )
+        )  # fmt: skip
+        start = term = until
+        if draw.random() < 0.4:
+            amount = draw.randrange(500, 5000)
+        if draw.random() < 0.1:
+            plan = draw.choice(list(PLANS))
+    last = company.versions[-1]
+    if end is None:
+        last["valid_to"] = None
+        return None
+    if draw.random() < 0.6:
+        asked = end - timedelta(days=draw.randrange(0, 150))
+        last["cancel_requested_on"] = max(asked, last["valid_from"])
+    return end + timedelta(days=draw.randrange(1, 120)) if draw.random() < 0.4 else None
+
+
+PLAN_ROWS = {
+    "raw_billing.plans": [
+        {
+            "plan_id": plan, "plan_name": plan, "is_add_on": name == "add_on",
+            "plan_tier": name if name in ("low", "high") else None,
+        }
+        for plan, name in PLANS.items()
+    ]
+}  # fmt: skip
+SHOWN = (
+    "origin_month, horizon_months, method, point_mrr::DOUBLE, past_errors, low_mrr::DOUBLE, "
+    "high_mrr::DOUBLE, is_simulated, is_headline, mean_absolute_error"
+)
+
+
+def shown(company: History, until: date, more: str = "") -> list[Any]:
+    """Every forecast of the origins up to a month."""
+    built = warehouse(company, MARTS, PLAN_ROWS)
+    return built.execute(
+        f"SELECT {SHOWN}{more} FROM marts.fct_forecast WHERE origin_month <= ? ORDER BY ALL", [until]
+    ).fetchall()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_forecast_agrees_with_a_second_implementation(seed: int) -> None:
+    books = random_trade(seed)
+    world = observe(books, PLANS)
+    expected = forecasts(world)
+    found = shown(books.history, FAR, ", actual_mrr::DOUBLE, error_mrr::DOUBLE")
+    assert len(found) == len(expected) == len(world.months) * 12 * len(METHODS)
+    assert {row[7] for row in found if row[2] == "survival"} == {None, True, False}
+    for origin, step, method, *row in found:
+        one = expected[origin, step, method]
+        wanted = [
+            one.point, one.past_errors, one.low, one.high, one.is_simulated, one.is_headline,
+            one.mean_absolute_error, one.actual, one.error,
+        ]  # fmt: skip
+        for number, share in zip(row, wanted, strict=True):
+            assert number == (
+                share
+                if share is None or isinstance(share, bool)
+                else pytest.approx(share, rel=1e-7, abs=1e-4)
+            ), (origin, step, method)
+
+
+def test_no_later_month_changes_what_an_origin_said() -> None:
+    books = random_trade(8)
+    cut = last_day(month(20, FIRST))
+    everything = shown(books.history, FAR)
+    known = [row for row in everything if row[0] <= cut]
+    assert {row[8] for row in known if row[2] == "survival"} == {True, False}
+    # the same company as it was known then: nothing that began, was asked for, or ended without notice later
+    then = History(cut, customers=books.history.customers)
+    for row in books.history.versions:
+        asked = row["cancel_requested_on"] if (row["cancel_requested_on"] or FAR) <= cut else None
+        is_known = (row["valid_to"] or FAR) <= cut or asked is not None
+        if row["valid_from"] <= cut:
+            then.versions.append(
+                row | {"cancel_requested_on": asked, "valid_to": row["valid_to"] if is_known else None}
+            )
+    assert shown(then, FAR) == known
+    # with other later months only later origins say something else
+    other = History(books.history.as_of, customers=books.history.customers)
+    other.versions = [
+        row | {"amount_minor": row["amount_minor"] * (1 + (row["valid_from"] > cut))}
+        for row in books.history.versions
+    ]
+    changed = shown(other, FAR)
+    assert [row for row in changed if row[0] <= cut] == known
+    assert changed != everything
