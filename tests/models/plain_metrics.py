@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
+from plain_sources import version_days
+
 ZERO = Fraction(0)
 FAR = date(9999, 12, 31)
 
@@ -28,7 +30,10 @@ class History:
     invoices: list[dict[str, Any]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     applications: list[dict[str, Any]] = field(default_factory=list)
+    usage: list[dict[str, Any]] = field(default_factory=list)
     rates: dict[str, Fraction] = field(default_factory=dict)
+    daily_rates: list[tuple[str, date, Fraction]] = field(default_factory=list)
+    """Rates from a day on; before the first of a currency that of `rates` holds."""
     grace_days: int = 30
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -53,26 +58,26 @@ class Books:
         self.by_item: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for version in history.versions:
             self.by_item[version["subscription_item_id"]].append(version)
-        first = min(version["valid_from"] for version in history.versions)
+        chosen = version_days(history)
+        first = min(min(days) for days in chosen.values() if days)
         self.days = [first + timedelta(days=step) for step in range((history.as_of - first).days + 1)]
+        due = {row["invoice_id"] for row in history.invoices if row["due_on"] is not None}
+        self.dunned = {row["subscription_item_id"] for row in history.lines if row["invoice_id"] in due}
         self.unpaid = self._unpaid()
         # item → the days on which it pays nothing, yet who has paid remains a customer
         self.kept: dict[str, set[date]] = defaultdict(set)
         # item → day → (place, value); a day without service has no entry
         self.items: dict[str, dict[date, tuple[Place, Fraction]]] = {
-            item: self._days_of(versions) for item, versions in self.by_item.items()
+            item: self._days_of(days) for item, days in chosen.items()
         }
 
-    def _days_of(self, versions: list[dict[str, Any]]) -> dict[date, tuple[Place, Fraction]]:
+    def _days_of(self, versions: dict[date, dict[str, Any]]) -> dict[date, tuple[Place, Fraction]]:
         found = {}
-        for version in versions:
-            on = max(version["valid_from"], self.days[0])
-            while on < (version["valid_to"] or FAR) and on <= self.history.as_of:
-                value = self._value(version, on)
-                found[on] = (self._place(version, on), value)
-                if not value and self._keeps(version, on):
-                    self.kept[version["subscription_item_id"]].add(on)
-                on += timedelta(days=1)
+        for on, version in versions.items():
+            value = self._value(version, on)
+            found[on] = (self._place(version, on), value)
+            if not value and self._keeps(version, on):
+                self.kept[version["subscription_item_id"]].add(on)
         return found
 
     def _place(self, version: dict[str, Any], on: date) -> Place:
@@ -113,11 +118,12 @@ class Books:
         return self.history.settings.get("zero_mrr") == "keep_active" and not is_late
 
     def _monthly(self, version: dict[str, Any], on: date) -> Fraction:
-        amount = Fraction(version["amount_minor"])
+        amount = Fraction(version["amount_minor"] - version.get("taken_minor", 0))
         running = [
             row
             for row in self.history.discounts
             if row["subscription_item_id"] == version["subscription_item_id"]
+            and "taken_minor" not in version
             and row["duration"] != "once"
             and row["valid_from"] <= on < (row["valid_to"] or FAR)
         ]
@@ -139,7 +145,7 @@ class Books:
         found = defaultdict(list)
         for invoice in self.history.invoices:
             owed, paid_on = invoice["total_minor"], FAR
-            if owed <= 0:
+            if owed <= 0 or invoice["due_on"] is None:
                 continue
             for row in sorted(self.history.applications, key=lambda row: row["applied_on"]):
                 if row["invoice_id"] == invoice["invoice_id"] and row["applied_on"] <= self.history.as_of:
@@ -153,20 +159,26 @@ class Books:
         return found
 
     def _is_late(self, item: str, on: date) -> bool:
-        grace = self.history.grace_days
-        if any(line["subscription_item_id"] == item for line in self.history.lines):
-            return any(due + timedelta(days=grace) < on < paid for due, paid in self.unpaid[item])
-        late_since, until = None, FAR
+        item = item.removesuffix("/usage")
+        is_restated = self.history.settings.get("past_due_grace_days") == "restate"
+        grace = 30 if is_restated else self.history.grace_days
+
+        def is_out(since: date, until: date) -> bool:
+            """After the grace period; restated, from the first day on once it is over."""
+            is_over = since + timedelta(days=grace) < min(until - timedelta(days=1), self.history.as_of)
+            return is_over and since + timedelta(days=0 if is_restated else grace) < on < until
+
+        if item in self.dunned:
+            return any(is_out(due, paid) for due, paid in self.unpaid[item])
+        runs: list[tuple[date, date]] = []
         for version in sorted(self.by_item[item], key=lambda row: row["valid_from"]):
             if version["status"] != "past_due":
-                late_since = None
                 continue
-            if late_since is None or version["valid_from"] != until:
-                late_since = version["valid_from"]
-            until = version["valid_to"] or FAR
-            if version["valid_from"] <= on < until:
-                return on > late_since + timedelta(days=grace)
-        return False
+            since, until = version["valid_from"], version["valid_to"] or FAR
+            if runs and runs[-1][1] == since:
+                since = runs.pop()[0]
+            runs.append((since, until))
+        return any(is_out(since, until) for since, until in runs)
 
     # Balances at the constant rate.
 
@@ -298,6 +310,8 @@ class Reckoning:
     there: dict[date, set[str]]
     """Day → customers at its close: those with MRR and those held without."""
     there_at_close: dict[date, set[str]]
+    names: dict[tuple[str, date], str]
+    """(customer, day) → what the customer as a whole does, where anything changes."""
 
 
 def reckon(books: Books) -> Reckoning:
@@ -313,6 +327,7 @@ def reckon(books: Books) -> Reckoning:
     remained: set[str] = set()
     emptied: set[str] = set()
     days, months, closes, there, there_at_close = {}, {}, {}, {}, {}
+    names: dict[tuple[str, date], str] = {}
     for on in books.days:
         now, transfers = books.balances(on), books.transfers(on)
         keepers, staying = books.keepers(on), books.keepers_after_transfers(on)
@@ -325,6 +340,7 @@ def reckon(books: Books) -> Reckoning:
             was_there = bool(before.get(customer)) or customer in held_before
             start_held = was_there and customer in staying
             name = category(start, end, customer in paid, start_held, customer in held)
+            names[customer, on] = name
             is_by_item = books.history.settings.get("second_subscription") == "new_per_item"
             if is_by_item and name in ("expansion", "contraction", "none"):
                 for part, amount in books.movements_by_item(on, customer).items():
@@ -359,7 +375,7 @@ def reckon(books: Books) -> Reckoning:
             opening, paid_before_month, moved = now, set(paid), defaultdict(Fraction)
             opening_held, remained, emptied = set(held), set(), set()
         there[on] = {*now, *held}
-    return Reckoning(days, months, closes, there, there_at_close)
+    return Reckoning(days, months, closes, there, there_at_close, names)
 
 
 def earlier(month: date, count: int) -> date:

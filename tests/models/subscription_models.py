@@ -44,6 +44,17 @@ def warehouse(
         if code != "EUR"
         for name in ("budget", "daily")
     ]
+    rates += [
+        {
+            "rate_on": on,
+            "from_currency": code,
+            "to_currency": "EUR",
+            "rate": str(float(rate)),
+            "rate_set": "daily",
+        }
+        for code, on, rate in history.daily_rates
+        if code in history.rates
+    ]
     for table, rows in (
         ("subscription_versions", history.versions),
         ("discounts", history.discounts),
@@ -52,6 +63,7 @@ def warehouse(
         ("invoices", history.invoices),
         ("invoice_lines", history.lines),
         ("applications", history.applications),
+        ("usage_days", history.usage),
         ("fx_rates", rates),
     ):
         insert(connection, f"raw_billing.{table}", rows)

@@ -455,3 +455,24 @@ def test_a_customer_with_two_accounts_in_the_crm_has_the_attributes_of_the_first
         ("02", "small", 1000),
         *((f"{month:02}", "big", 1000) for month in range(3, 7)),
     ]
+
+
+def test_mrr_that_comes_and_goes_over_to_a_parent_in_one_month_is_new():
+    company = history(
+        version(date(2024, 1, 5), None, 700, customer="child"),
+        version(date(2023, 12, 1), None, 1000, "b", "parent"),
+        parents=[
+            {
+                "customer_id": "child",
+                "parent_customer_id": "parent",
+                "valid_from": date(2024, 1, 20),
+                "valid_to": None,
+            }
+        ],
+        as_of=date(2024, 1, 31),
+    )
+    rows = warehouse(company, ("fct_mrr_months",)).execute(
+        "SELECT sum(new_mrr)::INT, sum(churn_mrr)::INT, sum(new_customers)::INT, sum(closing_customers)::INT "
+        "FROM marts.fct_mrr_months WHERE month = DATE '2024-01-01'"
+    )
+    assert rows.fetchall() == [(700, 0, 0, 1)]

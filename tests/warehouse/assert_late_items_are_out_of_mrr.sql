@@ -1,15 +1,19 @@
--- An item leaves MRR for lateness on the day after the grace period of its unpaid invoice, or where it has no invoices of
+-- An item leaves MRR for lateness on the day after the grace period of its unpaid invoice (restated: once that is over, on
+-- the first day past due), or where it has no invoices of
 -- the status past_due, and comes back on the day of payment: on no other day, and on each of these.
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
 policy as (
-  select grace_days from {{ ref('stg_meta__policy') }} where grace_days is not null
+  select coalesce(grace_days, 30) as grace_days, coalesce(grace_days, 0) as days_in_mrr
+  from {{ ref('stg_meta__policy') }}
+  where past_due_grace_days <> 'until_canceled'
 ),
 billed as (
-  select distinct subscription_item_id, invoice_id
-  from {{ ref('stg_billing__invoice_lines') }}
-  where subscription_item_id is not null
+  select distinct lines.subscription_item_id, lines.invoice_id
+  from {{ ref('stg_billing__invoice_lines') }} as lines
+  join {{ ref('stg_billing__invoices') }} as invoices using (invoice_id)
+  where lines.subscription_item_id is not null and invoices.due_on is not null
 ),
 past_due as (
   select versions.subscription_item_id, versions.valid_from, coalesce(versions.valid_to, date '9999-12-31') as valid_to
@@ -42,7 +46,7 @@ owed as (
   group by past_due.subscription_item_id, past_due.valid_from, past_due.valid_to
 ),
 late as (
-  select subscription_item_id, greatest(valid_from, late_since + policy.grace_days + 1) as late_from, valid_to as late_to
+  select subscription_item_id, greatest(valid_from, late_since + policy.days_in_mrr + 1) as late_from, valid_to as late_to
   from owed
   cross join policy
   cross join build

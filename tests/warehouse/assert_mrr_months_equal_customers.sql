@@ -48,8 +48,8 @@ movements as (
 heads as (
   select
     month, currency,
-    count(*) filter (category = 'new' and opening_mrr = 0) as new_customers,
-    count(*) filter (category = 'reactivation' and opening_mrr = 0) as reactivated_customers,
+    count(*) filter (category = 'new' and opening_mrr = 0 and (closing_mrr > 0 or closing_held)) as new_customers,
+    count(*) filter (category = 'reactivation' and opening_mrr = 0 and (closing_mrr > 0 or closing_held)) as reactivated_customers,
     count(*) filter (category = 'churn' and (opening_mrr > 0 or opening_held)) as churned_customers,
     count(*) filter (category = 'expansion' and not joined_and_left) as expanded_customers,
     count(*) filter (category = 'contraction' and not joined_and_left) as contracted_customers,
