@@ -260,7 +260,7 @@ def _record(stage: Stage, config: SourceConfig, book: _Book, content: str) -> No
     ]
     frame = pl.DataFrame(rejects, schema=REJECT_COLUMNS, orient="row").sort("row_number")
     reasons = Counter(frame["reason"].to_list())
-    stage.remember_file(config, book.name, book.target, content, book.load_id)
+    stage.remember_file(config, book.name, book.target, content, book.load_id, columns=())
     count = Load(
         book.load_id, book.target, book.name, book.read, book.read - reasons.total(), reasons.total()
     )
