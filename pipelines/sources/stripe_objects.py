@@ -396,6 +396,10 @@ def subscription(body: Body, read: Reader) -> Subscription:
     if ended_on and ended_on < starts_on:
         raise Refused("empty_range", "ended_at")
     items = tuple(item(one, read) for one in parts(body, "items") if isinstance(one, dict))
+    if not items and part(body, "plan"):
+        # before there were items, a subscription had one plan and its quantity
+        named = f"{subscription_id}/{key(part(body, 'plan'))}"
+        items = (item({"id": named, "plan": body["plan"], "quantity": body.get("quantity")}, read),)
     period_start = read.optional_day(body, "current_period_start") or _first(
         one.period_start for one in items
     )
@@ -442,8 +446,9 @@ def line(body: Body, read: Reader, invoice_id: str | None = None) -> Line:
     found = price(terms, read) if terms.get("currency") is not None else None
     priced = part(part(body, "pricing"), "price_details")
     is_proration = flag(body if "proration" in body else details, "proration")
-    is_subscription = body.get("type") == "subscription" or bool(
-        of_item and parent.get("type") == "subscription_item_details"
+    told = body.get("type") or parent.get("type")
+    is_subscription = told in ("subscription", "subscription_item_details") or (
+        told is None and reference(body, "subscription_item") is not None
     )
     if is_proration:
         kind = "proration"

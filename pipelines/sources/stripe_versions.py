@@ -148,6 +148,8 @@ def versions(told: Told) -> list[Version]:
         return _billed_alone(told.stretches)
     segments = _segments(told)
     found: list[Version] = []
+    if not _item_ids(told):
+        raise Refused("missing_key", "items")
     for item_id in _item_ids(told):
         found += _item_versions(item_id, told, segments)
     return found

@@ -181,6 +181,25 @@ def test_a_price_of_tiers_costs_what_was_billed_for_as_much(understand):
     )
 
 
+def test_a_subscription_of_one_plan_is_its_only_item(understand):
+    plan = {
+        "id": "price_cheap",
+        "amount": 700,
+        "currency": "eur",
+        "interval": "month",
+        "interval_count": 1,
+        "product": "prod_cheap",
+    }
+    alone = {**sub(), "items": None, "plan": plan, "quantity": 2}
+    bill = billed("02-01", "03-01", subscription_item=None)
+    assert told(understand(alone, bill)) == [
+        ("_a/price_cheap", "active", 700, day("01-01"), day("04-01")),
+        ("_a/price_cheap", "active", 1400, day("04-01"), None),
+    ]
+    (reject,) = understand({**sub(), "items": None}).rejects
+    assert (reject.reason, reject.column) == ("missing_key", "items")
+
+
 def test_a_tax_inside_the_price_is_no_recurring_amount(understand):
     inside = [{"amount": 112, "tax_behavior": "inclusive"}]
     export = understand(sub(), billed("04-01", "05-01", tax_amounts=[], taxes=inside))
