@@ -47,7 +47,7 @@ paths as (
   union all
   select
     paths.currency, paths.origin_month, paths.known_months, paths.path, draws.step,
-    paths.mrr * months.kept_share + months.new_mrr as mrr
+    least(paths.mrr * months.kept_share + months.new_mrr, 1e18) as mrr
   from paths
   join draws
     on draws.path = paths.path

@@ -1,4 +1,5 @@
--- What each method said at the close of each month about the twelve after it, from months up to that one alone.
+-- What each method said at the close of each month about the twelve after it, from months up to that one alone. A few
+-- wild months can make a model explode: what reaches 10^18 is no forecast.
 {% set horizon = 12 -%}
 with origins as (
   select
@@ -161,7 +162,7 @@ survivors as (
   select currency, origin_month, enters_at as step, mrr from pieces where enters_at = {{ horizon }}
 ),
 survival as (
-  select currency, origin_month, step, sum(mrr::decimal(38, 6)) as point_mrr
+  select currency, origin_month, step, sum(least(mrr, 1e18)::decimal(38, 6)) as point_mrr
   from survivors
   where step > 0
   group by currency, origin_month, step
@@ -173,7 +174,9 @@ points as (
     unnest([
       {
         'method': 'survival',
-        'point_mrr': case when origins.known_months >= 6 then coalesce(survival.point_mrr, 0) end::decimal(38, 6)
+        'point_mrr': case
+          when origins.known_months >= 6 and coalesce(survival.point_mrr, 0) < 1e18 then coalesce(survival.point_mrr, 0)
+        end::decimal(38, 6)
       },
       {'method': 'last_value', 'point_mrr': origins.closing_mrr::decimal(38, 6)},
       {

@@ -21,6 +21,13 @@ trials as (
   where is_compared and horizon_months <= 6
   group by currency, method, target_month
 ),
+-- who says nothing of a month ahead can't head
+heads as (
+  select currency, origin_month, method
+  from forecasts
+  group by currency, origin_month, method
+  having count(point_mrr) = count(*)
+),
 trusts as (
   select
     origins.currency,
@@ -43,6 +50,7 @@ ranked as (
       order by error_size, case method when 'survival' then 1 when 'last_value' then 2 else 3 end
     ) as rank
   from trusts
+  semi join heads using (currency, origin_month, method)
 ),
 headlines as (
   select
@@ -75,10 +83,12 @@ intervals as (
   select
     *,
     case
-      when point_mrr > 0 then (point_mrr::double * (1 + low_deviation))::decimal(38, 6)
+      when point_mrr > 0 and low_deviation is not null
+        then least(point_mrr::double * (1 + low_deviation), 1e18)::decimal(38, 6)
     end as low_mrr,
     case
-      when point_mrr > 0 then (point_mrr::double * (1 + high_deviation))::decimal(38, 6)
+      when point_mrr > 0 and high_deviation is not null
+        then least(point_mrr::double * (1 + high_deviation), 1e18)::decimal(38, 6)
     end as high_mrr
   from bounded
 )
@@ -92,14 +102,19 @@ select
   headlines.method is not null as is_headline,
   headlines.headline_why,
   intervals.point_mrr,
-  case when intervals.point_mrr is null then 'history_too_short' end as why_null,
+  case
+    when intervals.point_mrr is not null then null
+    when intervals.known_months < 6 then 'history_too_short'
+    else 'too_large'
+  end as why_null,
   intervals.low_mrr,
   intervals.high_mrr,
   case when intervals.low_mrr is not null then intervals.is_short end as is_simulated,
   case
     when intervals.low_mrr is not null then null
-    when intervals.point_mrr = 0 then 'no_mrr'
-    else 'history_too_short'
+    when intervals.known_months < 6 then 'history_too_short'
+    when intervals.point_mrr is null then 'too_large'
+    else 'no_mrr'
   end as interval_why_null,
   intervals.past_errors::bigint as past_errors,
   coalesce(trusts.trials, 0)::bigint as trials,

@@ -13,7 +13,7 @@ from typing import Any
 
 from plain_metrics import FAR, ZERO, Books, earlier, month_ends
 
-HORIZON, NEEDED, WEIGHT, TRIED = 12, 6, 20, 12
+HORIZON, NEEDED, WEIGHT, TRIED, MOST = 12, 6, 20, 12, 1e18
 BANDS = (0, 3, 6, 12, 24)
 METHODS = ("survival", "last_value", "last_value_and_trend")
 
@@ -283,7 +283,8 @@ def points(world: World, origin: date) -> dict[tuple[str, int], float | None]:
     model = survival_points(world, origin) if is_known else [None] * HORIZON
     gain = (now - world.total(earlier(origin, NEEDED))) / NEEDED if is_known else 0.0
     for step in range(1, HORIZON + 1):
-        found["survival", step] = model[step - 1]
+        said = model[step - 1]
+        found["survival", step] = said if said is not None and said < MOST else None
         found["last_value", step] = now
         found["last_value_and_trend", step] = max(now + gain * step, 0) if is_known else None
     return found
@@ -317,7 +318,7 @@ def simulated(world: World, origin: date) -> list[tuple[float, float] | None]:
     for step in range(1, HORIZON + 1):
         for number in range(1000):
             kept, new = pasts[number][draw(f"step {number + 1} {step}", known)]
-            paths[number] = paths[number] * kept + new
+            paths[number] = min(paths[number] * kept + new, MOST)
         mean, ends = sum(paths) / 1000, sorted(paths)
         found.append((ends[99] / mean - 1, ends[900] / mean - 1) if mean else None)
     return found
@@ -374,7 +375,7 @@ def _row(
     tenth = (len(errors) + 1) // 10
     bounds = (errors[tenth - 1], errors[len(errors) - tenth]) if len(errors) >= TRIED else path
     if bounds and point:
-        row.low, row.high = point * (1 + bounds[0]), point * (1 + bounds[1])
+        row.low, row.high = (min(point * (1 + bound), MOST) for bound in bounds)
         row.is_simulated = len(errors) < TRIED
     return row
 
@@ -399,7 +400,12 @@ def _choose(
             sizes[method] = sum(
                 abs((said[past, method, step] or 0) - actual[earlier(past, -step)]) for past, step in trials
             ) / len(trials)
-        best = min(METHODS, key=lambda method: sizes[method])
+        whole = [
+            method
+            for method in METHODS
+            if all(said[origin, method, step] is not None for step in range(1, HORIZON + 1))
+        ]
+        best = min(whole, key=lambda method: sizes[method])
     for (on, _, method), row in rows.items():
         if on == origin:
             row.is_headline = method == best

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from datetime import date, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from plain_forecast import METHODS, forecasts, observe
 from plain_metrics import FAR, Books, History, earlier
+from random_events import random_events
 from subscription_models import models, warehouse
 from test_subscription_rules import APR, JAN, MAR, history, version
 
 from pipelines.compiled import execute, needed
+from tajdid.conformance.analytics_models import compiled_tests
 
 MARTS, POINTS = ("fct_forecast_backtest",), ("int_forecast_points",)
 Company = duckdb.DuckDBPyConnection
@@ -363,6 +367,24 @@ def test_months_that_were_all_alike_leave_nothing_to_draw():
     assert latest(company, "is_headline, headline_why", "survival") == (True, "lowest_error")
 
 
+def test_a_model_that_explodes_says_nothing_and_is_not_shown():
+    # in its seventh month 1 becomes 12,345, so the model takes that for what happens at this age
+    august = month(7)
+    versions = [life("a", JAN, august, 1), life("a", august, None, 12_345)]
+    for one in versions:
+        one["subscription_item_id"] = "a"
+    company = build(*versions, as_of=last_day(august), marts=MARTS)
+    assert points(company) == [*(pytest.approx(12_345.0**step) for step in (2, 3, 4)), *[None] * 9]
+    assert latest(company, "point_mrr, why_null, interval_why_null", "survival", 4) == (
+        None, "too_large", "too_large",
+    )  # fmt: skip
+    assert latest(company, "is_headline", "survival") == (False,)
+    rows = company.execute(
+        "SELECT count(*), count(point_mrr), max(high_mrr) <= 1e18 FROM marts.fct_forecast WHERE is_headline"
+    )
+    assert rows.fetchall() == [(8 * 12, 8 * 12, True)]
+
+
 # The contest.
 
 
@@ -507,6 +529,26 @@ def test_every_forecast_agrees_with_a_second_implementation(seed: int) -> None:
                 if share is None or isinstance(share, bool)
                 else pytest.approx(share, rel=1e-7, abs=1e-4)
             ), (origin, step, method)
+
+
+@pytest.mark.parametrize(
+    ("seed", "settings"),
+    [
+        (0, {}),
+        (1, {"pause": "pause_contraction", "zero_mrr": "keep_active"}),
+        (2, {"snapshot": "month_start"}),
+    ],
+)
+def test_the_identities_hold_whatever_happens_to_a_company(seed: int, settings: dict[str, str]) -> None:
+    built = warehouse(random_events(seed), MARTS, **settings)
+    identities = [
+        test
+        for test in compiled_tests(Path(tempfile.gettempdir()) / "tajdid-compiled")
+        if "forecast" in test.name
+    ]
+    assert len(identities) == 4
+    for test in identities:
+        assert built.execute(test.sql).fetchall() == [], test.name
 
 
 def test_no_later_month_changes_what_an_origin_said() -> None:
