@@ -154,6 +154,18 @@ def test_an_end_that_was_known_before_is_no_hazard_of_those_of_whom_nothing_is_k
     assert points(company) == pytest.approx(expected, abs=1e-5)
 
 
+def test_an_end_was_known_as_long_as_all_that_was_paid_for_was_canceled():
+    # both items of b end in July; one was given up in April, the other without notice
+    asked = version(JAN, month(6), 500, item="p", customer="b", cancel_requested_on=date(2024, 4, 2))
+    sudden = version(JAN, month(6), 500, item="q", customer="b")
+    company = build(life("a", JAN, None), asked, sudden, as_of=date(2024, 7, 31))
+    rows = company.execute(
+        "SELECT DISTINCT ended FROM intermediate.int_forecast_rates "
+        "WHERE origin_month = DATE '2024-07-01' AND tenure_from = 3"
+    ).fetchall()
+    assert rows == [(1,)]
+
+
 def test_an_item_that_ends_with_notice_is_no_contraction_to_those_who_know():
     # x gives up 500 of 1500 in July, asked for in May, and keeps 1000
     part = version(JAN, month(6), 500, item="p", customer="x", cancel_requested_on=date(2024, 5, 2))
