@@ -199,3 +199,17 @@ def test_the_alternatives_stand_beside_the_snapshot_and_go_with_it(tmp_path):
     assert newer.exists()
     assert not snapshot.exists()
     assert not beside.exists()
+
+
+def test_a_figure_that_only_the_alternative_has_stands_beside_none(tmp_path):
+    since = date(2022, 1, 1)
+    customers = [version(since, None, 1000, f"i{number}", f"c{number}") for number in range(12)]
+    margin = {"month": APR, "segment": "all", "margin_bp": 5000}
+    raw = {"raw_billing.subscription_versions": customers, "raw_crm.gross_margins": [margin]}
+    snapshot = publish(tmp_path / "small", SECOND, raw)
+    with opened(snapshot) as connection:
+        found = policy_sensitivity(connection, models(), lambda _: None, {"ltv_horizon_months"})
+    # 24 months at half of 1000; 36 months of history there are not
+    assert found.select("metric_id", "month", "figure_in_force", "figure", "difference").rows() == [
+        ("ltv_survival_24", APR, None, 12_000, None)
+    ]
