@@ -114,7 +114,7 @@ def too_many_rejects(request):
 def failing_test(request):
     write(request, "b.csv", DAY_TWO)
     path = request.project / "tests" / "warehouse" / "assert_no_sales.sql"
-    path.write_text("select * from {{ ref('fct_order_days') }}", encoding="utf-8")
+    path.write_text("-- Nothing is\n-- sold.\nselect * from {{ ref('fct_order_days') }}", encoding="utf-8")
 
 
 def missing_amounts(request):
@@ -138,7 +138,7 @@ def unreadable_project(request):
     [
         (broken_file, "ingest", ["b.csv", "lacks the columns", "ordered_at", "mapping.toml"]),
         (too_many_rejects, "ingest", ["1 of 2 rows", "bad_amount (quantity)", "max_reject_share_bp"]),
-        (failing_test, "models", ["assert_no_sales", "found 2 wrong rows"]),
+        (failing_test, "models", ["assert_no_sales", "found 2 wrong rows", "Nothing is sold"]),
         (missing_amounts, "models", ["filled_fct_order_days", "found 2 wrong rows"]),
         (broken_model, "models", ["fct_broken", "nowhere"]),
         (unreadable_project, "models", ["no_such_model"]),
