@@ -31,6 +31,7 @@ first_days as (
 owed as (
   select
     billed.subscription_item_id,
+    billed.invoice_id,
     balances.valid_from,
     coalesce(balances.valid_to, date '9999-12-31') as valid_to,
     balances.due_on as late_since
@@ -38,19 +39,27 @@ owed as (
   join billed using (invoice_id)
   where balances.unpaid_minor > 0
   union all
-  select past_due.subscription_item_id, past_due.valid_from, past_due.valid_to, max(first_days.late_since) as late_since
+  select
+    past_due.subscription_item_id, null as invoice_id, past_due.valid_from, past_due.valid_to,
+    max(first_days.late_since) as late_since
   from past_due
   join first_days
     on first_days.subscription_item_id = past_due.subscription_item_id
     and first_days.late_since <= past_due.valid_from
   group by past_due.subscription_item_id, past_due.valid_from, past_due.valid_to
 ),
+-- what is paid in part stays late
+debts as (
+  select *, max(valid_to) over (partition by subscription_item_id, invoice_id, late_since) as owed_until
+  from owed
+),
 late as (
   select subscription_item_id, greatest(valid_from, late_since + policy.days_in_mrr + 1) as late_from, valid_to as late_to
-  from owed
+  from debts
   cross join policy
   cross join build
-  where valid_to > late_since + policy.grace_days + 1
+  where owed_until > late_since + policy.grace_days + 1
+    and valid_to > late_since + policy.days_in_mrr + 1
     and late_since + policy.grace_days + 1 <= build.as_of
 ),
 items as (
