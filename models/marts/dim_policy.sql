@@ -23,7 +23,7 @@ settings as (
     'second_subscription': ['expansion', 'new_per_item'],
     'month_netting': ['one_category', 'gross_events'],
     'logo_denominator': ['start_only_matched', 'start_only_all_churn', 'start_plus_new'],
-    'retention_window_months': ['1,12'],
+    'retention_window_months': ['1,12', 'chained'],
     'grr_cap': ['per_customer', 'total'],
     'quick_ratio_gain': ['with_reactivation', 'without_reactivation'],
     'ltv_churn_months': ['6', '3', '12'],

@@ -82,15 +82,41 @@ parts as (
   left join retention using (month, currency, segment)
   left join scheduled using (currency, segment)
 ),
+-- twelve windows of a month one after the other (policy retention_window_months); null where one of them has no start
+chained as (
+  select
+    parts.*,
+    product(parts.end_mrr_1 / nullif(parts.start_mrr_1, 0)) over year as chained_nrr,
+    product(
+      case policy.grr_cap when 'total' then least(parts.start_mrr_1, parts.end_mrr_1) else parts.kept_mrr_1 end
+      / nullif(parts.start_mrr_1, 0)
+    ) over year as chained_grr,
+    count(*) filter (where parts.start_mrr_1 > 0) over year = 12 as is_whole_chain,
+    policy.retention_window_months = 'chained' as is_chained
+  from parts
+  cross join policy
+  window year as (
+    partition by parts.currency, parts.segment order by parts.month
+    range between interval 11 months preceding and current row
+  )
+),
 -- the choices of the policy
 chosen as (
   select
-    parts.*,
+    parts.* exclude (end_mrr_12),
+    case
+      when not is_chained then end_mrr_12
+      when is_whole_chain then (start_mrr_12 * chained_nrr)::decimal(38, 16)
+    end as end_mrr_12,
     case policy.grr_cap when 'total' then least(start_mrr_1, end_mrr_1) else kept_mrr_1 end as grr_kept_1,
-    case policy.grr_cap when 'total' then least(start_mrr_12, end_mrr_12) else kept_mrr_12 end as grr_kept_12,
+    case
+      when is_chained then case when is_whole_chain then (start_mrr_12 * chained_grr)::decimal(38, 16) end
+      when policy.grr_cap = 'total' then least(start_mrr_12, end_mrr_12)
+      else kept_mrr_12
+    end as grr_kept_12,
     new_mrr + expansion_mrr
       + case policy.quick_ratio_gain when 'with_reactivation' then reactivation_mrr else 0 end as gains
-  from parts
+  from chained as parts
   cross join policy
 ),
 metrics as (

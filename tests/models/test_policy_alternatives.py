@@ -317,7 +317,7 @@ def test_a_scheduled_end_leaves_nothing_of_a_balance_in_another_currency():
         ({"ltv_churn_months": 12, "cac_lag_quarters": 0, "min_customers": 10}, []),
         ({"ltv_churn_months": 7, "cac_lag_quarters": 5}, ["cac_lag_quarters", "ltv_churn_months"]),
         ({"mrr_source": "billed_lines", "usage": "in_3m_mean", "churn_at": "billing_end"}, []),
-        ({"fx_retention": "booked", "ltv_horizon_months": "24"}, []),
+        ({"fx_retention": "booked", "ltv_horizon_months": "24", "retention_window_months": "chained"}, []),
     ],
 )
 def test_a_value_that_nothing_follows_is_not_supported(settings, unsupported):

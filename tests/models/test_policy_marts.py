@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_metrics import Books, month_ends, reckon, retention
+from plain_metrics import Books, earlier, month_ends, reckon, retention
 from plain_rates import MOVEMENTS, booked_closes, booked_days, closing_rate, month_cells
 from plain_sources import use_of
 from random_billing import random_billing
@@ -23,6 +23,7 @@ from tajdid.conformance.analytics_models import compiled_tests
 COMPANIES: tuple[tuple[int, dict[str, str]], ...] = (
     (1, {"mrr_source": "billed_lines"}),
     (2, {"past_due_grace_days": "restate", "fx_movements": "daily_rate"}),
+    (8, {"fx_retention": "booked", "retention_window_months": "chained"}),
     (3, {"churn_at": "billing_end", "fx_retention": "booked"}),
     (4, {"usage": "in_3m_mean"}),
     (6, {"mrr_source": "billed_lines", "usage": "in_3m_mean", "fx_movements": "constant"}),
@@ -42,7 +43,6 @@ IDENTITIES = (
     "mrr_log_equals_valid_items",
     "mrr_months_equal_customers",
     "only_payers_count",
-    "policy_is_followed",
     "retention_equals_bridge",
     "retention_equals_customers",
     "retention_is_within_bounds",
@@ -149,6 +149,42 @@ def test_retention_agrees_for_every_month_and_window(company: Company) -> None:
         )
     }
     assert found == expected
+
+
+def test_twelve_months_are_one_window_or_a_chain_of_twelve(company: Company) -> None:
+    closes, there = company.reckoning.closes, company.reckoning.there_at_close
+    if company.history.settings.get("fx_retention") == "booked":
+        closes = booked_closes(company.books, company.closings)
+    is_chained = company.history.settings.get("retention_window_months") == "chained"
+    expected = {}
+    for month in closes:
+        windows = [retention(closes, there, month, 12)]
+        if is_chained:
+            windows = [
+                retention(closes, there, earlier(month, back), 1)
+                for back in range(12)
+                if earlier(month, back) in closes
+            ]
+        if not windows[0][3] and is_chained:
+            continue
+        nrr, grr = Fraction(1), Fraction(1)
+        is_known = len(windows) == (12 if is_chained else 1) and all(start for start, *_ in windows)
+        for start, end, kept, *_ in windows if is_known else []:
+            nrr, grr = nrr * end / start, grr * kept / start
+        expected[month] = (float(nrr), float(grr)) if is_known else (None, None)
+    found = {
+        month: (nrr, grr)
+        for month, nrr, grr in company.rows(
+            "SELECT month, max(value) FILTER (metric_id = 'nrr_12m'), "
+            "max(value) FILTER (metric_id = 'grr_12m') "
+            "FROM marts.fct_metric_values WHERE segment = 'all' GROUP BY month"
+        )
+    }
+    assert not is_chained or any(nrr is not None for nrr, _ in found.values())
+    for month, shares in expected.items():
+        assert found[month] == tuple(
+            None if share is None else pytest.approx(share, rel=1e-9) for share in shares
+        )
 
 
 def test_the_use_of_every_month_agrees(company: Company) -> None:

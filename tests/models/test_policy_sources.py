@@ -442,6 +442,33 @@ def test_retention_at_the_constant_or_at_the_booked_rates(setting, expected):
     assert found.fetchall() == expected
 
 
+def test_chained_retention_is_the_product_of_twelve_months():
+    company = history(
+        version(date(2023, 1, 1), None, 1000),
+        version(date(2023, 1, 1), date(2023, 7, 1), 1000, "b", "y"),
+        version(date(2023, 9, 1), date(2023, 11, 1), 500, "c", "z"),
+        version(date(2023, 11, 1), None, 1000, "c", "z"),
+        as_of=date(2024, 1, 31),
+    )
+    query = (
+        "SELECT metric_id, round(value, 9), why_null FROM marts.fct_metric_values WHERE segment = 'all' "
+        "AND month = DATE '{}' AND metric_id IN ('nrr_12m', 'grr_12m', 'nrr_1m') ORDER BY 1"
+    )
+    # of 2000 one half leaves in July; 1500 become 2000 in November, which the start set does not have
+    point_to_point = warehouse(company, ("fct_metric_values",)).execute(query.format("2024-01-01"))
+    assert point_to_point.fetchall() == [("grr_12m", 0.5, None), ("nrr_12m", 0.5, None), ("nrr_1m", 1, None)]
+    chained = warehouse(company, ("fct_metric_values",), retention_window_months="chained")
+    assert chained.execute(query.format("2024-01-01")).fetchall() == [
+        ("grr_12m", 0.5, None),
+        ("nrr_12m", round(0.5 * 2000 / 1500, 9), None),
+        ("nrr_1m", 1, None),
+    ]
+    assert chained.execute(query.format("2023-12-01")).fetchall()[:2] == [
+        ("grr_12m", None, "no_opening_mrr"),
+        ("nrr_12m", None, "no_opening_mrr"),
+    ]
+
+
 def one_euro_customer_with_a_dollar_bill(currency: str = "USD") -> History:
     invoice, line = bill(1000, JAN, FEB, None, kind="one_time", currency=currency)
     return history(version(JAN, None, 500), invoices=[invoice], lines=[line], as_of=date(2024, 1, 31))
