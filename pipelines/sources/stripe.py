@@ -17,7 +17,7 @@ company.toml names, beside kind and location, keys of a customer's metadata:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,9 @@ from pipelines.sources.loading import (
     Stage,
     currency_exponents,
 )
-from pipelines.sources.stripe_export import Export, Given, Reject, understood
+from pipelines.sources.stripe_export import understood
 from pipelines.sources.stripe_fields import Reader
 from pipelines.sources.stripe_files import (
-    FIELDS,
     Broken,
     ExportFile,
     export_files,
@@ -45,7 +44,9 @@ from pipelines.sources.stripe_files import (
     restore,
     written,
 )
+from pipelines.sources.stripe_known import Export, Given, Reject
 from pipelines.sources.stripe_rows import raw_rows
+from pipelines.sources.stripe_shapes import FIELDS
 
 TARGETS: Mapping[str, str] = {
     "customer": "customers",
@@ -267,10 +268,13 @@ def _record(stage: Stage, config: SourceConfig, book: _Book, content: str) -> No
     stage.record(config, count, frame, note="; ".join(book.notes))
 
 
-def _add_changes(stage: Stage, config: SourceConfig, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def _add_changes(stage: Stage, config: SourceConfig, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add the rows that differ from the newest known row of their key, and withdraw those that are gone."""
     connection, target, key = stage.connection, f"raw_billing.{table}", KEYS[table]
-    frame = _frame(stage, target, list(rows))
+    has_rows = connection.execute(f"SELECT 1 FROM {target} WHERE source_system = ? LIMIT 1", [config.name])
+    if not rows and not has_rows.fetchall():
+        return
+    frame = _frame(stage, target, rows)
     keys = ", ".join(key)
     content = [name for name in frame.columns if name not in ("load_id", *key)]
     same = " AND ".join(f'known."{name}" IS NOT DISTINCT FROM arriving."{name}"' for name in content)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from pipelines.sources.stripe_fields import posted
+from pipelines.sources.stripe_history import Stretch, Version
 from pipelines.sources.stripe_objects import Coupon, Discount
-from pipelines.sources.stripe_versions import Stretch, Version
 
 FOR_EVER = date.max
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.sources.periods import ALWAYS
 from pipelines.sources.stripe_cash import applied, attempts_of, disputes, dunning, payments, refunds
 from pipelines.sources.stripe_discounts import numbered
-from pipelines.sources.stripe_export import Export
+from pipelines.sources.stripe_known import Export
 
 PRICE_DIGITS, PRICE_SCALE = 18, 12
 

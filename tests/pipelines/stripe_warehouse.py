@@ -25,8 +25,8 @@ def models() -> tuple[Model, ...]:
     return compiled_models(COMPILED)
 
 
-def built(folder: Path) -> duckdb.DuckDBPyConnection:
-    """The export as a warehouse in memory, as of the end of April."""
+def loaded(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The raw tables of an export, as of the end of April, in memory."""
     policy = read_policy(None, {"reporting_currency": "EUR", "reporting_timezone": "UTC"})
     connection = open_warehouse(policy, world.AS_OF)
     at = datetime(2024, 5, 1, 6, tzinfo=UTC)
@@ -39,6 +39,12 @@ def built(folder: Path) -> duckdb.DuckDBPyConnection:
             "('2020-01-01', 'JPY', 'EUR', 1, ?, '2020-01-01', 'rates', 'rates')",
             [rate_set],
         )
+    return connection
+
+
+def built(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The same with all models made."""
+    connection = loaded(folder)
     execute(connection, models())
     return connection
 

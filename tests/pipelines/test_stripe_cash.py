@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from stripe_warehouse import broken_identities, built
+from stripe_warehouse import broken_identities, built, loaded
 from stripe_world import at, charge, invoice, line, price, write
 
 FLAT = price("flat", "10000")
@@ -31,6 +31,8 @@ INVOICES = [
     of("charged"),
     # a payment of a newer API version: the charge names no invoice, an invoice_payment does
     of("linked"),
+    # paid, but no charge says that it was for it
+    of("loose"),
     # paid by bank transfer, outside of Stripe
     of("transfer", paid_out_of_band=True),
     # 30.00 from the customer's balance, 20.00 credited before payment, 50.00 paid
@@ -71,6 +73,7 @@ INVOICES = [
     of("sent", status="open", due_date=at("04-15")),
 ]
 CHARGES = [
+    charge("loose", "04-01", 10000, invoice=None),
     charge("charged", "04-01", 10000, balance_transaction="txn_usd"),
     charge(
         "linked",
@@ -165,6 +168,7 @@ def test_invoices_come_to_net_and_tax_and_are_settled(warehouse):
         ("inside", 8333, 1667, 10000, 0, 0, APRIL),
         ("late", 10000, 0, 10000, 0, 0, APRIL),
         ("linked", 10000, 0, 10000, 0, 0, APRIL),
+        ("loose", 10000, 0, 10000, 0, 0, APRIL),
         ("lost", 10000, 0, 4000, 6000, 0, APRIL),
         ("old", 13500, 1351, 14851, 0, 0, APRIL),
         ("owed", -2500, 0, -2500, 0, 0, APRIL),
@@ -246,17 +250,16 @@ def test_what_failed_once_is_followed_to_its_end(warehouse):
 
 
 def test_cash_of_the_month(warehouse):
-    # received: 5 x 100.00 (charged, linked, transfer, inside, late), 120.00, 148.51, 50.00, 40.00
+    # received: 6 x 100.00 (charged, linked, loose, transfer, inside, late), 120.00, 148.51, 50.00, 40.00
     rows = warehouse.execute(
         "SELECT sum(received_minor), sum(refunded_minor), sum(disputes_lost_minor), sum(fees_minor) "
         "FROM marts.fct_cash_days WHERE currency = 'EUR'"
     )
-    assert rows.fetchall() == [(50000 + 12000 + 14851 + 5000 + 4000, 6000, 10000, 475)]
+    assert rows.fetchall() == [(60000 + 12000 + 14851 + 5000 + 4000, 6000, 10000, 475)]
 
 
 def test_without_charges_what_invoices_say_was_paid_is_a_payment(tmp_path):
-    connection = built(write(tmp_path / "stripe", invoices=[of("charged")]))
-    assert broken_identities(connection) == {}
+    connection = loaded(write(tmp_path / "stripe", invoices=[of("charged")]))
     assert connection.execute(
         "SELECT payment_id, amount_minor, received_on FROM raw_billing.payments"
     ).fetchall() == [("in_charged_04-01-paid", 10000, APRIL)]
@@ -264,8 +267,7 @@ def test_without_charges_what_invoices_say_was_paid_is_a_payment(tmp_path):
 
 def test_with_charges_that_name_no_invoice_only_the_application_is_known(tmp_path):
     loose = charge("charged", "04-01", 10000, invoice=None)
-    connection = built(write(tmp_path / "stripe", invoices=[of("charged")], charges=[loose]))
-    assert broken_identities(connection) == {}
+    connection = loaded(write(tmp_path / "stripe", invoices=[of("charged")], charges=[loose]))
     assert connection.execute("SELECT payment_id FROM raw_billing.payments").fetchall() == [
         ("pi_charged_04-01",)
     ]

@@ -13,9 +13,10 @@ from stripe_world import at, event, invoice, item, line, price, subscription, wr
 
 from pipelines.sources.loading import currency_exponents
 from pipelines.sources.stripe_discounts import numbered
-from pipelines.sources.stripe_export import Export, Given, understood
+from pipelines.sources.stripe_export import understood
 from pipelines.sources.stripe_fields import Reader
 from pipelines.sources.stripe_files import read_export
+from pipelines.sources.stripe_known import Export, Given
 
 CHEAP, DEAR, YEARLY = price("cheap", "700"), price("dear", "900"), price("yearly", "8400", "year")
 READER = Reader(ZoneInfo("UTC"), currency_exponents(), datetime(2024, 5, 1, tzinfo=UTC))
