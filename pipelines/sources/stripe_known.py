@@ -109,7 +109,7 @@ def _accepted(export: Export, given: Mapping[str, Sequence[Given]], kind: str) -
     seen: set[str] = set()
     for one in given.get(kind, ()):
         row_key = reference(one.body, "id")
-        if one.body.get("deleted") is True:
+        if str(one.body.get("deleted")).lower() == "true":
             continue
         if row_key is None:
             export.rejects.append(Reject(one, "missing_key", "id"))
