@@ -32,6 +32,7 @@ from pipelines.sources.loading import (
     SourceError,
     Stage,
     currency_exponents,
+    newest_of,
 )
 from pipelines.sources.stripe_export import understood
 from pipelines.sources.stripe_fields import Reader
@@ -282,7 +283,7 @@ def _add_changes(stage: Stage, config: SourceConfig, table: str, rows: Sequence[
     try:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE known AS SELECT * FROM {target} WHERE source_system = ? "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY recorded_at DESC, load_id DESC) = 1",
+            f"QUALIFY row_number() OVER ({newest_of(key)}) = 1",
             [config.name],
         )
         connection.execute(
