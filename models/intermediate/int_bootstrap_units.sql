@@ -1,5 +1,5 @@
 -- One row per customer that stands behind an amount: the unit it is drawn with. Up to 4,000 customers each is a unit of
--- its own; more are drawn in 1,000 groups by the hash of their id, so that the work does not grow with them.
+-- its own; more are drawn in 500 groups by the hash of their id, so that the work does not grow with them.
 with customers as (
   select customer_id from {{ ref('fct_customer_month_changes') }}
   union
@@ -12,7 +12,7 @@ with_units as (
     customer_id,
     case
       when count(*) over () <= 4000 then 'customer ' || customer_id
-      else 'group ' || md5_number_lower(customer_id) % 1000
+      else 'group ' || md5_number_lower(customer_id) % 500
     end as unit_id
   from customers
 ),
