@@ -153,7 +153,7 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     prints = _fingerprints(request)
     with run.doing("copy"):
         warehouse.start_stage(request.folder, newest)
-    with run.doing("ingest"), duckdb.connect(run.stage_file) as connection:
+    with run.doing("ingest"), warehouse.open_stage(run.stage_file) as connection:
         _prepare(run, connection, prints)
         _ingest(run, connection)
     with run.doing("models"):

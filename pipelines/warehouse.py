@@ -26,6 +26,8 @@ import pyarrow as pa
 CATALOG = "warehouse"
 KEPT_SNAPSHOTS = 7
 ROW_LIMIT = 10_000
+LOADING_MEMORY = "1GB"
+"""What DuckDB may hold in memory while sources are loaded."""
 ACTING_FUNCTIONS = {
     *("checkpoint", "force_checkpoint", "enable_logging", "disable_logging", "truncate_duckdb_logs"),
     *("enable_profiling", "disable_profiling", "enable_profile", "disable_profile"),
@@ -225,6 +227,12 @@ def start_stage(folder: Path, origin: Path | None) -> Path:
     if origin is not None:
         shutil.copyfile(origin, stage)
     return stage
+
+
+def open_stage(stage: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to the stage file for loading sources: what does not fit into its share of memory is kept
+    beside the file."""
+    return duckdb.connect(stage, config={"memory_limit": LOADING_MEMORY})
 
 
 def clear_stage(folder: Path) -> None:

@@ -29,7 +29,7 @@ ROW = "__row_number"
 TROUBLE = "\ufffd"
 FORMAT_KEYS = {"encoding", "delimiter", "decimal", "thousands", "date", "unit", "sheet"}
 WHOLE_ROW = "(whole row)"
-PIECE = 200_000
+PIECE = 125_000
 """Rows that are worked on at a time where a file may be larger than memory."""
 BLOCK = 2**20
 

@@ -82,8 +82,11 @@ ARRIVING = (
     "country VARCHAR, sku VARCHAR, sku_name VARCHAR, category VARCHAR, "
     "quantity DECIMAL(38,12), amount_minor BIGINT"
 )
-"""The columns of the table that holds a file's lines that broke no rule of their own. A stretch is made of
-lines of one order that follow one another."""
+"""The columns of raw_orders.arriving: a file's lines that broke no rule of their own, while it is loaded. A
+stretch is made of lines of one order that follow one another.
+
+It is no temporary table, which DuckDB would keep in memory.
+"""
 CONTENT = ("customer_id", "ordered_at", "currency", "is_credit", "sku", "quantity", "amount_minor")
 """What makes two lines the same where they have no number."""
 KEY = ("order_id", "line_no")
@@ -125,7 +128,7 @@ def _load_file(
     known = stage.known_file(config, path.name)
     before = stage.columns_before(config, LINES, path.name)
     load_id = stage.next_load_id()
-    stage.connection.execute(f"CREATE OR REPLACE TEMP TABLE arriving_lines ({ARRIVING})")
+    stage.connection.execute(f"CREATE OR REPLACE TABLE raw_orders.arriving ({ARRIVING})")
     rows_read, columns, notes, last = 0, list[str](), list[str](), ("", 0)
     for rows in read_pieces(path, mapping.format):
         ours = matched(rows, mapping, COLUMNS)
@@ -138,7 +141,7 @@ def _load_file(
         accepted, rejects = read.split(rows, frame, _checks(frame), KEY, _reject_amount(frame))
         stage.set_aside(load_id, LINES, path.name, pl.concat([rows.broken, rejects]))
         arriving = accepted.select(_arriving(accepted, last))
-        stage.insert("arriving_lines", arriving)
+        stage.insert("raw_orders.arriving", arriving)
         if arriving.height:
             last = arriving["order_id"][-1], arriving["stretch"][-1]
         if rows_read and rows_read % PROGRESS < rows.rows_read:
@@ -152,8 +155,8 @@ def _load_file(
     _set_aside_repeated(stage, config, mapping, path, load_id, known[1] if known else None, columns)
     _replace(stage, config, mapping, known[1] if known else None, load_id, has_numbers="line_no" in columns)
     stage.remember_file(config, path.name, LINES, fingerprint, load_id, columns)
-    (rows_accepted,) = stage.connection.execute("SELECT count(*) FROM arriving_lines").fetchall()[0]
-    stage.connection.execute("DROP TABLE arriving_lines")
+    (rows_accepted,) = stage.connection.execute("SELECT count(*) FROM raw_orders.arriving").fetchall()[0]
+    stage.connection.execute("DROP TABLE raw_orders.arriving")
     stage.record(
         config,
         Load(
@@ -244,8 +247,8 @@ def _checks(frame: pl.DataFrame) -> list[Check]:
 
 
 def _arriving(accepted: pl.DataFrame, last: tuple[str, int]) -> list[pl.Expr]:
-    """The columns of `arriving_lines` from rows that broke no rule of their own. `last` are the order and the
-    stretch of the row before them."""
+    """The columns of `raw_orders.arriving` from rows that broke no rule of their own. `last` are the order
+    and the stretch of the row before them."""
     has_numbers = "line_no" in accepted.columns
     order_id, stretch = last
     is_going_on = accepted.height > 0 and accepted["order_id"][0] == order_id
@@ -281,8 +284,8 @@ SELECT row_no FROM stretches JOIN (
 ) USING (order_id, stretch)
 """
 STRETCHES = """
-SELECT * FROM arriving_lines WHERE order_id IN (
-  SELECT order_id FROM arriving_lines GROUP BY order_id HAVING min(stretch) <> max(stretch))
+SELECT * FROM raw_orders.arriving WHERE order_id IN (
+  SELECT order_id FROM raw_orders.arriving GROUP BY order_id HAVING min(stretch) <> max(stretch))
 """
 FOUND = """
 WITH taken AS (
@@ -293,9 +296,9 @@ WITH taken AS (
   SELECT
     order_id, arg_min(customer_id, row_no) AS customer_id, arg_min(currency, row_no) AS currency,
     arg_min(is_credit, row_no) AS is_credit
-  FROM arriving_lines GROUP BY order_id
+  FROM raw_orders.arriving GROUP BY order_id
 ), numbers AS (
-  SELECT order_id, line_no, min(row_no) AS row_no FROM arriving_lines
+  SELECT order_id, line_no, min(row_no) AS row_no FROM raw_orders.arriving
   WHERE line_no IS NOT NULL GROUP BY ALL HAVING count(*) > 1
 )
 SELECT
@@ -307,7 +310,7 @@ SELECT
     WHEN lines.is_credit <> headers.is_credit THEN 'is_credit'
     WHEN lines.row_no > numbers.row_no THEN 'line_no'
   END AS column_name
-FROM arriving_lines AS lines JOIN headers USING (order_id) LEFT JOIN numbers USING (order_id, line_no)
+FROM raw_orders.arriving AS lines JOIN headers USING (order_id) LEFT JOIN numbers USING (order_id, line_no)
 WHERE column_name IS NOT NULL
 """
 
@@ -333,7 +336,7 @@ def _set_aside_repeated(
         f"CREATE OR REPLACE TEMP TABLE repeated AS {FOUND}",
         {"source": config.name, "old": old_load_id, "file": path.name},
     )
-    connection.execute("DELETE FROM arriving_lines WHERE row_no IN (SELECT row_no FROM repeated)")
+    connection.execute("DELETE FROM raw_orders.arriving WHERE row_no IN (SELECT row_no FROM repeated)")
     ((count, last),) = connection.execute("SELECT count(*), max(row_no) FROM repeated").fetchall()
     for rows in read_pieces(path, mapping.format) if count else ():
         if rows.frame.is_empty():
@@ -367,9 +370,12 @@ def _replace(
         "SELECT order_id, arg_min(customer_id, row_no) AS customer_id, min(ordered_at) AS ordered_at, "
         "arg_min(currency, row_no) AS currency, arg_min(is_credit, row_no) AS is_credit, "
         "arg_min(credited_order_id, row_no) AS credited_order_id, arg_min(country, row_no) AS country, "
-        f"{stamp} FROM arriving_lines GROUP BY order_id"
+        f"{stamp} FROM raw_orders.arriving GROUP BY order_id"
     )
-    lines = f"SELECT order_id, {line_no} AS line_no, sku, quantity, amount_minor, {stamp} FROM arriving_lines"
+    lines = (
+        f"SELECT order_id, {line_no} AS line_no, sku, quantity, amount_minor, {stamp} "
+        "FROM raw_orders.arriving"
+    )
     _insert_anew(stage, "raw_orders.orders", orders, old_load_id)
     _insert_anew(stage, LINES, lines, old_load_id)
     is_goods = _rule(mapping, "is_goods", default=True)
@@ -378,7 +384,7 @@ def _replace(
     skus = (
         stage.connection.execute(
             "SELECT sku, arg_min(sku_name, row_no) AS name, arg_min(category, row_no) AS category "
-            "FROM arriving_lines GROUP BY sku"
+            "FROM raw_orders.arriving GROUP BY sku"
         )
         .pl()
         .with_columns(is_goods=is_goods)
