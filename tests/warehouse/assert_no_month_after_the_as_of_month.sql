@@ -10,6 +10,16 @@ select 'fct_retention' as mart, month from {{ ref('fct_retention') }}, build whe
 union all
 select 'fct_metric_values' as mart, month from {{ ref('fct_metric_values') }}, build where month > as_of_month
 union all
+select 'fct_metric_intervals' as mart, month from {{ ref('fct_metric_intervals') }}, build where month > as_of_month
+union all
+select 'fct_metric_changes' as mart, month from {{ ref('fct_metric_changes') }}, build where month > as_of_month
+union all
+select 'fct_cohort_intervals' as mart, cohort_month as month
+from {{ ref('fct_cohort_intervals') }}, build
+where cohort_month + to_months(age_months) > as_of_month
+union all
+select 'fct_forecast' as mart, origin_month as month from {{ ref('fct_forecast') }}, build where origin_month > as_of_month
+union all
 select 'fct_ar_events' as mart, event_on as month from {{ ref('fct_ar_events') }}, build where event_on > as_of
 union all
 select 'fct_ar_aging' as mart, snapshot_on as month from {{ ref('fct_ar_aging') }}, build where snapshot_on > as_of

@@ -290,14 +290,11 @@ bill(store, datetime(2025, 3, 1, 20, tzinfo=UTC), up_to=date(2025, 3, 1), chunk_
 
 def wait_until_nothing_is_claimed(store: Store) -> None:
     """A server learns a moment later that the process behind a connection was killed."""
+    here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     held = (
         select(func.count().label("held"))
         .select_from(text("pg_locks"))
-        .where(
-            text(
-                "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-        )
+        .where(text(f"locktype = 'advisory' AND {here}"))
     )
     latest = time.monotonic() + 30
     while not store.is_sqlite and (row := store.row(held)) and row["held"]:
