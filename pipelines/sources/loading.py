@@ -166,11 +166,10 @@ class Stage:
         """Append rows to a raw table, by column name; columns left out are null."""
         if rows.is_empty():
             return
-        self.connection.register("arriving", rows.to_arrow())
-        try:
-            self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM arriving")
-        finally:
-            self.connection.unregister("arriving")
+        # Found by its name in this frame: a registered view would hold the rows until the transaction ends.
+        arriving = rows.to_arrow()
+        self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM arriving")
+        del arriving
 
     def append_changed(
         self,
