@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class FileRows:
         return self.frame.height + self.broken.height
 
 
-def data_files(location: Path) -> list[Path]:
+def data_files(location: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The data files of a folder by name (or the one file); what begins with a dot or _ is passed over.
 
     Raises SourceError when there is none.
@@ -93,11 +93,11 @@ def data_files(location: Path) -> list[Path]:
     files = sorted(
         path
         for path in (location.iterdir() if location.is_dir() else ())
-        if path.suffix.lower() in SUFFIXES and path.name[0] not in "._"
+        if path.suffix.lower() in suffixes and path.name[0] not in "._"
     )
     if not files:
         raise SourceError(
-            f"No data file in {location}: put a file ending in {', '.join(SUFFIXES)} there, "
+            f"No data file in {location}: put a file ending in {', '.join(suffixes)} there, "
             "or correct the source's location in company.toml."
         )
     return files

@@ -25,6 +25,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from pipelines.sources.files import content_hash, data_files
 from pipelines.sources.loading import (
     REJECT_COLUMNS,
     Load,
@@ -37,10 +38,9 @@ from pipelines.sources.loading import (
 from pipelines.sources.stripe_export import understood
 from pipelines.sources.stripe_fields import Reader
 from pipelines.sources.stripe_files import (
+    SUFFIXES,
     Broken,
     ExportFile,
-    export_files,
-    fingerprint,
     read_export,
     restore,
     written,
@@ -123,9 +123,9 @@ def load(stage: Stage, config: SourceConfig) -> None:
     Raises SourceError for a file that can't be read and for a setting that there is not.
     """
     metadata = _metadata(config)
-    files = export_files(Path(config.location))
+    files = data_files(Path(config.location), SUFFIXES)
     place = (stage.reporting_timezone, repr(sorted(metadata.items())))
-    hashes = {path.name: fingerprint(path, *place) for path in files}
+    hashes = {path.name: content_hash(path, *place) for path in files}
     known = stage.known_files(config)
     if {_file_of(name): content for name, (content, _) in known.items()} == hashes:
         for name in sorted(known):

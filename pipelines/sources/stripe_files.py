@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import polars as pl
 
-from pipelines.sources.files import WHOLE_ROW, content_hash
+from pipelines.sources.files import WHOLE_ROW
 from pipelines.sources.loading import SourceError
 from pipelines.sources.stripe_shapes import EVENT_OBJECTS, FIELDS, METADATA_OF, READ, Many
 
@@ -92,31 +92,6 @@ class ExportFile:
     rows: list[Row]
     broken: list[Broken]
     others: Counter[str]
-
-
-def export_files(location: Path) -> list[Path]:
-    """The data files of an export by name (or the one file); what begins with a dot or _ is passed over.
-
-    Raises SourceError when there is none.
-    """
-    if location.is_file():
-        return [location]
-    files = sorted(
-        path
-        for path in (location.iterdir() if location.is_dir() else ())
-        if path.suffix.lower() in SUFFIXES and path.name[0] not in "._"
-    )
-    if not files:
-        raise SourceError(
-            f"No file of a Stripe export in {location}: put files ending in {', '.join(SUFFIXES)} there, "
-            "or correct the source's location in company.toml."
-        )
-    return files
-
-
-def fingerprint(path: Path, *others: str) -> str:
-    """A fingerprint of a file and of whatever else decides how it is read."""
-    return content_hash(path, *others)
 
 
 def read_export(path: Path, metadata: Mapping[str, str]) -> ExportFile:

@@ -440,7 +440,7 @@ def test_attributes_of_a_customer_come_from_the_metadata_keys_that_are_named(loa
 @pytest.mark.parametrize(
     ("files", "options", "complaint"),
     [
-        ({}, {}, "No file of a Stripe export"),
+        ({}, {}, "No data file"),
         ({"a.json": "{"}, {}, "a.json is no valid JSON"),
         ({"a.csv": "id,id\n"}, {}, "every column needs a name of its own"),
         ({"a.parquet": "x"}, {}, "can't be read as Parquet"),
