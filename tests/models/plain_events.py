@@ -46,7 +46,7 @@ class Item:
         return version if version and version["status"] != "canceled" else None
 
     def pays(self, day: date) -> Fraction:
-        return self.books.items[self.item_id].get(day, (None, ZERO))[1]
+        return self.books.items.get(self.item_id, {}).get(day, (None, ZERO))[1]
 
     def place(self, day: date) -> Place:
         version = self.on(day)

@@ -510,6 +510,9 @@ def test_every_rate_of_the_registry_has_an_interval_or_is_no_share_of_customers_
         "quick_ratio": "gains over losses",
         "ltv_to_cac": "a value over a cost",
         "predictable_share": "a share of revenue by kind, of one day",
+        "forecast_error": "sizes of errors over what came",
+        "forecast_bias": "errors over what came",
+        "forecast_coverage": "origins that overlap in time, and no customers",
         "p_90": "a forecast of the churn model, with a calibration of its own",
     }
     rates = {metric["id"] for metric in METRICS if metric["unit"] in ("ratio", "share")}
