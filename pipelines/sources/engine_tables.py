@@ -50,19 +50,20 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
         "payment_attempts": "payment_id attempt method_id outcome decline_code attempted_at changed_at",
         "payment_methods": "method_id customer_id kind expires_on valid_from valid_to changed_at",
         "payments": """
-            payment_id customer_id invoice_id currency amount_minor fee_minor method_id case_id
+            payment_id customer_id invoice_id kind currency amount_minor fee_minor method_id case_id
             received_on changed_at
         """,
         "plan_versions": "plan_id version interval",
         "plans": "plan_id name tier is_add_on changed_at",
         "price_lists": "list_id currency valid_start valid_end",
         "prices": "price_id list_id component_id model currency price_mantissa price_scale recorded_at",
-        "refunds": "refund_id payment_id amount_minor state refunded_on changed_at",
+        "refunds": "refund_id payment_id note_id amount_minor state refunded_on changed_at",
         "subscriptions": """
             subscription_id contract_id bill_to ends_on trial_ends_on cancel_requested_on cancel_reason
             changed_at
         """,
         "usage_events": "item_id meter_id occurred_on value_mantissa dimension seq recorded_at",
+        "write_offs": "write_off_id invoice_id amount_minor written_off_on recorded_at",
     }.items()
 }
 
