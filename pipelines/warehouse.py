@@ -259,7 +259,8 @@ def publish(folder: Path, build_id: str) -> Path:
         _sync(partial)
         partial.replace(pointer)
     except BaseException:
-        target.unlink(missing_ok=True)
+        if current(folder) != target:
+            target.unlink(missing_ok=True)
         raise
     _sync(pointer.parent)
     return target

@@ -125,7 +125,7 @@ running as (
         list_filter(
           item_discounts,
           lambda one: one.valid_from <= valid_from and one.valid_to > valid_from
-            and (one.currency is null or one.taken_minor = 0 or one.currency = stretch_currency)
+            and (one.currency is null or one.taken_minor = 0 or one.currency = currency)
         ),
         lambda one: {
           'taken_ppm': one.taken_ppm,
@@ -135,7 +135,7 @@ running as (
         }
       )
     end as running_discounts
-  from (select *, currency as stretch_currency from of_customers) as of_customers
+  from of_customers
 ),
 chosen as (
   select

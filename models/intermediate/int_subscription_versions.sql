@@ -18,30 +18,34 @@ bills as materialized (
   from {{ ref('int_billed_service') }} as billed
   join policy on policy.mrr_source = 'billed_lines' or policy.churn_at = 'billing_end'
 ),
-written as materialized (
+versions as not materialized (
   select
-    versions.subscription_item_id,
-    versions.version_no,
-    versions.subscription_id,
-    versions.customer_id,
-    coalesce(versions.plan_id, 'unknown') as plan_id,
-    versions.amount_minor,
+    subscription_item_id,
+    version_no,
+    subscription_id,
+    customer_id,
+    coalesce(plan_id, 'unknown') as plan_id,
+    amount_minor,
     0::bigint as discount_minor,
-    versions.currency,
-    versions.billing_interval,
-    versions.interval_count,
-    versions.quantity,
-    versions.committed_minimum_minor,
-    versions.status,
-    versions.valid_from,
-    coalesce(versions.valid_to, date '9999-12-31') as valid_to,
-    versions.cancel_requested_on,
-    versions.cancel_reason,
-    versions.end_cause,
-    versions.recorded_at
-  from {{ ref('stg_billing__subscription_versions') }} as versions
+    currency,
+    billing_interval,
+    interval_count,
+    quantity,
+    committed_minimum_minor,
+    status,
+    valid_from,
+    coalesce(valid_to, date '9999-12-31') as valid_to,
+    cancel_requested_on,
+    cancel_reason,
+    end_cause,
+    recorded_at
+  from {{ ref('stg_billing__subscription_versions') }}
+),
+written as materialized (
+  select versions.*
+  from versions
   join policy on not policy.is_as_written
-  where versions.valid_from < coalesce(versions.valid_to, date '9999-12-31')
+  where versions.valid_from < versions.valid_to
 ),
 -- stretches of service without a gap
 served as (
@@ -279,26 +283,8 @@ of_use as (
     and use_days.valid_from < chosen.valid_to
     and chosen.valid_from < use_days.valid_to
 )
-select
-  versions.subscription_item_id,
-  versions.version_no,
-  versions.subscription_id,
-  versions.customer_id,
-  coalesce(versions.plan_id, 'unknown') as plan_id,
-  versions.amount_minor,
-  0::bigint as discount_minor,
-  versions.currency,
-  versions.billing_interval,
-  versions.interval_count,
-  versions.quantity,
-  versions.committed_minimum_minor,
-  versions.status,
-  versions.valid_from,
-  coalesce(versions.valid_to, date '9999-12-31') as valid_to,
-  versions.cancel_reason,
-  versions.end_cause,
-  versions.recorded_at
-from {{ ref('stg_billing__subscription_versions') }} as versions
+select versions.* exclude (cancel_requested_on)
+from versions
 join policy on policy.is_as_written
 union all by name
 select * from chosen

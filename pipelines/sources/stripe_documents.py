@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from pipelines.sources.stripe_fields import (
     Body,
@@ -273,14 +274,27 @@ def settled(document: Invoice, lines: Sequence[Line]) -> list[DocumentLine]:
         DocumentLine(one, one.amount - off - inside, off, all_tax)
         for one, off, inside, all_tax in zip(lines, taken, inclusive, tax, strict=True)
     ]
-    rest = document.total_minor - sum(one.net_minor + one.tax_minor for one in found)
+    return _adding_up(found, document.total_minor)
+
+
+Counted = TypeVar("Counted", DocumentLine, NoteLine)
+
+
+def _adding_up(lines: list[Counted], total_minor: int) -> list[Counted]:
+    """The lines, with what taxes were rounded by on the line of the most tax.
+
+    Raises Refused when that is more than a minor unit a line, or there is no tax that could be rounded.
+    """
+    rest = total_minor - sum(one.net_minor + one.tax_minor for one in lines)
     if rest == 0:
-        return found
-    if not any(one.tax_minor for one in found) or abs(rest) > len(found):
+        return lines
+    if not any(one.tax_minor for one in lines) or abs(rest) > len(lines):
         raise Refused("bad_amount", "total")
-    most = max(range(len(found)), key=lambda place: (abs(found[place].tax_minor), -place))
-    found[most] = replace(found[most], tax_minor=found[most].tax_minor + rest)
-    return found
+    most = max(range(len(lines)), key=lambda place: (abs(lines[place].tax_minor), -place))
+    return [
+        replace(one, tax_minor=one.tax_minor + rest) if place == most else one
+        for place, one in enumerate(lines)
+    ]
 
 
 def credit_note(body: Body, read: Reader) -> CreditNote:
@@ -326,15 +340,7 @@ def note_line(body: Body, read: Reader, note_id: str | None = None) -> NoteLine:
 
 def settled_note(note: CreditNote, lines: Sequence[NoteLine]) -> list[NoteLine]:
     """The lines of a credit note. Raises Refused when they do not make up its total."""
-    found = list(lines)
-    rest = note.total_minor - sum(one.net_minor + one.tax_minor for one in found)
-    if rest == 0:
-        return found
-    if not any(one.tax_minor for one in found) or abs(rest) > len(found):
-        raise Refused("bad_amount", "total")
-    most = max(range(len(found)), key=lambda place: (abs(found[place].tax_minor), -place))
-    found[most] = replace(found[most], tax_minor=found[most].tax_minor + rest)
-    return found
+    return _adding_up(list(lines), note.total_minor)
 
 
 def balance_transaction(body: Body, read: Reader) -> BalanceTransaction:
