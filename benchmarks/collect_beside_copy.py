@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import polars as pl
 from base import AT, FIRST, open_base, owe
-from clock import UNCHANGED, Cost, cost_of, forget_peak, median, peak_mb, report
+from clock import UNCHANGED, Cost, alone, cost_of, forget_peak, median, peak_mb, report
 from copies import Databases, OfFolder, OfServer, keep, written_bare
 from servers import postgres
 from sqlalchemy import select
@@ -92,7 +92,7 @@ def collected(url: str, invoices: int, folder: Path) -> Collected:
 
 
 def memory_of(url: str, invoices: int, folder: Path) -> float:
-    """The most memory of this process in a collection."""
+    """The most memory of the process in a collection."""
     with open_store(url, IdGenerator(1)) as store:
         gateway = SimulatedGateway(1, decline_ppm=DECLINED, books=folder / "gateway.db")
         forget_peak()
@@ -111,7 +111,7 @@ def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats
                 paid = ours[-1].paid
                 bare.append(written_bare(databases.fresh(), WRITTEN, Path(folder), tables.invoices, paid))
         with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
-            peaks.append(memory_of(databases.fresh(), invoices, Path(folder)))
+            peaks.append(alone(memory_of, databases.fresh(), invoices, Path(folder)))
         runs.append(median([one.cost for one in ours]))
         others = (
             f" | {ours[-1].rows:,} rows, {invoices / runs[-1].all_cpu:,.0f} invoices a CPU second, "
@@ -123,8 +123,12 @@ def beside_copy(databases: Databases, name: str, sizes: tuple[int, ...], repeats
         claim = f"collect {many:,} invoices beside {few:,} on {name}"
         holds.append(report(claim, runs[place], runs[place - 1], 1.1 * many / few))
         grown = peaks[place] / peaks[place - 1]
-        print(f"memory for {many:,} invoices beside {few:,} on {name}: {grown:.2f} times | limit {UNCHANGED}")
         holds.append(grown <= UNCHANGED)
+        verdict = "ok" if holds[-1] else "short"
+        print(
+            f"memory for {many:,} invoices beside {few:,} on {name}: {grown:.2f} times | limit {UNCHANGED} | "
+            f"{verdict}"
+        )
     return holds
 
 
