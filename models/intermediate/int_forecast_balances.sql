@@ -18,22 +18,27 @@ with parts as (
     on standing.subscription_item_id = items.subscription_item_id
     and standing.known_from_month < items.until_month
     and items.from_month < standing.known_until_month
+),
+balances as (
+  select
+    parts.currency,
+    unnest(['all', changes.segment]) as segment,
+    changes.plan_class,
+    changes.since_month,
+    parts.due_month,
+    parts.term_months,
+    parts.cancel_month,
+    greatest(parts.from_month, changes.month) as from_month,
+    least(parts.until_month, changes.until_month) as until_month,
+    parts.mrr
+  from parts
+  join {{ ref('int_forecast_changes') }} as changes
+    on changes.customer_id = parts.customer_id
+    and changes.currency = parts.currency
+    and changes.month < parts.until_month
+    and parts.from_month < changes.until_month
+  where changes.closing_mrr > 0
 )
-select
-  parts.currency,
-  changes.plan_class,
-  changes.since_month,
-  parts.due_month,
-  parts.term_months,
-  parts.cancel_month,
-  greatest(parts.from_month, changes.month) as from_month,
-  least(parts.until_month, changes.until_month) as until_month,
-  sum(parts.mrr)::decimal(38, 16) as mrr
-from parts
-join {{ ref('int_forecast_changes') }} as changes
-  on changes.customer_id = parts.customer_id
-  and changes.currency = parts.currency
-  and changes.month < parts.until_month
-  and parts.from_month < changes.until_month
-where changes.closing_mrr > 0
+select * replace (sum(mrr)::decimal(38, 16) as mrr)
+from balances
 group by all

@@ -40,8 +40,10 @@ select
   aged.opening_mrr,
   aged.closing_mrr,
   aged.delta,
+  coalesce(aged.opening_segment, aged.segment, 'unknown') as opening_segment,
   coalesce(before.plan_class, 'unclassified') as opening_plan_class,
   lag(aged.since_month) over (partition by aged.customer_id, aged.currency order by aged.month) as opening_since_month,
+  coalesce(aged.segment, 'unknown') as segment,
   coalesce(after.plan_class, 'unclassified') as plan_class,
   aged.since_month
 from aged

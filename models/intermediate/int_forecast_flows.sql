@@ -7,14 +7,15 @@ with due_customers as (
   where from_month < due_month and until_month >= due_month
 ),
 stretches as (
-  select currency, plan_class, since_month, month, until_month, count(*) as customers, sum(closing_mrr) as mrr
+  select currency, segment, plan_class, since_month, month, until_month, count(*) as customers, sum(closing_mrr) as mrr
   from {{ ref('int_forecast_changes') }}
   where closing_mrr > 0
-  group by currency, plan_class, since_month, month, until_month
+  group by currency, segment, plan_class, since_month, month, until_month
 ),
 at_risk as (
   select
     stretches.currency,
+    stretches.segment,
     months.month,
     stretches.plan_class,
     {{ months_between('stretches.since_month', 'months.month') }} - 1 as age,
@@ -30,6 +31,7 @@ at_risk as (
 due as (
   select
     due_customers.currency,
+    changes.segment,
     due_customers.month,
     changes.plan_class,
     {{ months_between('changes.since_month', 'due_customers.month') }} - 1 as age,
@@ -50,6 +52,7 @@ ended_items as (
     changes.customer_id,
     changes.currency,
     changes.month,
+    changes.opening_segment,
     changes.opening_plan_class,
     changes.opening_since_month,
     changes.category = 'churn' as is_last,
@@ -76,6 +79,7 @@ notices as (
 announced as (
   select
     currency,
+    opening_segment as segment,
     month,
     opening_plan_class as plan_class,
     {{ months_between('opening_since_month', 'month') }} - 1 as age,
@@ -88,6 +92,7 @@ announced as (
 moved as (
   select
     changes.currency,
+    changes.opening_segment as segment,
     changes.month,
     changes.opening_plan_class as plan_class,
     {{ months_between('changes.opening_since_month', 'changes.month') }} - 1 as age,
@@ -110,6 +115,7 @@ moved as (
 entered as (
   select
     currency,
+    segment,
     month,
     plan_class,
     0 as age,
@@ -129,9 +135,13 @@ parts as (
   select * from announced
   union all by name
   select * from entered
+),
+cells as (
+  select * replace (unnest(['all', segment]) as segment) from parts
 )
 select
   currency,
+  segment,
   month,
   plan_class,
   {{ tenure_from('age') }} as tenure_from,
@@ -142,5 +152,5 @@ select
   {% for part in ['opening', 'lost', 'net_expansion', 'new', 'reactivated'] -%}
   coalesce(sum({{ part }}_mrr), 0)::decimal(38, 16) as {{ part }}_mrr{{ ',' if not loop.last }}
   {% endfor %}
-from parts
+from cells
 group by all

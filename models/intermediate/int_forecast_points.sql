@@ -4,10 +4,11 @@
 with origins as (
   select
     currency,
+    segment,
     month as origin_month,
     known_months,
     closing_mrr,
-    lag(closing_mrr, 6) over (partition by currency order by month) as closing_mrr_6_before
+    lag(closing_mrr, 6) over (partition by currency, segment order by month) as closing_mrr_6_before
   from {{ ref('int_forecast_totals') }}
 ),
 steps as (
@@ -17,54 +18,67 @@ steps as (
 seasons as (
   select
     origins.currency,
+    origins.segment,
     origins.origin_month,
     extract(month from flows.month) as calendar_month,
     sum(flows.new_mrr)::double as new_mrr
   from origins
   join {{ ref('int_forecast_totals') }} as flows
     on flows.currency = origins.currency
+    and flows.segment = origins.segment
     and flows.month <= origins.origin_month
     and flows.month > {{ add_months('origins.origin_month', '-12 * (origins.known_months // 12)') }}
   where origins.known_months >= 24
-  group by origins.currency, origins.origin_month, extract(month from flows.month)
+  group by origins.currency, origins.segment, origins.origin_month, extract(month from flows.month)
 ),
 recent_seasons as (
   select
     origins.currency,
+    origins.segment,
     origins.origin_month,
     list_sum(list(seasons.new_mrr order by seasons.calendar_month)) as new_mrr
   from origins
   join seasons
     on seasons.currency = origins.currency
+    and seasons.segment = origins.segment
     and seasons.origin_month = origins.origin_month
   where (extract(month from origins.origin_month) - seasons.calendar_month + 12) % 12 < 6
-  group by origins.currency, origins.origin_month
+  group by origins.currency, origins.segment, origins.origin_month
 ),
 season_indexes as (
   select
     seasons.currency,
+    seasons.segment,
     seasons.origin_month,
     seasons.calendar_month,
     6 * seasons.new_mrr / recent_seasons.new_mrr as season_index
   from seasons
   join recent_seasons
     on recent_seasons.currency = seasons.currency
+    and recent_seasons.segment = seasons.segment
     and recent_seasons.origin_month = seasons.origin_month
   where recent_seasons.new_mrr > 0
 ),
 new_by_class as (
-  select origins.currency, origins.origin_month, flows.plan_class, sum(flows.new_mrr)::double / 6 as new_mrr
+  select
+    origins.currency,
+    origins.segment,
+    origins.origin_month,
+    flows.plan_class,
+    sum(flows.new_mrr)::double / 6 as new_mrr
   from origins
   join {{ ref('int_forecast_flows') }} as flows
     on flows.currency = origins.currency
+    and flows.segment = origins.segment
     and flows.month <= origins.origin_month
     and flows.month > {{ add_months('origins.origin_month', -6) }}
   where origins.known_months >= 6
-  group by origins.currency, origins.origin_month, flows.plan_class
+  group by origins.currency, origins.segment, origins.origin_month, flows.plan_class
 ),
 balances as (
   select
     origins.currency,
+    origins.segment,
     origins.origin_month,
     balances.plan_class,
     least({{ months_between('balances.since_month', 'origins.origin_month') }}, 24) as age,
@@ -75,6 +89,7 @@ balances as (
   from origins
   join {{ ref('int_forecast_balances') }} as balances
     on balances.currency = origins.currency
+    and balances.segment = origins.segment
     and balances.from_month <= origins.origin_month
     and balances.until_month > origins.origin_month
   where origins.known_months >= 6
@@ -83,6 +98,7 @@ balances as (
 near_balances as (
   select
     currency,
+    segment,
     origin_month,
     plan_class,
     age,
@@ -94,13 +110,14 @@ near_balances as (
 ),
 pieces as (
   select
-    currency, origin_month, plan_class, 0 as enters_at, age, due_step, term_months, cancel_step,
+    currency, segment, origin_month, plan_class, 0 as enters_at, age, due_step, term_months, cancel_step,
     sum(mrr)::double as mrr
   from near_balances
   group by all
   union all by name
   select
     new_by_class.currency,
+    new_by_class.segment,
     new_by_class.origin_month,
     new_by_class.plan_class,
     steps.step as enters_at,
@@ -110,6 +127,7 @@ pieces as (
   cross join steps
   left join season_indexes
     on season_indexes.currency = new_by_class.currency
+    and season_indexes.segment = new_by_class.segment
     and season_indexes.origin_month = new_by_class.origin_month
     and season_indexes.calendar_month = extract(month from {{ add_months('new_by_class.origin_month', 'steps.step') }})
 ),
@@ -131,6 +149,7 @@ hazards as (
   join steps on steps.step > pieces.enters_at
   join {{ ref('int_forecast_rates') }} as rates
     on rates.currency = pieces.currency
+    and rates.segment = pieces.segment
     and rates.origin_month = pieces.origin_month
     and rates.step = steps.step
     and rates.plan_class = pieces.plan_class
@@ -139,7 +158,7 @@ hazards as (
 ),
 factors as (
   select
-    currency, origin_month, plan_class, enters_at, age, due_step, term_months, cancel_step, mrr,
+    currency, segment, origin_month, plan_class, enters_at, age, due_step, term_months, cancel_step, mrr,
     list((1 - hazard) * (1 + expansion_rate) + hazard * reactivation_share order by step) as factors
   from hazards
   group by all
@@ -148,6 +167,7 @@ factors as (
 remainders as (
   select
     currency,
+    segment,
     origin_month,
     mrr,
     unnest(list_transform(
@@ -157,15 +177,15 @@ remainders as (
   from factors
 ),
 survivors as (
-  select currency, origin_month, remainder.step as step, mrr * remainder.remains as mrr from remainders
+  select currency, segment, origin_month, remainder.step as step, mrr * remainder.remains as mrr from remainders
   union all
-  select currency, origin_month, enters_at as step, mrr from pieces where enters_at = {{ horizon }}
+  select currency, segment, origin_month, enters_at as step, mrr from pieces where enters_at = {{ horizon }}
 ),
 survival as (
-  select currency, origin_month, step, sum(least(mrr, 1e18)::decimal(38, 6)) as point_mrr
+  select currency, segment, origin_month, step, sum(least(mrr, 1e18)::decimal(38, 6)) as point_mrr
   from survivors
   where step > 0
-  group by currency, origin_month, step
+  group by currency, segment, origin_month, step
 ),
 points as (
   select
@@ -188,10 +208,11 @@ points as (
     ], recursive := true)
   from origins
   cross join steps
-  left join survival using (currency, origin_month, step)
+  left join survival using (currency, segment, origin_month, step)
 )
 select
   currency,
+  segment,
   origin_month,
   step as horizon_months,
   method,

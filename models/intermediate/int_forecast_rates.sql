@@ -2,25 +2,28 @@
 -- customers at risk. It is that of customers of whom nothing is known at the origin: an end counts at a step where
 -- fewer months' notice was given.
 with origins as (
-  select currency, month as origin_month, unnest(range(1, 13))::integer as step
+  select currency, segment, month as origin_month, unnest(range(1, 13))::integer as step
   from {{ ref('int_forecast_totals') }}
   where known_months >= 6
 ),
 classes as (
-  select currency, plan_class, min(month) as first_month
+  select currency, coalesce(segment, 'all') as segment, plan_class, min(month) as first_month
   from {{ ref('int_forecast_changes') }}
-  group by currency, plan_class
+  where closing_mrr > 0
+  group by grouping sets ((currency, plan_class), (currency, segment, plan_class))
 ),
 cells as (
-  select origins.currency, origins.origin_month, origins.step, classes.plan_class, unnest([0, 3, 6, 12, 24]) as tenure_from
+  select origins.*, classes.plan_class, unnest([0, 3, 6, 12, 24]) as tenure_from
   from origins
   join classes
     on classes.currency = origins.currency
+    and classes.segment = origins.segment
     and classes.first_month <= origins.origin_month
 ),
 known as (
   select
     origins.currency,
+    origins.segment,
     origins.origin_month,
     origins.step,
     flows.plan_class,
@@ -40,8 +43,10 @@ known as (
   from origins
   join {{ ref('int_forecast_flows') }} as flows
     on flows.currency = origins.currency
+    and flows.segment = origins.segment
     and flows.month <= origins.origin_month
-  group by origins.currency, origins.origin_month, origins.step, flows.plan_class, flows.tenure_from
+  group by
+    origins.currency, origins.segment, origins.origin_month, origins.step, flows.plan_class, flows.tenure_from
 ),
 summed as (
   select
@@ -53,10 +58,10 @@ summed as (
     sum(coalesce(known.due, 0)) over of_class as class_due,
     sum(coalesce(known.due_ended, 0)) over of_class as class_due_ended
   from cells
-  left join known using (currency, origin_month, step, plan_class, tenure_from)
+  left join known using (currency, segment, origin_month, step, plan_class, tenure_from)
   window
-    all_cells as (partition by cells.currency, cells.origin_month, cells.step),
-    of_class as (partition by cells.currency, cells.origin_month, cells.step, cells.plan_class)
+    all_cells as (partition by cells.currency, cells.segment, cells.origin_month, cells.step),
+    of_class as (partition by cells.currency, cells.segment, cells.origin_month, cells.step, cells.plan_class)
 ),
 pooled as (
   select
@@ -71,6 +76,7 @@ pooled as (
 )
 select
   currency,
+  segment,
   origin_month,
   plan_class,
   tenure_from,

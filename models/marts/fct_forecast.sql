@@ -1,7 +1,7 @@
 -- Each method's forecasts with the interval its past errors give, and what came. Which method heads is decided at the
 -- origin, by the errors known there: over horizons 1 to 6, on the same forecasts of all methods.
 with actuals as (
-  select currency, month as target_month, closing_mrr::decimal(38, 6) as actual_mrr
+  select currency, segment, month as target_month, closing_mrr::decimal(38, 6) as actual_mrr
   from {{ ref('int_forecast_totals') }}
 ),
 forecasts as (
@@ -10,27 +10,28 @@ forecasts as (
     actuals.actual_mrr,
     points.point_mrr - actuals.actual_mrr as error_mrr,
     count(points.point_mrr) over (
-      partition by points.currency, points.origin_month, points.horizon_months
+      partition by points.currency, points.segment, points.origin_month, points.horizon_months
     ) = 3 and actuals.actual_mrr is not null as is_compared
   from {{ ref('int_forecast_points') }} as points
-  left join actuals using (currency, target_month)
+  left join actuals using (currency, segment, target_month)
 ),
 trials as (
-  select currency, method, target_month, sum(abs(error_mrr)) as error_size, count(*) as trials
+  select currency, segment, method, target_month, sum(abs(error_mrr)) as error_size, count(*) as trials
   from forecasts
   where is_compared and horizon_months <= 6
-  group by currency, method, target_month
+  group by currency, segment, method, target_month
 ),
 -- who says nothing of a month ahead can't head
 heads as (
-  select currency, origin_month, method
+  select currency, segment, origin_month, method
   from forecasts
-  group by currency, origin_month, method
+  group by currency, segment, origin_month, method
   having count(point_mrr) = count(*)
 ),
 trusts as (
   select
     origins.currency,
+    origins.segment,
     origins.month as origin_month,
     trials.method,
     sum(trials.error_size) as error_size,
@@ -38,23 +39,25 @@ trusts as (
   from {{ ref('int_forecast_totals') }} as origins
   join trials
     on trials.currency = origins.currency
+    and trials.segment = origins.segment
     and trials.target_month <= origins.month
-  group by origins.currency, origins.month, trials.method
+  group by origins.currency, origins.segment, origins.month, trials.method
 ),
 -- the model heads a tie; a method worse than a naive one does not
 ranked as (
   select
     *,
     row_number() over (
-      partition by currency, origin_month
+      partition by currency, segment, origin_month
       order by error_size, case method when 'survival' then 1 when 'last_value' then 2 else 3 end
     ) as rank
   from trusts
-  semi join heads using (currency, origin_month, method)
+  semi join heads using (currency, segment, origin_month, method)
 ),
 headlines as (
   select
     origins.currency,
+    origins.segment,
     origins.month as origin_month,
     coalesce(ranked.method, 'last_value') as method,
     case
@@ -65,6 +68,7 @@ headlines as (
   from {{ ref('int_forecast_totals') }} as origins
   left join ranked
     on ranked.currency = origins.currency
+    and ranked.segment = origins.segment
     and ranked.origin_month = origins.month
     and ranked.rank = 1
 ),
@@ -72,12 +76,14 @@ bounded as (
   select
     forecasts.*,
     coalesce(ranges.past_errors, 0) as past_errors,
-    case when forecasts.point_mrr > 0 then coalesce(ranges.past_errors, 0) < 12 end as is_short,
-    case when ranges.past_errors >= 12 then ranges.low_deviation else paths.low_deviation end as low_deviation,
-    case when ranges.past_errors >= 12 then ranges.high_deviation else paths.high_deviation end as high_deviation
+    coalesce(ranges.interval_errors, 0) as interval_errors,
+    case when forecasts.point_mrr > 0 then coalesce(ranges.interval_errors, 0) < 12 end as is_short,
+    case when ranges.interval_errors >= 12 then ranges.low_deviation else paths.low_deviation end as low_deviation,
+    case when ranges.interval_errors >= 12 then ranges.high_deviation else paths.high_deviation end as high_deviation
   from forecasts
-  left join {{ ref('int_forecast_ranges') }} as ranges using (currency, origin_month, horizon_months, method)
-  left join {{ ref('int_forecast_paths') }} as paths using (currency, origin_month, horizon_months)
+  left join {{ ref('int_forecast_ranges') }} as ranges
+    using (currency, segment, origin_month, horizon_months, method)
+  left join {{ ref('int_forecast_paths') }} as paths using (currency, segment, origin_month, horizon_months)
 ),
 intervals as (
   select
@@ -94,11 +100,14 @@ intervals as (
 )
 select
   intervals.currency,
+  intervals.segment,
   intervals.origin_month,
   intervals.horizon_months,
   intervals.method,
   intervals.target_month,
-  intervals.origin_month = max(intervals.origin_month) over (partition by intervals.currency) as is_latest,
+  intervals.origin_month = max(intervals.origin_month) over (
+    partition by intervals.currency, intervals.segment
+  ) as is_latest,
   headlines.method is not null as is_headline,
   headlines.headline_why,
   intervals.point_mrr,
@@ -117,6 +126,7 @@ select
     else 'no_mrr'
   end as interval_why_null,
   intervals.past_errors::bigint as past_errors,
+  intervals.interval_errors::bigint as interval_errors,
   coalesce(trusts.trials, 0)::bigint as trials,
   (trusts.error_size / trusts.trials)::double as mean_absolute_error,
   intervals.actual_mrr,
@@ -124,5 +134,5 @@ select
   intervals.is_compared,
   intervals.actual_mrr between intervals.low_mrr and intervals.high_mrr as is_covered
 from intervals
-left join headlines using (currency, origin_month, method)
-left join trusts using (currency, origin_month, method)
+left join headlines using (currency, segment, origin_month, method)
+left join trusts using (currency, segment, origin_month, method)

@@ -1,6 +1,7 @@
 -- How every method did where all of them had a forecast and the month has closed since.
 select
   currency,
+  segment,
   method,
   horizon_months,
   count(*)::bigint as origins,
@@ -18,4 +19,4 @@ select
   count(*) filter (is_covered)::double / nullif(count(is_covered), 0)::double as coverage
 from {{ ref('fct_forecast') }}
 where is_compared
-group by currency, method, horizon_months
+group by currency, segment, method, horizon_months

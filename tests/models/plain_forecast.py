@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cache
+from fractions import Fraction
+from functools import cache, cached_property, partial
+from math import ceil
 from typing import Any
 
 from plain_metrics import FAR, ZERO, Books, earlier, month_ends
@@ -28,9 +30,10 @@ def band(age: int) -> int:
 
 @dataclass(frozen=True)
 class Payer:
-    """A customer at a close: what it pays, its plan class, the month it has paid since."""
+    """A customer at a close: what it pays, its segment and plan class, the month it has paid since."""
 
     mrr: float
+    segment: str
     plan_class: str
     since: date
 
@@ -40,6 +43,7 @@ class Piece:
     """MRR of an item at a close, the months its term ends, and the one a known cancellation takes effect."""
 
     mrr: float
+    segment: str
     plan_class: str
     since: date
     due: frozenset[date]
@@ -58,14 +62,38 @@ class World:
     moves: dict[tuple[date, str], tuple[str, float]] = field(default_factory=dict)
     # (month, customer) → MRR and months of notice of each of its items that ends in the month
     ends: dict[tuple[date, str], list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
-    new_of: dict[tuple[date, str], float] = field(default_factory=lambda: defaultdict(float))
-    returned: dict[date, float] = field(default_factory=lambda: defaultdict(float))
+
+    def within(self, segment: str) -> World:
+        """The same as seen by one segment alone, from the first month it is paid in."""
+        payers = {
+            month: {name: one for name, one in there.items() if one.segment == segment}
+            for month, there in self.payers.items()
+        }
+        first = min(month for month, there in payers.items() if there)
+        return replace(
+            self,
+            months=[month for month in self.months if month >= first],
+            payers=payers,
+            pieces={month: [one for one in self.pieces[month] if one.segment == segment] for month in payers},
+        )
+
+    @cached_property
+    def segments(self) -> set[str]:
+        return {payer.segment for there in self.payers.values() for payer in there.values()}
+
+    def came(self, month: date, category: str) -> dict[str, float]:
+        """MRR by plan class of those who came in the month, anew or again."""
+        found: dict[str, float] = defaultdict(float)
+        for name, payer in self.payers[month].items():
+            if self.moves.get((month, name), ("", 0.0))[0] == category:
+                found[payer.plan_class] += payer.mrr
+        return found
 
     def total(self, month: date) -> float:
         return sum(payer.mrr for payer in self.payers[month].values())
 
     def new(self, month: date) -> float:
-        return sum(amount for (on, _), amount in self.new_of.items() if on == month)
+        return sum(self.came(month, "new").values())
 
 
 def observe(books: Books, classes: Mapping[str, str]) -> World:
@@ -108,10 +136,6 @@ def observe(books: Books, classes: Mapping[str, str]) -> World:
                         else "contraction"
                     )
                     world.moves[month, customer] = (name, float(end - start))
-                    if name == "new":
-                        world.new_of[month, world.payers[month][customer].plan_class] += float(end)
-                    if name == "reactivation":
-                        world.returned[month] += float(end)
         opening, paid_before_month = now, set(paid)
     return world
 
@@ -125,14 +149,18 @@ def _close(
     since: Mapping[str, date],
 ) -> None:
     month = on.replace(day=1)
+    segment_of: dict[str, str] = {}
     by_plan: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(lambda: ZERO))
     paying = {item: days[on] for item, days in books.items.items() if on in days and days[on][1]}
     for place, value in paying.values():
         by_plan[place.customer][place.plan] += books.constant(place, value)
+        segment_of[place.customer] = place.segment
     world.payers[month] = {}
     for customer, mrr in now.items():
         plan = min(by_plan[customer], key=lambda one: (-by_plan[customer][one], one))
-        world.payers[month][customer] = Payer(float(mrr), classes[plan], since[customer])
+        world.payers[month][customer] = Payer(
+            float(mrr), segment_of[customer], classes[plan], since[customer]
+        )
     world.pieces[month] = []
     for item, (place, value) in paying.items():
         version = next(
@@ -151,6 +179,7 @@ def _close(
         world.pieces[month].append(
             Piece(
                 float(books.constant(place, value)),
+                payer.segment,
                 payer.plan_class,
                 payer.since,
                 frozenset(_repeated(due, length)),
@@ -203,7 +232,7 @@ def learn(world: World, origin: date, step: int) -> Rates:
     lost = back = 0.0
     for month in (month for month in world.months[1:] if month <= origin):
         is_recent = months_apart(month, origin) < 12
-        back += world.returned[month] if is_recent else 0
+        back += sum(world.came(month, "reactivation").values()) if is_recent else 0
         for customer, payer in world.payers[earlier(month, 1)].items():
             category, change = world.moves.get((month, customer), ("none", 0.0))
             ends = world.ends.get((month, customer), [])
@@ -242,7 +271,7 @@ def learn(world: World, origin: date, step: int) -> Rates:
 
 def expected_new(world: World, origin: date, target: date, plan_class: str) -> float:
     recent = [earlier(origin, number) for number in range(NEEDED)]
-    mean = sum(world.new_of[month, plan_class] for month in recent) / NEEDED
+    mean = sum(world.came(month, "new").get(plan_class, 0) for month in recent) / NEEDED
     years = months_apart(world.months[0], origin) // 12
     if years < 2:
         return mean
@@ -271,7 +300,7 @@ def survival_points(world: World, origin: date) -> list[float]:
             row[0] = mrr * ((1 - hazard) * (1 + rates.expansion[cell]) + hazard * rates.reactivation)
         for name in sorted({name for name, _ in rates.hazard}):
             amount = expected_new(world, origin, target, name)
-            pieces.append([amount, Piece(amount, name, target, frozenset(), None)])
+            pieces.append([amount, Piece(amount, "", name, target, frozenset(), None)])
         found.append(sum(row[0] for row in pieces))
     return found
 
@@ -330,6 +359,7 @@ class Row:
 
     point: float | None
     past_errors: int
+    interval_errors: int = 0
     low: float | None = None
     high: float | None = None
     is_simulated: bool | None = None
@@ -344,10 +374,10 @@ def forecasts(world: World) -> dict[tuple[date, int, str], Row]:
     actual = {month: world.total(month) for month in world.months}
     rows = {}
     for origin in world.months:
-        paths = simulated(world, origin)
+        paths = cache(partial(simulated, world, origin))
         for method in METHODS:
             for step in range(1, HORIZON + 1):
-                rows[origin, step, method] = _row(world, said, actual, origin, method, step, paths[step - 1])
+                rows[origin, step, method] = _row(world, said, actual, origin, method, step, paths)
         _choose(world, said, actual, origin, rows)
     return rows
 
@@ -359,25 +389,47 @@ def _row(
     origin: date,
     method: str,
     step: int,
-    path: tuple[float, float] | None,
+    paths: Callable[[], list[tuple[float, float] | None]],
 ) -> Row:
     point, target = said[origin, method, step], earlier(origin, -step)
     if point is None:
         return Row(None, 0, actual=actual.get(target))
-    errors = []
-    for past in world.months:
-        before = said[past, method, step]
-        if earlier(past, -step) <= origin and before:
-            errors.append(actual[earlier(past, -step)] / before - 1)
-    errors.sort()
+    errors = _sizes(world, said, actual, origin, method, step)
     row = Row(point, len(errors), actual=actual.get(target))
+    if len(errors) < TRIED:
+        errors = [
+            size * step / shorter
+            for shorter in range(1, step + 1)
+            for size in _sizes(world, said, actual, origin, method, shorter)
+        ]
+    row.interval_errors = len(errors)
     row.error = None if row.actual is None else point - row.actual
-    tenth = (len(errors) + 1) // 10
-    bounds = (errors[tenth - 1], errors[len(errors) - tenth]) if len(errors) >= TRIED else path
+    if len(errors) < TRIED:
+        bounds = paths()[step - 1]
+    else:
+        size = sorted(errors)[ceil(Fraction(4, 5) * (len(errors) + 1)) - 1]
+        bounds = (max(-size, -1), size)
     if bounds and point:
         row.low, row.high = (min(point * (1 + bound), MOST) for bound in bounds)
         row.is_simulated = len(errors) < TRIED
     return row
+
+
+def _sizes(
+    world: World,
+    said: Mapping[tuple[date, str, int], float | None],
+    actual: Mapping[date, float],
+    origin: date,
+    method: str,
+    step: int,
+) -> list[float]:
+    """How far, relatively, each forecast `step` months ahead was off that the origin can look back on."""
+    found = []
+    for past in world.months:
+        before, target = said[past, method, step], earlier(past, -step)
+        if target <= origin and before:
+            found.append(abs(actual[target] / before - 1))
+    return found
 
 
 def _choose(

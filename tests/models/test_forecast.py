@@ -47,7 +47,8 @@ def build(
 def points(company: Company, method: str = "survival", origin: date | None = None) -> list[Any]:
     """What a method says from the latest origin, by horizon."""
     rows = company.execute(
-        "SELECT point_mrr::DOUBLE FROM intermediate.int_forecast_points WHERE method = ? AND origin_month = "
+        "SELECT point_mrr::DOUBLE FROM intermediate.int_forecast_points "
+        "WHERE segment = 'all' AND method = ? AND origin_month = "
         "coalesce(?, (SELECT max(origin_month) FROM intermediate.int_forecast_points)) "
         "ORDER BY currency, horizon_months",
         [method, origin],
@@ -57,7 +58,8 @@ def points(company: Company, method: str = "survival", origin: date | None = Non
 
 def latest(company: Company, columns: str, method: str = "last_value", horizon: int = 1) -> Any:
     return company.execute(
-        f"SELECT {columns} FROM marts.fct_forecast WHERE is_latest AND method = ? AND horizon_months = ?",
+        f"SELECT {columns} FROM marts.fct_forecast "
+        "WHERE segment = 'all' AND is_latest AND method = ? AND horizon_months = ?",
         [method, horizon],
     ).fetchall()[0]
 
@@ -73,7 +75,7 @@ def test_a_hazard_is_shrunk_to_the_pooled_one_by_twenty_customers():
     )  # fmt: skip
     rows = company.execute(
         "SELECT tenure_from, at_risk, ended, hazard FROM intermediate.int_forecast_rates "
-        "WHERE origin_month = DATE '2024-07-01' AND step = 1 ORDER BY 1"
+        "WHERE segment = 'all' AND origin_month = DATE '2024-07-01' AND step = 1 ORDER BY 1"
     ).fetchall()
     assert [row[:3] for row in rows] == [(0, 11, 1), (3, 9, 0), (6, 0, 0), (12, 0, 0), (24, 0, 0)]
     assert [row[3] for row in rows] == pytest.approx([2 / 31, 1 / 29, 0.05, 0.05, 0.05])
@@ -92,7 +94,8 @@ def test_each_plan_class_and_tenure_has_its_own_hazard():
     )  # fmt: skip
     rows = company.execute(
         "SELECT plan_class, tenure_from, hazard FROM intermediate.int_forecast_rates "
-        "WHERE origin_month = DATE '2024-07-01' AND tenure_from <= 3 AND step = 1 ORDER BY ALL"
+        "WHERE segment = 'all' AND origin_month = DATE '2024-07-01' AND tenure_from <= 3 AND step = 1 "
+        "ORDER BY ALL"
     ).fetchall()
     pooled = 1 / 14  # low: 2 in February and March, then 1; high: 1 in each of six months
     assert rows == [
@@ -107,7 +110,8 @@ def test_who_pays_when_the_data_begin_has_the_tenure_since_it_was_created():
     people = [{"customer_id": "a", "created_on": date(2022, 11, 9), "valid_from": JAN, "is_test": False}]
     company = build(life("a", JAN, None), life("b", JAN, None), as_of=date(2024, 7, 31), customers=people)
     rows = company.execute(
-        "SELECT tenure_from, sum(at_risk)::INT FROM intermediate.int_forecast_flows GROUP BY 1 ORDER BY 1"
+        "SELECT tenure_from, sum(at_risk)::INT FROM intermediate.int_forecast_flows "
+        "WHERE segment = 'all' GROUP BY 1 ORDER BY 1"
     ).fetchall()
     assert rows == [(0, 3), (3, 3), (12, 6)]  # a is in its 15th month in February
 
@@ -144,7 +148,7 @@ def test_an_end_that_was_known_before_is_no_hazard_of_those_of_whom_nothing_is_k
     company = build(life("a", JAN, None), leaves, as_of=date(2024, 9, 30))
     rows = company.execute(
         "SELECT step, ended FROM intermediate.int_forecast_rates "
-        "WHERE origin_month = DATE '2024-09-01' AND tenure_from = 3 ORDER BY 1"
+        "WHERE segment = 'all' AND origin_month = DATE '2024-09-01' AND tenure_from = 3 ORDER BY 1"
     ).fetchall()
     assert rows == [(step, int(step > 3)) for step in range(1, 13)]
     # 14 are at risk, of these a alone at 6 to 11 months, in August and September; in January it comes to 12
@@ -161,7 +165,7 @@ def test_an_end_was_known_as_long_as_all_that_was_paid_for_was_canceled():
     company = build(life("a", JAN, None), asked, sudden, as_of=date(2024, 7, 31))
     rows = company.execute(
         "SELECT DISTINCT ended FROM intermediate.int_forecast_rates "
-        "WHERE origin_month = DATE '2024-07-01' AND tenure_from = 3"
+        "WHERE segment = 'all' AND origin_month = DATE '2024-07-01' AND tenure_from = 3"
     ).fetchall()
     assert rows == [(1,)]
 
@@ -172,7 +176,7 @@ def test_an_item_that_ends_with_notice_is_no_contraction_to_those_who_know():
     company = build(version(JAN, None, 1000, customer="x"), part, as_of=date(2024, 7, 31))
     rows = company.execute(
         "SELECT step, expansion_rate FROM intermediate.int_forecast_rates "
-        "WHERE origin_month = DATE '2024-07-01' AND tenure_from = 3 ORDER BY 1"
+        "WHERE segment = 'all' AND origin_month = DATE '2024-07-01' AND tenure_from = 3 ORDER BY 1"
     ).fetchall()
     lost = pytest.approx(-500 / 4500)
     assert rows == [(1, 0), (2, 0), *((step, lost) for step in range(3, 13))]
@@ -352,16 +356,34 @@ def growing(months: int) -> Company:
 
 
 def test_twelve_own_errors_give_the_interval():
-    # from 1000, 1100 … 2100 to a hundred more: 10 % to 100/2100 too little
+    # from 1000, 1100 … 2100 to a hundred more; ⌈0.8 × 13⌉ = 11, and the eleventh smallest is 100/1100
     low, high = latest(growing(13), "low_mrr::DOUBLE, high_mrr::DOUBLE")
-    assert (low, high) == pytest.approx((2200 * (1 + 100 / 2100), 2200 * 1.1), abs=1e-5)
-    assert latest(growing(13), "is_simulated, past_errors") == (False, 12)
+    assert (low, high) == pytest.approx((2000, 2400), abs=1e-5)
+    assert latest(growing(13), "is_simulated, past_errors, interval_errors") == (False, 12, 12)
 
 
-def test_a_tenth_of_the_errors_lies_beyond_each_bound():
-    # 19 errors: the second smallest and the second largest
+def test_a_fifth_of_the_errors_is_larger_than_the_bounds():
+    # 19 errors and the one to come: four of twenty are larger than the 16th smallest, 100/1300
     low, high = latest(growing(20), "low_mrr::DOUBLE, high_mrr::DOUBLE")
-    assert (low, high) == pytest.approx((2900 * (1 + 100 / 2700), 2900 * (1 + 100 / 1100)), abs=1e-5)
+    assert (low, high) == pytest.approx((2900 * (1 - 100 / 1300), 2900 * (1 + 100 / 1300)), abs=1e-5)
+
+
+def test_shorter_horizons_lend_their_errors_per_month():
+    # two months ahead ten errors of 200, one month ahead eleven of 100: per month the same, from each of 1000
+    # to 1900 two. Of 21 the 18th smallest is 100/1100 a month
+    low, high = latest(growing(12), "low_mrr::DOUBLE, high_mrr::DOUBLE", horizon=2)
+    assert (low, high) == pytest.approx((2100 * (1 - 2 / 11), 2100 * (1 + 2 / 11)), abs=1e-5)
+    assert latest(growing(12), "is_simulated, past_errors, interval_errors", horizon=2) == (False, 10, 21)
+
+
+def test_no_interval_reaches_below_nothing():
+    # MRR doubles every month: three months ahead what comes is eight times the last value
+    doubling = [life("a", month(number), month(number + 1), 1000 * 2**number) for number in range(9)]
+    for one in doubling:
+        one["subscription_item_id"] = "a"
+    company = build(*doubling, as_of=last_day(month(8)), marts=MARTS)
+    shown = "low_mrr::INT, (high_mrr / point_mrr)::INT, is_simulated"
+    assert latest(company, shown, horizon=3) == (0, 8, False)
 
 
 def test_fewer_errors_are_made_up_for_by_paths_and_marked():
@@ -392,7 +414,8 @@ def test_a_model_that_explodes_says_nothing_and_is_not_shown():
     )  # fmt: skip
     assert latest(company, "is_headline", "survival") == (False,)
     rows = company.execute(
-        "SELECT count(*), count(point_mrr), max(high_mrr) <= 1e18 FROM marts.fct_forecast WHERE is_headline"
+        "SELECT count(*), count(point_mrr), max(high_mrr) <= 1e18 FROM marts.fct_forecast "
+        "WHERE segment = 'all' AND is_headline"
     )
     assert rows.fetchall() == [(8 * 12, 8 * 12, True)]
 
@@ -404,7 +427,7 @@ def test_a_model_worse_than_a_naive_method_is_not_the_headline():
     company = growing(20)
     rows = company.execute(
         "SELECT method, is_headline, headline_why, trials, mean_absolute_error FROM marts.fct_forecast "
-        "WHERE is_latest AND horizon_months = 1 ORDER BY 1"
+        "WHERE segment = 'all' AND is_latest AND horizon_months = 1 ORDER BY 1"
     ).fetchall()
     # 100 a month is what the trend says; the last value is short by 100 to 600
     assert [row[:3] for row in rows] == [
@@ -426,18 +449,98 @@ def test_the_backtest_adds_up_errors_where_every_method_had_a_forecast():
         growing(20)
         .execute(
             "SELECT origins, error_size::INT, error_sum::INT, mean_absolute_error, bias, intervals, covered, "
-            "simulated, coverage FROM marts.fct_forecast_backtest "
-            "WHERE method = 'last_value' AND horizon_months = 3"
+            "simulated, covered_simulated, coverage FROM marts.fct_forecast_backtest "
+            "WHERE segment = 'all' AND method = 'last_value' AND horizon_months = 1"
         )
         .fetchall()
     )
-    # origins 6 to 16, each 300 short; eight with fewer than 12 errors behind. The share that 300 is falls, so
-    # what comes lies below each interval of own errors, and above the paths around the last value
-    assert rows == [(11, 3300, -3300, 300, -300, 11, 0, 8, 0)]
+    # origins 6 to 18, each 100 short; six with fewer than 12 errors behind, and what comes lies above the
+    # paths around the last value. The share that 100 is falls, so it lies within all intervals of own errors
+    assert rows == [(13, 1300, -1300, 100, -100, 13, 7, 6, 0, 7 / 13)]
+
+
+# Segments.
+
+
+def person(name: str, segment: str | None, start: date = JAN, end: date | None = None) -> dict[str, Any]:
+    return {
+        "customer_id": name, "segment": segment, "valid_from": start, "valid_to": end,
+        "created_on": JAN, "is_test": False,
+    }  # fmt: skip
+
+
+def of_segments(company: Company, columns: str, horizon: int = 1, method: str = "survival") -> list[Any]:
+    return company.execute(
+        f"SELECT segment, {columns} FROM marts.fct_forecast "
+        "WHERE is_latest AND method = ? AND horizon_months = ? ORDER BY 1",
+        [method, horizon],
+    ).fetchall()
+
+
+def test_each_segment_is_forecast_from_its_own_customers():
+    # of 20 small customers one ends in March; nobody large ever does
+    small = [life(f"s{number}", JAN, MAR if number == 0 else None, 100) for number in range(20)]
+    large = [life(f"l{number}", JAN, None, 1000) for number in range(2)]
+    people = [
+        person(row["customer_id"], {"s": "small", "l": "large"}[row["customer_id"][0]])
+        for row in small + large
+    ]
+    company = build(*small, *large, as_of=date(2024, 7, 31), customers=people, marts=MARTS)
+    # at seven months only the pooled hazard is known: 1 of 2 × 20 + 4 × 19 small; 6 × 2 large ones more
+    hazard = {"all": 1 / 128, "large": 0.0, "small": 1 / 116}
+    now = {"all": 3900.0, "large": 2000.0, "small": 1900.0}
+    assert of_segments(company, "point_mrr::DOUBLE") == [
+        (segment, pytest.approx(now[segment] * (1 - hazard[segment]))) for segment in sorted(now)
+    ]
+
+
+def test_who_changes_its_segment_is_neither_lost_to_the_one_nor_new_to_the_other():
+    people = [
+        person("a", "small", JAN, APR),
+        person("a", "large", APR),
+        person("b", "small"),
+        person("c", "large"),
+    ]
+    company = build(
+        *(life(name, JAN, None) for name in "abc"), as_of=date(2024, 7, 31), customers=people, marts=MARTS
+    )
+    assert of_segments(company, "point_mrr::INT", 12) == [("all", 3000), ("large", 2000), ("small", 1000)]
+    assert company.execute(
+        "SELECT sum(ended)::INT, sum(new_mrr)::INT, sum(lost_mrr)::INT "
+        "FROM intermediate.int_forecast_flows WHERE month > ?",
+        [JAN],
+    ).fetchall() == [(0, 0, 0)]
+
+
+def test_a_segment_begins_with_the_month_it_is_first_paid_in():
+    people = [person("a", "small"), person("b", "large")]
+    company = build(
+        life("a", JAN, None),
+        life("b", APR, None, 500),
+        as_of=date(2024, 9, 30),
+        customers=people,
+        marts=MARTS,
+    )
+    assert of_segments(company, "point_mrr::INT, why_null") == [
+        ("all", 1583, None), ("large", None, "history_too_short"), ("small", 1000, None),
+    ]  # fmt: skip
+    # what b brought in April the model expects of every month, so of all the last value was closer
+    assert of_segments(company, "point_mrr::INT, headline_why", method="last_value") == [
+        ("all", 1500, "model_worse_than_naive"), ("large", 500, "no_backtest"), ("small", 1000, None),
+    ]  # fmt: skip
+
+
+def test_a_segment_called_all_is_forecast_apart():
+    people = [person("a", "all"), person("b", None)]
+    company = build(
+        life("a", JAN, None), life("b", JAN, None, 70), as_of=date(2024, 7, 31), customers=people, marts=MARTS
+    )
+    assert of_segments(company, "point_mrr::INT") == [('"all"', 1000), ("all", 1070), ("unknown", 70)]
 
 
 # Random companies.
 
+SEGMENTS = ("small", "large")
 PLANS = {"basic": "low", "team": "low", "scale": "high", "extra": "add_on", "odd": "unclassified"}
 FIRST = date(2022, 1, 1)
 
@@ -451,10 +554,17 @@ def random_trade(seed: int, months: int = 32, customers: int = 16) -> Books:
         start = month(draw.choice([0, 0, draw.randrange(months)]), FIRST)
         company.customers.append(
             {
-                "customer_id": name, "segment": "s", "acquisition_channel": "web", "is_test": False,
-                "valid_from": FIRST, "created_on": start - timedelta(days=draw.choice([0, 0, 200, 500])),
+                "customer_id": name, "segment": draw.choice(SEGMENTS), "acquisition_channel": "web",
+                "is_test": False, "valid_from": FIRST,
+                "created_on": start - timedelta(days=draw.choice([0, 0, 200, 500])),
             }
         )  # fmt: skip
+        if draw.random() < 0.3:
+            company.customers[-1]["valid_to"] = moved_on = start + timedelta(days=draw.randrange(30, 600))
+            company.customers.append(
+                company.customers[-1]
+                | {"segment": draw.choice(SEGMENTS), "valid_from": moved_on, "valid_to": None}
+            )
         for part in range(draw.choice([1, 1, 1, 2])):
             on: date | None = start + timedelta(days=draw.randrange(31))
             for turn in range(3):
@@ -508,8 +618,8 @@ PLAN_ROWS = {
     ]
 }  # fmt: skip
 SHOWN = (
-    "origin_month, horizon_months, method, point_mrr::DOUBLE, past_errors, low_mrr::DOUBLE, "
-    "high_mrr::DOUBLE, is_simulated, is_headline, mean_absolute_error"
+    "segment, origin_month, horizon_months, method, point_mrr::DOUBLE, past_errors, interval_errors, "
+    "low_mrr::DOUBLE, high_mrr::DOUBLE, is_simulated, is_headline, mean_absolute_error"
 )
 
 
@@ -525,22 +635,27 @@ def shown(company: History, until: date, more: str = "") -> list[Any]:
 def test_every_forecast_agrees_with_a_second_implementation(seed: int) -> None:
     books = random_trade(seed)
     world = observe(books, PLANS)
-    expected = forecasts(world)
+    worlds = {"all": world} | {segment: world.within(segment) for segment in world.segments}
+    expected = {segment: forecasts(series) for segment, series in worlds.items()}
     found = shown(books.history, FAR, ", actual_mrr::DOUBLE, error_mrr::DOUBLE")
-    assert len(found) == len(expected) == len(world.months) * 12 * len(METHODS)
-    assert {row[7] for row in found if row[2] == "survival"} == {None, True, False}
-    for origin, step, method, *row in found:
-        one = expected[origin, step, method]
+    months = sum(len(series.months) for series in worlds.values())
+    assert len(found) == sum(map(len, expected.values())) == months * 12 * len(METHODS)
+    assert set(worlds) == {"all", *SEGMENTS}
+    for segment in worlds:
+        kinds = {row[9] for row in found if row[0] == segment and row[3] == "survival"}
+        assert kinds == {None, True, False}
+    for segment, origin, step, method, *row in found:
+        one = expected[segment][origin, step, method]
         wanted = [
-            one.point, one.past_errors, one.low, one.high, one.is_simulated, one.is_headline,
-            one.mean_absolute_error, one.actual, one.error,
+            one.point, one.past_errors, one.interval_errors, one.low, one.high, one.is_simulated,
+            one.is_headline, one.mean_absolute_error, one.actual, one.error,
         ]  # fmt: skip
         for number, share in zip(row, wanted, strict=True):
             assert number == (
                 share
                 if share is None or isinstance(share, bool)
                 else pytest.approx(share, rel=1e-7, abs=1e-4)
-            ), (origin, step, method)
+            ), (segment, origin, step, method)
 
 
 @pytest.mark.parametrize(
@@ -567,8 +682,8 @@ def test_no_later_month_changes_what_an_origin_said() -> None:
     books = random_trade(8)
     cut = last_day(month(20, FIRST))
     everything = shown(books.history, FAR)
-    known = [row for row in everything if row[0] <= cut]
-    assert {row[8] for row in known if row[2] == "survival"} == {True, False}
+    known = [row for row in everything if row[1] <= cut]
+    assert {row[10] for row in known if row[3] == "survival"} == {True, False}
     # the same company as it was known then: nothing that began, was asked for, or ended without notice later
     then = History(cut, customers=books.history.customers)
     for row in books.history.versions:
@@ -586,5 +701,5 @@ def test_no_later_month_changes_what_an_origin_said() -> None:
         for row in books.history.versions
     ]
     changed = shown(other, FAR)
-    assert [row for row in changed if row[0] <= cut] == known
+    assert [row for row in changed if row[1] <= cut] == known
     assert changed != everything
