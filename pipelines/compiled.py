@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -15,7 +16,9 @@ import duckdb
 class Model:
     """One model: its name, the relation it makes and whether that is a view, its SQL, the models it reads.
 
-    Or a test of the warehouse: its SQL finds wrong rows and makes no relation.
+    Or a test of the warehouse: its SQL finds wrong rows and makes no relation. `parts` says how an increment
+    rebuilds the table, as macros/in_parts.sql reads it; None where it is made anew in every build. The SQL is
+    that of all rows.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Model:
     sql: str
     reads: tuple[str, ...]
     is_test: bool = False
+    parts: Mapping[str, Any] | None = None
 
 
 def models_of(manifest: Path, *, with_tests: bool = False) -> tuple[Model, ...]:
@@ -46,6 +50,7 @@ def models_of(manifest: Path, *, with_tests: bool = False) -> tuple[Model, ...]:
             nodes[key]["compiled_code"],
             tuple(nodes[name]["name"] for name in reads[key]),
             nodes[key]["resource_type"] == "test",
+            nodes[key]["config"]["meta"] if nodes[key]["config"]["materialized"] == "in_parts" else None,
         )
         for key in TopologicalSorter(reads).static_order()
     )

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pipelines.sources.loading import SourceConfig
 
 PIPELINES = Path(__file__).parent
@@ -32,6 +34,12 @@ def of_raw_tables() -> str:
     return _of_files([PIPELINES / "raw_schema.sql"])
 
 
+def of_code(project: Path) -> str:
+    """A fingerprint of what makes a snapshot from raw rows: when it changes, all rows are made anew."""
+    code = [path for part in PROJECT_PARTS for path in _code(project / part)]
+    return f"{_of_files([*code, *_code(PIPELINES)])} on DuckDB {duckdb.__version__}"
+
+
 def of_inputs(project: Path, sources: tuple[SourceConfig, ...], settings: dict[str, Any]) -> str | None:
     """A fingerprint of the sources' content, the settings of the build and the code that makes it.
 
@@ -40,10 +48,9 @@ def of_inputs(project: Path, sources: tuple[SourceConfig, ...], settings: dict[s
     contents = [_of_source(source) for source in sources]
     if None in contents:
         return None
-    code = [path for part in PROJECT_PARTS for path in _code(project / part)]
     parts = {
         "settings": settings,
-        "code": _of_files([*code, *_code(PIPELINES)]),
+        "code": of_code(project),
         "sources": [
             [source.name, source.kind, source.location, dict(source.options), content]
             for source, content in zip(sources, contents, strict=True)

@@ -166,6 +166,14 @@ CREATE TABLE IF NOT EXISTS raw_meta.policy (
   late_renewal_days INTEGER, second_subscription VARCHAR, month_netting VARCHAR, logo_denominator VARCHAR,
   retention_window_months VARCHAR, grr_cap VARCHAR, quick_ratio_gain VARCHAR, ltv_churn_months INTEGER,
   ltv_horizon_months VARCHAR, cac_lag_quarters INTEGER, dso_method VARCHAR, min_customers INTEGER);
+-- one row: whether this build made all rows anew or only those of touched customers (pipelines/increment.py), and why;
+-- is_open while the models may be built as an increment on what the last build, as of since_as_of, left
+CREATE TABLE IF NOT EXISTS raw_meta.increment (
+  is_open BOOLEAN, is_full BOOLEAN, why VARCHAR, about VARCHAR, since_build_id VARCHAR, since_as_of DATE,
+  touched_customers BIGINT, customers BIGINT);
+CREATE TABLE IF NOT EXISTS raw_meta.touched_customers (customer_id VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_meta.past_due_days_before (
+  subscription_item_id VARCHAR, valid_from DATE, valid_to DATE);
 -- what the tests of this build said, one row a test
 CREATE TABLE IF NOT EXISTS raw_meta.test_results (
   build_id VARCHAR, test_name VARCHAR, model VARCHAR, column_name VARCHAR, kind VARCHAR, status VARCHAR, failures BIGINT,

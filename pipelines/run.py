@@ -21,7 +21,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines import fingerprint, history, meta, models, warehouse
+from pipelines import fingerprint, history, increment, meta, models, warehouse
 from pipelines.policy import Policy
 from pipelines.sources import KINDS, crm
 from pipelines.sources.loading import SourceConfig, SourceError, Stage, create_raw_tables
@@ -43,7 +43,8 @@ class BuildRunning(BuildError):
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a build takes. `folder` is the company's, `project` holds dbt_project.yml. `built_at` is UTC."""
+    """What a build takes. `folder` is the company's, `project` holds dbt_project.yml. `built_at` is UTC.
+    `is_full`: all rows are made anew, also those that nothing happened to."""
 
     company: str
     folder: Path
@@ -54,6 +55,7 @@ class BuildRequest:
     sources: tuple[SourceConfig, ...]
     is_sample: bool
     max_reject_share_bp: int = 10
+    is_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,11 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     with run.doing("copy"):
         warehouse.start_stage(request.folder, newest)
     with run.doing("ingest"), warehouse.open_stage(run.stage_file) as connection:
+        before = increment.known(connection)
         _prepare(run, connection, prints)
         _ingest(run, connection)
+        way = increment.decide(connection, before, prints["code"], is_full=request.is_full)
+        run.progress(f"models: {way.told()}")
     with run.doing("models"):
         run.progress("models: starting dbt")
         logs = request.folder / "logs"
@@ -175,6 +180,7 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     with run.doing("publish"):
         with duckdb.connect(run.stage_file) as connection:
             _write_fingerprints(connection, prints)
+            increment.close(connection)
             connection.execute("CHECKPOINT")
         published = warehouse.publish(request.folder, run.build_id)
     _after_publishing(run, published)
@@ -414,6 +420,7 @@ def _fingerprints(request: BuildRequest) -> dict[str, str | None]:
     }
     return {
         "inputs": fingerprint.of_inputs(request.project, request.sources, settings),
+        "code": fingerprint.of_code(request.project),
         "loaders": fingerprint.of_loaders(),
         "raw_tables": fingerprint.of_raw_tables(),
     }

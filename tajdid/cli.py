@@ -161,10 +161,14 @@ def build_warehouse(
     explained: Annotated[
         bool, typer.Option("--explain", help="Show what each source gave, what was set aside and why.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Make all rows anew, also those that nothing happened to.")
+    ] = False,
     locale: LocaleOption = "en",
 ) -> None:
     """Load the sources, build and test the models, score, and publish a new snapshot.
 
+    A build adds to the last one where that comes to the same; --explain says whether it did.
     A build that fails anywhere leaves readers on the last good snapshot.
 
     Example: tajdid warehouse build --company retail --explain
@@ -178,7 +182,7 @@ def build_warehouse(
     one = chosen(company)
     if not one.sources:
         stop(f"{one.folder / 'company.toml'} names no source; nothing was built.", 2)
-    request = build_request(one, now())
+    request = build_request(one, now(), is_full=full)
     result = build(request, score=score_step(one, request, say), progress=say)
     if result.status != "published":
         listing = one.folder / "logs" / f"rejects-{result.build_id}.csv"
@@ -220,6 +224,8 @@ def print_explanation(found: Explanation, locale: str) -> None:
     if not found.loads.is_empty():
         say(words["loads"])
         print_frame(found.loads)
+    if found.way is not None:
+        say(found.way.told(locale))
     if found.rejects.is_empty():
         say(words["nothing"])
         return

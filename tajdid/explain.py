@@ -1,4 +1,5 @@
-"""What each source gave to a build, and why rows of it were set aside: what `--explain` shows.
+"""What each source gave to a build, why rows of it were set aside, and what of the models was made anew: what
+`--explain` shows.
 
 Reads raw_meta of a snapshot, or the listing of rejects that a refused build leaves. It decides how that is
 told; which rows are set aside, the sources decide.
@@ -14,6 +15,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from pipelines import increment
+from pipelines.increment import Increment
 from pipelines.sources.loading import currency_exponents
 from pipelines.warehouse import Snapshot, quoted
 
@@ -82,10 +85,12 @@ CURRENCY = r'"currency"\s*:\s*"\s*(\w+)'
 
 @dataclass(frozen=True)
 class Explanation:
-    """A row a file or table in `loads`; a row a file, reason and column in `rejects`, largest first."""
+    """A row a file or table in `loads`; a row a file, reason and column in `rejects`, largest first; in
+    `way`, whether all rows were made anew and why, where there is a build to tell of."""
 
     loads: pl.DataFrame
     rejects: pl.DataFrame
+    way: Increment | None = None
 
     def reasons(self, locale: str = "en") -> dict[str, str]:
         """What each reason among the rejects means, in plain words of a language."""
@@ -115,7 +120,11 @@ def of_build(connection: duckdb.DuckDBPyConnection, build_id: str, sources: Iter
     nothing = pl.DataFrame({"source": silent}, {"source": pl.String}).with_columns(
         note=pl.lit("gave nothing")
     )
-    return Explanation(pl.concat([loads, nothing], how="diagonal"), _rejects(connection, "raw_meta.rejects"))
+    return Explanation(
+        pl.concat([loads, nothing], how="diagonal"),
+        _rejects(connection, "raw_meta.rejects"),
+        increment.made(connection),
+    )
 
 
 def of_listing(listing: Path) -> Explanation:

@@ -24,6 +24,7 @@ KEYS = {
     "sample",
     "as_of",
     "max_reject_share_bp",
+    "incremental",
     "database_url",
     "sources",
     "stock",
@@ -48,6 +49,8 @@ class Company:
     max_reject_share_bp: int
     database_url: str
     sources: tuple[SourceConfig, ...]
+    is_incremental: bool = True
+    """Whether a build may add to the last one instead of making all rows anew."""
     stock: dict[str, Any] | None = None
     """The stock that bill runs ask first: `kind` simulated, `seed`, `out_ppm` (of the days, unplanned goods
     are out of stock), `deliveries` (each `sku`, `quantity`, `on`)."""
@@ -84,8 +87,10 @@ def load_company(home: Path, name: str | None) -> Company:
         raise WorkspaceError(f"{path}: {error}.") from error
 
 
-def build_request(company: Company, at: datetime) -> BuildRequest:
+def build_request(company: Company, at: datetime, *, is_full: bool = False) -> BuildRequest:
     """What a warehouse build of this company takes; the as-of day defaults to the day before `at`.
+
+    is_full: all rows are to be made anew, whatever company.toml says.
 
     Raises WorkspaceError when policy.toml is wrong.
     """
@@ -104,6 +109,7 @@ def build_request(company: Company, at: datetime) -> BuildRequest:
         sources=company.sources,
         is_sample=company.is_sample,
         max_reject_share_bp=company.max_reject_share_bp,
+        is_full=is_full or not company.is_incremental,
     )
 
 
@@ -120,6 +126,8 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
     share = content.get("max_reject_share_bp", 10)
     if type(share) is not int or not 0 <= share <= 10_000:
         raise ValueError("max_reject_share_bp must be a whole number from 0 to 10000")
+    if not isinstance(content.get("incremental", True), bool):
+        raise ValueError("incremental must be true or false")
     sources = content.get("sources", {})
     if not isinstance(sources, dict):
         raise ValueError("sources must be a table, with one part [sources.NAME] for each")
@@ -133,6 +141,7 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         is_sample=bool(content.get("sample", False)),
         as_of=as_of,
         max_reject_share_bp=share,
+        is_incremental=content.get("incremental", True),
         database_url=database_url,
         stock=_stock(content.get("stock")),
         gateway=_gateway(content.get("gateway")),

@@ -1,3 +1,25 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'touched': 'staging.stg_meta__touched_customers',
+  'through': [
+    'staging.stg_billing__customers', 'staging.stg_crm__accounts', 'staging.stg_billing__subscription_versions',
+    'staging.stg_billing__invoices',
+  ],
+  'reads': {
+    'raw_billing.customers': 'customer_id',
+    'raw_crm.accounts': 'account_id in (
+      select account_id from raw_crm.accounts semi join staging.stg_meta__touched_customers using (customer_id)
+    )',
+    'raw_billing.subscription_versions': 'subscription_item_id in (
+      select subscription_item_id from raw_billing.subscription_versions
+      semi join staging.stg_meta__touched_customers using (customer_id)
+    )',
+    'raw_billing.invoices': 'invoice_id in (
+      select invoice_id from raw_billing.invoices semi join staging.stg_meta__touched_customers using (customer_id)
+    )',
+  },
+}) }}
+-- depends_on: {{ ref('stg_meta__touched_customers') }}, {{ ref('stg_meta__increment') }}
 -- One row per customer and stretch of days with the same attributes. The stretches of a customer tile all days:
 -- what is first known holds before it too, what is last known after it. Billing's word wins over the CRM's.
 with billing_customers as (

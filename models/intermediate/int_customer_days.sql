@@ -1,3 +1,8 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'reads': {'intermediate.int_item_versions': 'as touched', 'intermediate.int_item_steps': 'as touched'},
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- One row per customer, amount currency and day on which its MRR or its cell changes (constant rates): the balance before
 -- and after, and the category of the day. What moved from or to another customer comes first and is no movement.
 -- A customer that has paid is held at MRR 0 while an item keeps it (policies pause and zero_mrr; by default none does).

@@ -1,3 +1,8 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'reads': {'marts.fct_mrr_movements': 'as touched'},
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- One row per customer, amount currency and month with a change: the one cell the customer is counted in at the close,
 -- the one with its largest MRR (ties by plan, then segment, channel, currency); null at zero.
 with steps as (

@@ -1,3 +1,8 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'reads': {'intermediate.int_item_versions': 'as touched'},
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- One row per subscription item, day of a change, measure and part of the change. Consecutive stretches meet on a day;
 -- where nothing meets, the item begins from or ends in zero. A running item that changes its cell (customer, segment,
 -- plan, channel) is written as left and entered at its old value; the movement stands in the new cell. With another

@@ -1,3 +1,18 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'through': [
+    'intermediate.int_subscription_versions', 'staging.stg_billing__subscription_versions', 'staging.stg_billing__discounts',
+  ],
+  'reads': {
+    'intermediate.int_subscription_versions': 'as touched',
+    'intermediate.int_customer_attributes': 'customer_id',
+    'raw_billing.subscription_versions': 'customer_id',
+    'raw_billing.discounts': 'subscription_item_id in (
+      select subscription_item_id from touched.int_subscription_versions
+    )',
+  },
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- One row per subscription item and stretch of days in which nothing that MRR depends on changes: version, running
 -- discounts, lateness, and the customer of the day with its segment and channel. mrr is 0 where why_not says why;
 -- keeps_customer: who has paid remains a customer meanwhile (policies pause and zero_mrr).

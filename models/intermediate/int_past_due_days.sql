@@ -45,9 +45,8 @@ past_due_versions as (
     valid_from,
     valid_to,
     lag(valid_to) over by_day is distinct from valid_from as is_first
-  from {{ ref('stg_billing__subscription_versions') }}
-  where status = 'past_due'
-    and subscription_item_id not in (select subscription_item_id from billed_items)
+  from {{ ref('stg_billing__past_due_versions') }}
+  where subscription_item_id not in (select subscription_item_id from billed_items)
   window by_day as (partition by subscription_item_id order by valid_from)
 ),
 past_due_runs as (

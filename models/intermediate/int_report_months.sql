@@ -4,7 +4,7 @@ with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
 ),
 first_facts as (
-  select min({{ snapshot_month('valid_from') }}) as month from {{ ref('int_item_versions') }}
+  select {{ snapshot_month('min(valid_from)') }} as month from {{ ref('int_item_versions') }}
   {% for fact, day in [('invoices', 'issued_on'), ('invoice_lines', 'service_start'), ('credit_notes', 'issued_on'),
     ('payments', 'received_on'), ('refunds', 'refunded_on'), ('disputes', 'opened_on')] -%}
   union all

@@ -1,3 +1,9 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'through': ['staging.stg_billing__subscription_versions'],
+  'reads': {'raw_billing.subscription_versions': 'customer_id'},
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- One row per subscription item and version that MRR is made from, as the policy chooses: the versions of subscriptions or
 -- the periods billed (mrr_source), ended where the policy ends them (churn_at), and where use is in MRR an item of its own
 -- for the use of each item (usage). By default these are the versions as written, and nothing else is worked out.

@@ -14,7 +14,7 @@ with item_months as (
 ),
 item_places as (
   select subscription_item_id, customer_id, currency, valid_from
-  from {{ ref('stg_billing__subscription_versions') }}
+  from {{ ref('stg_billing__used_versions') }}
   semi join item_months using (subscription_item_id)
 ),
 -- use before the first version is that version's

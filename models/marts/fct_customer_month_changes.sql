@@ -1,3 +1,26 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'reads': {
+    'intermediate.int_customer_days': 'as touched',
+    'intermediate.int_customer_month_cells': 'as touched',
+    'marts.fct_mrr_movements': 'as touched',
+  },
+  'before': [
+    'customer_id', 'month', 'currency', 'opening_mrr', 'closing_mrr', 'opening_held', 'closing_held', 'category',
+    'joined_and_left', 'opening_segment', 'opening_plan_id', 'opening_channel', 'opening_currency', 'segment',
+    'plan_id', 'acquisition_channel', 'native_currency',
+  ],
+  'stays': [
+    "update marts.fct_customer_month_changes
+    set until_month = (select as_of_month + interval 1 month from staging.stg_meta__build)
+    where until_month = (select since_month + interval 1 month from staging.stg_meta__increment)
+      and (select as_of_month > since_month from staging.stg_meta__build, staging.stg_meta__increment)",
+    "update marts.fct_customer_month_changes
+    set is_provisional = false
+    where is_provisional and month in (select month from intermediate.int_months where not is_provisional)",
+  ],
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- The days of a month netted: opening against closing gives the one category a customer has in reports.
 with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}

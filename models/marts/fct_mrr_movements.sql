@@ -1,3 +1,12 @@
+{{ config(materialized='in_parts', meta={
+  'part': 'customer_id',
+  'reads': {'intermediate.int_item_steps': 'as touched', 'intermediate.int_customer_days': 'as touched'},
+  'before': [
+    'null::varchar as subscription_item_id', 'month', 'measure', 'customer_id', 'category', 'currency', 'segment',
+    'plan_id', 'acquisition_channel', 'delta_native', 'delta_booked', 'amount_currency', 'is_scheduled',
+  ],
+}) }}
+-- depends_on: {{ ref('int_touched_customers') }}
 -- The log: every step of an item with the category of its customer's day.
 with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}

@@ -74,6 +74,7 @@ def test_a_postgres_url_is_kept_as_it_is(tmp_path: Path) -> None:
         ('max_reject_share_bp = "many"\n', "max_reject_share_bp must be a whole number"),
         ("max_reject_share_bp = -5\n", "max_reject_share_bp must be a whole number"),
         ("max_reject_share_bp = 10001\n", "max_reject_share_bp must be a whole number"),
+        ('incremental = "no"\n', "incremental must be true or false"),
     ],
 )
 def test_a_wrong_company_file_is_refused_by_the_word_that_is_wrong(
@@ -114,3 +115,14 @@ def test_a_company_without_a_source_is_not_built_over_what_it_has(tmp_path: Path
     assert answer.returncode == 2
     assert "names no source" in answer.stderr
     assert not (tmp_path / "one" / "warehouse" / "current").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "is_full"),
+    [("", False, False), ("", True, True), ("incremental = false\n", False, True)],
+)
+def test_a_full_build_is_asked_for_in_the_company_file_or_for_once(
+    tmp_path: Path, text: str, asked: bool, is_full: bool
+) -> None:
+    write(tmp_path, "one", text)
+    assert build_request(load_company(tmp_path, "one"), AT, is_full=asked).is_full is is_full
