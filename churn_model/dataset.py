@@ -27,6 +27,13 @@ FORBIDDEN = (
     "cancel_reason",
     "end_cause",
     "ended_on",
+    "ended_cause",
+    "ended_recorded_on",
+    "returned_within_30",
+    "observed_until",
+    "mrr_lost_share_90",
+    "is_at_risk",
+    "has_notice",
     "row_number",
 )
 """Columns that are keys, outcomes or earlier scores: no feature may bear one of these names."""
@@ -34,7 +41,11 @@ FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of features.toml. `theme`: features that tell one story, ranked together as a reason."""
+    """One feature of features.toml. `theme`: features that tell one story, ranked together as a reason.
+
+    kind: numeric or categorical. direction: what more of it does to the risk (up, down, or none: either way).
+    owner: who answers for its source. is_reason: False for what nobody can act on.
+    """
 
     name: str
     family: str
@@ -47,6 +58,10 @@ class Feature:
     template_ar: str
     template_null_en: str = ""
     template_null_ar: str = ""
+    kind: str = "numeric"
+    direction: str = "none"
+    owner: str = ""
+    is_reason: bool = True
 
 
 FEATURES = Path(__file__).with_name("features.toml")

@@ -32,3 +32,37 @@ list_reduce(
       }
     ).amount_e12
 {%- endmacro %}
+
+{# The factor n/d from one interval's amount to a month, by a policy row that stands in the query; null: no interval. #}
+{% macro month_factor_n(billing_interval) -%}
+case {{ billing_interval }}
+      when 'month' then 1
+      when 'year' then 1
+      when 'week' then policy.week_n
+      when 'day' then policy.day_n
+    end::hugeint
+{%- endmacro %}
+
+{% macro month_factor_d(billing_interval, interval_count) -%}
+case {{ billing_interval }}
+      when 'month' then 1
+      when 'year' then 12
+      when 'week' then policy.week_d
+      when 'day' then policy.day_d
+    end::hugeint * {{ interval_count }}
+{%- endmacro %}
+
+{# Why a stretch of service is not in MRR, by a policy row that stands in the query and the columns status, factor_d,
+   net_mrr and list_mrr; null: it is. #}
+{% macro why_not_in_mrr(is_late) -%}
+case
+      when status = 'canceled' then 'canceled'
+      when status = 'trialing' and policy.trials = 'out' then 'trial'
+      when status = 'paused' and policy.pause <> 'pause_ignored' then 'paused'
+      when status in ('unpaid', 'incomplete') and policy.unpaid_incomplete = 'out' then status
+      when factor_d is null then 'one_time'
+      when status in ('active', 'past_due', 'renewal_pending') and {{ is_late }} then 'past_due'
+      when net_mrr < 1 and list_mrr >= 1 then 'fully_discounted'
+      when net_mrr < 1 then 'no_amount'
+    end
+{%- endmacro %}

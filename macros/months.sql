@@ -21,6 +21,15 @@ case
 ({{ month }} + to_months(({{ count }})::integer))::date
 {%- endmacro %}
 
+{# The first of the days `anchor` + k * `months` months that lies after `day`, which is not before the anchor. #}
+{% macro next_anniversary(anchor, months, day) -%}
+{% set gone = '(' ~ months_between(anchor, day) ~ ' // ' ~ months ~ ') * ' ~ months -%}
+case
+      when {{ add_months(anchor, gone) }} > {{ day }} then {{ add_months(anchor, gone) }}
+      else {{ add_months(anchor, gone ~ ' + ' ~ months) }}
+    end
+{%- endmacro %}
+
 {% macro months_between(earlier, later) -%}
 datediff('month', {{ earlier }}, {{ later }})
 {%- endmacro %}

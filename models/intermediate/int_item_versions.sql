@@ -179,18 +179,8 @@ priced as (
     len(list_filter(
       late_days, lambda one: one.valid_from <= stretches.valid_from and one.valid_to > stretches.valid_from
     )) > 0 as is_late,
-    case stretches.billing_interval
-      when 'month' then 1
-      when 'year' then 1
-      when 'week' then policy.week_n
-      when 'day' then policy.day_n
-    end::hugeint as factor_n,
-    case stretches.billing_interval
-      when 'month' then 1
-      when 'year' then 12
-      when 'week' then policy.week_d
-      when 'day' then policy.day_d
-    end::hugeint * stretches.interval_count as factor_d
+    {{ month_factor_n('stretches.billing_interval') }} as factor_n,
+    {{ month_factor_d('stretches.billing_interval', 'stretches.interval_count') }} as factor_d
   from chosen as stretches
   cross join policy
 ),
@@ -215,16 +205,7 @@ valued as (
 judged as (
   select
     valued.*,
-    case
-      when status = 'canceled' then 'canceled'
-      when status = 'trialing' and policy.trials = 'out' then 'trial'
-      when status = 'paused' and policy.pause <> 'pause_ignored' then 'paused'
-      when status in ('unpaid', 'incomplete') and policy.unpaid_incomplete = 'out' then status
-      when factor_d is null then 'one_time'
-      when status in ('active', 'past_due', 'renewal_pending') and is_late then 'past_due'
-      when net_mrr < 1 and list_mrr >= 1 then 'fully_discounted'
-      when net_mrr < 1 then 'no_amount'
-    end as why_not
+    {{ why_not_in_mrr('is_late') }} as why_not
   from valued
   cross join policy
 )

@@ -1,0 +1,361 @@
+"""Account snapshots: every family of features by hand, with what is null and what comes after the day."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from account_cases import day, hand_made_world
+from account_models import Row, snapshots
+
+from tajdid.conformance.analytics_models import compiled_tests
+
+AS_OF = date(2025, 7, 31)
+MARCH, APRIL, MAY, JUNE = (date(2025, 3, 31), date(2025, 4, 30), date(2025, 5, 31), date(2025, 6, 30))
+Snapshots = dict[tuple[str, date], Row]
+
+
+@pytest.fixture(scope="module")
+def built() -> duckdb.DuckDBPyConnection:
+    return hand_made_world().build(AS_OF)
+
+
+@pytest.fixture(scope="module")
+def found(built: duckdb.DuckDBPyConnection) -> Snapshots:
+    return snapshots(built)
+
+
+def of(row: Row, *names: str) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
+
+
+def assert_features(row: Row, **expected: float | str | None) -> None:
+    for name, value in expected.items():
+        if isinstance(value, float):
+            assert row[name] == pytest.approx(value, abs=1e-12), name
+        else:
+            assert row[name] == value, name
+
+
+def test_snapshots_are_month_ends_from_the_first_price_on_and_the_as_of_day(found: Snapshots) -> None:
+    days = sorted({as_of for _, as_of in found})
+    assert days[0] == date(2023, 9, 30)
+    assert days[-1] == AS_OF
+    assert len(days) == 23
+    assert all((one + timedelta(days=1)).day == 1 for one in days)
+
+
+def test_money_moves_by_what_is_taken_not_by_price_alone(found: Snapshots) -> None:
+    assert_features(
+        found["grower", MAY],
+        tenure_days=502.0,
+        mrr_minor=13_200,
+        currency="EUR",
+        mrr=math.log(13_200),
+        mrr_change_90=math.log(13_200 / 13_200),
+        mrr_change_365=math.log(1.32),
+        price_rise_365=math.log(1.1),
+        upgrades_365=1.0,
+        downgrades_365=0.0,
+        last_change_was_down=0.0,
+        seats=12.0,
+        seats_change_90=0.0,
+        add_on_share=0.0,
+        plan_tier="gold",
+        interval_months=1.0,
+        live_subscriptions=1.0,
+        segment="large",
+        country_group="DE",
+        acquisition_channel="web",
+        month_of_year=5.0,
+    )
+    assert_features(
+        found["grower", JUNE],
+        mrr_minor=15_000,
+        mrr_change_90=math.log(150 / 132),
+        upgrades_365=2.0,
+        add_on_share=0.12,
+        seats=12.0,
+        live_subscriptions=2.0,
+    )
+    assert_features(
+        found["grower", MARCH],
+        mrr_change_90=math.log(1.32),
+        seats_change_90=math.log(1.2),
+        price_rise_90=math.log(1.1),
+    )
+    assert_features(found["grower", MAY], price_rise_90=0.0)
+
+
+def test_what_needs_a_longer_past_is_null_until_it_is_there(found: Snapshots) -> None:
+    early = found["grower", date(2024, 3, 31)]
+    names = (
+        "mrr_change_90",
+        "seats_change_90",
+        "mrr_change_365",
+        "price_rise_365",
+        "upgrades_365",
+        "overage_share",
+    )
+    assert of(early, *names) == (None,) * 6
+    assert early["last_change_was_down"] is None
+    assert early["tenure_days"] == 76
+
+
+def test_a_commitment_has_its_days_and_what_it_still_owes(found: Snapshots) -> None:
+    assert_features(
+        found["renewer", JUNE],
+        mrr_minor=10_000,
+        commitment_class="term",
+        interval_months=12.0,
+        months_to_term_end=63 / 30.4375,
+        days_to_notice=3.0,
+        auto_renew=1.0,
+        renewals_so_far=1.0,
+        decision_on=date(2025, 7, 3),
+        committed_365_minor=20_712,
+    )
+    assert_features(found["renewer", AS_OF], days_to_notice=-28.0, decision_on=date(2025, 9, 1))
+    monthly = found["grower", JUNE]
+    assert of(monthly, "commitment_class", "committed_365_minor") == ("monthly", 0)
+    names = ("months_to_term_end", "days_to_notice", "auto_renew", "renewals_so_far", "decision_on")
+    assert of(monthly, *names) == (None,) * 5
+
+
+def test_a_year_that_is_paid_for_is_a_commitment_without_a_term(found: Snapshots) -> None:
+    assert_features(
+        found["prepaid", JUNE],
+        commitment_class="term",
+        decision_on=date(2026, 3, 10),
+        months_to_term_end=253 / 30.4375,
+        committed_365_minor=83_178,
+        days_to_notice=None,
+        auto_renew=None,
+        renewals_so_far=None,
+    )
+    assert found["prepaid", date(2025, 2, 28)]["decision_on"] == date(2025, 3, 10)
+    assert found["prepaid", MARCH]["decision_on"] == date(2026, 3, 10)
+
+
+def test_discounts_and_their_ends_count_where_the_end_was_known(found: Snapshots) -> None:
+    assert_features(found["discounted", JUNE], mrr_minor=9_000, discount_bp=1000.0, discount_ends_90=1.0)
+    assert_features(found["discounted", APRIL], discount_bp=1000.0, discount_ends_90=0.0)
+    assert_features(found["unsure", JUNE], mrr_minor=9_000, discount_bp=1000.0, discount_ends_90=None)
+    assert_features(found["grower", JUNE], discount_bp=0.0, discount_ends_90=0.0)
+
+
+def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> None:
+    assert_features(
+        found["debtor", MAY],
+        failed_payments_90=2.0,
+        open_dunning_attempts=2.0,
+        days_overdue_max=16.0,
+        unpaid_over_mrr=1.0,
+        days_to_card_expiry=92.0,
+        payment_method="card",
+        late_share_365=2 / 3,
+        disputes_365=1.0,
+        overage_share=0.25,
+    )
+    assert_features(
+        found["debtor", MARCH],
+        failed_payments_90=0.0,
+        open_dunning_attempts=0.0,
+        days_overdue_max=0.0,
+        unpaid_over_mrr=0.0,
+        late_share_365=0.0,
+    )
+    names = ("failed_payments_90", "days_overdue_max", "unpaid_over_mrr", "payment_method", "late_share_365")
+    assert of(found["grower", JUNE], *names) == (None,) * 5
+
+
+def test_whoever_is_unpaid_beyond_the_days_of_grace_is_gone_for_a_payment(found: Snapshots) -> None:
+    assert ("debtor", JUNE) not in found
+    assert of(found["debtor", MAY], "is_at_risk", "ended_on", "ended_cause") == (
+        True,
+        day("06-15"),
+        "involuntary",
+    )
+
+
+def test_use_is_of_windows_that_end_with_the_day(found: Snapshots) -> None:
+    assert_features(
+        found["user", JUNE],
+        active_users_28=6.0,
+        seat_use=0.6,
+        usage_trend=math.log(51 / 100),
+        usage_to_usual_365=None,
+        active_days_28=2.0,
+        feature_breadth_28=1.0,
+        days_since_use=5.0,
+        no_usage_feed=False,
+    )
+    assert_features(
+        found["user", AS_OF],
+        active_users_28=0.0,
+        usage_trend=math.log(1 / 51),
+        days_since_use=36.0,
+    )
+    silent = found["grower", JUNE]
+    names = (
+        "active_users_28",
+        "seat_use",
+        "usage_trend",
+        "active_days_28",
+        "feature_breadth_28",
+        "days_since_use",
+    )
+    assert of(silent, "no_usage_feed", *names) == (True, *[None] * 6)
+    assert found["user", APRIL]["no_usage_feed"] is True
+
+
+def test_a_usual_level_of_use_is_that_of_the_year_beside_the_other_customers(found: Snapshots) -> None:
+    half = math.log(10 / 137.5) / 2
+    assert_features(found["fader", JUNE], usage_to_usual_365=half, active_users_28=None, seat_use=None)
+    assert_features(found["steady", JUNE], usage_to_usual_365=-half)
+    assert found["steady", date(2025, 2, 28)]["usage_to_usual_365"] is None
+
+
+def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:
+    assert_features(
+        found["user", JUNE],
+        segment="small",
+        tickets_90=2.0,
+        open_urgent=1.0,
+        first_response_h_90=4.0,
+        csat_last=4.0,
+        csat_age_days=27.0,
+        nps_last=8.0,
+        nps_age_days=30.0,
+        champion_left_180=1.0,
+        days_since_contact=20.0,
+        admin_last_seen_days=3.0,
+        onboarded_30=1.0,
+        no_crm_account=False,
+    )
+    assert_features(found["user", AS_OF], open_urgent=0.0, csat_last=1.0, csat_age_days=26.0)
+    assert_features(found["user", date(2025, 2, 28)], champion_left_180=0.0, tickets_90=0.0)
+    assert_features(found["user", date(2024, 12, 31)], tickets_90=None, open_urgent=None)
+    assert_features(found["user", JUNE], tickets_change_90=None)
+    assert_features(found["user", AS_OF], tickets_change_90=math.log(2.5 / 0.5))
+    assert_features(found["grower", AS_OF], tickets_change_90=math.log(0.5 / (90 / 270 + 0.5)))
+    stranger = found["grower", JUNE]
+    assert_features(stranger, tickets_90=0.0, open_urgent=0.0, no_crm_account=True)
+    names = (
+        "first_response_h_90",
+        "csat_last",
+        "nps_last",
+        "champion_left_180",
+        "days_since_contact",
+        "onboarded_30",
+    )
+    assert of(stranger, *names) == (None,) * 6
+
+
+def test_an_export_without_first_days_speaks_of_all_days_and_its_activities_of_their_own(
+    found: Snapshots,
+) -> None:
+    names = ("segment", "no_crm_account", "days_since_contact")
+    assert of(found["exported", MAY], *names) == ("mid", False, 30)
+    assert of(found["exported", APRIL], *names) == ("mid", False, None)
+
+
+def test_orders_beside_a_subscription_have_their_rhythm(found: Snapshots) -> None:
+    assert_features(
+        found["buyer", JUNE],
+        days_since_order=29.0,
+        orders_30=1.0,
+        orders_90=1.0,
+        orders_180=2.0,
+        orders_365=None,
+        amount_90=4_500.0,
+        amount_365=None,
+        order_trend=math.log(1.5 / 1.5),
+        gap_mean=75.5,
+        gap_sd=math.sqrt(2 * 14.5**2),
+        recency_over_gap=29 / 75.5,
+        skus_180=2.0,
+        credit_share_180=500 / 8_000,
+        breadth_change=0.0,
+        orders_same_season=None,
+    )
+    assert of(found["grower", JUNE], "days_since_order", "orders_90", "amount_90") == (None,) * 3
+
+
+def test_notice_is_known_from_the_day_it_was_recorded(found: Snapshots) -> None:
+    assert_features(
+        found["noticed", APRIL],
+        is_at_risk=True,
+        has_notice=False,
+        ended_on=day("06-15"),
+        ended_cause="voluntary",
+        ended_recorded_on=day("05-10"),
+        known_day_assumed=False,
+    )
+    assert of(found["noticed", MAY], "is_at_risk", "has_notice") == (False, True)
+    assert ("noticed", JUNE) not in found
+
+
+def test_an_end_recorded_late_is_not_known_before_and_falls_on_the_day_after(found: Snapshots) -> None:
+    assert_features(
+        found["backdated", APRIL], is_at_risk=True, ended_on=day("05-01"), ended_recorded_on=day("05-20")
+    )
+    assert ("backdated", MAY) not in found
+
+
+def test_an_imported_end_is_known_when_it_was_asked_for_else_on_its_own_day(found: Snapshots) -> None:
+    assert of(found["imported", APRIL], "is_at_risk", "known_day_assumed", "ended_on") == (
+        True,
+        True,
+        day("06-15"),
+    )
+    assert found["imported", MAY]["has_notice"] is True
+    assert of(found["vanished", MAY], "is_at_risk", "ended_on") == (True, day("06-15"))
+    assert ("imported", JUNE) not in found
+    assert ("vanished", JUNE) not in found
+
+
+def test_a_short_return_is_no_end_and_a_long_one_is(found: Snapshots) -> None:
+    february = date(2025, 2, 28)
+    assert of(found["brief", february], "returned_within_30", "ended_on", "ended_cause") == (True, None, None)
+    assert of(found["long", february], "returned_within_30", "ended_on") == (False, day("03-10"))
+    assert found["brief", MARCH]["returned_within_30"] is False
+    assert ("long", APRIL) not in found
+    assert found["long", JUNE]["ended_on"] is None
+
+
+def test_a_merge_is_no_churn_and_ends_the_watch(found: Snapshots) -> None:
+    assert of(found["child", APRIL], "ended_on", "observed_until") == (None, day("05-15"))
+    assert ("child", MAY) not in found
+    assert of(found["parent", APRIL], "mrr_minor", "observed_until") == (7_000, AS_OF)
+    assert found["parent", MAY]["mrr_minor"] == 10_000
+
+
+def test_the_share_of_mrr_lost_is_known_ninety_days_later(found: Snapshots) -> None:
+    assert found["noticed", APRIL]["mrr_lost_share_90"] == 1
+    assert found["grower", MARCH]["mrr_lost_share_90"] == 0
+    assert found["grower", MAY]["mrr_lost_share_90"] is None
+
+
+def test_trials_and_test_customers_are_not_there(found: Snapshots) -> None:
+    assert not {"trier", "tester"} & {customer for customer, _ in found}
+
+
+def test_who_leaves_the_bridge_is_known_to_the_outcomes(built: duckdb.DuckDBPyConnection) -> None:
+    tests = compiled_tests(Path(tempfile.gettempdir()) / "tajdid-compiled")
+    (check,) = (test.sql for test in tests if test.name == "assert_account_ends_explain_the_bridge")
+    gone = built.execute(
+        "SELECT count(*) FROM intermediate.int_customer_days WHERE category = 'churn'"
+    ).fetchone()
+    assert gone is not None
+    assert gone[0] >= 7
+    assert built.execute(check).fetchall() == []
+    built.execute(
+        "UPDATE intermediate.int_account_outcomes SET live_to = live_to - 1 WHERE customer_id = 'noticed'"
+    )
+    assert built.execute(check).fetchall() == [("noticed", day("06-15"))]
