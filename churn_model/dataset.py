@@ -19,8 +19,11 @@ FORBIDDEN = (
     "customer_id",
     "as_of",
     "churned_90",
+    "churned_after_a_week",
+    "days_to_next_order",
     "label_closes_on",
     "is_label_closed",
+    "is_origin",
     "trailing_revenue_minor",
     "p_90",
     "score_pct",
@@ -44,7 +47,8 @@ class Feature:
     """One feature of features.toml. `theme`: features that tell one story, ranked together as a reason.
 
     kind: numeric or categorical. direction: what more of it does to the risk (up, down, or none: either way).
-    owner: who answers for its source. is_reason: False for what nobody can act on.
+    owner: who answers for its source. is_reason: False for what nobody can act on. needs: a column that an
+    order file may lack, and with it this feature.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Feature:
     direction: str = "none"
     owner: str = ""
     is_reason: bool = True
+    needs: str = ""
 
 
 FEATURES = Path(__file__).with_name("features.toml")
@@ -87,11 +92,12 @@ def refuse_forbidden(names: Sequence[str]) -> None:
 @dataclass(frozen=True)
 class Panel:
     """Rows of snapshots: x (rows x features, NaN = no history), y (1 left, 0 stayed, NaN = not closed yet),
-    and the frame they came from, all in one order."""
+    and the frame they came from, all in one order. A label closes `horizon_days` after its as-of day."""
 
     frame: pl.DataFrame
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    horizon_days: int = HORIZON_DAYS
 
     @property
     def as_of(self) -> pl.Series:
@@ -100,7 +106,7 @@ class Panel:
     def rows(self, mask: pl.Series) -> Panel:
         """The rows where mask is true."""
         chosen = mask.to_numpy()
-        return Panel(self.frame.filter(mask), self.x[chosen], self.y[chosen])
+        return Panel(self.frame.filter(mask), self.x[chosen], self.y[chosen], self.horizon_days)
 
     def on(self, day: date) -> Panel:
         """One snapshot."""
@@ -108,10 +114,10 @@ class Panel:
 
     def closed_by(self, day: date) -> Panel:
         """Rows whose label window has ended by a day: what may be learned from on it."""
-        return self.rows(self.as_of.dt.offset_by(f"{HORIZON_DAYS}d") <= day)
+        return self.rows(self.as_of.dt.offset_by(f"{self.horizon_days}d") <= day)
 
 
-def panel_of(frame: pl.DataFrame, features: Sequence[Feature]) -> Panel:
+def panel_of(frame: pl.DataFrame, features: Sequence[Feature], horizon_days: int = HORIZON_DAYS) -> Panel:
     """A panel from rows of fct_customer_snapshots, ordered by as-of day and customer.
 
     Raises ValueError naming the columns that are missing.
@@ -123,11 +129,15 @@ def panel_of(frame: pl.DataFrame, features: Sequence[Feature]) -> Panel:
     frame = frame.sort("as_of", "customer_id")
     x = frame.select(pl.col(feature.name).cast(pl.Float64) for feature in features).to_numpy()
     y = frame["churned_90"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return Panel(frame, np.ascontiguousarray(x.astype(np.float64)), y.astype(np.float64))
+    return Panel(frame, np.ascontiguousarray(x.astype(np.float64)), y.astype(np.float64), horizon_days)
 
 
 def closed_origins(panel: Panel, by: date) -> list[date]:
-    """Month-end snapshots whose label window has ended by a day, oldest first."""
-    days = panel.as_of.unique().sort().to_list()
-    horizon = timedelta(days=HORIZON_DAYS)
-    return [day for day in days if (day + timedelta(days=1)).day == 1 and day + horizon <= by]
+    """Origins whose label window has ended by a day, oldest first: the days that the snapshots call origins,
+    month ends where they call none."""
+    horizon = timedelta(days=panel.horizon_days)
+    if "is_origin" in panel.frame.columns:
+        days = panel.as_of.filter(panel.frame["is_origin"]).unique().sort().to_list()
+    else:
+        days = [day for day in panel.as_of.unique().sort() if (day + timedelta(days=1)).day == 1]
+    return [day for day in days if day + horizon <= by]

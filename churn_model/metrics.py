@@ -45,7 +45,8 @@ def average_precision(y: Column, p: Column, weights: Column | None = None) -> Co
 def brier(y: Column, p: Column, weights: Column | None = None) -> Column:
     """Mean squared distance of probability and outcome."""
     weights = _ones(y) if weights is None else weights
-    return np.asarray((weights * (p - y) ** 2).sum(axis=1) / weights.sum(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((weights * (p - y) ** 2).sum(axis=1) / weights.sum(axis=1))
 
 
 def log_losses(y: Column, p: Column) -> Column:
@@ -70,6 +71,14 @@ def lift(y: Column, p: Column, share: float = 0.1) -> float:
     """How many times the base rate the share of leavers is in the top of the list."""
     top = np.argsort(-p, kind="stable")[: max(1, round(share * len(p)))]
     return float(y[top].mean() / y.mean()) if y.any() else float("nan")
+
+
+def revenue_share(y: Column, p: Column, revenue: Column, share: float = 0.1) -> float:
+    """The part of the leavers' revenue in the top of the list by p x revenue; revenue below 0 is 0."""
+    worth = np.maximum(revenue, 0.0)
+    top = np.argsort(-p * worth, kind="stable")[: max(1, round(share * len(p)))]
+    lost = float((y * worth).sum())
+    return float((y * worth)[top].sum() / lost) if lost > 0 else float("nan")
 
 
 def bootstrap_weights(rows: int, seed: int, draws: int = DRAWS) -> Column:

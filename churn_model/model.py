@@ -21,6 +21,8 @@ Column = NDArray[np.float64]
 
 DEGREE = 3
 KNOTS = 6
+KNOT_SPAN = (0.01, 0.99)
+"""Knots stand between these quantiles: in a long tail one spline would have to stretch over decades."""
 
 
 class Term(Protocol):
@@ -141,25 +143,38 @@ def sigmoid(logit: Column) -> Column:
 # Fitting.
 
 
-def fit_spline_logistic(x: Column, y: NDArray[np.bool_], features: Sequence[str]) -> AdditiveModel:
-    """Logistic regression (C = 0.1) on quantile-knot cubic splines and null indicators.
+def fit_spline_logistic(
+    x: Column,
+    y: NDArray[np.bool_],
+    features: Sequence[str],
+    levels: Sequence[int] = (),
+    count: int = KNOTS,
+) -> AdditiveModel:
+    """Logistic regression (C = 0.1) on quantile-knot cubic splines, one column a category, null indicators.
 
-    x: rows x features, NaN for no history; y: left or not. A feature with one value only has no term.
+    x: rows x features, NaN for no history; y: left or not; levels: how many categories each feature has (its
+    values are then 0, 1, ...), 0 for a number, all numbers if not given. A feature with one value only has no
+    term.
     """
-    bases = [_knots(x[:, j]) for j in range(x.shape[1])]
-    blocks, spans = [], []
-    start = 0
-    for j, knots in enumerate(bases):
-        block = _design(x[:, j], knots)
-        blocks.append(block)
-        spans.append((start, start + block.shape[1]))
-        start += block.shape[1]
+    levels = levels or [0] * x.shape[1]
+    bases = [None if levels[j] else _knots(x[:, j], count) for j in range(x.shape[1])]
+    widths = [_width(knots, level) for knots, level in zip(bases, levels, strict=True)]
+    ends = np.cumsum(widths)
+    spans = list(zip(ends - widths, ends, strict=True))
+    design = np.empty((len(x), int(ends[-1])))  # filled in place: half the memory of stacking
+    for j, (first, last) in enumerate(spans):
+        design[:, first:last] = (
+            _design_of_categories(x[:, j], levels[j]) if levels[j] else _design(x[:, j], bases[j])
+        )
     library = LogisticRegression(C=0.1, max_iter=2000, tol=1e-6)
-    library.fit(np.hstack(blocks), y)
+    library.fit(design, y)
     weights = library.coef_[0]
     terms: list[tuple[float, Term]] = []
-    for knots, (first, last) in zip(bases, spans, strict=True):
-        if knots is None:
+    for knots, categories, (first, last) in zip(bases, levels, spans, strict=True):
+        if categories:
+            steps = _floats(weights[first : last - 1])
+            terms.append((1.0, Steps(_floats(range(categories - 1)), steps, float(weights[last - 1]))))
+        elif knots is None:
             terms.append((1.0, Steps((), (0.0,), float(weights[first]))))
         else:
             coefficients = _floats(weights[first : last - 1])
@@ -167,13 +182,20 @@ def fit_spline_logistic(x: Column, y: NDArray[np.bool_], features: Sequence[str]
     return AdditiveModel(tuple(features), float(library.intercept_[0]), tuple((term,) for term in terms))
 
 
-def _knots(x: Column) -> Column | None:
-    """The clamped knot vector of a feature at its quantiles; None where it has fewer than two values."""
+def _knots(x: Column, count: int = KNOTS) -> Column | None:
+    """The clamped knot vector of a feature at so many quantiles; None where it has fewer than two values."""
     known = x[~np.isnan(x)]
-    inner = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS))) if len(known) else known
+    inner = np.unique(np.quantile(known, np.linspace(*KNOT_SPAN, count))) if len(known) else known
+    if len(inner) < 2:  # what is rare lies beyond them
+        inner = np.unique(known[[known.argmin(), known.argmax()]]) if len(known) else known
     if len(inner) < 2:
         return None
     return np.concatenate([np.repeat(inner[0], DEGREE), inner, np.repeat(inner[-1], DEGREE)])
+
+
+def _width(knots: Column | None, levels: int) -> int:
+    """How many columns a feature has in the design, its null indicator included."""
+    return levels + 1 if levels else 1 if knots is None else len(knots) - DEGREE
 
 
 def _design(x: Column, knots: Column | None) -> Column:
@@ -187,23 +209,50 @@ def _design(x: Column, knots: Column | None) -> Column:
     return np.column_stack([basis, is_null])
 
 
-def fit_additive_boosting(x: Column, y: NDArray[np.bool_], features: Sequence[str]) -> AdditiveModel:
-    """Gradient boosting without interactions: each tree reads one feature, so the sum is additive.
+def _design_of_categories(x: Column, levels: int) -> Column:
+    """One column a category and, last, the null indicator."""
+    return np.column_stack([x[:, None] == np.arange(levels), np.isnan(x)]).astype(np.float64)
 
-    Settings are fixed: learning rate .03, 250 rounds, 8 leaves, at least 40 rows a leaf, l2 5. x and y as in
-    `fit_spline_logistic`.
-    """
-    library = HistGradientBoostingClassifier(
+
+ROUNDS = 250
+MIN_LEAF = 40
+
+
+def boosting(
+    rounds: int = ROUNDS, min_leaf: int = MIN_LEAF, **settings: Any
+) -> HistGradientBoostingClassifier:
+    """The library's boosting in our settings: learning rate .03, 8 leaves of at least min_leaf rows, l2 5."""
+    return HistGradientBoostingClassifier(
         learning_rate=0.03,
-        max_iter=250,
+        max_iter=rounds,
         max_leaf_nodes=8,
-        min_samples_leaf=40,
+        min_samples_leaf=min_leaf,
         l2_regularization=5.0,
-        interaction_cst="no_interactions",
         early_stopping=False,
         random_state=0,
+        **settings,
     )
-    library.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y)
+
+
+def without_empty(x: Column) -> Column:
+    """A column without any value as one with a single value: the library cannot bin the former."""
+    return np.where(np.isnan(x).all(axis=0), 0.0, x)
+
+
+def fit_additive_boosting(
+    x: Column, y: NDArray[np.bool_], features: Sequence[str], rounds: int = ROUNDS
+) -> AdditiveModel:
+    """Gradient boosting without interactions: each tree reads one feature, so the sum is additive.
+
+    x and y as in `fit_spline_logistic`.
+    """
+    library = boosting(rounds, interaction_cst="no_interactions")
+    library.fit(without_empty(x), y)
+    return additive_model_of(library, features)
+
+
+def additive_model_of(library: HistGradientBoostingClassifier, features: Sequence[str]) -> AdditiveModel:
+    """The tables of trees that read one feature each."""
     trees: list[list[Any]] = [[] for _ in features]
     constant = float(library._baseline_prediction.ravel()[0])
     for (predictor,) in library._predictors:

@@ -1,72 +1,67 @@
 """How a model is judged: only on days it could not have seen, beside rules that need no model.
 
-Rolling origins: for an origin T, training takes the snapshots whose 90-day label had closed by T, and the
-test is the snapshot of T itself. The champion is chosen on origins closed before the first test date; test
-dates report and never choose. No resampling, no class weights; a random split is computed only to print its
-leak.
+Rolling origins: for an origin T, training takes the snapshots whose label had closed by T, and the test is
+the snapshot of T itself. The champion is chosen on origins closed before the first test date; test dates
+report and never choose. No resampling, no class weights; a random split is computed only to print its leak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
-from churn_model import metrics
-from churn_model.dataset import HORIZON_DAYS, Panel, closed_origins
-from churn_model.model import (
-    AdditiveModel,
-    blend,
-    fit_additive_boosting,
-    fit_spline_logistic,
-    sigmoid,
-)
+from churn_model import candidates, metrics
+from churn_model.calibration import season_offset, season_target
+from churn_model.dataset import Panel, closed_origins
+from churn_model.figures import Figure, Gain, Prediction, figures_of, gains_of, lead_times, mean_figure
+from churn_model.matrix import numbers
+from churn_model.model import AdditiveModel, blend, fit_additive_boosting, fit_spline_logistic, sigmoid
+from churn_model.platt import fit_sigmoid
+from churn_model.result import TooLittleData
+
+__all__ = [
+    "Evaluation",
+    "Figure",
+    "Gain",
+    "Prediction",
+    "TooLittleData",
+    "evaluate",
+    "figures_of",
+    "fit_models",
+    "mean_figure",
+    "predict",
+    "require_enough",
+    "season_offset",
+    "season_target",
+]
 
 Column = NDArray[np.float64]
 MIN_EVENTS = 200
 MIN_ORIGINS = 3
 MAX_ORIGINS = 6
-SEASON_WEIGHT = 50
+KNOTS = 3
+"""Of the splines, by feature; more follow chance (docs/churn.md says how it was chosen)."""
+YEAR_OF_ORIGINS = 12
+"""The champion of repeat trade is chosen on up to a year of months, so that every season has its say."""
 LEAK_AUC = 0.95
 RULES = ("base_rate", "recency_rule", "points_score")
-MODELS = ("spline_logistic", "additive_hgb", "blend")
-CANDIDATES = RULES + MODELS
+MODELS = candidates.ADDITIVE
+CANDIDATES = RULES + candidates.CANDIDATES
 """From the simplest to the least simple: among equals the earlier wins."""
-
-
-class TooLittleData(Exception):
-    """Training is refused: the message says what is missing."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one candidate said on one origin. `is_probability` false: a ranking only."""
-
-    p: Column
-    is_probability: bool
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of churn_evaluation; `test_date` None: mean over the test dates."""
-
-    candidate: str
-    test_date: date | None
-    metric: str
-    value: float
-    low: float | None
-    high: float | None
-    customers: int
-    base_rate: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The whole protocol's result; `predictions[candidate][day]` covers every test date."""
+    """The whole protocol's result; `predictions[candidate][day]` covers every test date, `origin_figures` the
+    rolling origins that chose the champion.
+
+    `slopes`: by test date, the slope of the champion's calibration; empty where it was not kept. `slope`:
+    that of the model trained on all that had closed (`calibration.spread`); 1 where it was not kept.
+    """
 
     champion: str
     origins: tuple[date, ...]
@@ -77,6 +72,11 @@ class Evaluation:
     leak_gap: float
     leak_alarms: tuple[str, ...]
     predictions: Mapping[str, Mapping[date, Prediction]]
+    gains: tuple[Gain, ...] = ()
+    lead_times: tuple[tuple[int, int, int], ...] = ()
+    slopes: Mapping[date, float] = field(default_factory=dict)
+    slope: float = 1.0
+    origin_figures: tuple[Figure, ...] = ()
 
 
 def points_score(panel: Panel, names: Sequence[str]) -> Column:
@@ -92,76 +92,64 @@ def points_score(panel: Panel, names: Sequence[str]) -> Column:
 
 
 def fit_models(panel: Panel, names: Sequence[str]) -> dict[str, AdditiveModel]:
-    """The candidate models, fitted on the rows of a panel, all closed."""
+    """The candidates that are sums of one function per feature, fitted on the rows of a panel, all closed."""
     y = panel.y.astype(bool)
-    spline = fit_spline_logistic(panel.x, y, names)
+    spline = fit_spline_logistic(panel.x, y, names, count=KNOTS)
     boosting = fit_additive_boosting(panel.x, y, names)
-    return {
-        "spline_logistic": spline,
-        "additive_hgb": boosting,
-        "blend": blend([spline, boosting]),
-    }
+    return {"spline_logistic": spline, "additive_hgb": boosting, "blend": blend([spline, boosting])}
 
 
-def season_target(panel: Panel, day: date) -> float:
-    """The mean probability to expect on a day: w x rate of the same month a year ago + (1 - w) x rate of the
-    last closed origin, w = e / (e + 50), e = leavers in last year's window; w = 0 without one. Both rates
-    are closed by the day."""
-    origins = closed_origins(panel, day)
-    last = panel.on(origins[-1]).y.mean()
-    ago = [d for d in origins if (d.year, d.month) == (_in_month(day).year - 1, _in_month(day).month)]
-    if not ago:
-        return float(last)
-    y = panel.on(ago[-1]).y
-    weight = y.sum() / (y.sum() + SEASON_WEIGHT)
-    return float(weight * y.mean() + (1 - weight) * last)
-
-
-def _in_month(day: date) -> date:
-    """A day of the month whose end is nearest: of its own from the 16th on, else of the month before."""
-    return day if day.day > 15 else day.replace(day=1) - timedelta(days=1)
-
-
-def season_offset(logit: Column, target: float) -> float:
-    """The shift of all logits that brings the mean probability to the target."""
-    inside = min(max(target, 1e-6), 1 - 1e-6)
-    return float(brentq(lambda shift: float(sigmoid(logit + shift).mean()) - inside, -30.0, 30.0, xtol=1e-12))
-
-
-def require_enough(panel: Panel, day: date) -> None:
+def require_enough(panel: Panel, day: date, min_events: int = MIN_EVENTS) -> None:
     """Raises TooLittleData under 200 leavers or 3 closed origins."""
     origins = closed_origins(panel, day)
     events = int(np.nansum(panel.closed_by(day).y))
-    if len(origins) < MIN_ORIGINS or events < MIN_EVENTS:
+    if len(origins) < MIN_ORIGINS or events < min_events:
         raise TooLittleData(
-            f"{events} customers left in {len(origins)} closed months; training needs {MIN_EVENTS} and "
-            f"{MIN_ORIGINS}. Each month adds one snapshot, which closes {HORIZON_DAYS} days later."
+            f"{events} customers left in {len(origins)} closed months; training needs {min_events} and "
+            f"{MIN_ORIGINS}. Each month adds one snapshot, which closes {panel.horizon_days} days later."
         )
 
 
 def default_test_dates(panel: Panel, by: date) -> list[date]:
-    """The last closed month end, and the last one at least 90 days before it."""
+    """The last closed month end, and the last one at least a horizon before it."""
     origins = closed_origins(panel, by)
     if not origins:
         return []
-    earlier = [day for day in origins if (origins[-1] - day).days >= HORIZON_DAYS]
+    earlier = [day for day in origins if (origins[-1] - day).days >= panel.horizon_days]
     return [*earlier[-1:], origins[-1]]
 
 
-def predict(panel: Panel, names: Sequence[str], day: date) -> dict[str, Prediction]:
-    """What every candidate, trained on what had closed by a day, says of the customers at risk on it."""
+def predict(
+    panel: Panel,
+    names: Sequence[str],
+    day: date,
+    *,
+    with_season: bool = True,
+    with_interactions: bool = True,
+) -> dict[str, Prediction]:
+    """What every candidate, trained on what had closed by a day, says of the customers at risk on it; without
+    interactions those that are sums of one function per feature."""
     known, now = panel.closed_by(day), panel.on(day)
-    target = season_target(panel, day)
+    target = season_target(panel, day, with_season=with_season)
     recency = now.x[:, list(names).index("days_since_order")]
+    last_rate = panel.on(closed_origins(panel, day)[-1]).y.mean()
     answers = {
-        "base_rate": Prediction(np.full(len(now.y), panel.on(closed_origins(panel, day)[-1]).y.mean()), True),
+        "base_rate": Prediction(np.full(len(now.y), last_rate), True),
         "recency_rule": Prediction(recency, False),
         "points_score": Prediction(points_score(now, names), False),
     }
-    for name, model in fit_models(known, names).items():
-        logit = model.logit(now.x)
-        answers[name] = Prediction(sigmoid(logit + season_offset(logit, target)), True)
+    if with_interactions:
+        fitted = candidates.fit_all(known.x, known.y.astype(bool), numbers(names), {}, KNOTS)
+    else:
+        fitted = dict(fit_models(known, names))
+    for name, model in fitted.items():
+        answers[name] = at_level(model.logit(now.x), target)
     return answers
+
+
+def at_level(logit: Column, target: float) -> Prediction:
+    """Probabilities whose mean is the season's."""
+    return Prediction(sigmoid(logit + season_offset(logit, target)), True, logit)
 
 
 def evaluate(
@@ -170,26 +158,48 @@ def evaluate(
     by: date,
     *,
     test_dates: Sequence[date] | None = None,
+    min_events: int = MIN_EVENTS,
+    with_season: bool = True,
+    with_interactions: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Run the protocol on all that had closed by a day. Raises TooLittleData."""
-    require_enough(panel, by)
+    """Run the protocol on all that had closed by a day; `test_dates` are as-of days. Raises TooLittleData.
+
+    `with_interactions`: a candidate with interactions may be champion, by the rule of `candidates`.
+    """
+    require_enough(panel, by, min_events)
     tests = list(test_dates or default_test_dates(panel, by))
-    first_test = tests[0]
+    require_enough(panel, tests[0], min_events)
+    said: dict[date, dict[str, Prediction]] = {}
+
+    def said_on(day: date, what: str) -> dict[str, Prediction]:
+        if day not in said:
+            progress(f"churn: {what}")
+            fits_all = with_interactions or day in tests
+            said[day] = predict(panel, names, day, with_season=with_season, with_interactions=fits_all)
+        return said[day]
+
     origins = [
         day
-        for day in closed_origins(panel, first_test)
-        if len(closed_origins(panel, day)) >= MIN_ORIGINS and panel.closed_by(day).y.sum() >= MIN_EVENTS
-    ][-MAX_ORIGINS:]
-    rolled = {}
-    for day in origins:
-        progress(f"churn: rolling origin {day}")
-        rolled[day] = predict(panel, names, day)
-    tested = {}
-    for day in tests:
-        progress(f"churn: test date {day + timedelta(days=1)}")
-        tested[day] = predict(panel, names, day)
-    champion, log_loss = choose_champion(panel, rolled)
+        for day in closed_origins(panel, tests[0])
+        if len(closed_origins(panel, day)) >= MIN_ORIGINS and panel.closed_by(day).y.sum() >= min_events
+    ][-YEAR_OF_ORIGINS:]
+    rolled = {day: said_on(day, f"rolling origin {day}") for day in origins}
+    tested = {day: dict(said_on(day, f"test date {day + timedelta(days=1)}")) for day in tests}
+    champion, log_loss = choose_champion(panel, rolled, with_interactions=with_interactions)
+    slopes: dict[date, float] = {}
+    slope = 1.0
+    if slope_helps(panel, rolled, champion, with_season=with_season):
+        for day in tests:
+            newest = closed_origins(panel, day)[-1]
+            earlier = said_on(newest, f"calibration on {newest}")[champion]
+            tested[day][champion], slopes[day] = _calibrated(
+                panel, day, tested[day][champion], newest, earlier, with_season=with_season
+            )
+        newest = closed_origins(panel, by)[-1]
+        logit = said_on(newest, f"calibration on {newest}")[champion].logit
+        assert logit is not None
+        slope = fit_sigmoid(logit, panel.on(newest).y).slope
     by_candidate = {name: {day: tested[day][name] for day in tests} for name in CANDIDATES}
     figures = tuple(figure for name in CANDIDATES for figure in figures_of(panel, name, by_candidate[name]))
     temporal = mean_figure(figures, champion, "auc")
@@ -205,82 +215,77 @@ def evaluate(
         leak_gap=random_split_auc(panel.closed_by(by), names) - temporal,
         leak_alarms=leak_alarms(panel.closed_by(by), names),
         predictions=by_candidate,
+        gains=tuple(gains_of(panel, champion, by_candidate)),
+        lead_times=tuple(lead_times(panel, tests)),
+        slopes=slopes,
+        slope=slope,
+        origin_figures=figures_at_origins(panel, rolled),
+    )
+
+
+def figures_at_origins(panel: Panel, rolled: Mapping[date, Mapping[str, Prediction]]) -> tuple[Figure, ...]:
+    """The figures of every candidate and rule that was judged on all of the rolling origins."""
+    if not rolled:
+        return ()
+    names = [
+        name for name in next(iter(rolled.values())) if all(name in answers for answers in rolled.values())
+    ]
+    return tuple(
+        figure
+        for name in names
+        for figure in figures_of(panel, name, {day: answers[name] for day, answers in rolled.items()})
     )
 
 
 def choose_champion(
-    panel: Panel, rolled: Mapping[date, Mapping[str, Prediction]]
+    panel: Panel,
+    rolled: Mapping[date, Mapping[str, Prediction]],
+    *,
+    with_interactions: bool = False,
 ) -> tuple[str, dict[str, float]]:
-    """The model with the lowest log loss over the origins; of those within one standard error of it (paired
-    by origin and customer) the simplest. Without origins the first model. Also the mean log loss of each."""
+    """The champion over the origins by the rule of `candidates.choose_champion`, a customer's rows being one
+    group; without origins the first model. Also the mean log loss of each candidate."""
     if not rolled:
         return MODELS[0], {}
     customers = np.concatenate([panel.on(day).frame["customer_id"].to_numpy() for day in rolled])
-    losses = {
-        name: np.concatenate([metrics.log_losses(panel.on(day).y, rolled[day][name].p) for day in rolled])
-        for name in ("base_rate", *MODELS)
+    y = np.concatenate([panel.on(day).y for day in rolled])
+    allowed = (*MODELS, *candidates.WITH_INTERACTIONS) if with_interactions else MODELS
+    p = {
+        name: np.concatenate([answers[name].p for answers in rolled.values()])
+        for name in ("base_rate", *allowed)
     }
-    means = {name: float(values.mean()) for name, values in losses.items()}
-    best = min(MODELS, key=lambda name: means[name])
-    _, codes = np.unique(customers, return_inverse=True)
-    for name in MODELS:
-        difference = losses[name] - losses[best]
-        sums = np.bincount(codes, weights=difference - difference.mean())
-        error = float(np.sqrt((sums**2).sum()) / len(difference))
-        if difference.mean() <= error:
-            return name, means
-    return best, means
+    means = {name: float(metrics.log_losses(y, said).mean()) for name, said in p.items()}
+    return candidates.choose_champion(y, {name: p[name] for name in allowed}, customers), means
 
 
-def figures_of(panel: Panel, candidate: str, by_day: Mapping[date, Prediction]) -> list[Figure]:
-    """All figures of one candidate: each test date, then the mean over them with its interval."""
-    rows: dict[str, list[tuple[date, float, Column | None, int, float]]] = {}
-    on_days = {day: panel.on(day).frame["customer_id"].to_numpy() for day in by_day}
-    customers_of_all = np.unique(np.concatenate(list(on_days.values())))
-    # one weight a customer and draw, the same on every day: customers repeat, and so do their outcomes
-    weight_of = metrics.bootstrap_weights(len(customers_of_all), seed=0)
-    for day, prediction in by_day.items():
-        y, p = panel.on(day).y, prediction.p
-        weights = weight_of[:, np.searchsorted(customers_of_all, on_days[day])]
-        measured: dict[str, tuple[float, Column | None]] = {
-            "auc": (float(metrics.auc(y, p)[0]), metrics.auc(y, p, weights)),
-            "ap": (
-                float(metrics.average_precision(y, p)[0]),
-                metrics.average_precision(y, p, weights),
-            ),
-        }
-        if np.ptp(p) > 0:
-            measured["lift_10"] = (metrics.lift(y, p), None)
-        if prediction.is_probability:
-            measured["brier"] = (float(metrics.brier(y, p)[0]), metrics.brier(y, p, weights))
-            measured["log_loss"] = (float(metrics.log_losses(y, p).mean()), None)
-            measured["ece"] = (metrics.ece(y, p), None)
-        for metric, (value, draws) in measured.items():
-            rows.setdefault(metric, []).append((day, value, draws, len(y), float(y.mean())))
-    figures = []
-    for metric, entries in rows.items():
-        for day, value, draws, customers, base in entries:
-            low, high = metrics.interval(draws) if draws is not None else (None, None)
-            test_date = day + timedelta(days=1)
-            figures.append(Figure(candidate, test_date, metric, value, low, high, customers, base))
-        all_draws = [entry[2] for entry in entries]
-        low, high = (
-            metrics.interval(np.mean([draws for draws in all_draws if draws is not None], axis=0))
-            if all(draws is not None for draws in all_draws)
-            else (None, None)
-        )
-        mean = float(np.mean([entry[1] for entry in entries]))
-        customers = sum(entry[3] for entry in entries)
-        base = float(np.mean([entry[4] for entry in entries]))
-        figures.append(Figure(candidate, None, metric, mean, low, high, customers, base))
-    return figures
+def slope_helps(
+    panel: Panel,
+    rolled: Mapping[date, Mapping[str, Prediction]],
+    champion: str,
+    *,
+    with_season: bool = True,
+) -> bool:
+    """Whether a slope fitted on each origin's newest closed one lowers the Brier score over the origins."""
+    before, after = 0.0, 0.0
+    for day, answers in rolled.items():
+        newest = closed_origins(panel, day)[-1]
+        if newest in rolled:
+            now, earlier = answers[champion], rolled[newest][champion]
+            calibrated, _ = _calibrated(panel, day, now, newest, earlier, with_season=with_season)
+            before += float(((now.p - panel.on(day).y) ** 2).sum())
+            after += float(((calibrated.p - panel.on(day).y) ** 2).sum())
+    return after < before
 
 
-def mean_figure(figures: Sequence[Figure], candidate: str, metric: str) -> float:
-    """The mean over test dates."""
-    return next(
-        f.value for f in figures if f.candidate == candidate and f.metric == metric and f.test_date is None
-    )
+def _calibrated(
+    panel: Panel, day: date, now: Prediction, newest: date, earlier: Prediction, *, with_season: bool
+) -> tuple[Prediction, float]:
+    """A day's prediction with the slope that fits the newest closed origin, and that slope."""
+    assert now.logit is not None
+    assert earlier.logit is not None
+    slope = fit_sigmoid(earlier.logit, panel.on(newest).y).slope
+    target = season_target(panel, day, with_season=with_season)
+    return replace(at_level(slope * now.logit, target), logit=now.logit), slope
 
 
 def leak_alarms(panel: Panel, names: Sequence[str]) -> tuple[str, ...]:
@@ -299,5 +304,5 @@ def random_split_auc(panel: Panel, names: Sequence[str]) -> float:
     """The AUC a random split of rows would show: the same customers on both sides, so too good. Printed only
     as a leak."""
     is_test = np.random.default_rng(0).random(len(panel.y)) < 0.2
-    model = fit_spline_logistic(panel.x[~is_test], panel.y[~is_test].astype(bool), names)
+    model = fit_spline_logistic(panel.x[~is_test], panel.y[~is_test].astype(bool), names, count=KNOTS)
     return float(metrics.auc(panel.y[is_test], model.logit(panel.x[is_test]))[0])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
+from churn_model.monitoring import COLUMNS
+
 # One reason: a feature, its value and the typical one, what it does to the log-odds and to the probability.
 REASON = (
     "STRUCT(feature VARCHAR, family VARCHAR, theme VARCHAR, value DOUBLE, unit VARCHAR, typical DOUBLE, "
@@ -21,11 +23,15 @@ CONTRIBUTION = (
 
 TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     # One row per customer × as_of × model_id. Append-only: a row once given never changes.
-    # A score is of kind `probability`, or of kind `rule`: then rule_points ranks and every p column is null.
+    # A score is of kind `probability`; of kind `rule`: then rule_points ranks and every p column is null; or
+    # of kind `notice`: the customer has given notice, stands on the list `leaving`, and has no probability.
     # non_contract customers have p_90 only; mrr_minor is null and yearly_revenue_minor stands in its place.
     # reason_1..3 are the strongest themes that raise the risk, protective_1 the strongest that lowers it.
-    # contributions holds every feature: base_logit + season_offset + their sum = logit,
-    # and their points sum to p_90 - p_reference.
+    # They speak of `cause`, the one with the larger probability, and of p_cause_90, the probability that it
+    # ends the customer within 90 days as if there were no other cause (repeat trade has one cause: null and
+    # p_90). contributions holds every feature: base_logit + season_offset + their sum = logit (of p_90; of
+    # accounts the mean log-odds of the cause's hazard over the 90 days), and their points sum to p_cause_90 -
+    # p_reference.
     "churn_scores": (
         ("customer_id", "VARCHAR"),
         ("as_of", "DATE"),
@@ -44,17 +50,27 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("likely_month", "DATE"),
         ("likely_month_probability", "DOUBLE"),
         ("median_days_to_churn", "BIGINT"),
-        ("decision_on", "DATE"),
+        ("decision_on", "DATE"),  # notice day, else term end; null without a term
+        ("cause", "VARCHAR"),  # voluntary, involuntary: the one with the larger p; null without a contract
+        ("p_cause_90", "DOUBLE"),
+        ("list_name", "VARCHAR"),  # now (the 90-day list), later (no decision point in 90 days), leaving
+        ("value_rank", "BIGINT"),  # place in its list, 1 first: those with a play, by value (actions.py)
+        ("value_tier", "VARCHAR"),  # top: the tenth of its currency that is worth most; other
         ("rule_points", "BIGINT"),
         ("score_pct", "DOUBLE"),  # rank among the customers scored that day, 0 lowest risk, 100 highest
-        ("band_capacity", "BOOLEAN"),  # among the top k of the team's week
+        ("band_capacity", "BOOLEAN"),  # among the first k to act on, k being the team's week
         ("band_fixed", "VARCHAR"),  # high (p_90 >= .5), watch (>= .2), low; null for kind rule
         ("p_90_change", "DOUBLE"),  # against the last score by the same model; null across models
         ("mrr_minor", "BIGINT"),
         ("yearly_revenue_minor", "BIGINT"),  # net revenue of the 365 days up to as_of, at least 0
         ("currency", "VARCHAR"),
-        ("revenue_at_risk_90_minor", "BIGINT"),  # p_90 × yearly revenue, rounded half up once
-        ("expected_save_minor", "BIGINT"),  # null without a measured or stated save rate
+        ("committed_365_minor", "BIGINT"),  # of the next 365 days' revenue what is committed already
+        # p_90 × (12 × MRR - committed, at least 0; repeat trade: yearly revenue), rounded half up once
+        ("revenue_at_risk_90_minor", "BIGINT"),
+        ("expected_save_minor", "BIGINT"),  # revenue at risk × save_rate - contact_cost; null without a rate
+        ("save_rate", "DOUBLE"),
+        ("save_rate_basis", "VARCHAR"),  # measured (in the holdout), stated (churn.toml); null: neither
+        ("contact_cost_minor", "BIGINT"),
         ("reason_1", REASON),
         ("reason_2", REASON),
         ("reason_3", REASON),
@@ -71,17 +87,19 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("play_ar", "VARCHAR"),
         ("play_owner", "VARCHAR"),
         ("due_on", "DATE"),
+        ("stop_rule", "VARCHAR"),
+        ("stop_en", "VARCHAR"),
+        ("stop_ar", "VARCHAR"),
         ("in_holdout", "BOOLEAN"),
+        # left out of the draw of the holdout, as the company states in churn.toml
+        ("is_excluded", "BOOLEAN"),
     ),
-    # One row per model and stage it reached (`trained`, `scoring`, `refused`): the registry.
+    # One row per model, stage it reached (`trained`, `scoring`) and moment: the registry (decisions.py).
     "churn_models": (
         ("model_id", "VARCHAR"),
         ("stage", "VARCHAR"),
-        (
-            "candidate",
-            "VARCHAR",
-        ),  # base_rate, recency_rule, points_score, spline_logistic, additive_hgb, blend
-        ("commitment_class", "VARCHAR"),
+        ("candidate", "VARCHAR"),  # spline_logistic, additive_hgb, blend
+        ("commitment_class", "VARCHAR"),  # non_contract, contract
         ("horizon_days", "BIGINT"),
         ("as_of", "DATE"),
         ("trained_from", "DATE"),
@@ -125,10 +143,44 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("mean_p", "DOUBLE"),
         ("observed", "DOUBLE"),
     ),
-    # One row: what scoring did in this build and why.
+    # One row per model, class, as-of day, measure and subject (monitoring.py): how given scores turned out,
+    # and whether a run's inputs are those of training.
+    "churn_monitoring": COLUMNS,
+    # One row per play, and one for `all`: churn in the holdout less churn among the listed (effects.py).
+    "churn_save_rates": (
+        ("as_of", "DATE"),
+        ("play", "VARCHAR"),
+        ("listed", "BIGINT"),
+        ("listed_left", "BIGINT"),
+        ("holdout", "BIGINT"),
+        ("holdout_left", "BIGINT"),
+        ("excluded", "BIGINT"),
+        ("value", "DOUBLE"),  # a share: 0.05 is five points; null where a group is empty
+        ("low", "DOUBLE"),  # 95 % interval
+        ("high", "DOUBLE"),
+        ("is_enough", "BOOLEAN"),  # the interval is narrower than 20 points
+    ),
+    # One row per contact: the treatment log of app.db as it was when the build began (treatments.py).
+    "churn_treatments": (
+        ("treatment_id", "VARCHAR"),
+        ("customer_id", "VARCHAR"),
+        ("as_of", "DATE"),  # of the score that prompted it
+        ("model_id", "VARCHAR"),
+        ("play", "VARCHAR"),
+        ("who", "VARCHAR"),
+        ("contacted_at", "TIMESTAMPTZ"),
+        ("channel", "VARCHAR"),
+        ("outcome", "VARCHAR"),
+        ("cost_minor", "BIGINT"),
+        ("currency", "VARCHAR"),
+        ("recorded_at", "TIMESTAMPTZ"),
+    ),
+    # One row per class (`contract`, `non_contract`) there is something to score of, or one row of neither:
+    # what scoring did in this build and why.
     "churn_status": (
         ("as_of", "DATE"),
-        ("state", "VARCHAR"),  # scored, rule_only (too little data), nothing_to_score
+        ("commitment_class", "VARCHAR"),
+        ("state", "VARCHAR"),  # scored, rule_only (too little data), withheld, nothing_to_score
         ("reason_code", "VARCHAR"),
         ("reason_en", "VARCHAR"),
         ("reason_ar", "VARCHAR"),
@@ -137,6 +189,21 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("exit_code", "BIGINT"),  # 0, or 4 when refused for too little data
     ),
 }
+
+
+FRAME_TYPES: dict[str, pl.DataType] = {
+    "VARCHAR": pl.String(),
+    "DATE": pl.Date(),
+    "TIMESTAMPTZ": pl.Datetime("us", "UTC"),
+    "BIGINT": pl.Int64(),
+    "DOUBLE": pl.Float64(),
+    "BOOLEAN": pl.Boolean(),
+}
+
+
+def frame_types(table: str) -> dict[str, pl.DataType]:
+    """The columns of a table of plain types as a frame has them."""
+    return {name: FRAME_TYPES[data_type] for name, data_type in TABLES[table]}
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -81,6 +81,24 @@ def bucket(text: Text) -> Callable[[str | None], str]:
     )
 
 
+def commitment(text: Text) -> Callable[[str | None], str]:
+    """What binds a customer."""
+    _ = text.gettext
+    return _lookup({"monthly": _("Monthly"), "term": _("Term"), "non_contract": _("No contract")})
+
+
+def model_class(text: Text) -> Callable[[str | None], str]:
+    """Whom a churn model scores."""
+    _ = text.gettext
+    return _lookup({"contract": _("Customers under contract"), "non_contract": _("Repeat trade")})
+
+
+def risk_list(text: Text) -> Callable[[str | None], str]:
+    """The lists of churn risk."""
+    _ = text.gettext
+    return _lookup({"now": _("To call now"), "later": _("Renewals later"), "leaving": _("Leaving")})
+
+
 def band(text: Text) -> Callable[[str | None], str]:
     """How high a risk is."""
     _ = text.gettext

@@ -23,6 +23,10 @@ KEPT = {
     "SEMI JOIN raw_meta.build AS build USING (build_id)",
 }
 
+KEYS = {"churn_scores": ("customer_id", "as_of", "model_id"), "churn_models": ("model_id", "stage", "at")}
+"""What tells the rows of a truth apart, where rows are known by more than their values: a release that adds a
+column does not give them anew."""
+
 
 def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Fill raw_history with all that is kept; a truth without files has no table, or the empty one of
@@ -47,16 +51,9 @@ def keep(folder: Path, snapshot: Path) -> list[Path]:
             target = folder / "history" / name / f"{reader.build_id}.parquet"
             if target.exists():
                 continue
-            known = f"raw_history.{name}"
-            try:
-                columns = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
-                added = query
-                if [row[0] for row in connection.execute(f"DESCRIBE FROM {known}").fetchall()] == columns:
-                    added = f"({query}) EXCEPT ALL SELECT * FROM {known}"
-            except duckdb.CatalogException:
-                if not _is_there(connection, query):
-                    continue
-                added = query
+            if not _is_there(connection, query):
+                continue
+            added = _added(connection, name, query)
             (count,) = connection.execute(f"SELECT count(*) FROM ({added})").fetchall()[0]
             if not count:
                 continue
@@ -66,6 +63,22 @@ def keep(folder: Path, snapshot: Path) -> list[Path]:
             partial.rename(target)
             written.append(target)
     return written
+
+
+def _added(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
+    """The rows of a query that the kept truth lacks, as a query."""
+    known = f"raw_history.{name}"
+    if not _is_there(connection, f"FROM {known}"):
+        return query
+    columns, kept = (
+        [row[0] for row in connection.execute(f"DESCRIBE {one}").fetchall()]
+        for one in (query, f"FROM {known}")
+    )
+    key = KEYS.get(name)
+    if key and set(key) <= set(columns) & set(kept):
+        names = ", ".join(f'"{column}"' for column in key)
+        return f"SELECT given.* FROM ({query}) AS given ANTI JOIN {known} USING ({names})"
+    return f"({query}) EXCEPT ALL SELECT * FROM {known}" if columns == kept else query
 
 
 def _is_there(connection: duckdb.DuckDBPyConnection, query: str) -> bool:

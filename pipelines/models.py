@@ -108,6 +108,25 @@ def build_models(
     return outcome
 
 
+def compile_models(project: Path, name: str, folder: Path) -> Path:
+    """The manifest with the SQL of a model and of all that it is made from; nothing is built. `folder` takes
+    what dbt writes. Raises RuntimeError with dbt's words where it fails."""
+    environment = os.environ | {
+        "TAJDID_STAGE_FILE": str(folder / "warehouse.duckdb"),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    place = ["--project-dir", str(project), "--profiles-dir", str(project)]
+    command = [dbt, "--quiet", "compile", *place, "--select", f"+{name}"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"dbt could not compile {name}: {(done.stdout + done.stderr).strip()}")
+    return folder / "target" / "manifest.json"
+
+
 def drop_stale(connection: duckdb.DuckDBPyConnection, target: Path) -> list[str]:
     """Drop relations that an earlier build left and no model makes any more; returns their names."""
     manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))

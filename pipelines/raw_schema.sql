@@ -166,6 +166,9 @@ CREATE TABLE IF NOT EXISTS raw_meta.policy (
   late_renewal_days INTEGER, second_subscription VARCHAR, month_netting VARCHAR, logo_denominator VARCHAR,
   retention_window_months VARCHAR, grr_cap VARCHAR, quick_ratio_gain VARCHAR, ltv_churn_months INTEGER,
   ltv_horizon_months VARCHAR, cac_lag_quarters INTEGER, dso_method VARCHAR, min_customers INTEGER);
+-- one row or none: how snapshots of repeat trade are cut, where a run asks for other days than a company's build
+CREATE TABLE IF NOT EXISTS raw_meta.order_snapshots (
+  horizon_days INTEGER, active_days INTEGER, first_snapshot_on DATE, step_days INTEGER, also_on DATE[]);
 -- one row: whether this build made all rows anew or only those of touched customers (pipelines/increment.py), and why;
 -- is_open while the models may be built as an increment on what the last build, as of since_as_of, left
 CREATE TABLE IF NOT EXISTS raw_meta.increment (

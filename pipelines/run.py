@@ -110,12 +110,17 @@ def build(
 
     `score` is given the path of the stage file, when the tests have passed and no connection is open on it.
     """
-    run = _Run(request, _build_id(request), progress)
+    return _published(_Run(request, _build_id(request), progress), lambda run: _build(run, score))
+
+
+def _published(run: _Run, work: Callable[[_Run], tuple[Path, str]]) -> BuildResult:
+    """Do the work under the company's lock; its failures become the result."""
+    request = run.request
     try:
         warehouse.warehouse_folder(request.folder).mkdir(parents=True, exist_ok=True)
         with _only_build(request):
             try:
-                published, message = _build(run, score)
+                published, message = work(run)
             finally:
                 warehouse.clear_stage(request.folder)
     except BuildRunning as error:
@@ -129,6 +134,16 @@ def build(
             return result
         raise
     return _ended(run, published, message)
+
+
+def rescore(
+    request: BuildRequest, *, score: Callable[[Path], None], progress: Callable[[str], None] = lambda _: None
+) -> BuildResult:
+    """Score the published snapshot anew and publish the result; sources and models stay as they are.
+
+    The as-of day is the snapshot's own. A failure is a result, not an exception, as in `build`.
+    """
+    return _published(_Run(request, _build_id(request), progress), lambda run: _rescore(run, score))
 
 
 def is_current(request: BuildRequest) -> bool:
@@ -186,6 +201,33 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     _after_publishing(run, published)
     passed = outcome.counts["passed"]
     return published, f"{outcome.models} models built, {passed} tests passed"
+
+
+def _rescore(run: _Run, score: Callable[[Path], None]) -> tuple[Path, str]:
+    folder = run.request.folder
+    newest = warehouse.current(folder)
+    if newest is None:
+        raise BuildError(f"{run.request.company} has no warehouse yet: run `tajdid warehouse build` first.")
+    _follow(run, newest)
+    with run.doing("copy"):
+        warehouse.start_stage(folder, newest)
+    with warehouse.open_stage(run.stage_file) as connection:
+        history.load(connection, folder)
+        connection.execute(
+            "UPDATE raw_meta.build SET build_id = ?, built_at = ?::TIMESTAMPTZ",
+            [run.build_id, run.request.built_at],
+        )
+    with run.doing("score"):
+        score(run.stage_file)
+    with run.doing("publish"):
+        with duckdb.connect(run.stage_file) as connection:
+            connection.execute("CHECKPOINT")
+        others = warehouse.policy_path(newest)
+        if others.is_file():  # the models are the same, so are their figures under other definitions
+            shutil.copyfile(others, warehouse.policy_path(warehouse.snapshot_path(folder, run.build_id)))
+        published = warehouse.publish(folder, run.build_id)
+    _after_publishing(run, published)
+    return published, f"scored anew from {newest.name}"
 
 
 def _follow(run: _Run, newest: Path) -> None:

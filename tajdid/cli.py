@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tajdid.books import billing_app
+from tajdid.churn_commands import churn_app
 from tajdid.company import init
 from tajdid.console import (
     CompanyOption,
@@ -51,7 +52,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 warehouse_app = typer.Typer(no_args_is_help=True, help="The warehouse: build it, look at it, ask it.")
-churn_app = typer.Typer(no_args_is_help=True, help="Who is about to leave, and how good that list is.")
 conformance_app = typer.Typer(no_args_is_help=True, help="Run worked cases through the product.")
 app.command()(init)
 app.add_typer(billing_app, name="billing")
@@ -377,24 +377,6 @@ def sql(
     if frame.height > limit:
         more = "narrow the statement" if as_csv else f"--csv prints up to {ROW_LIMIT:,}"
         print(f"The first {limit:,} rows; there are more: {more}.", file=sys.stderr)
-
-
-# --- churn ---
-
-
-@churn_app.command()
-def report(company: CompanyOption = None) -> None:
-    """Print the newest evaluation: temporal figures beside the base rate and the recency rule.
-
-    Example: tajdid churn report --company retail
-    """
-    from tajdid.churn import newest_report
-
-    frame, path = newest_report(chosen(company))
-    if frame is None:
-        stop("No churn evaluation there: build the warehouse of a company with order history first.", 4)
-    print_frame(frame)
-    say(f"Report: {path}")
 
 
 # --- conformance ---

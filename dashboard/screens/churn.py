@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from dashboard import address, frame, words
@@ -18,6 +19,7 @@ from dashboard.view import Published, View, open_view
 LIST_ROWS = 25
 BANDS = (ALL, "high", "watch")
 RANKINGS = ("value", "risk")
+LISTS = ("now", "later", "leaving")
 
 
 def render(view: View) -> None:
@@ -27,40 +29,44 @@ def render(view: View) -> None:
         frame.nothing_published(view)
         return
     published = view.published
-    summary = published.rows(churn.SUMMARY, segment=ALL).row(0, named=True)
-    if not summary["customers"]:
+    parts = published.rows(churn.PARTS)
+    if parts.is_empty():
         no_scores(view, published)
         return
+    doubts(view, published)
     with frame.panel(view):
-        chosen = filters(view, published, has_high=summary["high"] > 0)
+        chosen = filters(view, published, parts)
         summary = published.rows(churn.SUMMARY, **chosen.values).row(0, named=True)
         if not summary["customers"]:
-            frame.empty(view, _("No customer of this segment was scored."), ("segment", "band"))
+            frame.empty(view, _("No customer of this segment was scored."), ("segment", "band", "list"))
             return
         basis(view, summary)
-        frame.cards(view, cards(view, summary))
-        frame.drill(view, published, drills(view, summary, chosen))
+        if not summary["is_leaving"]:
+            frame.cards(view, cards(view, summary))
+            frame.drill(view, published, drills(view, summary, chosen))
         risk_list(view, published, summary, chosen)
-    with frame.panel(view):
-        one_customer(view, published, chosen)
+    if not summary["is_leaving"]:
+        with frame.panel(view):
+            one_customer(view, published, chosen)
 
 
 def no_scores(view: View, published: Published) -> None:
     """Why there is no score, in the words of the scoring run."""
     _ = view.text.gettext
     st.info(_("No customer of this company has been scored, so there is no list to call."))
+    for reason in published.rows(churn.STATUS)[f"reason_{view.language}"].drop_nulls():
+        st.text(reason)
+
+
+def doubts(view: View, published: Published) -> None:
+    """Why today's run wrote no scores, or only points, or what to doubt in them; older scores stay on the
+    page with their day."""
     status = published.rows(churn.STATUS)
-    if not status.is_empty():
-        reason = status.row(0, named=True)[f"reason_{view.language}"]
-        if reason:
-            st.text(reason)
-    if published.build.has_subscriptions:
-        st.text(
-            _(
-                "Scores for subscriptions are not part of this release. "
-                "Repeat trade from an order history is scored."
-            )
-        )
+    is_doubtful = status["state"].is_in(["withheld", "rule_only"]) | (
+        status["reason_code"] == "scored_with_drift"
+    )
+    for row in status.filter(is_doubtful).iter_rows(named=True):
+        st.warning(row[f"reason_{view.language}"])
 
 
 @dataclass(frozen=True)
@@ -70,16 +76,27 @@ class Chosen:
     segment: str
     band: str
     ranking: str
+    list_name: str
+    currency: str
 
     @property
     def values(self) -> dict[str, object]:
-        return {"segment": self.segment, "band": self.band, "ranking": self.ranking}
+        return {
+            "segment": self.segment,
+            "band": self.band,
+            "ranking": self.ranking,
+            "list_name": self.list_name,
+            "currency": self.currency,
+        }
 
 
-def filters(view: View, published: Published, has_high: bool) -> Chosen:
-    """Draw the filters; the list begins with those at high risk, where there are any."""
+def filters(view: View, published: Published, parts: pl.DataFrame) -> Chosen:
+    """Draw the filters; the 90-day list begins with those at high risk, where there are any. `parts`: the
+    lists and currencies there are."""
     _ = view.text.gettext
     segments = [ALL, *published.rows(churn.SEGMENTS)["segment"].to_list()]
+    currencies = parts["currency"].unique(maintain_order=True).to_list()
+    lists = [name for name in LISTS if name in set(parts["list_name"])]
     names = {ALL: _("All"), "high": words.band(view.text)("high"), "watch": words.band(view.text)("watch")}
     with st.container(horizontal=True, key="filters"):
         segment = ALL
@@ -92,11 +109,28 @@ def filters(view: View, published: Published, has_high: bool) -> Chosen:
                 lambda one: _("All segments") if one == ALL else one,
                 resets=("rows", "page", "customer"),
             )
+        currency = currencies[0]
+        if len(currencies) > 1:
+            resets = ("rows", "page", "customer")
+            currency = address.choice("currency", _("Currency"), currencies, currency, str, resets=resets)
+        list_name = lists[0]
+        if len(lists) > 1:
+            list_name = address.choice(
+                "list",
+                _("List"),
+                lists,
+                list_name,
+                words.risk_list(view.text),
+                resets=("rows", "page", "customer", "band"),
+                as_buttons=True,
+            )
+        every = {"segment": ALL, "list_name": list_name, "currency": currency}
+        has_high = published.rows(churn.SUMMARY, **every)["high"].item() > 0
         band = address.choice(
             "band",
             _("Risk"),
             BANDS,
-            "high" if has_high else ALL,
+            "high" if has_high and list_name == "now" else ALL,
             names.__getitem__,
             resets=("page", "customer"),
             as_buttons=True,
@@ -111,7 +145,7 @@ def filters(view: View, published: Published, has_high: bool) -> Chosen:
             resets=("page", "customer"),
             as_buttons=True,
         )
-    return Chosen(segment, band, ranking)
+    return Chosen(segment, band, ranking, list_name, currency)
 
 
 def basis(view: View, summary: Mapping[str, Any]) -> None:
@@ -121,7 +155,9 @@ def basis(view: View, summary: Mapping[str, Any]) -> None:
         meaning = _("The score is the probability of no order in the next 90 days.")
     else:
         meaning = _("The score is the probability that the last subscription ends within 90 days.")
-    if not summary["with_probability"]:
+    if summary["is_leaving"]:
+        meaning = _("These customers have given notice: save or settle.")
+    elif not summary["with_probability"]:
         meaning = _(
             "Too little history for a model: the list follows a rule, and its points are no probability."
         )
@@ -154,7 +190,9 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
         Card(
             _("Revenue at risk, 90 days"),
             show.money(summary["revenue_at_risk_minor"], summary["currency"]),
-            help=_("Probability times the revenue of a year, customer by customer."),
+            help=_(
+                "Probability times the revenue of a year that is not committed yet, customer by customer."
+            ),
             rows="at-risk",
         ),
     ]
@@ -173,24 +211,42 @@ def risk_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
         if summary["with_probability"]
         else Column("rule_points", _("Points"), "count")
     )
+    saving = (
+        [Column("expected_save_minor", _("Expected saving"), "money", currency=currency)]
+        if summary["with_saving"]
+        else []
+    )
+    contract = [
+        Column("commitment_class", _("Commitment"), words=words.commitment(view.text)),
+        Column("decision_on", _("Decision point"), "day"),
+    ]
+    if summary["is_leaving"]:
+        return [Column("name", _("Customer")), *contract, yearly]
+    cause = [Column("cause", _("Cause"), words=words.cause(view.text))]
+    about = [] if summary["is_repeat_trade"] else [*cause, *contract]
+    renewal = [Column("p_nonrenewal_next_term", _("No renewal"), "bar")] if summary["is_later"] else []
     change = [Column("p_90_change", _("Change in points"), "points")] if summary["with_change"] else []
     return [
         Column("name", _("Customer")),
         score,
         *change,
+        *renewal,
+        *about,
         yearly,
         Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=currency),
+        *saving,
         Column(f"reason_{view.language}", _("Strongest reason")),
         Column(f"play_{view.language}", _("Next step")),
         Column("play_owner", _("Owner"), words=words.owner(view.text)),
         Column("due_on", _("Due on"), "day"),
+        Column("in_holdout", _("Comparison group"), words=words.yes_no(view.text)),
     ]
 
 
 def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill]:
     _ = view.text.gettext
     columns = risk_columns(view, summary)
-    at_risk = next(column for column in columns if column.name == "revenue_at_risk_90_minor")
+    at_risk = Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=summary["currency"])
     all_rows = {**chosen.values, "band": ALL}
     return [
         Drill(
@@ -234,7 +290,10 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
     columns = risk_columns(view, summary)
     ranked = Drill("risk-list", _("Customers by risk"), churn.RISK_ROWS, chosen.values, columns)
     rows = frame.page_of(published, ranked, 1, LIST_ROWS)
-    st.subheader(_("The first {count} to call").format(count=show.number(rows.height)), anchor=False)
+    title = _("The first {count} to call").format(count=show.number(rows.height))
+    if chosen.list_name != "now":
+        title = words.risk_list(view.text)(chosen.list_name)
+    st.subheader(title, anchor=False)
     frame.table(view, ranked.title, columns, rows)
     frame.download(
         view, ranked.key, columns, lambda: frame.page_of(published, ranked, 1, frame.EXPORT_ROWS), published
@@ -251,18 +310,21 @@ def one_customer(view: View, published: Published, chosen: Chosen) -> None:
     names = dict(zip(listed["customer_id"], listed["name"], strict=True))
     st.subheader(_("Reasons for one customer"), anchor=False)
     customer = address.choice("customer", _("Customer"), list(names), next(iter(names)), names.__getitem__)
-    score = published.rows(churn.ONE_SCORE, segment=chosen.segment, customer_id=customer).row(0, named=True)
-    reasons = published.rows(churn.CUSTOMER, segment=chosen.segment, customer_id=customer)
+    score = published.rows(churn.ONE_SCORE, **chosen.values, customer_id=customer).row(0, named=True)
+    reasons = published.rows(churn.CUSTOMER, **chosen.values, customer_id=customer)
     with st.container(horizontal=True):
         st.badge(
             words.band(view.text)(score["band_fixed"]),
             color="red" if score["band_fixed"] == "high" else "gray",
         )
-        st.text(
-            _("Score {score}; a typical customer has {typical}.").format(
-                score=show.percent(score["p_90"]), typical=show.percent(score["p_reference"])
+        if score["cause"]:
+            st.badge(words.cause(view.text)(score["cause"]), color="gray")
+        if score["p_90"] is not None:
+            st.text(
+                _("Score {score}; a typical customer has {typical}.").format(
+                    score=show.percent(score["p_cause_90"]), typical=show.percent(score["p_reference"])
+                )
             )
-        )
     frame.table(
         view,
         _("Reasons"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -30,7 +31,8 @@ def render(view: View) -> None:
         with frame.panel(view):
             loads(view, view.published)
         with frame.panel(view):
-            model_record(view, view.published)
+            for model in view.published.rows(churn.MODELS).iter_rows(named=True):
+                model_record(view, view.published, model)
         with frame.panel(view):
             definitions(view, view.published)
 
@@ -175,18 +177,19 @@ def loads(view: View, published: Published) -> None:
         )
 
 
-def model_record(view: View, published: Published) -> None:
-    """How the churn model did on days it had not seen, beside the rules it has to beat."""
+def model_record(view: View, published: Published, model: Mapping[str, Any]) -> None:
+    """How a churn model did on days it had not seen, beside the rules it has to beat."""
     _, show = view.text.gettext, view.show
-    evaluation = published.rows(churn.EVALUATION)
+    evaluation = published.rows(churn.EVALUATION, model_id=model["model_id"])
     if evaluation.is_empty():
         return
-    model = published.rows(churn.MODEL).row(0, named=True)
     st.subheader(_("Record of the churn model"), anchor=False)
     st.caption(
         _(
-            "Model {model}, trained on {rows} rows up to {day}; measured on later days it had not seen."
+            "{customers}. Model {model}, trained on {rows} rows up to {day}; "
+            "measured on later days it had not seen."
         ).format(
+            customers=words.model_class(view.text)(model["commitment_class"]),
             model=f"`{model['model_id']}`",
             rows=show.number(model["training_rows"]),
             day=show.day(model["trained_to"]),
@@ -205,11 +208,20 @@ def model_record(view: View, published: Published) -> None:
         ],
         wide,
     )
-    reliability = published.rows(churn.RELIABILITY)
+    reliability = published.rows(churn.RELIABILITY, model_id=model["model_id"])
+    if model["commitment_class"] == "non_contract":
+        described = _(
+            "Predicted against observed share of customers without an order in 90 days, in {count} groups."
+        )
+    else:
+        described = _(
+            "Predicted against observed share of customers whose last subscription ended within 90 days, in "
+            "{count} groups."
+        )
     frame.chart(
         view,
         published,
-        "reliability",
+        f"reliability-{model['commitment_class']}",
         _("Calibration: predicted and observed share, by group of equal size"),
         lambda: charts.lines(
             [show.number(number) for number in reliability["bin"]],
@@ -222,9 +234,7 @@ def model_record(view: View, published: Published) -> None:
             view.text.is_right_to_left,
             is_percent=True,
         ),
-        _(
-            "Predicted against observed share of customers without an order in 90 days, in {count} groups."
-        ).format(count=show.number(reliability.height)),
+        described.format(count=show.number(reliability.height)),
         [
             Column("bin", _("Group"), "count"),
             Column("customers", _("Customers"), "count"),

@@ -19,14 +19,15 @@ def top_risks(view: View, published: Published) -> None:
     """The five customers with the most revenue at risk, and the way to the whole list."""
     _ = view.text.gettext
     st.subheader(_("Top risks"), anchor=False)
-    values = {"segment": ALL, "band": "high", "ranking": "value"}
+    parts = published.rows(churn.PARTS)
+    currency = parts["currency"][0] if parts.height else None
+    values = {"segment": ALL, "band": "high", "ranking": "value", "list_name": "now", "currency": currency}
     rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
-    if not published.rows(churn.SUMMARY, segment=ALL)["customers"].item():
+    if parts.is_empty():
         st.caption(_("No customer of this company has been scored, so there is no list to call."))
     elif rows.is_empty():
         st.caption(_("No customer is scored as high risk."))
     else:
-        currency = rows["currency"][0]
         columns = [
             Column("name", _("Customer")),
             Column("p_90", _("Score"), "bar"),

@@ -1,10 +1,13 @@
 -- One row per customer × as-of day at which it is at risk. Every column up to the label is made of days up to as_of.
 -- Whole numbers are summed, so the same rows give the same doubles whatever their order.
 with days as (
-  select as_of, is_month_end from {{ ref('int_order_snapshot_days') }}
+  select as_of, is_month_end, is_origin from {{ ref('int_order_snapshot_days') }}
 ),
 build as (
   select as_of as built_as_of from {{ ref('stg_meta__build') }}
+),
+settings as (
+  select horizon_days, active_days from {{ ref('stg_meta__order_snapshots') }}
 ),
 first_data as (
   select min(ordered_on) as first_data_on from {{ ref('int_order_days') }}
@@ -13,6 +16,7 @@ past as (
   select
     days.as_of,
     days.is_month_end,
+    days.is_origin,
     orders.*,
     days.as_of - orders.ordered_on as age
   from days
@@ -28,6 +32,7 @@ activity as (
   select
     past.as_of,
     past.is_month_end,
+    past.is_origin,
     past.customer_id,
     last_orders.last_currency as currency,
     last_orders.last_country,
@@ -39,7 +44,8 @@ activity as (
     count(*) filter (past.is_order_day and past.age between 90 and 179) as orders_91_180,
     count(*) filter (past.is_order_day and past.age < 180) as orders_180,
     count(*) filter (past.is_order_day and past.age < 365) as orders_365,
-    count(*) filter (past.is_order_day and past.age between 275 and 364) as orders_same_season,
+    count(*) filter (past.is_order_day and past.age between 365 - settings.horizon_days and 364)
+      as orders_same_season,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 90)
       as amount_90,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 365)
@@ -48,11 +54,49 @@ activity as (
     sum(past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 180) as credits_180,
     count(past.gap_days) as gaps,
     sum(past.gap_days) as gap_sum,
-    sum(past.gap_days * past.gap_days) as gap_square_sum
+    sum(past.gap_days * past.gap_days) as gap_square_sum,
+    count(distinct past.age // 30) filter (past.is_order_day and past.age < 360) as active_months,
+    count(distinct past.age // 90) filter (past.is_order_day) as active_quarters,
+    sum(past.sales_minor) filter (past.currency = last_orders.last_currency) as sales_minor,
+    count(*) filter (past.currency = last_orders.last_currency and past.orders > 0) as sales_days,
+    arg_max(past.sales_minor, past.ordered_on)
+      filter (past.currency = last_orders.last_currency and past.orders > 0) as last_sales_minor
   from past
   join last_orders using (as_of, customer_id)
-  group by past.as_of, past.is_month_end, past.customer_id, last_orders.last_currency, last_orders.last_country
-  having min(past.age) filter (past.is_order_day) < 180
+  cross join settings
+  group by
+    past.as_of,
+    past.is_month_end,
+    past.is_origin,
+    past.customer_id,
+    last_orders.last_currency,
+    last_orders.last_country,
+    settings.active_days
+  having min(past.age) filter (past.is_order_day) < settings.active_days
+),
+-- BG/NBD in closed form (Fader, Hardie and Lee 2005): order rates vary by a gamma of r = 3/4 whose scale is the usual
+-- days between orders of the day's customers, the chance to leave at an order by a beta of a = 1/8 and b = 4.
+-- Parameters: near those that fit Online Retail II before its first test date.
+usual as (
+  select as_of, sum(tenure_days)::double / nullif(sum(gaps), 0)::double as usual_gap from activity group by as_of
+),
+rates as (
+  select
+    activity.as_of,
+    activity.customer_id,
+    case
+      when activity.gaps = 0 then 1
+      else 1 / (1 + 0.125 / (activity.gaps + 3) * exp(least(500, (activity.gaps + 0.75) * ln(
+        (usual.usual_gap + activity.tenure_days)
+        / (usual.usual_gap + activity.tenure_days - activity.days_since_order)
+      ))))
+    end as chance_to_be_there,
+    exp(-(activity.gaps + 0.75) * ln(
+      (usual.usual_gap + activity.tenure_days + settings.horizon_days) / (usual.usual_gap + activity.tenure_days)
+    )) as chance_of_pause
+  from activity
+  cross join settings
+  join usual using (as_of)
 ),
 goods as (
   select
@@ -86,11 +130,20 @@ countries as (
   from activity
   group by as_of, last_country
 ),
-later_orders as (
-  select distinct days.as_of, orders.customer_id
+-- who comes back, and when: nobody can act in the first week, so a week later is looked at too
+next_orders as (
+  select
+    days.as_of,
+    orders.customer_id,
+    min(orders.ordered_on) - days.as_of as days_to_next_order,
+    bool_or(orders.ordered_on > days.as_of + 7) as is_back_after_a_week
   from days
+  cross join settings
   join {{ ref('int_order_days') }} as orders
-    on orders.ordered_on > days.as_of and orders.ordered_on <= days.as_of + 90 and orders.orders > 0
+    on orders.ordered_on > days.as_of
+    and orders.ordered_on <= days.as_of + settings.horizon_days + 7
+    and orders.orders > 0
+  group by days.as_of, orders.customer_id
 )
 select
   activity.customer_id,
@@ -98,9 +151,23 @@ select
   activity.currency,
   'non_contract' as commitment_class,
   activity.is_month_end,
-  activity.as_of + 90 as label_closes_on,
-  activity.as_of + 90 <= build.built_as_of as is_label_closed,
-  case when activity.as_of + 90 <= build.built_as_of then later_orders.customer_id is null end as churned_90,
+  activity.is_origin,
+  activity.as_of + settings.horizon_days as label_closes_on,
+  activity.as_of + settings.horizon_days <= build.built_as_of as is_label_closed,
+  case
+    when activity.as_of + settings.horizon_days <= build.built_as_of
+      then coalesce(next_orders.days_to_next_order > settings.horizon_days, true)
+  end as churned_90,
+  case
+    when activity.as_of + settings.horizon_days + 7 <= build.built_as_of
+      then not coalesce(next_orders.is_back_after_a_week, false)
+  end as churned_after_a_week,
+  case
+    when
+      activity.as_of + settings.horizon_days <= build.built_as_of
+      and next_orders.days_to_next_order <= settings.horizon_days
+      then next_orders.days_to_next_order
+  end as days_to_next_order,
   coalesce(activity.amount_365, 0)::bigint as trailing_revenue_minor,
   activity.tenure_days,
   activity.order_days,
@@ -132,17 +199,24 @@ select
   end as breadth_change,
   -activity.credits_180::double / nullif(activity.sales_180, 0)::double as credit_share_180,
   case
-    when activity.tenure_days >= 275 and first_data.first_data_on <= activity.as_of - 364
+    when activity.tenure_days >= 365 - settings.horizon_days and first_data.first_data_on <= activity.as_of - 364
       then activity.orders_same_season
   end as orders_same_season,
+  activity.active_months,
+  activity.active_quarters::double / (activity.tenure_days // 90 + 1)::double as active_quarter_share,
+  1 - rates.chance_to_be_there * (1 - rates.chance_of_pause) as silence_chance,
+  activity.sales_minor::double / activity.sales_days::double as mean_order_amount,
+  activity.last_sales_minor::bigint as last_order_amount,
   month(activity.as_of) as month_of_year,
   case when 50 * countries.customers >= countries.all_customers then activity.last_country else 'other' end
     as country_group
 from activity
 cross join build
+cross join settings
 cross join first_data
+left join rates using (as_of, customer_id)
 left join breadth using (as_of, customer_id)
 left join countries
   on countries.as_of = activity.as_of and countries.last_country is not distinct from activity.last_country
-left join later_orders
-  on later_orders.as_of = activity.as_of and later_orders.customer_id = activity.customer_id
+left join next_orders
+  on next_orders.as_of = activity.as_of and next_orders.customer_id = activity.customer_id

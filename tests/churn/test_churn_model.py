@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from churn_model.model import (
     model_from_json,
     sigmoid,
 )
-from churn_model.playbook import choose_play, plays_of
 from churn_model.registry import ModelRefused, load_model, save_model
 
 NAMES = ("silence", "orders", "constant", "sparse")
@@ -158,7 +158,7 @@ def test_every_feature_speaks_both_languages_and_says_when_it_is_null() -> None:
 
 def saved(folder: Path) -> Path:
     x, y = world(rows=400)
-    save_model(folder, fit_spline_logistic(x, y, NAMES), {"features": list(NAMES)})
+    save_model(folder, fit_spline_logistic(x, y, NAMES).to_json(), {"features": list(NAMES)})
     return folder
 
 
@@ -200,43 +200,14 @@ def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_no_code_that_could_run_from_a_model_file_is_imported() -> None:
+def test_nothing_that_runs_code_when_it_is_read_stands_in_the_tree() -> None:
+    """No module imports or names pickle, joblib or cloudpickle; none of their files lies about."""
     project = Path(__file__).parents[2]
-    sources = [
-        path
-        for part in ("churn_model", "pipelines", "dashboard", "tajdid")
-        for path in (project / part).rglob("*.py")
-    ]
-    assert sources
-    for path in sources:
-        text = path.read_text(encoding="utf-8")
-        for word in (
-            "import pickle",
-            "import joblib",
-            "import cloudpickle",
-            "import dill",
-            "from joblib",
-            "from pickle",
-        ):
-            assert word not in text, f"{path.name} has {word}"
-
-
-# The playbook.
-
-
-def test_low_risk_asks_for_no_action_and_silence_for_a_reorder_prompt() -> None:
-    plays = plays_of()
-    assert choose_play(plays, "recency", "non_contract", 0.19).play == "none"
-    prompt = choose_play(plays, "recency", "non_contract", 0.2)
-    assert (prompt.play, prompt.owner, prompt.due_days) == ("reorder_prompt", "sales", 3)
-    assert choose_play(plays, None, "non_contract", 0.9).play == "review_call"
-
-
-def test_a_play_that_acts_needs_an_owner(tmp_path: Path) -> None:
-    path = tmp_path / "playbook.csv"
-    path.write_text(
-        "top_theme,commitment,min_p_90,play,play_en,play_ar,owner,due_days,stop_rule\nany,any,watch,call,Call,اتصال,,3,done\n",
-        encoding="utf-8",
-    )
-    with pytest.raises(ValueError, match="owner"):
-        plays_of(path)
+    parts = ("churn_model", "pipelines", "dashboard", "tajdid", "billing", "benchmarks", "macros", "models")
+    files = [path for part in parts for path in (project / part).rglob("*") if path.is_file()]
+    sources = [path for path in files if path.suffix in (".py", ".toml", ".sql", ".yml")]
+    assert len(sources) > 100
+    words = re.compile(r"\b(c?pickle|joblib|cloudpickle|dill|marshal|shelve|skops)\b")
+    named = {path.name: words.findall(path.read_text(encoding="utf-8")) for path in sources}
+    assert {name: found for name, found in named.items() if found} == {}
+    assert [path for path in files if path.suffix in (".pkl", ".pickle", ".joblib", ".skops")] == []

@@ -22,7 +22,7 @@ from churn_model.protocol import (
     season_offset,
     season_target,
 )
-from churn_model.scoring import in_holdout, score_stage
+from churn_model.scoring import score_stage
 
 FEATURES = features_of()
 NAMES = [feature.name for feature in FEATURES]
@@ -143,6 +143,9 @@ def test_the_report_sets_the_model_beside_base_rate_and_recency(panel: Panel) ->
     assert means[evaluation.champion, "auc"] > means["recency_rule", "auc"]
     assert ("recency_rule", "brier") not in means
     assert set(evaluation.origins).isdisjoint(evaluation.test_dates)
+    at_origins = {(f.candidate, f.test_date) for f in evaluation.origin_figures if f.metric == "auc"}
+    days = [day + timedelta(days=1) for day in evaluation.origins]
+    assert at_origins >= {(name, day) for name in ("recency_rule", "blend") for day in (*days, None)}
 
 
 # A scoring run.
@@ -186,7 +189,7 @@ def test_the_same_data_gives_the_same_scores_and_trains_once(tmp_path: Path) -> 
     assert scored(tmp_path / "one.duckdb").height == 300
     folders = list((tmp_path / "company" / "churn").iterdir())
     assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
-        ["manifest.json", "metrics.json", "model.json", "report.html"]
+        ["manifest.json", "metrics.json", "model.json", "report.html", "report.json"]
     ]
 
 
@@ -216,11 +219,3 @@ def test_a_company_without_snapshots_gets_empty_tables_and_the_reason(tmp_path: 
     score_stage(path, folder=tmp_path, as_of=AS_OF, scored_at=AT)
     assert scored(path).is_empty()
     assert status(path) == ("nothing_to_score", 0)
-
-
-def test_a_tenth_of_the_customers_is_held_out_each_quarter() -> None:
-    ids = [f"c{n}" for n in range(5000)]
-    first = {name for name in ids if in_holdout(name, date(2025, 1, 31))}
-    assert 400 < len(first) < 600
-    assert first == {name for name in ids if in_holdout(name, date(2025, 3, 31))}
-    assert first != {name for name in ids if in_holdout(name, date(2025, 4, 30))}

@@ -37,6 +37,8 @@ VALUES = {
     "currency": "EUR",
     "category": "new",
     "band": "all",
+    "list_name": "now",
+    "model_id": "m1",
     "ranking": "value",
     "limit": 5,
     "reason": "all",

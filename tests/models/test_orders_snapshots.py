@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 import random
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
+import bgnbd
+import numpy as np
 import pytest
 from order_models import Warehouse, ancestors, fill_with_retail, order_models
 
+from churn_model import metrics
 from churn_model.dataset import features_of
 
+GATES = Path(__file__).parents[1] / "churn" / "gates" / "online_retail_ii.toml"
 RETAIL_END = date(2011, 12, 9)
 FEATURES = (
     "tenure_days, order_days, days_since_order, orders_30, orders_90, orders_180, orders_365, "
     "amount_90, amount_365, order_trend, gap_mean, gap_sd, recency_over_gap, skus_180, breadth_change, "
-    "credit_share_180, orders_same_season, month_of_year, country_group, currency, trailing_revenue_minor"
+    "credit_share_180, orders_same_season, active_months, active_quarter_share, silence_chance, "
+    "mean_order_amount, last_order_amount, month_of_year, country_group, currency, trailing_revenue_minor"
 )
 
 
@@ -28,6 +36,7 @@ def retail() -> Iterator[Warehouse]:
     fill_with_retail(warehouse)
     warehouse.build(RETAIL_END, "fct_customer_snapshots")
     warehouse.connection.execute("CREATE TABLE warehouse.main.whole AS FROM marts.fct_customer_snapshots")
+    warehouse.connection.execute("CREATE TABLE warehouse.main.days AS FROM intermediate.int_order_days")
     yield warehouse
     warehouse.connection.close()
 
@@ -55,6 +64,32 @@ def test_the_test_days_hold_the_customers_and_base_rates_of_the_protocol(retail:
         (date(2011, 5, 31), 2659, 0.499),
         (date(2011, 8, 31), 2772, 0.393),
     ]
+
+
+@pytest.mark.parametrize("test_date", ["2011-06-01", "2011-09-01"])
+def test_the_gate_of_a_test_date_asks_for_more_than_the_textbooks_model(
+    retail: Warehouse, test_date: str
+) -> None:
+    """BG/NBD, fitted on all customers by the close of the day before, ranks those at risk."""
+    day = date.fromisoformat(test_date) - timedelta(days=1)
+    all_customers = retail.connection.execute(
+        "SELECT count(*) - 1 AS repeats, max(ordered_on) - min(ordered_on) AS last, "
+        "$day::DATE - min(ordered_on) AS tenure FROM days "
+        "WHERE is_order_day AND ordered_on <= $day GROUP BY customer_id ORDER BY customer_id",
+        {"day": day},
+    ).fetchnumpy()
+    peer = bgnbd.fit(*(all_customers[name].astype(np.float64) for name in ("repeats", "last", "tenure")))
+    at_risk = retail.connection.execute(
+        "SELECT order_days - 1 AS repeats, tenure_days - days_since_order AS last, tenure_days AS tenure, "
+        "churned_90::INT AS y FROM whole WHERE as_of = $day ORDER BY customer_id",
+        {"day": day},
+    ).fetchnumpy()
+    columns = {name: values.astype(np.float64) for name, values in at_risk.items()}
+    p = peer.p_no_order(columns["repeats"], columns["last"], columns["tenure"], 90.0)
+    area = float(metrics.auc(columns["y"], p)[0])
+    assert area > 0.75
+    gates = tomllib.loads(GATES.read_text(encoding="utf-8"))["gates"]
+    assert gates[test_date]["auc"] > area
 
 
 def test_snapshots_are_month_ends_from_120_days_on_and_the_as_of_day(retail: Warehouse) -> None:
@@ -186,11 +221,13 @@ def events_of_a_small_world(seed: int) -> list[Event]:
     return [event for event in events if event[1] <= date(2025, 12, 31)]
 
 
-def expected_snapshot(mine: list[Event], first_data: date, day: date) -> dict[str, object] | None:
+def expected_snapshot(
+    mine: list[Event], first_data: date, day: date, horizon: int = 90, active: int = 180
+) -> dict[str, object] | None:
     """The features and the label of one customer on a day, or None when it is not at risk."""
     past = [event for event in mine if event[1] <= day]
     orders = sorted({event[1] for event in past if not event[2]})
-    if not orders or (day - orders[-1]).days >= 180:
+    if not orders or (day - orders[-1]).days >= active:
         return None
 
     def order_days(start: int, end: int) -> int:
@@ -207,8 +244,12 @@ def expected_snapshot(mine: list[Event], first_data: date, day: date) -> dict[st
     has_year = (day - first_data).days >= 364
     sales = sum(event[3] for event in past if not event[2] and (day - event[1]).days < 180)
     credited = sum(event[3] for event in past if event[2] and (day - event[1]).days < 180)
-    later = [event for event in mine if not event[2] and 0 < (event[1] - day).days <= 90]
-    is_closed = day + timedelta(days=90) <= date(2025, 12, 31)
+    later = sorted({(event[1] - day).days for event in mine if not event[2] and event[1] > day})
+    soon = [days for days in later if days <= horizon]
+    is_closed = day + timedelta(days=horizon) <= date(2025, 12, 31)
+    is_week_closed = day + timedelta(days=horizon + 7) <= date(2025, 12, 31)
+    ages = [(day - on).days for on in orders]
+    sold = [event for event in past if not event[2]]
     return {
         "tenure_days": tenure,
         "order_days": len(orders),
@@ -228,31 +269,96 @@ def expected_snapshot(mine: list[Event], first_data: date, day: date) -> dict[st
         "skus_180": skus(0, 180),
         "breadth_change": math.log((skus(0, 90) + 1) / (skus(90, 180) + 1)) if tenure >= 179 else None,
         "credit_share_180": -credited / sales if sales else None,
-        "orders_same_season": order_days(275, 365) if has_year and tenure >= 275 else None,
+        "orders_same_season": (
+            order_days(365 - horizon, 365) if has_year and tenure >= 365 - horizon else None
+        ),
+        "active_months": len({age // 30 for age in ages if age < 360}),
+        "active_quarter_share": len({age // 90 for age in ages}) / (tenure // 90 + 1),
+        "mean_order_amount": sum(event[3] for event in sold) / len(orders),
+        "last_order_amount": sum(event[3] for event in sold if event[1] == orders[-1]),
         "month_of_year": day.month,
         "trailing_revenue_minor": net(365),
-        "churned_90": not later if is_closed else None,
+        "is_origin": (day + timedelta(days=1)).day == 1,
+        "churned_90": not soon if is_closed else None,
+        "churned_after_a_week": (
+            not any(7 < days <= horizon + 7 for days in later) if is_week_closed else None
+        ),
+        "days_to_next_order": soon[0] if is_closed and soon else None,
     }
+
+
+def add_silence_chance(snapshots: list[dict[str, object]], horizon: int = 90) -> None:
+    """To the snapshots of one day: what the peer of the churn tests says, with the warehouse's parameters."""
+
+    def values(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([row[name] for row in snapshots], dtype=np.float64)
+
+    repeats, tenure = values("order_days") - 1, values("tenure_days")
+    peer = bgnbd.BgNbd(r=0.75, alpha=tenure.sum() / repeats.sum(), a=0.125, b=4.0)
+    chances = peer.p_no_order(repeats, tenure - values("days_since_order"), tenure, horizon)
+    for row, chance in zip(snapshots, chances, strict=True):
+        row["silence_chance"] = chance
+
+
+def expected_snapshots(
+    events: list[Event], days: set[date], horizon: int = 90, active: int = 180
+) -> dict[tuple[str, date], dict[str, object]]:
+    first_data = min(event[1] for event in events)
+    expected: dict[tuple[str, date], dict[str, object]] = {}
+    for day in days:
+        found = {
+            (customer, day): snapshot
+            for customer in {event[0] for event in events}
+            if (
+                snapshot := expected_snapshot(
+                    [event for event in events if event[0] == customer], first_data, day, horizon, active
+                )
+            )
+        }
+        add_silence_chance(list(found.values()), horizon)
+        expected |= found
+    return expected
+
+
+def shop_of(events: list[Event]) -> Warehouse:
+    shop = Warehouse()
+    for number, (customer, day, _, amount, sku) in enumerate(events):
+        shop.order(str(number), customer, day, [(sku, 1 if amount > 0 else -1, amount)])
+    return shop
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_features_agree_with_a_second_implementation(seed: int) -> None:
-    shop, events = Warehouse(), events_of_a_small_world(seed)
-    for number, (customer, day, _, amount, sku) in enumerate(events):
-        shop.order(str(number), customer, day, [(sku, 1 if amount > 0 else -1, amount)])
-    shop.build(date(2025, 12, 31), "fct_customer_snapshots")
-    first_data = min(event[1] for event in events)
+    events = events_of_a_small_world(seed)
+    shop = shop_of(events).build(date(2025, 12, 31), "fct_customer_snapshots")
     found = {
         (row["customer_id"], row["as_of"]): row for row in shop.rows("FROM marts.fct_customer_snapshots")
     }
     days = {day for _, day in found}
-    expected = {
-        (customer, day): snapshot
-        for day in days
-        for customer in {event[0] for event in events}
-        if (snapshot := expected_snapshot([e for e in events if e[0] == customer], first_data, day))
-    }
+    expected = expected_snapshots(events, days)
     assert found.keys() == expected.keys()
     assert len(days) >= 19
     for key, snapshot in expected.items():
+        assert {name: found[key][name] for name in snapshot} == pytest.approx(snapshot, abs=1e-12), key
+
+
+def test_horizon_active_days_and_the_days_looked_at_are_settings() -> None:
+    events = events_of_a_small_world(4)
+    shop = shop_of(events)
+    shop.connection.execute(
+        "INSERT INTO raw_meta.order_snapshots VALUES "
+        "(30, 60, DATE '2024-09-10', 45, [DATE '2025-03-03', DATE '2024-01-02', DATE '2026-02-01'])"
+    )
+    shop.build(date(2025, 12, 31), "fct_customer_snapshots")
+    found = {
+        (row["customer_id"], row["as_of"]): row for row in shop.rows("FROM marts.fct_customer_snapshots")
+    }
+    # every 45 days from the first snapshot on, and the dates asked for between the first and the last
+    asked = {date(2024, 9, 9) + timedelta(days=45 * step) for step in range(11)} | {date(2025, 3, 2)}
+    days = {day for _, day in found}
+    assert days == asked | {date(2025, 12, 31)}
+    expected = expected_snapshots(events, days, horizon=30, active=60)
+    assert found.keys() == expected.keys()
+    for key, snapshot in expected.items():
+        snapshot["is_origin"] = key[1] in asked
         assert {name: found[key][name] for name in snapshot} == pytest.approx(snapshot, abs=1e-12), key

@@ -1,0 +1,142 @@
+"""What scoring reads from the warehouse under construction, and how it tells what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from churn_model import score_history, tables
+
+
+def frame_of(connection: duckdb.DuckDBPyConnection, table: str) -> pl.DataFrame:
+    """A mart as a frame; empty where this warehouse has none of it."""
+    if not score_history.exists(connection, "marts", table):
+        return pl.DataFrame()
+    return connection.sql(f"SELECT * FROM marts.{table}").pl()
+
+
+def exponents_of(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Decimals of each currency's minor unit."""
+    return dict(connection.sql("SELECT code, exponent FROM raw_meta.currencies").fetchall())
+
+
+def reporting_currency_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """The currency that figures of the whole company are in; empty where no policy names one."""
+    found = connection.sql("SELECT reporting_currency FROM raw_meta.policy").fetchone()
+    return found[0] if found else ""
+
+
+def rates_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Fraction]:
+    """What a minor unit of each currency is worth in the reporting currency, at the constant rate."""
+    if not score_history.exists(connection, "intermediate", "int_rates"):
+        return {}
+    rows = connection.sql("SELECT currency, constant_rate FROM intermediate.int_rates").fetchall()
+    return {currency: Fraction(rate) for currency, rate in rows}
+
+
+def is_scored(connection: duckdb.DuckDBPyConnection, as_of: date, model_id: str) -> bool:
+    """Whether a model has scored a day already: what it gave then stays."""
+    found = connection.sql(
+        "SELECT 1 FROM churn.churn_scores WHERE as_of = $as_of AND model_id = $model_id LIMIT 1",
+        params={"as_of": as_of, "model_id": model_id},
+    ).fetchone()
+    return found is not None
+
+
+def previous_p_90(connection: duckdb.DuckDBPyConnection, as_of: date, model_id: str) -> dict[str, float]:
+    """By customer, the last score before a day by the same model."""
+    rows = connection.sql(
+        "SELECT customer_id, p_90 FROM churn.churn_scores WHERE p_90 IS NOT NULL AND model_id = $model_id "
+        "AND as_of = (SELECT max(as_of) FROM churn.churn_scores "
+        "WHERE model_id = $model_id AND as_of < $as_of)",
+        params={"as_of": as_of, "model_id": model_id},
+    ).fetchall()
+    return dict(rows)
+
+
+def failed_tests(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """Tests of a mart that did not pass in this build; those that only warn passed."""
+    rows = connection.sql(
+        "SELECT test_name FROM raw_meta.test_results WHERE model = $table AND status IN ('fail', 'error') "
+        "ORDER BY test_name",
+        params={"table": table},
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What scoring did with one class of customers. `state`: scored, rule_only, withheld,
+    nothing_to_score.
+    """
+
+    commitment_class: str | None
+    state: str
+    reason_code: str
+    reason_en: str
+    reason_ar: str
+    model_id: str | None = None
+    enough_data_on: date | None = None
+
+    def row(self, as_of: date) -> Mapping[str, Any]:
+        """As churn_status has it; exit code 4 where training was refused."""
+        return {
+            "as_of": as_of,
+            "commitment_class": self.commitment_class,
+            "state": self.state,
+            "reason_code": self.reason_code,
+            "reason_en": self.reason_en,
+            "reason_ar": self.reason_ar,
+            "model_id": self.model_id,
+            "enough_data_on": self.enough_data_on,
+            "exit_code": 4 if self.state == "rule_only" else 0,
+        }
+
+
+NOTHING = Status(
+    None,
+    "nothing_to_score",
+    "nobody_at_risk",
+    "Nobody to score: no paying subscription and no order in the last 180 days.",
+    "لا أحد للتقييم: لا اشتراك مدفوع ولا طلب خلال آخر 180 يومًا.",
+)
+
+
+def scored(commitment_class: str, model_id: str, doubts_en: str = "", doubts_ar: str = "") -> Status:
+    """`doubts`: what the reader should know of the day's inputs, in both languages."""
+    return Status(
+        commitment_class,
+        "scored",
+        "scored_with_drift" if doubts_en else "scored",
+        f"Scored by the champion model. {doubts_en}".strip(),
+        f"تم التقييم بالنموذج المعتمد. {doubts_ar}".strip(),
+        model_id,
+    )
+
+
+def rule_only(commitment_class: str, model_id: str, missing: str, enough_on: date | None) -> Status:
+    """`missing`: what training lacks, with the numbers."""
+    when_en = f" Enough is expected by {enough_on}." if enough_on else ""
+    when_ar = f" يُتوقع أن يكفي في {enough_on}." if enough_on else ""
+    return Status(
+        commitment_class,
+        "rule_only",
+        "too_little_data",
+        f"Too little closed history to train: the points are a rule, not a probability. {missing}{when_en}",
+        f"التاريخ المكتمل أقل من أن يكفي للتدريب: النقاط قاعدة وليست احتمالًا.{when_ar}",
+        model_id,
+        enough_on,
+    )
+
+
+def write_status(connection: duckdb.DuckDBPyConnection, as_of: date, statuses: list[Status]) -> None:
+    """One row a class; the row of nobody where no class has anybody."""
+    rows = [status.row(as_of) for status in statuses or [NOTHING]]
+    schema = tables.frame_types("churn_status")
+    tables.insert(connection, "churn_status", pl.DataFrame(rows, schema=schema))

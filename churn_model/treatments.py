@@ -1,0 +1,183 @@
+"""The treatment log: who contacted whom on which score, how, and what came of it. One row a contact, for
+ever.
+
+It lies in the company's app.db (SQLite, or PostgreSQL by URL), beside what else people write. The database
+itself refuses to change or delete a row. Every build copies it into churn.churn_treatments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from churn_model import tables
+
+CHANNELS = ("call", "email", "meeting", "message", "letter")
+OUTCOMES = ("no_answer", "reached", "accepted", "declined")
+
+METADATA = MetaData()
+LOG = Table(
+    "treatments",
+    METADATA,
+    Column("treatment_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("as_of", Date, nullable=False),
+    Column("model_id", String, nullable=False),
+    Column("play", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("contacted_at", DateTime(timezone=True), nullable=False),
+    Column("channel", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("cost_minor", BigInteger),
+    Column("currency", String),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+)
+_REFUSAL = "the treatment log is append-only"
+for _act in ("UPDATE", "DELETE"):
+    event.listen(
+        LOG,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]
+            f"CREATE TRIGGER treatments_no_{_act.lower()} BEFORE {_act} ON treatments "
+            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+        ).execute_if(dialect="sqlite"),
+    )
+event.listen(
+    LOG,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call]
+        "CREATE FUNCTION treatments_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$; "
+        "CREATE TRIGGER treatments_no_change BEFORE UPDATE OR DELETE ON treatments "
+        "FOR EACH ROW EXECUTE FUNCTION treatments_refuse()"
+    ).execute_if(dialect="postgresql"),
+)
+
+
+class TreatmentRefused(Exception):
+    """A contact that can't be logged: the message says why."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """One contact. `as_of` and `model_id` are those of the score that prompted it; `cost_minor` in minor
+    units of `currency`, null where unknown."""
+
+    customer_id: str
+    as_of: date
+    model_id: str
+    play: str
+    who: str
+    contacted_at: datetime
+    channel: str
+    outcome: str
+    cost_minor: int | None = None
+    currency: str | None = None
+
+
+def url_of(folder: Path) -> str:
+    """The address of a company's app.db."""
+    return f"sqlite:///{folder / 'app.db'}"
+
+
+def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
+    """Append one contact; returns its id. Raises TreatmentRefused."""
+    _check(treatment, recorded_at)
+    words = "|".join(str(value) for value in asdict(treatment).values())
+    treatment_id = hashlib.sha256(words.encode()).hexdigest()[:16]
+    row = asdict(treatment) | {
+        "treatment_id": treatment_id,
+        "contacted_at": treatment.contacted_at.astimezone(UTC),
+        "recorded_at": recorded_at.astimezone(UTC),
+    }
+    try:
+        with _engine(url) as engine, engine.begin() as connection:
+            METADATA.create_all(connection)
+            connection.execute(insert(LOG), [row])
+    except IntegrityError as error:
+        raise TreatmentRefused("This contact is in the log already.") from error
+    except SQLAlchemyError as error:
+        raise TreatmentRefused(f"The treatment log can't be written: {error.__cause__ or error}") from error
+    return treatment_id
+
+
+def read(url: str, *, known_to: datetime) -> pl.DataFrame:
+    """The contacts recorded up to a moment, oldest first; columns of churn_treatments. Empty without a log.
+
+    Raises TreatmentRefused where it can't be read.
+    """
+    schema = tables.frame_types("churn_treatments")
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():
+        return pl.DataFrame(schema=schema)
+    try:
+        with _engine(url) as engine, engine.connect() as connection:
+            if not inspect(connection).has_table(LOG.name):
+                return pl.DataFrame(schema=schema)
+            found = connection.execute(select(LOG).order_by(LOG.c.recorded_at, LOG.c.treatment_id))
+            rows = [_in_utc(dict(row)) for row in found.mappings()]
+    except SQLAlchemyError as error:
+        raise TreatmentRefused(f"The treatment log can't be read: {error.__cause__ or error}") from error
+    return pl.DataFrame(rows, schema=schema).filter(pl.col("recorded_at") <= known_to)
+
+
+def _check(treatment: Treatment, recorded_at: datetime) -> None:
+    for name in ("customer_id", "model_id", "play", "who"):
+        if not getattr(treatment, name).strip():
+            raise TreatmentRefused(f"A contact needs its {name}.")
+    for name, known in (("channel", CHANNELS), ("outcome", OUTCOMES)):
+        given = getattr(treatment, name)
+        if given not in known:
+            raise TreatmentRefused(f"'{given}' is no {name}; known are {', '.join(known)}.")
+    if treatment.contacted_at > recorded_at:
+        raise TreatmentRefused("A contact is logged when it has taken place, not before.")
+    if treatment.contacted_at.date() < treatment.as_of:
+        raise TreatmentRefused(f"The score is of {treatment.as_of}: the contact lies before it.")
+    if treatment.cost_minor is not None and (treatment.cost_minor < 0 or not treatment.currency):
+        raise TreatmentRefused("A cost is at least 0 and has a currency.")
+
+
+def _in_utc(row: dict[str, object]) -> dict[str, object]:
+    """SQLite keeps no time zone: what it gives back is the UTC that was written."""
+    for name in ("contacted_at", "recorded_at"):
+        moment = row[name]
+        if isinstance(moment, datetime):
+            row[name] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return row
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
+    address = make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+psycopg")
+    engine = create_engine(address, poolclass=NullPool)
+    try:
+        yield engine
+    finally:
+        engine.dispose()

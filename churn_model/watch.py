@@ -1,0 +1,174 @@
+"""Was the list right, and is today like the days it was learned from? What a run measures of earlier scores
+and of its own inputs, as rows of churn_monitoring and churn_save_rates and as parts of the model's report.
+
+The rules are those of `monitoring` and `effects`; here they are given what has happened: of each class the
+labels that have closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+
+from churn_model import appraisal, effects, monitoring, report, score_history, tables
+from churn_model.actions import Assumptions
+from churn_model.dataset import HORIZON_DAYS
+from churn_model.effects import SaveRate
+from churn_model.monitoring import Stability
+from churn_model.training import CODE_VERSION, Trained
+from churn_model.withholding import Reason
+
+if TYPE_CHECKING:
+    from churn_model.run import Family, Run
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known of earlier runs: what they measured, what became of whom they scored (`outcomes`), and
+    the save rates that follow."""
+
+    measured: pl.DataFrame
+    outcomes: pl.DataFrame
+    rates: Sequence[SaveRate]
+
+
+def earlier(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
+    """What runs before a day measured, as the last snapshot holds it. Call before the tables are made
+    anew.
+    """
+    if not score_history.exists(connection, "churn", "churn_monitoring"):
+        return pl.DataFrame()
+    return connection.sql(
+        "SELECT * FROM churn.churn_monitoring WHERE measured_on < $as_of", params={"as_of": as_of}
+    ).pl()
+
+
+def given_scores(connection: duckdb.DuckDBPyConnection, commitment: str) -> pl.DataFrame:
+    """Every probability given to a class so far; without the cause it named, for the outcome has one too."""
+    is_trade = "=" if commitment == "non_contract" else "<>"
+    return connection.sql(
+        "SELECT * EXCLUDE (contributions, cause) FROM churn.churn_scores "
+        f"WHERE p_90 IS NOT NULL AND commitment_class {is_trade} 'non_contract'"
+    ).pl()
+
+
+def save_rates_of(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> list[SaveRate]:
+    """The save rate of every play and of all, from the scores whose labels have closed."""
+    given = connection.sql(
+        "SELECT customer_id, as_of, recommended_play, in_holdout, is_excluded FROM churn.churn_scores "
+        "WHERE p_90 IS NOT NULL"
+    ).pl()
+    rows = given.join(outcomes.select("customer_id", "as_of", "left"), on=["customer_id", "as_of"])
+    return effects.save_rates(rows) if rows.height else []
+
+
+def with_measured(assumptions: Assumptions, rates: Sequence[SaveRate]) -> Assumptions:
+    """The assumptions with the save rates that the holdout has measured well enough; a play that loses
+    customers saves none."""
+    measured = {
+        rate.play: max(Fraction(rate.value), Fraction(0))
+        for rate in rates
+        if rate.is_enough and rate.value is not None and rate.play != effects.ALL_PLAYS
+    }
+    return replace(assumptions, measured=measured)
+
+
+def write_save_rates(connection: duckdb.DuckDBPyConnection, as_of: date, rates: Sequence[SaveRate]) -> None:
+    rows = [{"as_of": as_of, **asdict(rate), "is_enough": rate.is_enough} for rate in rates]
+    schema = tables.frame_types("churn_save_rates")
+    tables.insert(connection, "churn_save_rates", pl.DataFrame(rows, schema=schema))
+
+
+def watch(
+    run: Run,
+    family: Family,
+    used: Trained,
+    inputs: Mapping[str, Stability],
+    past: Past,
+    reasons: Sequence[Reason],
+) -> None:
+    """Measure, write the rows, and bring the report of the model in use up to the day.
+
+    inputs: the drift of the run's inputs; reasons: why the run wrote no scores.
+    """
+    given = given_scores(run.connection, family.commitment)
+    closed = monitoring.measure_given(given, past.outcomes, measured_on=run.as_of, horizon_days=HORIZON_DAYS)
+    today = given.filter((pl.col("as_of") == run.as_of) & (pl.col("model_id") == used.model_id))
+    score = None
+    if used.manifest.get("score_bins") and today.height:
+        bins = monitoring.bins_from_json(used.manifest["score_bins"])
+        score = monitoring.stability(bins, today["p_90"].to_numpy())
+    drift = monitoring.drift_measures(inputs, score, over_before(past.measured, used.model_id))
+    rows = monitoring.rows_of(
+        drift,
+        model_id=used.model_id,
+        as_of=run.as_of,
+        measured_on=run.as_of,
+        horizon_days=HORIZON_DAYS,
+        commitment_class=family.commitment,
+    )
+    tables.insert(run.connection, "churn_monitoring", pl.concat([closed, rows]))
+    for alarm in drift:
+        told = monitoring.alarm_text(alarm, "en")
+        if told:
+            run.progress(f"churn: ALARM: {told}")
+    parts = report.parts_of_today(
+        run.as_of,
+        given=closed,
+        effects=past.rates,
+        plays={play.play: {"en": play.play_en, "ar": play.play_ar} for play in run.plays},
+        inputs=inputs,
+        measures=drift,
+        sources=run.sources,
+        reasons=reasons,
+        last_list=last_list(given, past.outcomes, family.panel.horizon_days),
+        exponents=exponents_of(run, family),
+        flags=flags_of(today),
+    )
+    if used.manifest["identity"]["code"] != CODE_VERSION:
+        return  # the report of a model of an older release stays as that release wrote it
+    kept = {**used.evaluation, "parts": {**used.evaluation.get("parts", {}), **parts}}
+    folder = run.models / used.model_id
+    report.write(folder, report.document_of_model(used.manifest, kept, family.features))
+
+
+def flags_of(today: pl.DataFrame) -> dict[str, int]:
+    """The doubts on a run's rows, those on most rows first."""
+    flags = today["data_quality_flags"].explode().drop_nulls()
+    return dict(flags.value_counts().sort(["count", "data_quality_flags"], descending=[True, False]).rows())
+
+
+def exponents_of(run: Run, family: Family) -> dict[str, int]:
+    """Digits after the point of the currencies that a class is billed in."""
+    codes = family.panel.frame["currency"].drop_nulls().unique().sort().to_list()
+    return {code: run.exponents[code] for code in codes if code in run.exponents}
+
+
+def last_list(given: pl.DataFrame, outcomes: pl.DataFrame, closes_after: int) -> dict[str, Any] | None:
+    """The newest list that was given and whose outcome is known, beside it; None without one."""
+    known = given.join(outcomes.select("customer_id", "as_of", "left"), on=["customer_id", "as_of"])
+    if known.is_empty():
+        return None
+    newest = known.filter(pl.col("as_of") == known["as_of"].max())
+    own = newest.filter(pl.col("model_id") == newest.sort("scored_at")["model_id"][-1])
+    closed_on = own["as_of"][0] + timedelta(days=closes_after)
+    return appraisal.list_given(own, str(closed_on))
+
+
+def over_before(before: pl.DataFrame, model_id: str) -> set[tuple[str, str]]:
+    """Which drift was over its limit in the model's run before this one: (measure, subject)."""
+    if before.is_empty():
+        return set()
+    own = before.filter(
+        (pl.col("model_id") == model_id) & pl.col("measure").is_in(["psi_input", "psi_score"])
+    )
+    if own.is_empty():
+        return set()
+    last = own.filter(pl.col("measured_on") == own["measured_on"].max())
+    return set(last.filter("is_over_limit").select("measure", "subject").rows())
