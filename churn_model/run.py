@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -25,6 +26,7 @@ from churn_model.watch import Past, watch
 from churn_model.withholding import Reason, Source, input_flags, reason_text, withheld
 
 BLOCK = 10_000
+MOST_MONTHS_TO_ENOUGH = 36
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def score_family(run: Run, family: Family, past: Past) -> Status:
         run.progress(f"churn: {name} not trained: {refusal}")
         if not stage.is_scored(run.connection, run.as_of, family.rule_model):
             tables.insert(run.connection, "churn_scores", family.score_by_rule(run))
-        return stage.rule_only(name, family.rule_model, str(refusal), enough_on(family.panel))
+        return stage.rule_only(name, family.rule_model, str(refusal), enough_on(family.panel, run.as_of))
     used = in_use(run, family, trained)
     inputs = drift_today(run, family, used)
     doubts = reasons_to_withhold(run, family, used)
@@ -183,12 +185,24 @@ def flags_of(family: Family, used: Trained, run: Run) -> list[str]:
     return [*flags, *input_flags(now.x[:, told], names, missing)]
 
 
-def enough_on(panel: Panel) -> date | None:
-    """The day on which the third month end closes, where the snapshots already tell."""
+def enough_on(panel: Panel, day: date) -> date | None:
+    """The day by which enough will have closed, if customers go on leaving as often as they did by a day: the
+    third month end, and the month end that brings the leavers to the least number. None where that cannot be
+    told, or is further off than MOST_MONTHS_TO_ENOUGH.
+    """
     ends = closed_origins(panel, date.max)
-    if len(ends) < protocol.MIN_ORIGINS:
+    closed = closed_origins(panel, day)
+    events = int(np.nansum(panel.closed_by(day).y))
+    if len(ends) < protocol.MIN_ORIGINS or not events:
         return None
-    return ends[protocol.MIN_ORIGINS - 1] + timedelta(days=panel.horizon_days)
+    last = ends[protocol.MIN_ORIGINS - 1]
+    months = math.ceil(max(0, protocol.MIN_EVENTS - events) * len(closed) / events)
+    if months > MOST_MONTHS_TO_ENOUGH:
+        return None
+    if months:
+        years, month = divmod(12 * closed[-1].year + closed[-1].month + months, 12)
+        last = max(last, date(years, month + 1, 1) - timedelta(days=1))
+    return last + timedelta(days=panel.horizon_days)
 
 
 def percentile(column: str) -> pl.Expr:

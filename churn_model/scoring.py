@@ -106,8 +106,8 @@ def train_snapshot(
                 trained.append(family.train(run))
             except TooLittleData as refusal:
                 progress(f"churn: {family.commitment} not trained: {refusal}")
-                day = enough_on(family.panel)
-                when = f" Three months will have closed by {day}." if day else ""
+                day = enough_on(family.panel, as_of)
+                when = f" Enough is expected by {day}." if day else ""
                 refusals.append(f"{family.commitment}: {refusal}{when}")
     if not trained:
         raise TooLittleData(" ".join(refusals) or stage.NOTHING.reason_en)
