@@ -7,16 +7,21 @@ STATUS = Query(
     "SELECT state, reason_code, reason_en, reason_ar, enough_data_on FROM warehouse.churn.churn_status",
 )
 
-# The newest scores alone: of accounts and of repeat trade those of the last scored day, by the model that
-# scored last. One list, one currency: unlike currencies are never added.
+# The newest scores alone: of accounts and of repeat trade those of the last scored day, by the model in use,
+# else by the one that scored last. One list, one currency: unlike currencies are never added.
 GIVEN = """
-newest AS (
-  SELECT
-    commitment_class = 'non_contract' AS is_repeat_trade,
-    max(as_of) AS as_of,
-    max_by(model_id, (as_of, scored_at)) AS model_id
+scorings AS (
+  SELECT commitment_class = 'non_contract' AS is_repeat_trade, as_of, model_id, max(scored_at) AS scored_at
   FROM warehouse.churn.churn_scores
-  GROUP BY is_repeat_trade
+  GROUP BY ALL
+),
+newest AS (
+  SELECT is_repeat_trade, as_of, model_id
+  FROM scorings
+  QUALIFY row_number() OVER (
+    PARTITION BY is_repeat_trade
+    ORDER BY as_of DESC, model_id IN (SELECT model_id FROM warehouse.churn.churn_status) DESC, scored_at DESC
+  ) = 1
 ),
 given AS (
   SELECT score.* REPLACE (coalesce(score.list_name, 'now') AS list_name)

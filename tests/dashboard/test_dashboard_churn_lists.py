@@ -97,6 +97,17 @@ def test_who_is_held_out_is_marked_and_has_no_play(snapshot: duckdb.DuckDBPyConn
     assert [held[name] for name in ("play_en", "play_ar", "play_owner", "due_on")] == [None] * 4
 
 
+def test_after_a_roll_back_the_scores_of_the_model_in_use_are_shown(
+    snapshot: duckdb.DuckDBPyConnection,
+) -> None:
+    assert "A6" not in names(snapshot)
+    insert(snapshot, "churn.churn_status", [{"as_of": AS_OF, "state": "scored", "model_id": "m1"}])
+    try:
+        assert sorted(names(snapshot)) == ["A6", "T1"]
+    finally:
+        snapshot.execute("DELETE FROM churn.churn_status")
+
+
 def test_the_sums_are_those_of_the_rows_of_one_list(snapshot: duckdb.DuckDBPyConnection) -> None:
     (summary,) = asked(snapshot, churn.SUMMARY)
     assert (summary["customers"], summary["high"], summary["watch"]) == (3, 2, 1)
