@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-faults test-properties test-trades check format lock bench bench-billing bench-warehouse bench-churn clean
+.PHONY: help install demo test test-browser test-faults test-properties test-trades test-increments check format lock bench bench-billing bench-warehouse bench-churn clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,7 +33,7 @@ demo: .venv/.ready ## build both sample companies and open the dashboard (SERVE=
 	$(BIN)/tajdid demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
 # Tests work on small frames, two processes at a time: threads would only wait for each other.
-test test-browser test-faults test-properties test-trades: export POLARS_MAX_THREADS = 1
+test test-browser test-faults test-properties test-trades test-increments: export POLARS_MAX_THREADS = 1
 
 test: .venv/.ready ## run every test that needs no browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -52,6 +52,9 @@ test-properties: .venv/.ready ## show every property of the billing engine with 
 
 test-trades: .venv/.ready ## play 40 random trades of a year on each database
 	TAJDID_TRADES=40 TAJDID_TRADE_DAYS=60 $(BIN)/python -m pytest -n 2 tests/billing/run/test_years_of_trade.py
+
+test-increments: .venv/.ready ## build twenty random companies day by day, added to and made anew, and compare every table
+	TAJDID_TEST_INCREMENTS=20 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/models/test_increments.py tests/pipelines/test_in_parts.py
 
 check: .venv/.ready ## style, types, imports
 	$(BIN)/ruff format --check .

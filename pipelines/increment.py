@@ -247,7 +247,7 @@ class _Changes:
         """A raw table that holds less than what it held and what this build loaded."""
         for table in READ:
             ((now, loaded),) = self.connection.execute(
-                f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {table} WHERE {self._loaded})"
+                f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {table} WHERE {self._came})"
             ).fetchall()
             if now != self.before.rows[table] + loaded:
                 return table
@@ -281,6 +281,12 @@ class _Changes:
         """The condition that this build loaded a row: its load_id begins with the build's."""
         return f"load_id >= '{self.build_id}-' AND load_id < '{self.build_id}.'"
 
+    @property
+    def _came(self) -> str:
+        """The condition that this build wrote a row: it loaded it, or a source withdrew one that keeps the
+        load_id it came with."""
+        return f"({self._loaded} OR recorded_at = TIMESTAMPTZ '{self.known_to.isoformat()}')"
+
     def _new(self, table: str) -> str:
         """The rows that this build is the first to know: it loaded them, or they were dated ahead before."""
         since, until = (f"TIMESTAMPTZ '{one.isoformat()}'" for one in (self.before.known_to, self.known_to))
@@ -293,12 +299,15 @@ class _Changes:
         """Selections of customer_id: whose rows came, in one table after the other."""
         versions, invoices = "raw_billing.subscription_versions", "raw_billing.invoices"
         return [
-            f"SELECT customer_id FROM ({self._new(versions)})",
+            # a corrected row leaves the customer, or the parent, that it named before
+            f"SELECT customer_id FROM {versions} WHERE subscription_item_id IN "
+            f"(SELECT subscription_item_id FROM ({self._new(versions)}))",
             f"SELECT customer_id FROM {versions} WHERE subscription_item_id IN "
             f"(SELECT subscription_item_id FROM ({self._new('raw_billing.discounts')}))",
             f"SELECT customer_id FROM ({self._new('raw_billing.customers')})",
             f"SELECT unnest([customer_id, parent_customer_id]) AS customer_id "
-            f"FROM ({self._new('raw_billing.customer_parents')})",
+            "FROM raw_billing.customer_parents WHERE customer_id IN "
+            f"(SELECT customer_id FROM ({self._new('raw_billing.customer_parents')}))",
             # an account that goes over to another customer leaves the one it was with
             "SELECT customer_id FROM raw_crm.accounts WHERE account_id IN "
             f"(SELECT account_id FROM ({self._new('raw_crm.accounts')}))",
@@ -306,10 +315,10 @@ class _Changes:
             f"SELECT customer_id FROM ({self._new(invoices)}) WHERE issued_on IS NULL "
             "OR customer_id NOT IN (SELECT customer_id FROM intermediate.int_customer_attributes "
             "WHERE customer_id IS NOT NULL)",
-            f"SELECT unnest([min(customer_id), max(customer_id)]) AS customer_id FROM {invoices} "
+            f"SELECT unnest(list(DISTINCT customer_id)) AS customer_id FROM {invoices} "
             f"WHERE invoice_id IN (SELECT invoice_id FROM ({self._new(invoices)})) "
-            "GROUP BY invoice_id HAVING min(customer_id) <> max(customer_id)",
-            f"SELECT customer_id FROM {versions} WHERE plan_id IN ({self._plans()})",
+            "GROUP BY invoice_id HAVING count(DISTINCT customer_id) > 1",
+            f"SELECT customer_id FROM {versions} WHERE coalesce(plan_id, 'unknown') IN ({self._plans()})",
         ]
 
     def _plans(self) -> str:

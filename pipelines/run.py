@@ -30,6 +30,10 @@ __all__ = ["BuildRequest", "BuildResult", "SourceConfig", "SourceError", "build"
 
 
 CLOCK_LAG = timedelta(hours=1)
+ADDED_TO_THE_LAST = (
+    ". This build added to the last one; `tajdid warehouse build --full` makes all rows anew, "
+    "which tells whether that is why."
+)
 """How far the clock may lag behind the last build; a build then counts as made just after it."""
 
 
@@ -184,7 +188,7 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
         )
         run.tests = outcome.counts
         if outcome.failures:
-            raise BuildError(_shown(outcome.failures, logs))
+            raise BuildError(_shown(outcome.failures, logs) + ("" if way.is_full else ADDED_TO_THE_LAST))
     with duckdb.connect(run.stage_file) as connection:
         models.drop_stale(connection, target)
         _write_test_results(connection, run.build_id, outcome)

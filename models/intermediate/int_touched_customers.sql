@@ -22,14 +22,20 @@ touched_first as (
   select customer_id from ties
   where tie = 'item' and tie_id in (select subscription_item_id from items_late_otherwise)
 ),
-touched(customer_id) as (
-  select touched_first.customer_id
+-- from a customer to what ties it, and from there to all it ties: each node once
+touched(kind, id) as (
+  select 'customer', touched_first.customer_id
   from touched_first
   cross join {{ ref('stg_meta__increment') }} as increment
   union
-  select others.customer_id
-  from touched
-  join ties as own on own.customer_id = touched.customer_id
-  join ties as others on others.tie = own.tie and others.tie_id = own.tie_id
+  (
+    select ties.tie, ties.tie_id
+    from touched
+    join ties on touched.kind = 'customer' and ties.customer_id = touched.id
+    union all
+    select 'customer', ties.customer_id
+    from touched
+    join ties on ties.tie = touched.kind and ties.tie_id = touched.id
+  )
 )
-select customer_id from touched
+select id as customer_id from touched where kind = 'customer'

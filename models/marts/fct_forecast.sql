@@ -63,6 +63,7 @@ headlines as (
     case
       when ranked.method is null then 'no_backtest'
       when ranked.method = 'survival' then 'lowest_error'
+      when model.method is null then 'model_too_large'
       else 'model_worse_than_naive'
     end as headline_why
   from {{ ref('int_forecast_totals') }} as origins
@@ -71,6 +72,11 @@ headlines as (
     and ranked.segment = origins.segment
     and ranked.origin_month = origins.month
     and ranked.rank = 1
+  left join heads as model
+    on model.currency = origins.currency
+    and model.segment = origins.segment
+    and model.origin_month = origins.month
+    and model.method = 'survival'
 ),
 bounded as (
   select

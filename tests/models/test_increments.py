@@ -222,6 +222,57 @@ def test_who_is_touched_is_told_exactly_and_the_tables_are_those_of_a_full_build
             assert contents(growing, made) == contents(full(builds, {}, made), made), what
 
 
+def parent(name: str | None) -> dict[str, Any]:
+    return PARENT | {"parent_customer_id": name}
+
+
+def of_nobody_known(name: str) -> dict[str, Any]:
+    """A version whose customer stands in no other row."""
+    return version(30, customer_id=name)
+
+
+def billed(name: str) -> dict[str, Any]:
+    return invoice("q", name, may(28))
+
+
+@pytest.mark.parametrize(
+    ("table", "first", "corrections"),
+    [
+        ("subscription_versions", of_nobody_known("stranger"), [of_nobody_known("c01")]),
+        ("customer_parents", parent("holding"), [parent("c14")]),
+        ("customer_parents", parent("holding"), [parent(None)]),
+        ("invoices", billed("middle"), [billed("after"), billed("zone")]),
+        ("plans", None, [{"plan_id": "unknown", "is_add_on": True}]),
+    ],
+)
+def test_a_corrected_row_leaves_nothing_of_what_it_said_before(table, first, corrections):
+    builds, made = [first_build(), Build(1, may(11))], needed(models(), "fct_mrr_months")
+    second = version(31, date(2024, 3, 5), customer_id="c01", plan_id=None)
+    builds[0].give("subscription_versions", second, datetime(2024, 1, 1, tzinfo=UTC))
+    if first:
+        builds[0].give(table, first, datetime(2024, 1, 1, tzinfo=UTC))
+    for row in corrections:
+        builds[1].give(table, row, builds[1].known_to)
+    growing = opened(builds[0])
+    assert [make(growing, made, build).is_full for build in builds] == [True, False]
+    assert contents(growing, made) == contents(full(builds, {}, made), made)
+
+
+def test_a_parent_of_thousands_ties_them_in_one_walk():
+    build, made = first_build(), needed(models(), "int_touched_customers")
+    children = [f"child{number}" for number in range(3000)]
+    for child in children:
+        row = PARENT | {"customer_id": child, "parent_customer_id": "head"}
+        build.give("customer_parents", row, datetime(2024, 1, 1, tzinfo=UTC))
+    growing = opened(build)
+    make(growing, made, build)
+    growing.execute("INSERT INTO raw_meta.touched_customers VALUES ('child7')")
+    growing.execute("UPDATE raw_meta.increment SET is_open = true")
+    execute(growing, made)
+    touched = growing.execute("SELECT customer_id FROM intermediate.int_touched_customers").fetchall()
+    assert {name for (name,) in touched} == {*children, "head"}
+
+
 def asked(connection: Any) -> increment.Increment:
     return increment.decide(connection, increment.known(connection), CODE, is_full=True)
 
@@ -245,6 +296,13 @@ BUDGET = (
     "known_to AS recorded_at, build_id || '-0002' AS load_id FROM raw_meta.build"
 )
 
+WITHDRAWN = (
+    "UPDATE raw_meta.build SET known_to = known_to + INTERVAL 1 DAY; "
+    "INSERT INTO raw_billing.subscription_versions BY NAME SELECT * REPLACE (true AS is_deleted, "
+    "(SELECT known_to FROM raw_meta.build) AS recorded_at) FROM raw_billing.subscription_versions LIMIT 1"
+)
+"""A source that no longer gives a row withdraws it; it keeps the load_id it came with."""
+
 
 @pytest.mark.parametrize(
     ("decided", "why"),
@@ -255,6 +313,7 @@ BUDGET = (
         (after("UPDATE raw_meta.build SET as_of = as_of - 1"), "day"),
         (after("DELETE FROM raw_billing.discounts"), "rows"),
         (after(BUDGET), "rates"),
+        (after(WITHDRAWN), "changes"),
         (after("UPDATE raw_meta.build SET as_of = as_of + 1"), "changes"),
         (
             after(
