@@ -20,6 +20,8 @@ LIST_ROWS = 25
 BANDS = (ALL, "high", "watch")
 RANKINGS = ("value", "risk")
 LISTS = ("now", "later", "leaving")
+ASIDE = ("p_90_change", "expected_save_minor", "commitment_class", "play_owner", "in_holdout")
+"""What the list of accounts leaves to its file and to the rows behind the cards, so that a window holds it."""
 
 
 def render(view: View) -> None:
@@ -285,7 +287,7 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
 
 
 def risk_list(view: View, published: Published, summary: Mapping[str, Any], chosen: Chosen) -> None:
-    """The list itself, a page of the first; the file holds all."""
+    """The list itself, a page of the first; the file holds all of them, and all columns."""
     _, show = view.text.gettext, view.show
     columns = risk_columns(view, summary)
     ranked = Drill("risk-list", _("Customers by risk"), churn.RISK_ROWS, chosen.values, columns)
@@ -294,7 +296,8 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
     if chosen.list_name != "now":
         title = words.risk_list(view.text)(chosen.list_name)
     st.subheader(title, anchor=False)
-    frame.table(view, ranked.title, columns, rows)
+    aside = () if summary["is_repeat_trade"] else ASIDE
+    frame.table(view, ranked.title, [column for column in columns if column.name not in aside], rows)
     frame.download(
         view, ranked.key, columns, lambda: frame.page_of(published, ranked, 1, frame.EXPORT_ROWS), published
     )
