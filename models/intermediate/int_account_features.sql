@@ -7,7 +7,10 @@ items as (
   select * from {{ ref('int_account_items') }}
 ),
 paying as (
-  select *, case when committed_until is not null then least(committed_until - as_of, 365) else 0 end as committed_days
+  select
+    *,
+    coalesce(renewed_until, committed_until) as bound_until,
+    case when bound_until is not null then least(bound_until - as_of, 365) else 0 end as committed_days
   from items
   where days_back = 0 and mrr > 0 and status <> 'trialing'
 ),
@@ -28,7 +31,7 @@ accounts as (
     min(committed_until) as term_end,
     bool_or(term_end > as_of) as has_term,
     min(notice_by_on) filter (term_end > as_of) as notice_by_on,
-    min(case when term_end > as_of and notice_by_on > as_of then notice_by_on else committed_until end) as decision_on,
+    min(decision_on) as decision_on,
     bool_and(auto_renew) filter (term_end > as_of) as auto_renew,
     -- months are of equal length: a year of MRR is twelve of it
     coalesce(sum(mrr_constant::decimal(38, 6) * committed_days), 0) * 12 as committed_mrr_days,

@@ -125,10 +125,35 @@ valued as (
   left join late_items using (as_of, subscription_item_id)
   left join billed_items using (subscription_item_id)
 ),
-judged as (
-  select valued.*, {{ why_not_in_mrr('is_late') }} as why_not
+ending as (
+  select
+    valued.*,
+    {{ why_not_in_mrr('is_late') }} as why_not,
+    -- a cancellation that was known by the as-of day, with the day it takes effect
+    case
+      when valued.cancel_requested_on > valued.as_of then null
+      when valued.is_history and valued.end_known_on <= valued.as_of then valued.ends_on
+      when not valued.is_history and valued.cancel_requested_on is not null then nullif(valued.valid_to, date '9999-12-31')
+    end as leaves_on,
+    coalesce(round((valued.term_end - valued.term_start) / 30.4375)::integer, valued.months) as term_months,
+    (valued.term_end - valued.notice_by_on)::integer as notice_days,
+    case
+      when {{ add_months('valued.term_start', 'term_months') }} = valued.term_end then valued.term_start
+      else valued.term_end
+    end as term_anchor_on
   from valued
   cross join policy
+),
+-- A term renews by itself once its notice day has passed without one: it then binds to the end of the first term whose
+-- notice day is still ahead. Notice is a number of days before an end.
+judged as (
+  select
+    *,
+    case
+      when auto_renew and term_end > as_of and notice_by_on <= as_of and leaves_on is null and term_months > 0
+        then {{ next_anniversary('term_anchor_on', 'term_months', '(as_of + notice_days)') }}
+    end as renewed_until
+  from ending
 ),
 rates as (
   select days.as_of, known.from_currency as currency, arg_max(known.rate, known.rate_on) as rate
@@ -159,15 +184,17 @@ select
     when judged.term_end > judged.as_of then judged.term_end
     when judged.months >= 12 then {{ next_anniversary('judged.anchor_on', 'judged.months', 'judged.as_of') }}
   end as committed_until,
+  judged.renewed_until,
+  -- the last day for notice that is still ahead, else the end
+  case
+    when judged.renewed_until is not null then judged.renewed_until - judged.notice_days
+    when judged.term_end > judged.as_of and judged.notice_by_on > judged.as_of then judged.notice_by_on
+    else committed_until
+  end as decision_on,
   judged.notice_by_on,
   judged.auto_renew,
   judged.factor_d::double / judged.factor_n::double as interval_months,
-  -- a cancellation that was known by the as-of day, with the day it takes effect
-  case
-    when judged.cancel_requested_on > judged.as_of then null
-    when judged.is_history and judged.end_known_on <= judged.as_of then judged.ends_on
-    when not judged.is_history and judged.cancel_requested_on is not null then nullif(judged.valid_to, date '9999-12-31')
-  end as leaves_on,
+  judged.leaves_on,
   judged.is_history as known_day_assumed,
   judged.is_end_hidden,
   judged.ends_in_90,

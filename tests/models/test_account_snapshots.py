@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from account_cases import day, hand_made_world
-from account_models import Row, snapshots
+from account_models import Accounts, Row, snapshots
 
 from tajdid.conformance.analytics_models import compiled_tests
 
@@ -120,11 +120,75 @@ def test_a_commitment_has_its_days_and_what_it_still_owes(found: Snapshots) -> N
         decision_on=date(2025, 7, 3),
         committed_365_minor=20_712,
     )
-    assert_features(found["renewer", AS_OF], days_to_notice=-28.0, decision_on=date(2025, 9, 1))
+    assert_features(
+        found["renewer", AS_OF],
+        days_to_notice=-28.0,
+        months_to_term_end=32 / 30.4375,
+        decision_on=date(2026, 7, 3),
+        committed_365_minor=120_000,
+    )
     monthly = found["grower", JUNE]
     assert of(monthly, "commitment_class", "committed_365_minor") == ("monthly", 0)
     names = ("months_to_term_end", "days_to_notice", "auto_renew", "renewals_so_far", "decision_on")
     assert of(monthly, *names) == (None,) * 5
+
+
+@pytest.mark.parametrize(
+    ("terms", "decision_on", "committed_minor"),
+    [
+        # asked anew before each term, or with notice given: the term ends and nothing is renewed yet
+        (("2024-09-01", "2025-09-01", "2025-07-03", False), "2025-09-01", 10_521),
+        # notice of 60 days and of a month, both passed: the next term is sure, only its end is open
+        (("2024-09-01", "2025-09-01", "2025-07-03", True), "2026-07-03", 120_000),
+        (("2024-08-31", "2025-08-31", "2025-07-31", True), "2026-07-31", 120_000),
+        # the notice day is tomorrow: no term is sure beyond the one that runs
+        (("2024-09-01", "2025-09-01", "2025-08-01", True), "2025-08-01", 10_521),
+        # quarters counted from their first day: 31 May, 31 August, 30 November; 122 days of 365 are sure
+        (("2025-05-31", "2025-08-31", "2025-07-31", True), "2025-10-30", 40_110),
+        # a month's term with 45 days of notice: of the ends 15 August, 15 September only the second is open
+        (("2025-07-15", "2025-08-15", "2025-07-01", True), "2025-08-01", 15_123),
+        # a term that says its last day instead of the day after it
+        (("2024-09-01", "2025-08-31", "2025-07-31", True), "2026-07-31", 120_000),
+        # no first day told: as long as the interval that is billed
+        ((None, "2025-09-01", "2025-07-03", True), "2026-07-03", 120_000),
+        # one without a notice day can be left to its end
+        (("2024-09-01", "2025-09-01", None, True), "2025-09-01", 10_521),
+    ],
+)
+def test_a_notice_day_that_has_passed_leaves_the_decision_to_the_next_term(
+    terms: tuple[str | None, str, str | None, bool], decision_on: str, committed_minor: int
+) -> None:
+    start, end, notice, auto_renew = terms
+    world = Accounts()
+    world.version(
+        "one",
+        date(2024, 9, 1),
+        valid_from=date(2024, 9, 1),
+        amount_minor=120_000,
+        interval="year",
+        term_start=start and date.fromisoformat(start),
+        term_end=date.fromisoformat(end),
+        notice_by_on=notice and date.fromisoformat(notice),
+        auto_renew=auto_renew,
+    )
+    row = snapshots(world.build(AS_OF))["one", AS_OF]
+    assert row["decision_on"] == date.fromisoformat(decision_on)
+    assert row["committed_365_minor"] == committed_minor
+
+
+def test_a_term_that_was_given_notice_is_not_renewed() -> None:
+    world = Accounts()
+    term = {"term_start": date(2024, 9, 1), "term_end": date(2025, 9, 1), "notice_by_on": day("07-03")}
+    row = term | {"valid_from": date(2024, 9, 1), "amount_minor": 120_000, "interval": "year"}
+    world.version("one", date(2024, 9, 1), **row, auto_renew=True)
+    leaving = {"cancel_requested_on": day("06-20"), "valid_to": date(2025, 9, 1)}
+    world.version("one", day("06-20"), **row, **leaving, auto_renew=True)
+    found = snapshots(world.build(AS_OF))
+    assert of(found["one", AS_OF], "has_notice", "decision_on", "committed_365_minor") == (
+        True,
+        date(2025, 9, 1),
+        10_521,
+    )
 
 
 def test_a_year_that_is_paid_for_is_a_commitment_without_a_term(found: Snapshots) -> None:
