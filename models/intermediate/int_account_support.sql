@@ -33,7 +33,8 @@ tickets as (
     customers.customer_id,
     count(*) filter (customers.as_of - known.opened_on < 90) as tickets_90,
     count(*) filter (customers.as_of - known.opened_on between 90 and 359) as tickets_91_360,
-    count(*) filter (known.priority = 'urgent' and coalesce(known.closed_on > customers.as_of, true)) as open_urgent,
+    count(*) filter (known.priority = 'urgent' and known.open_until > customers.as_of) as open_urgent,
+    bool_or(known.open_until > customers.as_of and known.priority_known_from > customers.as_of) as is_priority_unknown,
     median(epoch(known.first_response_at - known.opened_at) / 3600.0) filter (
       customers.as_of - known.opened_on < 90 and known.first_response_on <= customers.as_of
     ) as first_response_h_90,
@@ -42,7 +43,7 @@ tickets as (
     ) as csat_last,
     max(known.closed_on) filter (known.csat is not null and known.closed_on <= customers.as_of) as csat_on
   from days
-  join {{ ref('stg_crm__tickets_known') }} as known
+  join (select *, coalesce(closed_on, date '9999-12-31') as open_until from {{ ref('stg_crm__tickets_known') }}) as known
     on known.opened_on <= days.as_of and known.known_from <= days.as_of and known.known_until > days.as_of
   join customers
     on customers.as_of = days.as_of and customers.billed_customer_id = known.customer_id
@@ -100,7 +101,10 @@ select
   joined.has_account,
   case when sources.tickets_from <= joined.as_of then coalesce(tickets.tickets_90, 0) end as tickets_90,
   case when sources.tickets_from <= joined.as_of - 180 then coalesce(tickets.tickets_91_360, 0) end as tickets_91_360,
-  case when sources.tickets_from <= joined.as_of then coalesce(tickets.open_urgent, 0) end as open_urgent,
+  case
+    when sources.tickets_from <= joined.as_of and tickets.is_priority_unknown is not true
+      then coalesce(tickets.open_urgent, 0)
+  end as open_urgent,
   tickets.first_response_h_90,
   tickets.csat_last,
   joined.as_of - tickets.csat_on as csat_age_days,

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from account_cases import day, hand_made_world
-from account_models import Accounts, Row, snapshots
+from account_models import FIRST_LOAD, Accounts, Row, noon, snapshots
 
 from tajdid.conformance.analytics_models import compiled_tests
 
@@ -319,6 +319,37 @@ def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:
         "onboarded_30",
     )
     assert of(stranger, *names) == (None,) * 6
+
+
+def test_the_priority_of_an_imported_ticket_is_known_from_the_import_on() -> None:
+    """What it was on the days before, nobody knows: it may have become urgent when the customer left."""
+    world = Accounts()
+    for name in ("urgent", "low", "none", "closed", "watched"):
+        world.version(name, date(2024, 1, 1), valid_from=date(2024, 1, 1), amount_minor=1_000)
+    imported = {"recorded_at": noon(day("05-20")), "load_id": FIRST_LOAD}
+    ticket = {"opened_at": noon(day("04-10"))}
+    for name, priority, closed in (
+        ("urgent", "urgent", None),
+        ("low", "low", None),
+        ("closed", "urgent", "04-20"),
+    ):
+        row = {"ticket_id": name, "customer_id": name, "priority": priority, **ticket, **imported}
+        world.rows.append(("raw_crm.tickets", row | {"closed_at": closed and noon(day(closed))}))
+    watched = {"ticket_id": "w", "customer_id": "watched", "opened_at": noon(day("06-10"))}
+    world.record("raw_crm.tickets", day("06-10"), **watched, priority="urgent")
+    world.record("raw_crm.tickets", day("07-10"), **watched, priority="low")
+    found = snapshots(world.build(AS_OF))
+    told = {
+        name: [found[name, on]["open_urgent"] for on in (MARCH, APRIL, MAY, JUNE, AS_OF)] for name, _ in found
+    }
+    assert told == {
+        "urgent": [None, None, 1, 1, 1],
+        "low": [None, None, 0, 0, 0],
+        "none": [None, 0, 0, 0, 0],
+        "closed": [None, 0, 0, 0, 0],
+        "watched": [None, 0, 0, 1, 0],
+    }
+    assert [found[name, APRIL]["tickets_90"] for name in ("urgent", "low", "none")] == [1, 1, 0]
 
 
 def test_an_export_without_first_days_speaks_of_all_days_and_its_activities_of_their_own(
