@@ -24,6 +24,7 @@ accounts as (
     sum(mrr) as native_mrr,
     min(currency) as currency,
     count(distinct currency) = 1 as is_one_currency,
+    case when is_one_currency then min(constant_rate) filter (is_rate_known) else 1 end::decimal(18, 10) as rate,
     count(distinct subscription_id) as live_subscriptions,
     coalesce(sum(quantity) filter (not is_add_on), sum(quantity)) as seats,
     arg_max(plan_tier, (mrr_constant, subscription_item_id)) filter (not is_add_on) as plan_tier,
@@ -84,6 +85,36 @@ owed as (
   ) as unpaid
   join (select distinct as_of, currency, constant_rate from paying) as rates using (as_of, currency)
   group by unpaid.as_of, unpaid.customer_id
+),
+-- what was ordered, in the account's currency; null where a rate is missing that it takes
+bought as (
+  select
+    sums.as_of,
+    sums.customer_id,
+    sums.days_back,
+    case
+      when bool_and(sums.is_own or sums.amount_minor = 0 or coalesce(sums.rate, 0) * coalesce(sums.account_rate, 0) > 0)
+        then round(
+          coalesce(sum(sums.amount_minor) filter (sums.is_own), 0)::double
+          + coalesce(
+            sum((sums.amount_minor::decimal(20, 0) * sums.rate)::decimal(38, 10)) filter (not sums.is_own), 0
+          )::double / coalesce(any_value(sums.account_rate), 1)::double
+        )
+    end as amount
+  from (
+    select
+      listed.*,
+      accounts.rate as account_rate,
+      listed.currency is not distinct from
+        case when accounts.is_one_currency then accounts.currency else policy.reporting_currency end as is_own
+    from accounts
+    cross join policy
+    join (
+      select as_of, customer_id, unnest(amounts, recursive := true)
+      from {{ ref('int_account_orders') }}
+    ) as listed using (as_of, customer_id)
+  ) as sums
+  group by sums.as_of, sums.customer_id, sums.days_back
 ),
 countries as (
   select
@@ -204,8 +235,16 @@ select
   orders.orders_90::double as orders_90,
   orders.orders_180::double as orders_180,
   orders.orders_365::double as orders_365,
-  orders.amount_90::double as amount_90,
-  orders.amount_365::double as amount_365,
+  case
+    when orders.customer_id is null then null
+    when bought_90.customer_id is null then 0
+    else bought_90.amount
+  end::double as amount_90,
+  case
+    when orders.orders_365 is null then null
+    when bought_365.customer_id is null then 0
+    else bought_365.amount
+  end::double as amount_365,
   orders.order_trend,
   orders.gap_mean,
   orders.gap_sd,
@@ -235,3 +274,7 @@ left join {{ ref('int_account_support') }} as support
   on support.as_of = told.as_of and support.customer_id = told.customer_id
 left join {{ ref('int_account_orders') }} as orders
   on orders.as_of = told.as_of and orders.customer_id = told.customer_id
+left join bought as bought_90
+  on bought_90.as_of = told.as_of and bought_90.customer_id = told.customer_id and bought_90.days_back = 90
+left join bought as bought_365
+  on bought_365.as_of = told.as_of and bought_365.customer_id = told.customer_id and bought_365.days_back = 365

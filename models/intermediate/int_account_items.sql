@@ -204,7 +204,8 @@ select
   (judged.list_mrr::decimal(20, 6) * {{ rate }})::decimal(38, 16) as list_constant,
   (case when judged.why_not is null then judged.net_mrr else 0 end::decimal(20, 6) * {{ rate }})::decimal(38, 16)
     as mrr_constant,
-  {{ rate }} as constant_rate
+  {{ rate }} as constant_rate,
+  rates.rate is not null or judged.currency = policy.reporting_currency as is_rate_known
 from judged
 cross join policy
 join {{ ref('int_account_customers') }} as customers

@@ -1,5 +1,5 @@
 -- One row per as-of day and paying customer that has ordered by then beside what it subscribes to, as known on that day.
--- The definitions are those of fct_customer_snapshots.
+-- The definitions are those of fct_customer_snapshots; amounts are left by currency.
 with days as (
   select as_of from {{ ref('int_account_days') }}
 ),
@@ -67,17 +67,47 @@ last_currencies as (
   where not is_credit
   group by as_of, customer_id
 ),
-amounts as (
+credited as (
   select
     as_of,
     customer_id,
-    sum(amount_minor) filter (age < 90) as amount_90,
-    sum(amount_minor) filter (age < 365) as amount_365,
     sum(amount_minor) filter (age < 180 and not is_credit) as sales_180,
     sum(amount_minor) filter (age < 180 and is_credit) as credits_180
   from lines
   join last_currencies using (as_of, customer_id, currency)
   group by as_of, customer_id
+),
+rates as (
+  select days.as_of, known.from_currency as currency, arg_max(known.rate, known.rate_on) as rate
+  from days
+  cross join {{ ref('stg_meta__policy') }} as policy
+  join {{ ref('stg_billing__fx_rates_known') }} as known
+    on known.rate_on <= days.as_of and known.known_from <= days.as_of and known.known_until > days.as_of
+    and known.to_currency = policy.reporting_currency
+    and known.rate_set = policy.constant_rate_set
+  group by days.as_of, known.from_currency
+),
+sums as (
+  select lines.as_of, lines.customer_id, lines.currency, back.days_back, sum(lines.amount_minor)::bigint as amount_minor
+  from lines
+  join (select unnest([90, 365]) as days_back) as back on lines.age < back.days_back
+  where lines.amount_minor is not null
+  group by lines.as_of, lines.customer_id, lines.currency, back.days_back
+),
+amounts as (
+  select
+    sums.as_of,
+    sums.customer_id,
+    list({
+      'days_back': sums.days_back,
+      'currency': sums.currency,
+      'amount_minor': sums.amount_minor,
+      'rate': case when sums.currency = policy.reporting_currency then 1 else rates.rate end::decimal(18, 10)
+    } order by sums.days_back, sums.currency) as amounts
+  from sums
+  cross join {{ ref('stg_meta__policy') }} as policy
+  left join rates using (as_of, currency)
+  group by sums.as_of, sums.customer_id
 ),
 breadth as (
   select
@@ -98,8 +128,8 @@ select
   rhythm.orders_90,
   rhythm.orders_180,
   case when first_data.first_data_on <= rhythm.as_of - 364 then rhythm.orders_365 end as orders_365,
-  coalesce(amounts.amount_90, 0) as amount_90,
-  case when first_data.first_data_on <= rhythm.as_of - 364 then coalesce(amounts.amount_365, 0) end as amount_365,
+  -- by currency, with its constant rate to the reporting currency as known on the day, null where none is
+  amounts.amounts,
   case
     when rhythm.known_days >= 179
       then ln((rhythm.orders_90 + 0.5)::double / (rhythm.orders_91_180 + 0.5)::double)
@@ -114,7 +144,7 @@ select
   end as gap_sd,
   rhythm.days_since_order::double * rhythm.gaps::double / nullif(rhythm.gap_sum, 0)::double as recency_over_gap,
   coalesce(breadth.skus_180, 0) as skus_180,
-  -coalesce(amounts.credits_180, 0)::double / nullif(amounts.sales_180, 0)::double as credit_share_180,
+  -coalesce(credited.credits_180, 0)::double / nullif(credited.sales_180, 0)::double as credit_share_180,
   case
     when rhythm.known_days >= 275 and first_data.first_data_on <= rhythm.as_of - 364 then rhythm.orders_same_season
   end as orders_same_season,
@@ -124,5 +154,6 @@ select
   end as breadth_change
 from rhythm
 cross join first_data
+left join credited using (as_of, customer_id)
 left join amounts using (as_of, customer_id)
 left join breadth using (as_of, customer_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from account_cases import day, hand_made_world
 from account_models import FIRST_LOAD, Accounts, Row, noon, snapshots
 
+from churn_model.accounts import account_features
 from tajdid.conformance.analytics_models import compiled_tests
 
 AS_OF = date(2025, 7, 31)
@@ -380,6 +382,83 @@ def test_orders_beside_a_subscription_have_their_rhythm(found: Snapshots) -> Non
         orders_same_season=None,
     )
     assert of(found["grower", JUNE], "days_since_order", "orders_90", "amount_90") == (None,) * 3
+
+
+def ordered(world: Accounts, customer: str, on: date, currency: str, amount_minor: int) -> None:
+    order = {"order_id": f"{customer}{on}{currency}"}
+    bought = {"ordered_at": noon(on), "currency": currency, "is_credit": False}
+    world.record("raw_orders.orders", on, **order, customer_id=customer, **bought)
+    world.record(
+        "raw_orders.order_lines", on, **order, line_no=1, sku="a", quantity=1, amount_minor=amount_minor
+    )
+
+
+def test_orders_are_summed_in_the_currency_of_the_account() -> None:
+    """A dollar is half a euro here, and a yen, which has no minor unit, ten euro cents."""
+    world, start = Accounts(), date(2024, 1, 1)
+    for currency, rate in (("USD", "0.5"), ("JPY", "10")):
+        row = {"from_currency": currency, "to_currency": "EUR", "rate": Decimal(rate), "rate_set": "budget"}
+        world.record("raw_billing.fx_rates", day("07-01"), rate_on=day("07-01"), **row)
+    customers = {"euro": "EUR", "dollar": "USD", "pound": "GBP", "none": "EUR", "old": "EUR"}
+    for name, currency in customers.items():
+        world.version(name, start, valid_from=start, amount_minor=1_000, currency=currency)
+    for name in ("euro", "dollar"):
+        ordered(world, name, day("02-01"), "EUR", 700)
+        ordered(world, name, day("06-01"), "USD", 1_001)
+        ordered(world, name, day("07-10"), "EUR", 300)
+        ordered(world, name, day("07-20"), "JPY", 20)
+    ordered(world, "pound", day("02-01"), "EUR", 500)
+    ordered(world, "pound", day("07-20"), "GBP", 250)
+    ordered(world, "old", date(2024, 1, 10), "GBP", 900)
+    found = snapshots(world.build(AS_OF))
+    told = {name: of(found[name, AS_OF], "amount_90", "amount_365") for name in customers}
+    assert told == {
+        "euro": (1_001, 1_701),  # 500.5 + 300 + 200 = 1,000.5, and 700
+        "dollar": (2_001, 3_401),  # 1,001 + 600 + 400, and 1,400
+        "pound": (250, None),  # nobody knows what a euro is in pounds
+        "none": (None, None),
+        "old": (0, 0),
+    }
+    # the rate was not known in June
+    assert found["euro", JUNE]["amount_90"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "null_en", "null_ar"),
+    [
+        (
+            "mrr_change_90",
+            "No MRR to compare with 90 days ago",
+            "لا إيراد شهريًا متكررًا يُقارن بما قبل 90 يومًا",
+        ),
+        ("mrr_change_365", "No MRR to compare with a year ago", "لا إيراد شهريًا متكررًا يُقارن بما قبل سنة"),
+        ("orders_365", "No full year of orders known", "لا سنة كاملة من الطلبات معروفة"),
+        ("gap_mean", "Too few orders to know a rhythm", "الطلبات أقل من أن تُظهر وتيرة"),
+        ("gap_sd", "Too few orders to know a rhythm", "الطلبات أقل من أن تُظهر وتيرة"),
+        ("credit_share_180", "Nothing bought in 180 days", "لا مشتريات خلال 180 يومًا"),
+    ],
+)
+def test_a_sentence_of_a_gap_is_true_of_every_gap_of_its_feature(
+    name: str, null_en: str, null_ar: str
+) -> None:
+    feature = {one.name: one for one in account_features()}[name]
+    assert (feature.template_null_en, feature.template_null_ar) == (null_en, null_ar)
+
+
+def test_a_customer_without_mrr_then_has_no_change_of_mrr(found: Snapshots) -> None:
+    """Long a customer, and not paying 90 days ago: the gap is not one of tenure."""
+    row = found["long", JUNE]
+    assert row["tenure_days"] > 90
+    assert row["mrr_change_90"] is None
+    assert found["long", day("05-31")]["mrr_change_90"] is not None
+
+
+def test_sentences_of_days_are_true_below_zero_and_of_one() -> None:
+    known = {one.name: one for one in account_features()}
+    assert known["days_to_card_expiry"].template_en.startswith("Days until the card expires: {value}")
+    assert known["days_to_notice"].template_en.startswith("Days to the last day for notice: {value}")
+    for feature in known.values():
+        assert "{value} days in" not in feature.template_en, feature.name
 
 
 def test_notice_is_known_from_the_day_it_was_recorded(found: Snapshots) -> None:
