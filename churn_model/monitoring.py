@@ -33,6 +33,13 @@ CALENDAR = ("month_of_year", "tenure_days")
 """Inputs that tell the time of year or how long a customer has been one."""
 ALL = "all"
 CAUSES = ("voluntary", "involuntary")
+COMMITMENT = (
+    pl.when(pl.col("commitment_class") == "non_contract")
+    .then(pl.lit("non_contract"))
+    .otherwise(pl.lit("contract"))
+    .alias("commitment")
+)
+"""Of a score whether it is of an account or of repeat trade: the two have labels of their own."""
 
 COLUMNS = (
     ("model_id", "VARCHAR"),
@@ -101,13 +108,14 @@ def measure_given(
     """Rows of churn.churn_monitoring for every model and day of given scores whose labels have closed: over
     all its customers, and for each commitment class where there are several.
 
-    scores: rows of churn.churn_scores. outcomes: one row a customer and as-of day: customer_id, as_of, left
-    (null: not known yet) and where there are any cause. Days without outcomes give no rows.
+    scores: rows of churn.churn_scores. outcomes: one row a customer, as-of day and where it is given
+    commitment (contract, non_contract): customer_id, as_of, left (null: not known yet) and where there are
+    any cause. Days without outcomes give no rows.
     """
     frames = [rows_of([], model_id="", as_of=measured_on, measured_on=measured_on, horizon_days=horizon_days)]
     known = outcomes.filter(pl.col("left").is_not_null())
     days = set(known["as_of"].unique().to_list())
-    given = scores.filter(pl.col("p_90").is_not_null() & pl.col("as_of").is_in(days))
+    given = scores.filter(pl.col("p_90").is_not_null() & pl.col("as_of").is_in(days)).with_columns(COMMITMENT)
     for (model_id, as_of), rows in given.group_by("model_id", "as_of", maintain_order=True):
         happened = known.filter(pl.col("as_of") == as_of).drop("as_of")
         classes = rows["commitment_class"].drop_nulls().unique().sort().to_list()
@@ -133,11 +141,14 @@ def closed_measures(scores: pl.DataFrame, outcomes: pl.DataFrame) -> list[Measur
 
     scores: the rows of one model and as-of day, one a customer: customer_id, p_90, and where there are any
     band_fixed, p_voluntary_90, p_involuntary_90. outcomes: customer_id, left (bool, null: not known), and
-    where there are any cause (`voluntary`, `involuntary`). Customers without a known outcome are left out.
-    Empty where nothing has closed.
+    where there are any cause (`voluntary`, `involuntary`). Where both have a commitment, a score is set
+    beside the outcome of its own. Customers without a known outcome are left out. Empty where nothing has
+    closed.
     """
+    shared = set(scores.columns) & set(outcomes.columns)
+    keys = [name for name in ("customer_id", "commitment") if name in shared]
     known = scores.filter(pl.col("p_90").is_not_null()).join(
-        outcomes.filter(pl.col("left").is_not_null()), on="customer_id", how="inner", validate="1:1"
+        outcomes.filter(pl.col("left").is_not_null()), on=keys, how="inner", validate="1:1"
     )
     if known.is_empty():
         return []

@@ -21,6 +21,7 @@ from churn_model.actions import Assumptions
 from churn_model.dataset import HORIZON_DAYS
 from churn_model.effects import SaveRate
 from churn_model.monitoring import Stability
+from churn_model.outcomes import KEY
 from churn_model.training import CODE_VERSION, Trained
 from churn_model.withholding import Reason
 
@@ -59,13 +60,23 @@ def given_scores(connection: duckdb.DuckDBPyConnection, commitment: str) -> pl.D
 
 
 def save_rates_of(connection: duckdb.DuckDBPyConnection, outcomes: pl.DataFrame) -> list[SaveRate]:
-    """The save rate of every play and of all, from the scores whose labels have closed."""
+    """The save rate of every play and of all, from the scores whose labels have closed. Of a day that was
+    scored twice the newest list counts: the one that stood.
+    """
     given = connection.sql(
-        "SELECT customer_id, as_of, recommended_play, in_holdout, is_excluded FROM churn.churn_scores "
-        "WHERE p_90 IS NOT NULL"
+        "SELECT customer_id, as_of, commitment_class, recommended_play, in_holdout, is_excluded "
+        "FROM churn.churn_scores WHERE p_90 IS NOT NULL "
+        "QUALIFY row_number() OVER (PARTITION BY customer_id, as_of ORDER BY scored_at DESC, model_id) = 1"
     ).pl()
-    rows = given.join(outcomes.select("customer_id", "as_of", "left"), on=["customer_id", "as_of"])
+    rows = beside_outcomes(given, outcomes)
     return effects.save_rates(rows) if rows.height else []
+
+
+def beside_outcomes(given: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+    """The scores whose outcome is known, with `left`: of a customer scored as an account and as repeat trade
+    on one day, each by the label of its class."""
+    known = outcomes.select(*KEY, "left")
+    return given.with_columns(monitoring.COMMITMENT).join(known, on=list(KEY), validate="m:1")
 
 
 def with_measured(assumptions: Assumptions, rates: Sequence[SaveRate]) -> Assumptions:
@@ -152,7 +163,7 @@ def exponents_of(run: Run, family: Family) -> dict[str, int]:
 
 def last_list(given: pl.DataFrame, outcomes: pl.DataFrame, closes_after: int) -> dict[str, Any] | None:
     """The newest list that was given and whose outcome is known, beside it; None without one."""
-    known = given.join(outcomes.select("customer_id", "as_of", "left"), on=["customer_id", "as_of"])
+    known = beside_outcomes(given, outcomes)
     if known.is_empty():
         return None
     newest = known.filter(pl.col("as_of") == known["as_of"].max())

@@ -3,13 +3,14 @@ again."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import polars as pl
 import pytest
 
-from churn_model import tables
+from churn_model import tables, watch
+from churn_model.monitoring import measure_given
 from churn_model.outcomes import outcomes_of
 
 TODAY = date(2026, 6, 30)
@@ -26,13 +27,20 @@ def connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def give(connection: duckdb.DuckDBPyConnection, commitment: str, day: date, scores: dict[str, float]) -> None:
+def give(
+    connection: duckdb.DuckDBPyConnection,
+    commitment: str,
+    day: date,
+    scores: dict[str, float],
+    model_id: str = "m1",
+    scored_at: datetime = AT,
+) -> None:
     rows = [
         {
             "customer_id": customer,
             "as_of": day,
-            "model_id": "m1",
-            "scored_at": AT,
+            "model_id": model_id,
+            "scored_at": scored_at,
             "score_kind": "probability",
             "commitment_class": commitment,
             "p_90": p,
@@ -127,7 +135,30 @@ def test_accounts_left_by_the_newest_snapshot_up_to_the_scored_day(
     assert given(connection, date(2026, 5, 14)) == {}  # 120 days are over on 15 May
 
 
+def test_a_customer_who_became_an_account_on_the_day_has_an_outcome_of_each_class(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """A rebuild of the same day knows a contract that the first build did not: both scores stay. It ordered
+    nothing more in the 90 days, and its contract goes on."""
+    orders(connection)
+    snapshots(connection, ("b", "2025-12-31", None, None, None, None))
+    give(connection, "non_contract", SCORED, {"b": 0.4})
+    give(connection, "term", SCORED, {"b": 0.1}, "m2", AT + timedelta(hours=1))
+    found = outcomes_of(connection, TODAY)
+    for commitment, observed in (("contract", 0), ("non_contract", 1)):
+        scores = watch.given_scores(connection, commitment)
+        measured = measure_given(scores, found, measured_on=TODAY, horizon_days=90)
+        assert measured.filter(measure="brier", subject="all").select("customers", "observed").rows() == [
+            (1, observed)
+        ]
+        assert watch.last_list(scores, found, 90) is not None
+        listed = watch.beside_outcomes(scores, found)
+        assert listed.select("customer_id", "left").rows() == [("b", bool(observed))]
+    call, together = watch.save_rates_of(connection, found)  # the list that stood is the account's
+    assert (call.holdout, call.holdout_left) == (together.holdout, together.holdout_left) == (1, 0)
+
+
 def test_without_scores_or_marts_there_are_no_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
     assert outcomes_of(connection, TODAY).is_empty()
     orders(connection)
-    assert outcomes_of(connection, TODAY).columns == ["customer_id", "as_of", "left", "cause"]
+    assert outcomes_of(connection, TODAY).columns == ["customer_id", "as_of", "commitment", "left", "cause"]
