@@ -347,7 +347,7 @@ def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardMo
     has_decision, has_season = panel.decision_days is not None, panel.as_of is not None
     inputs = (*panel.inputs, *timing_of(settings.cuts, has_decision, has_season))
     models = [
-        _fit_cause(expanded.x, expanded.left_by == place, inputs, settings)
+        _fit_cause(expanded.x, expanded.left_by == place, _leavers(panel, expanded, place), inputs, settings)
         for place in range(len(settings.causes))
     ]
     return HazardModel(
@@ -362,8 +362,17 @@ def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardMo
     )
 
 
-def _fit_cause(x: Column, y: Mask, inputs: Sequence[Input], settings: Settings) -> Model:
-    if y.sum() < MIN_EVENTS or y.all():
+def _leavers(panel: HazardPanel, expanded: Expanded, place: int) -> int:
+    """How many customers left by a cause: an end stands in up to a dozen month ends, and counts once."""
+    rows = expanded.row[expanded.left_by == place]
+    ends = panel.days_to_event[rows]
+    if panel.as_of is not None:
+        ends = ends + panel.as_of[rows].astype("datetime64[D]").astype(np.int64)
+    return len(set(zip(panel.customer_id[rows].tolist(), ends.tolist(), strict=True)))
+
+
+def _fit_cause(x: Column, y: Mask, leavers: int, inputs: Sequence[Input], settings: Settings) -> Model:
+    if leavers < MIN_EVENTS or y.all():
         return constant(float((y.sum() + 0.5) / (len(y) + 1)), [one.name for one in inputs])
     return fit(settings.candidate, x, y, inputs, settings.rounds)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from churn_model import candidates, metrics
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "figures_of",
     "fit_models",
+    "leavers",
     "mean_figure",
     "predict",
     "require_enough",
@@ -41,6 +43,7 @@ __all__ = [
 
 Column = NDArray[np.float64]
 MIN_EVENTS = 200
+"""Of `leavers`: the snapshots that hold one customer's one leaving count once."""
 MIN_ORIGINS = 3
 MAX_ORIGINS = 6
 KNOTS = 3
@@ -99,10 +102,25 @@ def fit_models(panel: Panel, names: Sequence[str]) -> dict[str, AdditiveModel]:
     return {"spline_logistic": spline, "additive_hgb": boosting, "blend": blend([spline, boosting])}
 
 
+def leavers(panel: Panel) -> int:
+    """How many times a customer left: a leaving stands in each snapshot whose window holds it, and counts
+    once.
+
+    Of accounts by customer and the day of the end. Of repeat trade by customer and the run of days one after
+    the other on which its label says so: who left, came back and left again counts twice.
+    """
+    left = panel.frame.with_columns(left=pl.Series(panel.y == 1))
+    if "ended_on" in left.columns:
+        return left.filter("left").select("customer_id", "ended_on").n_unique()
+    days = left.with_columns(place=pl.col("as_of").rank("dense").cast(pl.Int64)).filter("left")
+    steps = days.sort("customer_id", "place").select(pl.col("place").diff().over("customer_id").fill_null(2))
+    return int((steps["place"] > 1).sum())
+
+
 def require_enough(panel: Panel, day: date, min_events: int = MIN_EVENTS) -> None:
     """Raises TooLittleData under 200 leavers or 3 closed origins."""
     origins = closed_origins(panel, day)
-    events = int(np.nansum(panel.closed_by(day).y))
+    events = leavers(panel.closed_by(day))
     if len(origins) < MIN_ORIGINS or events < min_events:
         raise TooLittleData(
             f"{events} customers left in {len(origins)} closed months; training needs {min_events} and "
@@ -182,7 +200,7 @@ def evaluate(
     origins = [
         day
         for day in closed_origins(panel, tests[0])
-        if len(closed_origins(panel, day)) >= MIN_ORIGINS and panel.closed_by(day).y.sum() >= min_events
+        if len(closed_origins(panel, day)) >= MIN_ORIGINS and leavers(panel.closed_by(day)) >= min_events
     ][-YEAR_OF_ORIGINS:]
     rolled = {day: said_on(day, f"rolling origin {day}") for day in origins}
     tested = {day: dict(said_on(day, f"test date {day + timedelta(days=1)}")) for day in tests}

@@ -192,7 +192,7 @@ def enough_on(panel: Panel, day: date) -> date | None:
     """
     ends = closed_origins(panel, date.max)
     closed = closed_origins(panel, day)
-    events = int(np.nansum(panel.closed_by(day).y))
+    events = protocol.leavers(panel.closed_by(day))
     if len(ends) < protocol.MIN_ORIGINS or not events:
         return None
     last = ends[protocol.MIN_ORIGINS - 1]

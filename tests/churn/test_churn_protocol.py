@@ -17,6 +17,7 @@ from churn_model.protocol import (
     choose_champion,
     default_test_dates,
     evaluate,
+    leavers,
     predict,
     require_enough,
     season_offset,
@@ -127,6 +128,52 @@ def test_too_little_history_is_refused() -> None:
     few = panel_of(snapshots(month_ends(date(2025, 9, 1), 4), AS_OF), FEATURES)
     with pytest.raises(TooLittleData, match="needs 200 and 3"):
         require_enough(few, AS_OF)
+
+
+JANUARY, FEBRUARY, MARCH = date(2025, 1, 31), date(2025, 2, 28), date(2025, 3, 31)
+
+
+def panel_with(rows: list[tuple[str, date, float]], **more: list[date | None]) -> Panel:
+    frame = pl.DataFrame([row[:2] for row in rows], schema=["customer_id", "as_of"], orient="row")
+    y = np.array([row[2] for row in rows])
+    return Panel(
+        frame.with_columns(pl.Series(name, days) for name, days in more.items()), np.ones((len(y), 1)), y
+    )
+
+
+@pytest.mark.parametrize(
+    ("months", "count"),
+    [
+        ([1, 1, 1], 1),  # one silence, seen from three month ends
+        ([1, 0, 1], 2),  # came back in between, and fell silent again
+        ([1, None, 1], 2),  # was no customer in February any more, so an order must have brought it back
+        ([0, 0, 1], 1),
+        ([0, 0, 0], 0),
+        ([1, 1, float("nan")], 1),
+    ],
+)
+def test_a_customer_of_repeat_trade_left_once_in_a_run_of_months(
+    months: list[float | None], count: int
+) -> None:
+    days = (JANUARY, FEBRUARY, MARCH)
+    rows = [("a", day, value) for day, value in zip(days, months, strict=True) if value is not None]
+    rows += [("b", day, 0.0) for day in days] + [("c", JANUARY, 1.0)]
+    assert leavers(panel_with(rows)) == count + 1
+
+
+def test_an_account_left_once_for_each_day_on_which_it_ended() -> None:
+    rows = [("a", JANUARY, 1.0), ("a", FEBRUARY, 1.0), ("b", JANUARY, 0.0), ("a", MARCH, 1.0)]
+    april, june = date(2025, 4, 5), date(2025, 6, 5)
+    assert leavers(panel_with(rows, ended_on=[april, april, june, june])) == 2
+
+
+def test_two_hundred_leavers_are_customers_and_not_snapshots() -> None:
+    """Sixty-seven silent customers on three month ends are 201 rows."""
+    rows = [(f"c{n}", day, 1.0) for day in (JANUARY, FEBRUARY, MARCH) for n in range(67)]
+    with pytest.raises(TooLittleData, match="67 customers left in 3 closed months; training needs 200"):
+        require_enough(panel_with(rows), AS_OF)
+    others = [(f"{day}-{who}", day, 1.0) for who, day, _ in rows]
+    require_enough(panel_with(others), AS_OF)
 
 
 def test_among_equals_the_simplest_wins(panel: Panel) -> None:

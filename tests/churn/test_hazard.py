@@ -182,6 +182,29 @@ def test_a_cause_with_few_leavers_has_one_rate_for_all() -> None:
     assert np.isfinite(curves.survival).all()
 
 
+@pytest.mark.parametrize(("leavers", "is_constant"), [(24, True), (25, False)])
+def test_leavers_are_counted_once_however_many_snapshots_they_stand_in(
+    leavers: int, is_constant: bool
+) -> None:
+    """Everyone stands in two month ends, 31 days apart; an end on one day is one end."""
+    rows = 400
+    customer = np.arange(rows) % (rows // 2)
+    is_first = np.arange(rows) < rows // 2
+    panel = HazardPanel(
+        x=np.random.default_rng(0).normal(size=(rows, 1)),
+        inputs=numbers(["mark"]),
+        days_to_event=np.where(customer < leavers, np.where(is_first, 50.0, 19.0), np.nan),
+        cause=np.full(rows, "voluntary"),
+        observed_days=np.full(rows, 90.0),
+        decision_days=None,
+        as_of=np.where(is_first, np.datetime64("2024-12-31"), np.datetime64("2025-01-31")),
+        customer_id=customer.astype(str),
+    )
+    model = fit_hazards(panel, Settings("spline_logistic", cuts=(30.0, 60.0), causes=("voluntary",)))
+    hazards = model.predict(panel.x, None, panel.as_of).hazards
+    assert (len(np.unique(hazards)) == 1) == is_constant
+
+
 @pytest.mark.parametrize(
     "candidate", ["spline_logistic", "additive_hgb", "blend", "small_hgb", "blend_small_hgb"]
 )
