@@ -8,12 +8,18 @@ once a quarter, with the first day on which the play was recommended: the draw i
 Interval: Newcombe's hybrid score interval for a difference of two independent shares (Newcombe 1998,
 Statistics in Medicine 17, 873-890, method 10): with Wilson's intervals (l1, u1) and (l2, u2) of the shares
 p1 and p2, low = d - sqrt((p1 - l1)^2 + (u2 - p2)^2), high = d + sqrt((u1 - p1)^2 + (p2 - l2)^2), d = p1 - p2.
+
+The save rate is in points of all listed. What a contact is worth asks for another figure: the share of those
+who would have left that it keeps (`SaveRate.kept`), 1 - churn among the listed / churn in the holdout. Its
+interval is that of the ratio by the log method (Katz, Baptista, Azen and Pike 1978, Biometrics 34, 469-474):
+ratio x exp(-+ z sqrt((1 - p1) / x1 + (1 - p2) / x2)), with x1 and x2 leavers.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import polars as pl
 
@@ -39,6 +45,20 @@ def wilson(events: int, customers: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class KeptShare:
+    """The share of leavers that a play keeps, and its 95 % interval, within 0 and 1: a play that loses
+    customers keeps none."""
+
+    value: Fraction
+    low: float
+    high: float
+
+    @property
+    def is_enough(self) -> bool:
+        return self.high - self.low < ENOUGH_WIDTH
+
+
+@dataclass(frozen=True)
 class SaveRate:
     """The effect of one play. `value`, `low`, `high`: shares (0.05 is five points), None where a group is
     empty. `is_enough`: the interval is narrower than 20 points. `excluded`: left out of the draw."""
@@ -56,6 +76,18 @@ class SaveRate:
     @property
     def is_enough(self) -> bool:
         return self.low is not None and self.high is not None and self.high - self.low < ENOUGH_WIDTH
+
+    @property
+    def kept(self) -> KeptShare | None:
+        """The effect as the share of leavers that the play keeps; None where in either group nobody left, for
+        the log method needs leavers in both."""
+        if not self.listed_left or not self.holdout_left:
+            return None
+        told, held = Fraction(self.listed_left, self.listed), Fraction(self.holdout_left, self.holdout)
+        spread = math.sqrt((1 - told) / self.listed_left + (1 - held) / self.holdout_left)
+        ratio = told / held
+        least, most = (float(ratio) * math.exp(sign * Z * spread) for sign in (-1, 1))
+        return KeptShare(max(1 - ratio, Fraction(0)), max(1 - most, 0.0), max(1 - least, 0.0))
 
     def text(self, language: str) -> str:
         """One sentence in a language, `en` or `ar`, for people."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -80,12 +79,12 @@ def beside_outcomes(given: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame
 
 
 def with_measured(assumptions: Assumptions, rates: Sequence[SaveRate]) -> Assumptions:
-    """The assumptions with the save rates that the holdout has measured well enough; a play that loses
-    customers saves none."""
+    """The assumptions with what the holdout has measured well enough, in the unit of the stated rate: the
+    share of leavers that a contact keeps, and not points of all listed."""
     measured = {
-        rate.play: max(Fraction(rate.value), Fraction(0))
+        rate.play: rate.kept.value
         for rate in rates
-        if rate.is_enough and rate.value is not None and rate.play != effects.ALL_PLAYS
+        if rate.kept is not None and rate.kept.is_enough and rate.play != effects.ALL_PLAYS
     }
     return replace(assumptions, measured=measured)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 
 import polars as pl
 import pytest
 
-from churn_model.effects import save_rate, save_rates, wilson
+from churn_model.effects import KeptShare, save_rate, save_rates, wilson
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,26 @@ def test_an_interval_of_twenty_points_or_more_says_not_enough_data() -> None:
     for words in ("480/800", "560/700"):
         assert words in narrow.text("en")
         assert words in narrow.text("ar")
+
+
+def test_the_share_of_leavers_kept_has_the_interval_of_the_ratio() -> None:
+    """Heart attacks under aspirin and placebo, a ratio of 0.55 with 0.43 to 0.70 by the log method: the
+    inverse of 1.82 with 1.43 to 2.30 in Agresti, Categorical Data Analysis, section 3.1."""
+    kept = save_rate(104, 11_037, 189, 11_034).kept
+    assert kept is not None
+    assert kept.value == 1 - Fraction(104 * 11_034, 11_037 * 189)
+    assert (kept.low, kept.high) == pytest.approx((1 - 1 / 1.43, 1 - 1 / 2.30), abs=3e-3)
+    assert not kept.is_enough  # 27 points wide
+
+
+def test_a_play_that_loses_customers_keeps_none() -> None:
+    harmful = save_rate(500, 2_000, 300, 2_000)
+    assert harmful.kept == KeptShare(Fraction(0), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("counts", [(0, 500, 30, 60), (5, 500, 0, 60), (0, 10, 0, 10), (3, 10, 0, 0)])
+def test_without_leavers_on_both_sides_no_share_is_known(counts: tuple[int, int, int, int]) -> None:
+    assert save_rate(*counts).kept is None
 
 
 def test_without_a_holdout_there_is_no_save_rate() -> None:
