@@ -74,21 +74,24 @@ def exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bo
 
 
 def _without_match(connection: duckdb.DuckDBPyConnection, given: str, kept: str) -> int:
-    """How many rows of one table the other lacks, by the columns that both have and this release knows."""
+    """How many rows of one table the other lacks, by the columns that the first has and this release knows. A
+    column that only the first has stands empty in the other: a value in it is one that the other lacks.
+    """
     schema, table = given.split(".")
     if not exists(connection, schema, table):
         return 0
     if not exists(connection, *kept.split(".")):
         (count,) = connection.execute(f"SELECT count(*) FROM {given}").fetchall()[0]
         return int(count)
-    there = [_columns(connection, name) for name in (given, kept)]
-    shared = ", ".join(
-        f'CAST("{name}" AS {data_type})'
-        for name, data_type in tables.TABLES[table]
-        if all(name in columns for columns in there)
+    there, here = _columns(connection, given), _columns(connection, kept)
+    columns = [(name, data_type) for name, data_type in tables.TABLES[table] if name in there]
+    asked = ", ".join(f'CAST("{name}" AS {data_type})' for name, data_type in columns)
+    found = ", ".join(
+        f'CAST("{name}" AS {data_type})' if name in here else f"CAST(NULL AS {data_type})"
+        for name, data_type in columns
     )
     (count,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT {shared} FROM {given} EXCEPT ALL SELECT {shared} FROM {kept})"
+        f"SELECT count(*) FROM (SELECT {asked} FROM {given} EXCEPT ALL SELECT {found} FROM {kept})"
     ).fetchall()[0]
     return int(count)
 

@@ -61,6 +61,8 @@ def test_an_unchanged_history_passes_and_is_loaded_whole(connection: duckdb.Duck
         "UPDATE raw_history.churn_scores SET p_90 = 0.11 WHERE customer_id = 'a'",
         "UPDATE raw_history.churn_scores SET data_quality_flags = [] WHERE customer_id = 'a'",
         "DROP TABLE raw_history.churn_scores",
+        "ALTER TABLE raw_history.churn_scores DROP p_90",
+        "ALTER TABLE raw_history.churn_scores DROP data_quality_flags",
     ],
 )
 def test_files_in_which_a_given_score_changed_or_is_missing_fail_the_build(
@@ -69,6 +71,14 @@ def test_files_in_which_a_given_score_changed_or_is_missing_fail_the_build(
     connection.execute(change)
     with pytest.raises(HistoryChanged, match="bring the files back"):
         score_history.check_files(connection)
+
+
+def test_a_published_column_without_values_need_not_be_in_the_files(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """As after the first build of a release that knows one more column."""
+    connection.execute("ALTER TABLE raw_history.churn_scores DROP band_fixed")
+    score_history.check_files(connection)
 
 
 @pytest.mark.parametrize(
