@@ -8,6 +8,7 @@ Rows lie in history/churn_models/, one Parquet file a decision or build.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -32,15 +33,28 @@ def history_folder(folder: Path) -> Path:
 
 
 def registry_of(folder: Path) -> list[Row]:
-    """All rows of the company's registry in their order, each as a mapping of the columns of churn_models."""
+    """All rows of the company's registry in their order, each as a mapping of the columns of churn_models.
+
+    Raises DecisionRefused for a file that cannot be read.
+    """
     files = sorted(history_folder(folder).glob("*.parquet"))
     if not files:
         return []
     names = [name for name, _ in tables.TABLES["churn_models"]]
-    parts = [pl.read_parquet(file) for file in files]
+    parts = [_read(file) for file in files]
     rows = pl.concat(parts, how="diagonal_relaxed")
     shown = rows.select(name for name in names if name in rows.columns).unique(maintain_order=True)
     return in_order(shown.to_dicts())
+
+
+def _read(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DecisionRefused(
+            f"{file} cannot be read: it is no whole Parquet file. Nothing was decided. Bring the file back "
+            "from a copy; without one, remove it and decide again what it held."
+        ) from error
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
@@ -138,10 +152,18 @@ def _put_to_use(folder: Path, rows: Sequence[Row], known: Row, *, by: str, at: d
 
 
 def write(folder: Path, rows: Sequence[Row]) -> Path:
-    """Write rows as a new file of the registry, which must not exist yet."""
+    """Write rows as a new file of the registry; it bears its name once it is whole, and replaces none. Raises
+    FileExistsError."""
     target = history_folder(folder) / f"decision-{rows[0]['at']:%Y%m%dT%H%M%S%f}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     frame = pl.DataFrame(list(rows), schema_overrides=tables.frame_types("churn_models"))
-    with target.open("xb") as file:
-        frame.write_parquet(file)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            frame.write_parquet(file)
+            file.flush()
+            os.fsync(file.fileno())
+        target.hardlink_to(partial)
+    finally:
+        partial.unlink(missing_ok=True)
     return target

@@ -123,6 +123,38 @@ def test_with_two_classes_in_use_the_class_must_be_named(company: Path) -> None:
     assert decisions.roll_back(company, "contract", by="N. Haddad", at=at(4))["model_id"] == "m1"
 
 
+def test_a_write_that_breaks_off_leaves_no_decision(company: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, files = decisions.registry_of(company), sorted(decisions.history_folder(company).iterdir())
+
+    def breaks_off(handle: int) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", breaks_off)
+        with pytest.raises(OSError, match="no space left"):
+            decisions.promote(company, "m3", by="N. Haddad", at=at(3))
+    assert sorted(decisions.history_folder(company).iterdir()) == files
+    assert decisions.registry_of(company) == before
+    assert decisions.promote(company, "m3", by="N. Haddad", at=at(3))["model_id"] == "m3"
+
+
+def test_a_decision_never_replaces_another(company: Path) -> None:
+    target = decisions.write(company, [row("m3", "scoring", 3)])
+    kept = target.read_bytes()
+    with pytest.raises(FileExistsError):
+        decisions.write(company, [row("m1", "scoring", 3)])
+    assert target.read_bytes() == kept
+    assert not list(target.parent.glob(".*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and half a file"])
+def test_a_stump_among_the_decisions_is_told_in_a_sentence(company: Path, content: bytes) -> None:
+    stump = decisions.history_folder(company) / "decision-20260101T020000000000.parquet"
+    stump.write_bytes(content)
+    with pytest.raises(DecisionRefused, match=rf"{stump.name} cannot be read: .* Bring the file back"):
+        decisions.promote(company, "m3", by="N. Haddad", at=at(3))
+
+
 def test_without_models_there_is_nothing_to_roll_back(tmp_path: Path) -> None:
     with pytest.raises(DecisionRefused, match="nothing to roll back"):
         decisions.roll_back(tmp_path, None, by="N. Haddad", at=AT)
