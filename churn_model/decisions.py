@@ -20,6 +20,7 @@ from churn_model import tables
 from churn_model.registry import ModelRefused, load_content
 
 CHAMPION_RULE = "champion rule"
+PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
 CLASSES = ("contract", "non_contract")
 Row = Mapping[str, Any]
 
@@ -40,10 +41,11 @@ def registry_of(folder: Path) -> list[Row]:
     files = sorted(history_folder(folder).glob("*.parquet"))
     if not files:
         return []
-    names = [name for name, _ in tables.TABLES["churn_models"]]
+    types = tables.frame_types("churn_models")
     parts = [_read(file) for file in files]
     rows = pl.concat(parts, how="diagonal_relaxed")
-    shown = rows.select(name for name in names if name in rows.columns).unique(maintain_order=True)
+    missing = [pl.lit(None, types[name]).alias(name) for name in types if name not in rows.columns]
+    shown = rows.with_columns(missing).select(*types).unique(maintain_order=True)
     return in_order(shown.to_dicts())
 
 
@@ -68,12 +70,15 @@ def class_of(row: Row) -> str:
 
 def in_use(rows: Sequence[Row], commitment: str) -> list[Row]:
     """The models put to use for a class that still count, oldest first, each as its `scoring` row: the last
-    one scores, the one before it is what a roll-back returns to."""
+    one scores, the one before it is what a roll-back returns to. A roll-back takes one away; a promotion
+    always adds one, also of the model that was in use before. Rows of older releases do not tell the two
+    apart: there a person's return to the model before is a roll-back."""
     stack: list[Row] = []
     for row in in_order(rows):
         if row["stage"] != "scoring" or class_of(row) != commitment:
             continue
-        if len(stack) > 1 and stack[-2]["model_id"] == row["model_id"] and _by_person(row):
+        is_return = _by_person(row) and row.get("decision") != PROMOTED
+        if is_return and len(stack) > 1 and stack[-2]["model_id"] == row["model_id"]:
             stack.pop()
             stack[-1] = row
         elif stack and stack[-1]["model_id"] == row["model_id"]:
@@ -100,7 +105,7 @@ def promote(folder: Path, model_id: str, *, by: str, at: datetime) -> Row:
     if not known:
         there = ", ".join(dict.fromkeys(row["model_id"] for row in rows)) or "none is trained yet"
         raise DecisionRefused(f"There is no model {model_id} (there: {there}).")
-    return _put_to_use(folder, rows, known[-1], by=by, at=at)
+    return _put_to_use(folder, rows, known[-1], by=by, at=at, decision=PROMOTED)
 
 
 def by_rule(folder: Path, commitment: str, *, at: datetime) -> Row:
@@ -130,10 +135,12 @@ def roll_back(folder: Path, commitment: str | None, *, by: str, at: datetime) ->
         raise DecisionRefused(
             f"{stack[-1]['model_id']} is the first model of the class {name}: there is none to return to."
         )
-    return _put_to_use(folder, rows, stack[-2], by=by, at=at)
+    return _put_to_use(folder, rows, stack[-2], by=by, at=at, decision=ROLLED_BACK)
 
 
-def _put_to_use(folder: Path, rows: Sequence[Row], known: Row, *, by: str, at: datetime) -> Row:
+def _put_to_use(
+    folder: Path, rows: Sequence[Row], known: Row, *, by: str, at: datetime, decision: str | None = None
+) -> Row:
     name = class_of(known)
     stack = in_use(rows, name)
     is_same = bool(stack) and stack[-1]["model_id"] == known["model_id"]
@@ -146,7 +153,7 @@ def _put_to_use(folder: Path, rows: Sequence[Row], known: Row, *, by: str, at: d
     _, manifest = load_content(folder / "churn" / known["model_id"])
     if manifest.get("model_id") != known["model_id"]:
         raise ModelRefused(f"{folder / 'churn' / known['model_id']}: the manifest is of another model")
-    row = {**known, "stage": "scoring", "approved_by": by, "at": at}
+    row = {**known, "stage": "scoring", "approved_by": by, "at": at, "decision": decision}
     write(folder, [row])
     return row
 

@@ -115,6 +115,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("known_day_assumed", "BOOLEAN"),  # true where events were imported without the day they became known
         ("approved_by", "VARCHAR"),
         ("at", "TIMESTAMPTZ"),
+        ("decision", "VARCHAR"),  # of a person: promoted, rolled_back; null by the champion rule
     ),
     # One row per candidate × test date × metric. test_on null = mean over the test dates.
     "churn_evaluation": (

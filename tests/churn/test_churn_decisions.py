@@ -78,6 +78,22 @@ def test_rolling_back_returns_step_by_step_and_stops_at_the_first(company: Path)
     assert len(decisions.registry_of(company)) == 8
 
 
+def test_promoting_the_model_before_is_no_roll_back(company: Path) -> None:
+    """m1, m2, then m1 again by promotion: m2 was in use before it, and m1 before that."""
+    decisions.promote(company, "m1", by="N. Haddad", at=at(3))
+    assert decisions.roll_back(company, None, by="N. Haddad", at=at(4))["model_id"] == "m2"
+    assert decisions.roll_back(company, None, by="N. Haddad", at=at(5))["model_id"] == "m1"
+    with pytest.raises(DecisionRefused, match="none to return to"):
+        decisions.roll_back(company, None, by="N. Haddad", at=at(6))
+    told = [row["decision"] for row in decisions.registry_of(company)]
+    assert told == [*[None] * 5, "promoted", "rolled_back", "rolled_back"]
+
+
+def test_a_return_in_rows_of_an_older_release_is_a_roll_back() -> None:
+    rows = [row("m1", "scoring", 0), row("m2", "scoring", 1), row("m1", "scoring", 2, by="N. Haddad")]
+    assert [one["model_id"] for one in decisions.in_use(rows, "contract")] == ["m1"]
+
+
 def test_the_choice_is_given_back_to_the_champion_rule(company: Path) -> None:
     decisions.promote(company, "m1", by="N. Haddad", at=at(3))
     decisions.by_rule(company, "contract", at=at(4))
