@@ -1,10 +1,11 @@
 """May this run write scores at all, and which doubts stand on a row? Decided from the inputs alone.
 
 A whole run is withheld where its inputs cannot be trusted: a source older than its SLA, a failed test on an
-input, a category the model never saw in more than 5 % of the rows, an input that drifted beyond the limit.
-Then no score of the run is written; the reader goes on seeing the last ones with their date and these
-reasons. What concerns single inputs or single accounts (a source that is not joined, a feature that is null
-or the same throughout, an account without history) is scored and flagged on the row.
+input, a category the model never saw in more than 5 % of the rows. Then no score of the run is written; the
+reader goes on seeing the last ones with their date and these reasons. An input that drifted beyond the limit
+withholds nothing: it is flagged on every row and told with the status. What else concerns single inputs or
+single accounts (a source that is not joined, a feature that is null or the same throughout, an account
+without history) is scored and flagged on the row.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a run is withheld. `code`: stale_source, failed_test, unseen_category, drift; `subject`: of
-    what."""
+    """Why a run is withheld, or by `drift` doubted. `code`: stale_source, failed_test, unseen_category or
+    drift; `subject`: of what."""
 
     code: str
     subject: str
@@ -62,7 +63,8 @@ def withheld(
     unseen_limit: float = UNSEEN_LIMIT,
     drift_limit: float = DRIFT_LIMIT,
 ) -> tuple[Reason, ...]:
-    """Every reason not to write the scores of a run; empty: write them.
+    """Every reason not to trust a run; empty: none. A scoring run asks twice (run.py): without `drift` what
+    withholds its scores, and with nothing but `drift` what is flagged on them.
 
     failed_tests: names of tests on an input that failed. unseen: for each categorical input the share of rows
     whose value training never saw (`unseen_shares`). drift: for each input its stability index against
