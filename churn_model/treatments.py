@@ -106,18 +106,29 @@ def url_of(folder: Path) -> str:
 
 
 def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
-    """Append one contact; returns its id. Raises TreatmentRefused."""
+    """Append one contact; returns its id, which follows from customer, moment and channel: a contact is one
+    whatever score, play or outcome it is logged with. Raises TreatmentRefused.
+    """
     _check(treatment, recorded_at)
-    words = "|".join(str(value) for value in asdict(treatment).values())
+    moment = treatment.contacted_at.astimezone(UTC)
+    words = f"{treatment.customer_id}|{moment.isoformat()}|{treatment.channel}"
     treatment_id = hashlib.sha256(words.encode()).hexdigest()[:16]
     row = asdict(treatment) | {
         "treatment_id": treatment_id,
-        "contacted_at": treatment.contacted_at.astimezone(UTC),
+        "contacted_at": moment,
         "recorded_at": recorded_at.astimezone(UTC),
     }
+    # Rows of the first release have ids of another making.
+    same = select(LOG.c.treatment_id).where(
+        LOG.c.customer_id == treatment.customer_id,
+        LOG.c.contacted_at == moment,
+        LOG.c.channel == treatment.channel,
+    )
     try:
         with _engine(url) as engine, engine.begin() as connection:
             METADATA.create_all(connection)
+            if connection.execute(same).first():
+                raise TreatmentRefused("This contact is in the log already.")
             connection.execute(insert(LOG), [row])
     except IntegrityError as error:
         raise TreatmentRefused("This contact is in the log already.") from error
@@ -156,7 +167,7 @@ def _check(treatment: Treatment, recorded_at: datetime) -> None:
             raise TreatmentRefused(f"'{given}' is no {name}; known are {', '.join(known)}.")
     if treatment.contacted_at > recorded_at:
         raise TreatmentRefused("A contact is logged when it has taken place, not before.")
-    if treatment.contacted_at.date() < treatment.as_of:
+    if treatment.contacted_at.astimezone(UTC).date() < treatment.as_of:
         raise TreatmentRefused(f"The score is of {treatment.as_of}: the contact lies before it.")
     if treatment.cost_minor is not None and (treatment.cost_minor < 0 or not treatment.currency):
         raise TreatmentRefused("A cost is at least 0 and has a currency.")

@@ -249,9 +249,17 @@ def _decided(one: Company, decide: Any) -> None:
     )
 
 
+# The score that prompted a contact is one there was at its moment: of the newest day, and of that day's
+# scores the one by the model in use then.
 SCORE_OF = """
-SELECT as_of, model_id, recommended_play, in_holdout FROM churn.churn_scores WHERE customer_id = '{customer}'
-ORDER BY as_of DESC, scored_at DESC LIMIT 1
+WITH decisions AS (
+  SELECT model_id,
+    row_number() OVER (PARTITION BY commitment_class = 'non_contract' ORDER BY "at" DESC) AS age
+  FROM churn.churn_models WHERE stage = 'scoring' AND "at" <= TIMESTAMPTZ {moment}
+)
+SELECT as_of, model_id, recommended_play, in_holdout FROM churn.churn_scores
+WHERE customer_id = {customer} AND as_of <= DATE {day} AND scored_at <= TIMESTAMPTZ {moment}
+ORDER BY as_of DESC, model_id IN (SELECT model_id FROM decisions WHERE age = 1) DESC, scored_at DESC LIMIT 1
 """
 
 
@@ -281,13 +289,14 @@ def log(
         when = recorded_at if at is None else datetime.fromisoformat(at)
     except ValueError:
         stop(f"'{at}' is no moment; write it as 2026-01-31T10:30.", 2)
-    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    asked = {"customer": customer, "moment": when.isoformat(), "day": when.date().isoformat()}
     try:
-        found = run_sql(one.folder, SCORE_OF.replace("'{customer}'", quoted(customer)))
+        found = run_sql(one.folder, SCORE_OF.format(**{name: quoted(text) for name, text in asked.items()}))
     except WarehouseError as error:
         stop(str(error), 2)
     if found.is_empty():
-        stop(f"{customer} has no score, so no score prompted a contact.", 2)
+        stop(f"{customer} has no score made by {when:%Y-%m-%d %H:%M} UTC: no score prompted the contact.", 2)
     given = found.row(0, named=True)
     treatment = treatments.Treatment(
         customer_id=customer,

@@ -129,6 +129,70 @@ def test_train_score_promote_log_and_roll_back(home: Path) -> None:
     assert count == 90  # the same day by the same model: nothing is scored twice
 
 
+def given_scores(home: Path, scores: str, models: str = "") -> None:
+    """Put scores (and decisions) into the published warehouse as scoring would have left them."""
+    snapshot_file = warehouse.current(company(home).folder)
+    assert snapshot_file
+    with duckdb.connect(str(snapshot_file)) as connection:
+        connection.execute(
+            "INSERT INTO churn.churn_scores (customer_id, as_of, model_id, scored_at, recommended_play, "
+            f"in_holdout) VALUES {scores}"
+        )
+        if models:
+            connection.execute(
+                f'INSERT INTO churn.churn_models (model_id, stage, commitment_class, "at") VALUES {models}'
+            )
+
+
+OLD = "('c1', '2025-11-30', 'm1', '2025-12-01 06:00:00Z', 'onboarding', false)"
+NEW = "('c1', '2025-12-31', 'm1', '2026-01-01 06:00:00Z', 'payment_method', false)"
+
+
+@pytest.mark.parametrize(
+    ("at", "play", "as_of"),
+    [
+        ("2025-12-20T10:00", "onboarding", "2025-11-30"),  # before the newest score's day
+        ("2026-01-01T05:59", "onboarding", "2025-11-30"),  # the newest score was not made yet
+        ("2026-01-01T06:00", "payment_method", "2025-12-31"),
+        ("2025-12-01T02:00-04:00", "onboarding", "2025-11-30"),  # 06:00 UTC
+    ],
+)
+def test_a_contact_belongs_to_the_newest_score_there_was_when_it_took_place(
+    home: Path, at: str, play: str, as_of: str
+) -> None:
+    given_scores(home, f"{OLD}, {NEW}")
+    logged = Answer("log", "c1", "--channel", "call", "--outcome", "reached", "--at", at)
+    assert (logged.code, f"{play} for c1, on the score of {as_of}" in " ".join(logged.text.split())) == (
+        0,
+        True,
+    )
+
+
+def test_a_contact_before_the_first_score_was_prompted_by_none(home: Path) -> None:
+    given_scores(home, f"{OLD}, {NEW}")
+    early = ("--at", "2025-12-01T05:59")
+    refused = Answer("log", "c1", "--channel", "call", "--outcome", "reached", *early)
+    assert refused.code == 2
+    assert "c1 has no score made by 2025-12-01 05:59 UTC" in " ".join(refused.text.split())
+
+
+@pytest.mark.parametrize(("at", "model"), [("2026-01-03T10:00", "m1"), ("2026-01-05T10:00", "m2")])
+def test_of_two_scores_of_a_day_the_one_by_the_model_in_use_prompted_the_contact(
+    home: Path, at: str, model: str
+) -> None:
+    """m2 scored the day on 2 January, but was put to use on the 4th only."""
+    other = NEW.replace("m1", "m2").replace("2026-01-01", "2026-01-02")
+    given_scores(
+        home,
+        f"{NEW}, {other}",
+        "('m1', 'scoring', 'contract', '2025-12-01 06:00:00Z'), ('m2', 'trained', 'contract', "
+        "'2026-01-01 06:00:00Z'), ('m2', 'scoring', 'contract', '2026-01-04 06:00:00Z')",
+    )
+    assert Answer("log", "c1", "--channel", "call", "--outcome", "reached", "--at", at).code == 0
+    kept = treatments.read(treatments.url_of(company(home).folder), known_to=datetime(2100, 1, 1, tzinfo=UTC))
+    assert kept["model_id"].to_list() == [model]
+
+
 def test_scoring_anew_keeps_the_figures_under_other_definitions(home: Path) -> None:
     folder = company(home).folder
     before = warehouse.current(folder)

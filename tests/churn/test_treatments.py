@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,35 @@ def test_the_same_contact_is_logged_once(url: str) -> None:
     treatments.log(url, CALL, recorded_at=AT)
     with pytest.raises(TreatmentRefused, match="already"):
         treatments.log(url, CALL, recorded_at=AT + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"as_of": date(2025, 11, 30), "model_id": "m0"},
+        {
+            "play": "review_call",
+            "who": "S. Karam",
+            "outcome": "accepted",
+            "cost_minor": None,
+            "currency": None,
+        },
+        {"contacted_at": AT.astimezone(timezone(timedelta(hours=3)))},
+    ],
+)
+def test_a_contact_is_known_by_customer_moment_and_channel(url: str, other: dict[str, Any]) -> None:
+    treatments.log(url, CALL, recorded_at=AT)
+    with pytest.raises(TreatmentRefused, match="already"):
+        treatments.log(url, replace(CALL, **other), recorded_at=AT)
+
+
+@pytest.mark.parametrize(
+    "other", [{"customer_id": "c2"}, {"contacted_at": AT + timedelta(hours=1)}, {"channel": "email"}]
+)
+def test_another_customer_moment_or_channel_is_another_contact(url: str, other: dict[str, Any]) -> None:
+    later = AT + timedelta(days=1)
+    first = treatments.log(url, CALL, recorded_at=later)
+    assert treatments.log(url, replace(CALL, **other), recorded_at=later) != first
 
 
 @pytest.mark.parametrize(
