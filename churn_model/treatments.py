@@ -2,7 +2,7 @@
 ever.
 
 It lies in the company's app.db (SQLite, or PostgreSQL by URL), beside what else people write. The database
-itself refuses to change or delete a row. Every build copies it into churn.churn_treatments.
+itself refuses to change, replace or delete a row. Every build copies it into churn.churn_treatments.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import polars as pl
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Column,
+    Connection,
     Date,
     DateTime,
     Engine,
@@ -26,11 +26,11 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    event,
     insert,
     inspect,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -58,24 +58,31 @@ LOG = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False),
 )
 _REFUSAL = "the treatment log is append-only"
-for _act in ("UPDATE", "DELETE"):
-    event.listen(
-        LOG,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER treatments_no_{_act.lower()} BEFORE {_act} ON treatments "
-            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
-        ).execute_if(dialect="sqlite"),
-    )
-event.listen(
-    LOG,
-    "after_create",
-    DDL(  # type: ignore[no-untyped-call]
-        "CREATE FUNCTION treatments_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$; "
-        "CREATE TRIGGER treatments_no_change BEFORE UPDATE OR DELETE ON treatments "
-        "FOR EACH ROW EXECUTE FUNCTION treatments_refuse()"
-    ).execute_if(dialect="postgresql"),
+_ABORT = f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+# INSERT OR REPLACE drops the row in its way without a DELETE: it is stopped before it inserts. It can be in
+# the way by its id or by its rowid.
+_IN_THE_WAY = "SELECT 1 FROM treatments WHERE treatment_id = NEW.treatment_id OR rowid = NEW.rowid"
+TRIGGERS = {
+    "sqlite": {
+        "treatments_no_update": f"BEFORE UPDATE ON treatments {_ABORT}",
+        "treatments_no_delete": f"BEFORE DELETE ON treatments {_ABORT}",
+        "treatments_no_replace": f"BEFORE INSERT ON treatments WHEN EXISTS ({_IN_THE_WAY}) {_ABORT}",
+    },
+    "postgresql": {
+        "treatments_no_change": "BEFORE UPDATE OR DELETE ON treatments FOR EACH ROW "
+        "EXECUTE FUNCTION treatments_refuse()",
+        "treatments_no_truncate": "BEFORE TRUNCATE ON treatments FOR EACH STATEMENT "
+        "EXECUTE FUNCTION treatments_refuse()",
+    },
+}
+"""What keeps the log append-only, by database."""
+_THERE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'treatments'::regclass",
+}
+_REFUSE = (
+    "CREATE OR REPLACE FUNCTION treatments_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+    f"$$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$"
 )
 
 
@@ -127,6 +134,7 @@ def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
     try:
         with _engine(url) as engine, engine.begin() as connection:
             METADATA.create_all(connection)
+            _guard(connection)
             if connection.execute(same).first():
                 raise TreatmentRefused("This contact is in the log already.")
             connection.execute(insert(LOG), [row])
@@ -135,6 +143,17 @@ def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
     except SQLAlchemyError as error:
         raise TreatmentRefused(f"The treatment log can't be written: {error.__cause__ or error}") from error
     return treatment_id
+
+
+def _guard(connection: Connection) -> None:
+    """Bring the triggers that the log lacks; that of an earlier release lacks the newer ones."""
+    name = connection.dialect.name
+    there = set(connection.scalars(text(_THERE[name])))
+    missing = {trigger: rule for trigger, rule in TRIGGERS[name].items() if trigger not in there}
+    if missing and name == "postgresql":
+        connection.execute(text(_REFUSE))
+    for trigger, rule in missing.items():
+        connection.execute(text(f"CREATE TRIGGER {trigger} {rule}"))
 
 
 def read(url: str, *, known_to: datetime) -> pl.DataFrame:

@@ -74,6 +74,34 @@ def test_the_database_refuses_to_change_a_contact(url: str, tmp_path: Path, stat
     assert treatments.read(url, known_to=AT)["outcome"].to_list() == ["reached"]
 
 
+REPLACE = (
+    "INSERT OR REPLACE INTO treatments SELECT treatment_id, customer_id, as_of, model_id, play, who, "
+    "contacted_at, channel, 'declined', cost_minor, currency, recorded_at FROM treatments"
+)
+REPLACE_BY_PLACE = (
+    "INSERT OR REPLACE INTO treatments (rowid, treatment_id, customer_id, as_of, model_id, play, who, "
+    "contacted_at, channel, outcome, recorded_at) SELECT rowid, 'other', customer_id, as_of, model_id, play, "
+    "who, contacted_at, channel, 'declined', recorded_at FROM treatments"
+)
+
+
+@pytest.mark.parametrize("statement", [REPLACE, REPLACE_BY_PLACE])
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_contact_cannot_be_replaced_by_another_either(
+    url: str, tmp_path: Path, statement: str, is_old: bool
+) -> None:
+    """A log of the first release gets the new trigger with the next contact."""
+    treatments.log(url, CALL, recorded_at=AT)
+    if is_old:
+        with sqlite3.connect(tmp_path / "app.db") as connection:
+            connection.execute("DROP TRIGGER treatments_no_replace")
+        treatments.log(url, replace(CALL, customer_id="c2"), recorded_at=AT)
+    refused = pytest.raises(sqlite3.IntegrityError, match="append-only")
+    with sqlite3.connect(tmp_path / "app.db") as connection, refused:
+        connection.execute(statement)
+    assert set(treatments.read(url, known_to=AT)["outcome"]) == {"reached"}
+
+
 def test_postgresql_keeps_and_refuses_alike(postgres_url: str) -> None:
     address = make_url(postgres_url).set(drivername="postgresql+psycopg")
     engine = create_engine(address, poolclass=NullPool)
@@ -82,10 +110,19 @@ def test_postgresql_keeps_and_refuses_alike(postgres_url: str) -> None:
         connection.execute(text("DROP FUNCTION IF EXISTS treatments_refuse"))
     treatments.log(postgres_url, CALL, recorded_at=AT)
     assert treatments.read(postgres_url, known_to=AT)["contacted_at"].to_list() == [AT]
-    for statement in ("UPDATE treatments SET outcome = 'declined'", "DELETE FROM treatments"):
+    with engine.begin() as connection:  # as the first release left it
+        connection.execute(text("DROP TRIGGER treatments_no_truncate ON treatments"))
+    treatments.log(postgres_url, replace(CALL, customer_id="c2"), recorded_at=AT)
+    for statement in (
+        "UPDATE treatments SET outcome = 'declined'",
+        "DELETE FROM treatments",
+        "TRUNCATE treatments",
+        "INSERT INTO treatments SELECT * FROM treatments "
+        "ON CONFLICT (treatment_id) DO UPDATE SET outcome = 'x'",
+    ):
         with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
             connection.execute(text(statement))
-    assert treatments.read(postgres_url, known_to=AT)["outcome"].to_list() == ["reached"]
+    assert treatments.read(postgres_url, known_to=AT)["outcome"].to_list() == ["reached", "reached"]
 
 
 def test_the_same_contact_is_logged_once(url: str) -> None:
