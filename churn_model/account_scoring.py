@@ -307,6 +307,8 @@ class Accounts:
                     "data_quality_flags": [name for name in ROW_FLAGS if row.get(name)],
                 }
             )
+        worth = [_exact(row["mrr_minor"]) for row in rows]
+        actions.acted_by_rule(rows, worth, run.assumptions, run.rates)
         scored = pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("rule_points"))
         return pl.concat([scored, self.leaving(run, RULE_MODEL)], how="diagonal_relaxed")
 

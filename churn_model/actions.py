@@ -92,14 +92,17 @@ def top_valued(worth: Sequence[Fraction]) -> list[bool]:
 
 
 def ranked_by_value(
-    lists: Sequence[str], is_first: Sequence[bool], worth: Sequence[Fraction], p: Sequence[float]
+    lists: Sequence[str],
+    is_first: Sequence[bool],
+    worth: Sequence[Fraction],
+    then: Sequence[float] | Sequence[Fraction],
 ) -> list[int]:
-    """The place of each customer in its own list, 1 first: those that come first, then by worth, then by
-    probability, then as given."""
+    """The place of each customer in its own list, 1 first: those that come first, then by worth, then by what
+    decides among equals, then as given."""
     places = [0] * len(lists)
     for name in dict.fromkeys(lists):
         rows = [i for i, other in enumerate(lists) if other == name]
-        rows.sort(key=lambda i: (not is_first[i], -worth[i], -p[i], i))
+        rows.sort(key=lambda i: (not is_first[i], -worth[i], -then[i], i))
         for place, i in enumerate(rows, 1):
             places[i] = place
     return places
@@ -174,6 +177,29 @@ def acted(
     _rank(rows, assumptions.capacity, rates)
 
 
+def acted_by_rule(
+    rows: Sequence[dict[str, Any]],
+    worth: Sequence[Fraction],
+    assumptions: Assumptions,
+    rates: Mapping[str, Fraction],
+) -> None:
+    """Add to the scores of a rule the comparison group and the places in each list: by points, then by worth;
+    and who the team can reach this week: the first of the 90-day list that have points. A rule gives no
+    probability, so no amount and no play.
+
+    rows: they have customer_id, as_of, currency, list_name and rule_points. worth: monthly or yearly revenue.
+    """
+    common = [amount * _rate(row, rates) for row, amount in zip(rows, worth, strict=True)]
+    for row, is_top in zip(rows, top_valued(common), strict=True):
+        row["is_excluded"] = assumptions.spares_top and is_top
+        row["in_holdout"] = in_holdout(row["customer_id"], row["as_of"]) and not row["is_excluded"]
+    points = [row["rule_points"] for row in rows]
+    has_points = [one > 0 for one in points]
+    lists = [row["list_name"] for row in rows]
+    places = ranked_by_value(lists, has_points, [Fraction(one) for one in points], common)
+    _reach(rows, places, has_points, assumptions.capacity)
+
+
 def deciding_names(row: Mapping[str, Any]) -> list[str]:
     """The names (feature, theme, family) of the reason that decides the play: the strongest one that somebody
     can act on, so timing decides only where it stands alone."""
@@ -205,6 +231,14 @@ def _rank(rows: Sequence[dict[str, Any]], capacity: int, rates: Mapping[str, Fra
         [value * _rate(row, rates) for row, value in zip(rows, values, strict=True)],
         [row["p_90"] for row in rows],
     )
+    _reach(rows, places, acts, capacity)
+
+
+def _reach(
+    rows: Sequence[dict[str, Any]], places: Sequence[int], acts: Sequence[bool], capacity: int
+) -> None:
+    """Write the places, and whom the team can reach this week: the first of the 90-day list that ask for an
+    act, those held out passed over."""
     for row, place in zip(rows, places, strict=True):
         row["value_rank"] = place
     callable_rows = [

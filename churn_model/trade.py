@@ -131,7 +131,8 @@ class Trade:
         """Today's customers by the points score: no probability."""
         now = self.panel.on(run.as_of)
         points = protocol.points_score(now, self.names)
-        return now.frame.select(
+        revenue = yearly_revenue(now.frame)
+        rows = now.frame.select(
             "customer_id",
             pl.lit(run.as_of).alias("as_of"),
             pl.lit(RULE_MODEL).alias("model_id"),
@@ -140,9 +141,14 @@ class Trade:
             pl.lit(COMMITMENT).alias("commitment_class"),
             pl.lit("now").alias("list_name"),
             pl.Series("rule_points", points).cast(pl.Int64),
-            pl.Series("yearly_revenue_minor", yearly_revenue(now.frame), dtype=pl.Int64),
+            pl.Series("yearly_revenue_minor", revenue, dtype=pl.Int64),
             "currency",
-        ).with_columns(percentile("rule_points"))
+        ).to_dicts()
+        if not rows:
+            return pl.DataFrame()
+        worth = [Fraction(amount) for amount in revenue]
+        actions.acted_by_rule(rows, worth, run.assumptions, run.rates)
+        return pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("rule_points"))
 
 
 def yearly_revenue(frame: pl.DataFrame) -> list[int]:

@@ -100,8 +100,14 @@ FIRST = f"""
 SELECT value_rank AS place, customer_id, round(p_90, 3) AS p_90, cause, decision_on,
   revenue_at_risk_90_minor AS at_risk_minor, currency, reason_1.sentence_en AS reason, play_en AS play,
   play_owner AS owner, due_on
-FROM ({NEWEST}) WHERE band_capacity ORDER BY value_rank, customer_id
+FROM ({NEWEST}) WHERE band_capacity AND score_kind = 'probability' ORDER BY value_rank, customer_id
 """
+FIRST_BY_RULE = f"""
+SELECT value_rank AS place, customer_id, rule_points AS points, decision_on,
+  coalesce(12 * mrr_minor, yearly_revenue_minor) AS yearly_minor, currency, reason_1.sentence_en AS reason
+FROM ({NEWEST}) WHERE band_capacity AND score_kind = 'rule' ORDER BY value_rank, customer_id
+"""
+KINDS = f"SELECT DISTINCT score_kind FROM ({NEWEST})"
 BASIS = f"""
 SELECT DISTINCT recommended_play, save_rate, save_rate_basis, contact_cost_minor, currency
 FROM ({NEWEST}) WHERE expected_save_minor IS NOT NULL AND play_owner IS NOT NULL ORDER BY ALL
@@ -119,12 +125,21 @@ def _tell(one: Company, capacity: int) -> int:
     lists = run_sql(one.folder, LISTS)
     if not lists.is_empty():
         print_frame(lists)
+    kinds = set(run_sql(one.folder, KINDS)["score_kind"])
+    if "probability" in kinds:
         say(f"The first of at most {capacity} to call this week, by value:")
         print_frame(run_sql(one.folder, FIRST, SHOWN_ROWS))
         for line in assumptions_told(run_sql(one.folder, BASIS)):
             say(line)
+    if "rule" in kinds:
+        say(f"The first of at most {capacity} to call this week, by the points of a rule, then by revenue:")
+        print_frame(run_sql(one.folder, FIRST_BY_RULE, SHOWN_ROWS))
+        say(BY_RULE)
     states = {status["state"] for status in statuses}
     return 3 if "withheld" in states else 4 if "rule_only" in states else 0
+
+
+BY_RULE = "A rule gives no probability, so no revenue at risk and no expected save: it only ranks."
 
 
 def assumptions_told(basis: pl.DataFrame) -> list[str]:

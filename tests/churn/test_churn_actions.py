@@ -12,6 +12,7 @@ from churn_model.actions import (
     Assumptions,
     Situation,
     acted,
+    acted_by_rule,
     at_risk_minor,
     at_stake_minor,
     deciding_names,
@@ -179,6 +180,29 @@ def test_the_team_reaches_the_first_of_the_list_and_passes_over_the_comparison_g
     )
     expected = [name for name in names if not in_holdout(name, AS_OF)][:5]
     assert [row["customer_id"] for row in rows if row["band_capacity"]] == expected
+
+
+def test_a_rule_ranks_by_points_then_by_revenue_and_passes_over_the_comparison_group() -> None:
+    free = [f"c{n}" for n in range(100) if not in_holdout(f"c{n}", AS_OF)]
+    held = next(f"c{n}" for n in range(100) if in_holdout(f"c{n}", AS_OF))
+    given = [  # points, MRR, list
+        (held, 60, 100, "now"),
+        (free[0], 25, 300, "now"),
+        (free[1], 25, 400, "now"),
+        (free[2], 40, 1, "now"),
+        (free[3], 0, 10**6, "now"),
+        (free[4], 90, 1, "later"),
+    ]
+    rows = [
+        {"customer_id": name, "as_of": AS_OF, "currency": "EUR", "list_name": where, "rule_points": points}
+        for name, points, _, where in given
+    ]
+    acted_by_rule(rows, [Fraction(mrr) for _, _, mrr, _ in given], Assumptions(capacity=2), {})
+    assert [row["value_rank"] for row in rows] == [1, 4, 3, 2, 5, 1]
+    assert [row["in_holdout"] for row in rows] == [True] + [False] * 5
+    assert [row["band_capacity"] for row in rows] == [False, False, True, True, False, False]
+    acted_by_rule(rows, [Fraction(mrr) for _, _, mrr, _ in given], Assumptions(capacity=9), {})
+    assert not rows[4]["band_capacity"]  # no points: nothing speaks for a call
 
 
 def test_those_worth_most_can_be_left_out_of_the_draw_and_are_marked() -> None:

@@ -261,6 +261,19 @@ def test_too_little_history_ends_with_code_4_and_says_how_much_there_is(home: Pa
     assert "a rule, not a probability" in trained.text
     scored = Answer("score")
     assert (scored.code, "contract: rule_only." in scored.text) == (4, True)
+    assert "Expected save is empty" not in scored.text
+    assert "The first of at most 5 to call this week, by the points of a rule" in " ".join(
+        scored.text.split()
+    )
+    assert "A rule gives no probability, so no revenue at risk" in " ".join(scored.text.split())
+    first = warehouse.run_sql(
+        folder,
+        "SELECT rule_points, mrr_minor, in_holdout FROM churn.churn_scores WHERE band_capacity "
+        "ORDER BY value_rank",
+    )
+    assert first.height == 5
+    assert not first["in_holdout"].any()
+    assert first.rows() == sorted(first.rows(), key=lambda row: (-row[0], -row[1]))
 
 
 def test_without_a_warehouse_the_first_step_is_named(home: Path) -> None:

@@ -259,6 +259,9 @@ def test_too_little_data_ships_points_and_no_probability(tmp_path: Path) -> None
     assert frame["score_kind"].unique().to_list() == ["rule"]
     assert frame["p_90"].null_count() == frame.height == 300
     assert frame["rule_points"].is_between(0, 100).all()
+    assert frame["value_rank"].sort().to_list() == list(range(1, 301))
+    assert frame.filter("band_capacity").height == 50
+    assert frame["in_holdout"].null_count() == 0
 
 
 def test_a_company_without_snapshots_gets_empty_tables_and_the_reason(tmp_path: Path) -> None:
