@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from churn_model.actions import Assumptions
     from churn_model.withholding import Source
 
+CURRENCY_CODE = re.compile("[A-Z]{3}")
 NEWEST_DAY = {
     "billing": ("raw_billing.invoices", "issued_on"),
     "payments": ("raw_billing.payments", "attempted_at"),
@@ -69,6 +71,7 @@ def settings_of(company: Company) -> ChurnSettings:
 
 def _settings(content: Mapping[str, Any]) -> ChurnSettings:
     from churn_model.actions import Assumptions
+    from churn_model.playbook import plays_of
 
     unknown = set(content) - {"capacity", "spare_top", "save_rate", "save_rates", "contact_cost", "sla_days"}
     if unknown:
@@ -87,26 +90,31 @@ def _settings(content: Mapping[str, Any]) -> ChurnSettings:
         raise ValueError(
             f"sla_days knows no {', '.join(sorted(strange))}; known are {', '.join(sorted(NEWEST_DAY))}"
         )
+    save_rates, costs = content.get("save_rates", {}), content.get("contact_cost", {})
+    plays = {play.play for play in plays_of() if play.owner}
+    if strange := set(save_rates) - plays:
+        raise ValueError(
+            f"save_rates knows no play {', '.join(sorted(strange))}; the playbook has "
+            f"{', '.join(sorted(plays))}"
+        )
+    for code in costs:
+        if not CURRENCY_CODE.fullmatch(code):
+            raise ValueError(f"contact_cost.{code} is no currency; write three capital letters, as EUR")
     return ChurnSettings(
         Assumptions(
             capacity=capacity,
             spares_top=spares_top,
             save_rate=_share("save_rate", content["save_rate"]) if "save_rate" in content else None,
-            save_rates={
-                play: _share(f"save_rates.{play}", value)
-                for play, value in content.get("save_rates", {}).items()
-            },
-            contact_cost_minor={
-                code: _whole(f"contact_cost.{code}", value)
-                for code, value in content.get("contact_cost", {}).items()
-            },
+            save_rates={play: _share(f"save_rates.{play}", value) for play, value in save_rates.items()},
+            contact_cost_minor={code: _whole(f"contact_cost.{code}", value) for code, value in costs.items()},
         ),
         slas,
     )
 
 
 def _share(name: str, value: Any) -> Fraction:
-    if type(value) not in (int, Decimal) or not 0 <= value <= 1:
+    is_number = type(value) is int or (type(value) is Decimal and value.is_finite())
+    if not is_number or not 0 <= value <= 1:
         raise ValueError(f"{name} must be a share from 0 to 1")
     return Fraction(value)
 

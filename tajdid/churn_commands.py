@@ -11,8 +11,11 @@ import typer
 from tajdid.console import CompanyOption, actor, chosen, now, print_frame, say, stop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
+    from churn_model.actions import Assumptions
     from tajdid.workspace import Company
 
 churn_app = typer.Typer(no_args_is_help=True, help="Who is about to leave, and how good that list is.")
@@ -82,7 +85,7 @@ def score(company: CompanyOption = None) -> None:
     result = rescore(request, score=score_step(one, request, say), progress=say)
     if result.status != "published":
         stop(f"Not scored: {result.message}", 1)
-    raise SystemExit(_tell(one, settings_of(one).assumptions.capacity))
+    raise SystemExit(_tell(one, settings_of(one).assumptions))
 
 
 STATUS = "SELECT commitment_class, state, reason_en, model_id FROM churn.churn_status ORDER BY ALL"
@@ -107,6 +110,11 @@ SELECT value_rank AS place, customer_id, rule_points AS points, decision_on,
   coalesce(12 * mrr_minor, yearly_revenue_minor) AS yearly_minor, currency, reason_1.sentence_en AS reason
 FROM ({NEWEST}) WHERE band_capacity AND score_kind = 'rule' ORDER BY value_rank, customer_id
 """
+WITHOUT_COST = f"""
+SELECT DISTINCT currency FROM ({NEWEST})
+WHERE play_owner IS NOT NULL AND save_rate IS NOT NULL AND contact_cost_minor IS NULL ORDER BY currency
+"""
+CURRENCIES = "SELECT code FROM raw_meta.currencies"
 KINDS = f"SELECT DISTINCT score_kind FROM ({NEWEST})"
 BASIS = f"""
 SELECT DISTINCT recommended_play, save_rate, save_rate_basis, contact_cost_minor, currency
@@ -114,7 +122,7 @@ FROM ({NEWEST}) WHERE expected_save_minor IS NOT NULL AND play_owner IS NOT NULL
 """
 
 
-def _tell(one: Company, capacity: int) -> int:
+def _tell(one: Company, stated: Assumptions) -> int:
     """Print what was done, the lists, who to call first and what the amounts rest on; the exit code."""
     from pipelines.warehouse import run_sql
 
@@ -127,12 +135,16 @@ def _tell(one: Company, capacity: int) -> int:
         print_frame(lists)
     kinds = set(run_sql(one.folder, KINDS)["score_kind"])
     if "probability" in kinds:
-        say(f"The first of at most {capacity} to call this week, by value:")
+        say(f"The first of at most {stated.capacity} to call this week, by value:")
         print_frame(run_sql(one.folder, FIRST, SHOWN_ROWS))
         for line in assumptions_told(run_sql(one.folder, BASIS)):
             say(line)
+        lacking = run_sql(one.folder, WITHOUT_COST)["currency"].to_list()
+        known = set(run_sql(one.folder, CURRENCIES)["code"])
+        for line in costs_told(lacking, sorted(set(stated.contact_cost_minor) - known)):
+            say(line)
     if "rule" in kinds:
-        say(f"The first of at most {capacity} to call this week, by the points of a rule, then by revenue:")
+        say(f"The first of at most {stated.capacity} to call, by the points of a rule, then by revenue:")
         print_frame(run_sql(one.folder, FIRST_BY_RULE, SHOWN_ROWS))
         say(BY_RULE)
     states = {status["state"] for status in statuses}
@@ -154,6 +166,21 @@ def assumptions_told(basis: pl.DataFrame) -> list[str]:
         lines.append(
             f"  {row['recommended_play']}: save rate {row['save_rate']:.1%} ({row['save_rate_basis']}), "
             f"a contact costs {row['contact_cost_minor']:,} minor units of {row['currency']}."
+        )
+    return lines
+
+
+def costs_told(lacking: Sequence[str], unknown: Sequence[str]) -> list[str]:
+    """Currencies of the list without a cost of a contact, and stated codes the warehouse does not know."""
+    lines = []
+    if lacking:
+        lines.append(
+            f"No cost of a contact is stated for {', '.join(lacking)}: no saving is expected there, and the "
+            "list goes by revenue at risk."
+        )
+    if unknown:
+        lines.append(
+            f"contact_cost of churn.toml names {', '.join(unknown)}, which the warehouse does not know."
         )
     return lines
 

@@ -262,9 +262,7 @@ def test_too_little_history_ends_with_code_4_and_says_how_much_there_is(home: Pa
     scored = Answer("score")
     assert (scored.code, "contract: rule_only." in scored.text) == (4, True)
     assert "Expected save is empty" not in scored.text
-    assert "The first of at most 5 to call this week, by the points of a rule" in " ".join(
-        scored.text.split()
-    )
+    assert "The first of at most 5 to call, by the points of a rule" in " ".join(scored.text.split())
     assert "A rule gives no probability, so no revenue at risk" in " ".join(scored.text.split())
     first = warehouse.run_sql(
         folder,
@@ -289,6 +287,16 @@ def test_without_a_warehouse_the_first_step_is_named(home: Path) -> None:
         ("capacity = 0", "capacity must be a whole number above 0"),
         ("spare_top = 1", "spare_top must be true or false"),
         ("save_rate = 1.5", "save_rate must be a share from 0 to 1"),
+        ("save_rate = nan", "save_rate must be a share from 0 to 1"),
+        ("save_rate = -inf", "save_rate must be a share from 0 to 1"),
+        ("[save_rates]\nonboarding = nan", "save_rates.onboarding must be a share from 0 to 1"),
+        (
+            "[save_rates]\nonbording = 0.2",
+            "save_rates knows no play onbording; the playbook has escalation, ",
+        ),
+        ("[save_rates]\nnone = 0.2", "save_rates knows no play none"),
+        ("[contact_cost]\neur = 2500", "contact_cost.eur is no currency; write three capital letters"),
+        ("[contact_cost]\nEURO = 2500", "contact_cost.EURO is no currency"),
         ("[contact_cost]\nEUR = 2.5", "contact_cost.EUR must be a whole number"),
         ("[sla_days]\nweather = 3", "sla_days knows no weather"),
         ("saves = 1", "unknown setting saves"),
@@ -303,6 +311,17 @@ def test_a_wrong_churn_toml_is_told(home: Path, content: str, said: str) -> None
 
 def test_without_assumptions_the_saving_is_empty_and_that_is_said() -> None:
     assert "no save rate was measured" in assumptions_told(pl.DataFrame())[0]
+
+
+def test_what_a_contact_costs_is_asked_in_every_currency_of_the_list(home: Path) -> None:
+    (company(home).folder / "churn.toml").write_text(
+        "save_rate = 0.2\n[contact_cost]\nEUX = 2500\n", encoding="utf-8"
+    )
+    scored = Answer("score")
+    assert scored.code == 0, scored.text
+    told = " ".join(scored.text.split())
+    assert "No cost of a contact is stated for EUR: no saving is expected there" in told
+    assert "contact_cost of churn.toml names EUX, which the warehouse does not know." in told
 
 
 def test_a_broken_log_stops_the_scoring_in_plain_words(home: Path) -> None:
