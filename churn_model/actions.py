@@ -214,7 +214,8 @@ def _rate(row: Mapping[str, Any], rates: Mapping[str, Fraction]) -> Fraction:
 
 def _rank(rows: Sequence[dict[str, Any]], capacity: int, rates: Mapping[str, Fraction]) -> None:
     """Places in each list: those with a play first, by value; and who the team can reach this week: the first
-    of the 90-day list with a play, those held out passed over.
+    of the 90-day list with a play, those held out passed over, and those whom it costs more to contact than
+    it is expected to save.
 
     Value is the expected save where every customer with a play has one, else the revenue at risk: the two are
     never mixed.
@@ -231,7 +232,8 @@ def _rank(rows: Sequence[dict[str, Any]], capacity: int, rates: Mapping[str, Fra
         [value * _rate(row, rates) for row, value in zip(rows, values, strict=True)],
         [row["p_90"] for row in rows],
     )
-    _reach(rows, places, acts, capacity)
+    pays = [row["expected_save_minor"] is None or row["expected_save_minor"] >= 0 for row in rows]
+    _reach(rows, places, [act and one for act, one in zip(acts, pays, strict=True)], capacity)
 
 
 def _reach(

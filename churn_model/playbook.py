@@ -7,7 +7,8 @@ days_to_decision  any, <=N or >N days to the notice day, else the term end; with
 value_tier        any, top (the tenth of the day's customers worth most), other
 risk              below_watch (p_90 < .2) or watch
 due_days          with due_from as_of: so many days after the score; with decision: so many days before
-                  the decision, at the earliest the day after the score
+                  the decision. Where there is one: at the latest the day before it, at the earliest the day
+                  after the score
 """
 
 from __future__ import annotations
@@ -80,9 +81,11 @@ class Play:
         """The day by which it is to be done; None for no action."""
         if self.due_days is None:
             return None
-        if self.due_from == "as_of" or case.decision_on is None:
-            return case.as_of + timedelta(days=self.due_days)
-        return max(case.decision_on - timedelta(days=self.due_days), case.as_of + timedelta(days=1))
+        day, after_score = timedelta(days=1), case.as_of + timedelta(days=self.due_days)
+        if case.decision_on is None:
+            return after_score
+        of_rule = after_score if self.due_from == "as_of" else case.decision_on - day * self.due_days
+        return max(min(of_rule, case.decision_on - day), case.as_of + day)
 
     def _is_in_time(self, days: int | None) -> bool:
         if self.days_to_decision.startswith("<="):

@@ -58,7 +58,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("value_tier", "VARCHAR"),  # top: the tenth of its currency that is worth most; other
         ("rule_points", "BIGINT"),
         ("score_pct", "DOUBLE"),  # rank among the customers scored that day, 0 lowest risk, 100 highest
-        ("band_capacity", "BOOLEAN"),  # among the first k to act on, k being the team's week
+        # among the first k to act on, k being the team's week; not where expected_save_minor is below 0
+        ("band_capacity", "BOOLEAN"),
         ("band_fixed", "VARCHAR"),  # high (p_90 >= .5), watch (>= .2), low; null for kind rule
         ("p_90_change", "DOUBLE"),  # against the last score by the same model; null across models
         ("mrr_minor", "BIGINT"),

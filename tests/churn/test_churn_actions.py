@@ -164,6 +164,30 @@ def test_places_go_by_expected_save_where_there_is_one() -> None:
     assert {row["save_rate_basis"] for row in rows} == {"stated"}
 
 
+def test_a_call_that_costs_more_than_it_saves_takes_no_place_of_the_week() -> None:
+    # at risk 500, 550 and 600; with 10 % saved and a contact at 55 they are worth -5, 0 and 5
+    free = [f"c{n}" for n in range(100) if not in_holdout(f"c{n}", AS_OF)]
+    rows = act(
+        [score(name, 0.5) for name in free[:3]],
+        [Situation(Fraction(1_000)), Situation(Fraction(1_100)), Situation(Fraction(1_200))],
+        save_rate=Fraction(1, 10),
+        contact_cost_minor={"EUR": 55},
+    )
+    assert [row["expected_save_minor"] for row in rows] == [-5, 0, 5]
+    assert [row["band_capacity"] for row in rows] == [False, True, True]
+
+
+def test_where_only_some_savings_are_known_a_negative_one_takes_no_place_either() -> None:
+    free = [f"c{n}" for n in range(100) if not in_holdout(f"c{n}", AS_OF)]
+    rows = act(
+        [score(free[0], 0.5), score(free[1], 0.5, currency="KWD")],
+        [Situation(Fraction(1_200)), Situation(Fraction(1_000))],
+        save_rate=Fraction(1, 10),
+        contact_cost_minor={"EUR": 1_000},
+    )
+    assert [row["band_capacity"] for row in rows] == [False, True]
+
+
 def test_unlike_currencies_are_set_side_by_side_at_the_rate() -> None:
     rows = [score("dinar", 0.5, currency="KWD"), score("euro", 0.5)]
     situations = [Situation(Fraction(1_000)), Situation(Fraction(2_000))]

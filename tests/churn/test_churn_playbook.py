@@ -74,6 +74,25 @@ def test_a_play_is_due_before_the_decision_and_never_in_the_past() -> None:
     assert right_size.due_on(case("seat_use", "term", 3)) == AS_OF + timedelta(days=1)
 
 
+@pytest.mark.parametrize(
+    ("days", "due_days"),
+    [
+        (30, 10),
+        (11, 10),  # the day before the decision
+        (10, 9),
+        (5, 4),
+        (2, 1),
+        (1, 1),  # the earliest there is
+        (-3, 1),
+    ],
+)
+def test_a_play_counted_from_the_score_is_due_before_the_decision_too(days: int, due_days: int) -> None:
+    given = case(commitment="term", days=days)
+    found = choose_play(plays_of(), given)
+    assert (found.play, found.due_days, found.due_from) == ("review_call", 10, "as_of")
+    assert found.due_on(given) == AS_OF + timedelta(days=due_days)
+
+
 def test_every_play_speaks_arabic_and_every_one_that_acts_says_when_to_stop() -> None:
     def is_arabic(text: str) -> bool:
         return any("\u0600" <= letter <= "\u06ff" for letter in text)
