@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from churn_model import account_protocol, accounts, actions, explain, protocol, stage
+from churn_model import account_protocol, accounts, actions, decisions, explain, protocol, stage, tables
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel
 from churn_model.hazard import CAUSES, Curves, HazardModel, hazards_from_json
 from churn_model.matrix import Input, matrix_of
@@ -262,6 +262,18 @@ class Accounts:
         for row, place in zip(rows, places, strict=True):
             row["value_rank"] = place
         return pl.DataFrame(rows, infer_schema_length=None)
+
+    def only_leaving(self, run: Run) -> stage.Status | None:
+        """The list of a day on which nobody is at risk, but some have given notice; None without any."""
+        registry = run.connection.sql("SELECT * FROM churn.churn_models").pl().to_dicts()
+        used = decisions.in_use(registry, COMMITMENT)
+        model_id = used[-1]["model_id"] if used else RULE_MODEL
+        rows = self.leaving(run, model_id)
+        if rows.is_empty():
+            return None
+        if not stage.is_scored(run.connection, run.as_of, model_id):
+            tables.insert(run.connection, "churn_scores", rows)
+        return stage.all_leaving(COMMITMENT, model_id)
 
     def score_by_rule(self, run: Run) -> pl.DataFrame:
         """Today's accounts by the points score, with the grounds of the points: no probability."""

@@ -20,11 +20,12 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from churn_model import score_history, stage, tables, watch
-from churn_model.account_scoring import accounts_of
+from churn_model.account_scoring import Accounts, accounts_of
 from churn_model.actions import Assumptions
 from churn_model.dataset import Feature, features_of
 from churn_model.outcomes import outcomes_of
 from churn_model.run import Family, Run, enough_on, score_family
+from churn_model.stage import Status
 from churn_model.trade import trade_of
 from churn_model.training import Progress, Trained
 from churn_model.withholding import Source
@@ -79,12 +80,8 @@ def score_stage(
         past = watch.Past(measured, outcomes, watch.save_rates_of(connection, outcomes))
         watch.write_save_rates(connection, as_of, past.rates)
         run = replace(run, assumptions=watch.with_measured(assumptions, past.rates))
-        statuses = [
-            score_family(run, family, past)
-            for family in families(run, features, account_features)
-            if has_customers(family, as_of)
-        ]
-        stage.write_status(connection, as_of, statuses)
+        found = [status_of(run, family, past) for family in families(run, features, account_features)]
+        stage.write_status(connection, as_of, [status for status in found if status is not None])
         score_history.check_tables(connection)
 
 
@@ -137,6 +134,14 @@ def families(
         contracted = today["customer_id"].to_list()
     trade = trade_of(run, tuple(features or features_of()), contracted)
     return [family for family in (accounts, trade) if family is not None]
+
+
+def status_of(run: Run, family: Family, past: watch.Past) -> Status | None:
+    """Score a class; where nobody is at risk that day, list those that have given notice. None where nothing
+    is to be done."""
+    if has_customers(family, run.as_of):
+        return score_family(run, family, past)
+    return family.only_leaving(run) if isinstance(family, Accounts) else None
 
 
 def has_customers(family: Family, as_of: date) -> bool:

@@ -120,6 +120,19 @@ def scored(commitment_class: str, model_id: str, doubts_en: str = "", doubts_ar:
     )
 
 
+def all_leaving(commitment_class: str, model_id: str) -> Status:
+    """Nobody is at risk, but some have given notice: they stand on the list `leaving` of a model."""
+    return Status(
+        commitment_class,
+        "nothing_to_score",
+        "all_have_given_notice",
+        "Nobody to score: every customer with a paying subscription has given notice. They are listed as "
+        "leaving.",
+        "لا أحد للتقييم: قدّم كل عميل لديه اشتراك مدفوع إشعارًا بالإنهاء. وهم في قائمة المغادرين.",
+        model_id,
+    )
+
+
 def rule_only(commitment_class: str, model_id: str, missing: str, enough_on: date | None) -> Status:
     """`missing`: what training lacks, with the numbers."""
     when_en = f" Enough is expected by {enough_on}." if enough_on else ""

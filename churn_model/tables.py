@@ -55,7 +55,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("p_cause_90", "DOUBLE"),
         ("list_name", "VARCHAR"),  # now (the 90-day list), later (no decision point in 90 days), leaving
         ("value_rank", "BIGINT"),  # place in its list, 1 first: those with a play, by value (actions.py)
-        ("value_tier", "VARCHAR"),  # top: the tenth of its currency that is worth most; other
+        ("value_tier", "VARCHAR"),  # top: the tenth of the day that is worth most, at the rates; other
         ("rule_points", "BIGINT"),
         ("score_pct", "DOUBLE"),  # rank among the customers scored that day, 0 lowest risk, 100 highest
         # among the first k to act on, k being the team's week; not where expected_save_minor is below 0

@@ -219,6 +219,25 @@ def test_with_too_little_history_points_rank_and_no_probability_is_filled(
     assert "قاعدة وليست احتمالًا" in status["reason_ar"]
 
 
+def test_a_day_on_which_everybody_has_given_notice_writes_the_leaving_list(
+    world: pl.DataFrame, tmp_path: Path
+) -> None:
+    is_today = pl.col("as_of") == AS_OF
+    gone = world.with_columns(
+        has_notice=pl.col("has_notice") | is_today, is_at_risk=pl.col("is_at_risk") & ~is_today
+    )
+    for name, frame in (("model", gone), ("rule", gone.filter(pl.col("as_of") >= date(2025, 10, 1)))):
+        path = stage(tmp_path / f"{name}.duckdb", frame)
+        score(path, tmp_path / name)
+        rows = asked(path)
+        assert set(rows["list_name"]) == {"leaving"}, name
+        assert rows["value_rank"].sort().to_list() == list(range(1, 91)), name
+        assert rows["p_90"].null_count() == 90
+        status = asked(path, "FROM churn.churn_status").to_dicts()[0]
+        assert (status["state"], status["reason_code"]) == ("nothing_to_score", "all_have_given_notice")
+        assert status["model_id"] == rows["model_id"].unique().item()
+
+
 def test_points_of_accounts_are_those_of_the_rules_that_hold() -> None:
     frame = pl.DataFrame(
         {
