@@ -92,7 +92,9 @@ def evaluate(panel: Panel, inputs: Sequence[Input], by: date, progress: Progress
     if not tests:
         raise protocol.TooLittleData(
             f"No month had closed {panel.horizon_days} days before the last closed one, so no model could be "
-            "judged. Each month adds one."
+            "judged. Each month adds one.",
+            f"لم يكتمل أي شهر قبل آخر شهر مكتمل بمدة {panel.horizon_days} يومًا، فلم يمكن الحكم على أي نموذج. "
+            "ويضيف كل شهر واحدًا.",
         )
     origins = [day for day in closed_origins(panel, tests[0]) if _is_enough(panel, day)]
     said: dict[date, dict[str, Prediction]] = {}

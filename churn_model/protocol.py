@@ -124,7 +124,9 @@ def require_enough(panel: Panel, day: date, min_events: int = MIN_EVENTS) -> Non
     if len(origins) < MIN_ORIGINS or events < min_events:
         raise TooLittleData(
             f"{events} customers left in {len(origins)} closed months; training needs {min_events} and "
-            f"{MIN_ORIGINS}. Each month adds one snapshot, which closes {panel.horizon_days} days later."
+            f"{MIN_ORIGINS}. Each month adds one snapshot, which closes {panel.horizon_days} days later.",
+            f"عدد المغادرين {events} والأشهر المكتملة {len(origins)}؛ ويحتاج التدريب إلى {min_events} "
+            f"و{MIN_ORIGINS}. يضيف كل شهر لقطة واحدة تكتمل بعد {panel.horizon_days} يومًا.",
         )
 
 

@@ -15,7 +15,11 @@ from churn_model.description import Gate
 
 
 class TooLittleData(Exception):
-    """Training is refused: the message says what is missing."""
+    """Training is refused: the message says what is missing, `ar` the same in Arabic where one is made."""
+
+    def __init__(self, message: str, ar: str = "") -> None:
+        super().__init__(message)
+        self.ar = ar
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def score_family(run: Run, family: Family, past: Past) -> Status:
         run.progress(f"churn: {name} not trained: {refusal}")
         if not stage.is_scored(run.connection, run.as_of, family.rule_model):
             tables.insert(run.connection, "churn_scores", family.score_by_rule(run))
-        return stage.rule_only(name, family.rule_model, str(refusal), enough_on(family.panel, run.as_of))
+        missing = str(refusal), refusal.ar
+        return stage.rule_only(name, family.rule_model, *missing, enough_on(family.panel, run.as_of))
     used = in_use(run, family, trained)
     inputs = drift_today(run, family, used)
     doubts = reasons_to_withhold(run, family, used)

@@ -133,16 +133,19 @@ def all_leaving(commitment_class: str, model_id: str) -> Status:
     )
 
 
-def rule_only(commitment_class: str, model_id: str, missing: str, enough_on: date | None) -> Status:
-    """`missing`: what training lacks, with the numbers."""
+def rule_only(
+    commitment_class: str, model_id: str, missing_en: str, missing_ar: str, enough_on: date | None
+) -> Status:
+    """`missing`: what training lacks, with the numbers, in both languages."""
     when_en = f" Enough is expected by {enough_on}." if enough_on else ""
     when_ar = f" يُتوقع أن يكفي في {enough_on}." if enough_on else ""
     return Status(
         commitment_class,
         "rule_only",
         "too_little_data",
-        f"Too little closed history to train: the points are a rule, not a probability. {missing}{when_en}",
-        f"التاريخ المكتمل أقل من أن يكفي للتدريب: النقاط قاعدة وليست احتمالًا.{when_ar}",
+        "Too little closed history to train: the points are a rule, not a probability. "
+        f"{missing_en}{when_en}",
+        f"التاريخ المكتمل أقل من أن يكفي للتدريب: النقاط قاعدة وليست احتمالًا. {missing_ar}{when_ar}",
         model_id,
         enough_on,
     )

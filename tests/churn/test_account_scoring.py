@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -217,6 +218,9 @@ def test_with_too_little_history_points_rank_and_no_probability_is_filled(
     assert (status["state"], status["exit_code"]) == ("rule_only", 4)
     assert "a rule, not a probability" in status["reason_en"]
     assert "قاعدة وليست احتمالًا" in status["reason_ar"]
+    numbers = re.findall(r"\d+", status["reason_en"])
+    assert "200" in numbers  # what training needs
+    assert re.findall(r"\d+", status["reason_ar"]) == numbers
 
 
 def test_a_day_on_which_everybody_has_given_notice_writes_the_leaving_list(
