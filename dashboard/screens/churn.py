@@ -21,7 +21,7 @@ BANDS = (ALL, "high", "watch")
 RANKINGS = ("value", "risk")
 LISTS = ("now", "later", "leaving")
 ASIDE = ("p_90_change", "expected_save_minor", "commitment_class", "play_owner", "in_holdout")
-"""What the list of accounts leaves to its file and to the rows behind the cards, so that a window holds it."""
+"""What the list of accounts leaves to its file and to the rows behind the cards: a window holds the rest."""
 
 
 def render(view: View) -> None:
