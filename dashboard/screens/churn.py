@@ -20,8 +20,8 @@ LIST_ROWS = 25
 BANDS = (ALL, "high", "watch")
 RANKINGS = ("value", "risk")
 LISTS = ("now", "later", "leaving")
+# What the list of accounts leaves to its file and to the rows behind the cards: a window holds the rest.
 ASIDE = ("p_90_change", "expected_save_minor", "commitment_class", "play_owner", "in_holdout")
-"""What the list of accounts leaves to its file and to the rows behind the cards: a window holds the rest."""
 
 
 def render(view: View) -> None:
