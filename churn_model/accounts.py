@@ -26,6 +26,7 @@ from churn_model.matrix import Input, inputs_of, matrix_of
 TABLE = "fct_account_snapshots"
 FEATURES = Path(__file__).with_name("account_features.toml")
 RETURN_DAYS = 30
+CLOSES_AFTER = HORIZON_DAYS + RETURN_DAYS
 MIN_PEERS = 30
 LEARNED_ROWS, LEARNED_DAYS = 8_000, 8
 """Month ends are left out, every second or third, while more rows than this are left of at least so many
@@ -57,17 +58,26 @@ def account_panel(frame: pl.DataFrame, inputs: Sequence[Input]) -> Panel:
     none, NaN while the label is open. An end counts when it was recorded by the day its label closes. frame:
     rows of the mart; raises ValueError naming columns it lacks."""
     frame = at_risk(frame)
-    days = _days("ended_on")
-    recorded = _days("ended_recorded_on") <= HORIZON_DAYS + RETURN_DAYS
-    has_left = (days <= HORIZON_DAYS) & recorded & ~pl.col("returned_within_30").fill_null(False)
-    is_closed = _days("observed_until") >= HORIZON_DAYS + RETURN_DAYS
-    y = frame.select(pl.when(is_closed).then(has_left.fill_null(False).cast(pl.Float64))).to_series()
+    y = frame.select(pl.when(is_closed()).then(has_left().cast(pl.Float64))).to_series()
     return Panel(
         frame,
         matrix_of(frame, inputs),
         y.fill_null(float("nan")).to_numpy(),
-        horizon_days=HORIZON_DAYS + RETURN_DAYS,
+        horizon_days=CLOSES_AFTER,
     )
+
+
+def has_left() -> pl.Expr:
+    """Whether an account ended within 90 days of `as_of`, as recorded by the day its label closes, and was
+    not back within 30. Of rows with the outcome columns of the mart."""
+    is_recorded = _days("ended_recorded_on") <= CLOSES_AFTER
+    is_back = pl.col("returned_within_30").fill_null(False)
+    return ((_days("ended_on") <= HORIZON_DAYS) & is_recorded & ~is_back).fill_null(False)
+
+
+def is_closed() -> pl.Expr:
+    """Whether that is known: the outcomes are complete to the day the label closes."""
+    return _days("observed_until") >= CLOSES_AFTER
 
 
 def learned_rows(panel: Panel, day: date) -> Panel:

@@ -45,6 +45,9 @@ class Assumptions:
         return stated, None if stated is None else "stated"
 
 
+NOTHING_STATED = Assumptions()
+
+
 def band_of(p_90: float) -> str:
     """high (p_90 >= .5), watch (>= .2) or low."""
     return "high" if p_90 >= HIGH else "watch" if p_90 >= WATCH else "low"
@@ -52,7 +55,7 @@ def band_of(p_90: float) -> str:
 
 def at_stake_minor(mrr_minor: Fraction, committed_minor: Fraction) -> Fraction:
     """Revenue of a year that is not committed yet: 12 x MRR less what is committed for the next 365 days, at
-    least 0. CHURN.md 7."""
+    least 0."""
     return max(12 * mrr_minor - committed_minor, Fraction(0))
 
 
@@ -77,7 +80,7 @@ def half_up(amount: Fraction) -> int:
 
 def list_of(commitment: str, decision_on: date | None, as_of: date, *, has_notice: bool) -> str:
     """Where a customer stands: `leaving` with notice given; `later` with a term and no decision point in the
-    next 90 days ("renewals later"); else `now`, the 90-day list. CHURN.md 1."""
+    next 90 days ("renewals later"); else `now`, the 90-day list."""
     if has_notice:
         return "leaving"
     is_near = decision_on is not None and (decision_on - as_of).days <= LIST_DAYS

@@ -15,8 +15,6 @@ Points = Sequence[Sequence[float]]
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 28, 24
 LABEL_ROOM = 18
-SHADES = ("a", "b", "c")
-"""Classes of the page's style: what is shown, what it is set beside, and a neutral line."""
 
 
 @dataclass(frozen=True)

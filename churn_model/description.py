@@ -56,7 +56,6 @@ class Description:
 
 
 LOWER_IS_BETTER = ("brier", "log_loss", "ece", "ibs")
-HIGHER_IS_BETTER = ("auc", "ap", "lift_10", "revenue_10", "harrell_c", "uno_c")
 
 
 def is_lower_better(metric: str) -> bool:

@@ -191,7 +191,7 @@ def _document(
         ],
         "cohorts": [
             {"as_of": str(day), "customers": customers, "left": left}
-            for day, customers, left in panel.closed_by(panel.as_of.max())  # type: ignore[arg-type]
+            for day, customers, left in panel.closed_by(max(panel.as_of.to_list()))
             .frame.group_by("as_of")
             .agg(pl.len(), pl.col("churned_90").cast(pl.Int64).sum())
             .sort("as_of")
@@ -210,7 +210,7 @@ def _document(
             "trained_to": str(known.as_of.max()),
             "training_rows": len(known.y),
             "training_customers": known.frame["customer_id"].n_unique(),
-            "training_events": int(known.y.sum()),
+            "training_events": protocol.leavers(known),
             "features": [{"name": feature.name, "label": report.label_of(feature)} for feature in features],
             "known_day_assumed": True,
         },

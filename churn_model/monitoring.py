@@ -2,7 +2,7 @@
 
 Two moments. When the labels of a scored day have closed, `closed_measures` sets its scores beside what
 happened. At every run, `drift_measures` sets the run's inputs and scores beside those of training. Each
-measure is one row of churn.churn_monitoring (`COLUMNS`); the alarms are rules of CHURN.md section 9:
+measure is one row of churn.churn_monitoring (`COLUMNS`); the alarms are these rules:
 
 - observed / expected outside [0.8, 1.25] with its 95 % interval excluding 1;
 - a population stability index over 0.2 in two runs, one after the other.

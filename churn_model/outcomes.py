@@ -2,7 +2,8 @@
 
 Snapshots keep month ends; a score of a Monday in between has to be judged too. So outcomes come from order
 days and from the ends that the snapshots of accounts know, and not from the label of a snapshot's own day.
-The labels are those of CHURN.md section 1."""
+Whether an account left is the rule of accounts.py.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +12,9 @@ from datetime import date
 import duckdb
 import polars as pl
 
-from churn_model.accounts import RETURN_DAYS
+from churn_model.accounts import CLOSES_AFTER, has_left, is_closed
 from churn_model.dataset import HORIZON_DAYS
 from churn_model.score_history import exists
-
-CLOSES_AFTER = HORIZON_DAYS + RETURN_DAYS
 
 TRADE = f"""
 SELECT scored.customer_id, scored.as_of, 'non_contract' AS commitment,
@@ -31,27 +30,25 @@ GROUP BY ALL
 
 ACCOUNTS = f"""
 SELECT scored.customer_id, scored.as_of, 'contract' AS commitment,
-  coalesce(known.ended_on <= scored.as_of + {HORIZON_DAYS}
-    AND known.ended_recorded_on <= scored.as_of + {CLOSES_AFTER}
-    AND NOT coalesce(known.returned_within_30, false), false) AS "left",
-  CASE WHEN "left" THEN known.ended_cause END AS cause
+  known.ended_on, known.ended_recorded_on, known.returned_within_30, known.ended_cause, known.observed_until
 FROM (SELECT DISTINCT customer_id, as_of FROM churn.churn_scores WHERE p_90 IS NOT NULL
   AND commitment_class <> 'non_contract' AND as_of + {CLOSES_AFTER} <= $as_of) AS scored
 ASOF JOIN (SELECT * FROM marts.fct_account_snapshots WHERE is_at_risk) AS known
   ON known.customer_id = scored.customer_id AND known.as_of <= scored.as_of
-WHERE known.observed_until >= scored.as_of + {CLOSES_AFTER}
-  AND (known.ended_on IS NULL OR known.ended_on > scored.as_of)
+WHERE known.ended_on IS NULL OR known.ended_on > scored.as_of
 """
 """Accounts: by the newest snapshot up to the scored day. Who has none, or ended before it and came back, is
 left out: these snapshots do not tell what became of that stay."""
 
-SCHEMA = {
-    "customer_id": pl.String,
-    "as_of": pl.Date,
-    "commitment": pl.String,
-    "left": pl.Boolean,
-    "cause": pl.String,
-}
+SCHEMA = pl.Schema(
+    {
+        "customer_id": pl.String,
+        "as_of": pl.Date,
+        "commitment": pl.String,
+        "left": pl.Boolean,
+        "cause": pl.String,
+    }
+)
 KEY = ("customer_id", "as_of", "commitment")
 """A customer may be scored twice on one day, as repeat trade and, once its contract is known, as an account:
 each class has its own outcome."""
@@ -60,12 +57,11 @@ each class has its own outcome."""
 def outcomes_of(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     """Of every probability in churn.churn_scores whose label has closed by a day: customer_id, as_of,
     commitment (contract, non_contract), left, cause (of accounts that left). One row a `KEY`."""
-    frames = [
-        connection.sql(query, params={"as_of": as_of}).pl().cast(SCHEMA)  # type: ignore[arg-type]
-        for query, schema, table in (
-            (TRADE, "intermediate", "int_order_days"),
-            (ACCOUNTS, "marts", "fct_account_snapshots"),
-        )
-        if exists(connection, schema, table)
-    ]
-    return pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).sort("as_of", "customer_id", "commitment")
+    frames = [pl.DataFrame(schema=SCHEMA)]
+    if exists(connection, "intermediate", "int_order_days"):
+        frames.append(connection.execute(TRADE, {"as_of": as_of}).pl().cast(SCHEMA))
+    if exists(connection, "marts", "fct_account_snapshots"):
+        known = connection.execute(ACCOUNTS, {"as_of": as_of}).pl().filter(is_closed())
+        judged = known.with_columns(left=has_left(), cause=pl.when(has_left()).then("ended_cause"))
+        frames.append(judged.select(SCHEMA.names()).cast(SCHEMA))
+    return pl.concat(frames).sort("as_of", "customer_id", "commitment")

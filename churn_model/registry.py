@@ -45,16 +45,15 @@ def save_model(folder: Path, model: Mapping[str, Any], manifest: Mapping[str, An
     )
 
 
-def load_model(folder: Path) -> tuple[AdditiveModel, dict[str, Any]]:
-    """The additive model of a folder and its manifest. Raises ModelRefused."""
-    content, manifest = load_content(folder)
+def additive_model_of(content: Mapping[str, Any], manifest: Mapping[str, Any], name: str) -> AdditiveModel:
+    """The additive model that a content of model.json is. Raises ModelRefused, telling the model's `name`."""
     try:
         model = model_from_json(content)
     except ValueError as error:
-        raise ModelRefused(f"{folder}: {error}") from error
+        raise ModelRefused(f"{name}: {error}") from error
     if list(model.features) != manifest.get("features"):
-        raise ModelRefused(f"{folder}: the features of model and manifest differ")
-    return model, manifest
+        raise ModelRefused(f"{name}: the features of model and manifest differ")
+    return model
 
 
 def load_content(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

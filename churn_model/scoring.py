@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from churn_model import score_history, stage, tables, watch
 from churn_model.account_scoring import Accounts, accounts_of
-from churn_model.actions import Assumptions
+from churn_model.actions import NOTHING_STATED, Assumptions
 from churn_model.dataset import Feature, features_of
 from churn_model.outcomes import outcomes_of
 from churn_model.run import Family, Run, enough_on, score_family
@@ -43,7 +43,7 @@ def score_stage(
     progress: Progress = lambda _: None,
     features: Sequence[Feature] | None = None,
     account_features: Sequence[Feature] | None = None,
-    assumptions: Assumptions = Assumptions(),  # noqa: B008
+    assumptions: Assumptions = NOTHING_STATED,
     sources: Sequence[Source] = (),
     treatments: pl.DataFrame | None = None,
 ) -> None:

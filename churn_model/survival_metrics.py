@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,8 @@ class Watched:
         """G(t-): watched at least until t."""
         return self._up_to(t, "left")
 
-    def _up_to(self, t: Column, side: str) -> Column:
-        place = np.searchsorted(self.times, t, side=side)  # type: ignore[call-overload]
+    def _up_to(self, t: Column, side: Literal["left", "right"]) -> Column:
+        place = np.searchsorted(self.times, t, side=side)
         return np.asarray(np.concatenate([[1.0], self.values])[place], dtype=np.float64)
 
 

@@ -13,8 +13,8 @@ import polars as pl
 from churn_model import actions, explain, protocol, stage
 from churn_model.calibration import spread
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel, panel_of
-from churn_model.model import AdditiveModel, model_from_json
-from churn_model.registry import ModelRefused
+from churn_model.model import AdditiveModel
+from churn_model.registry import ModelRefused, additive_model_of
 from churn_model.run import Run, blocks, percentile
 from churn_model.shapes import shapes
 from churn_model.training import Trained, identity_of, kept_of, made_once, manifest_of, peers, score_bins
@@ -74,10 +74,7 @@ class Trade:
 
     def model_of(self, trained: Trained) -> AdditiveModel:
         """Raises ModelRefused where the model is of another kind or reads other features."""
-        try:
-            model = model_from_json(trained.content)
-        except ValueError as error:
-            raise ModelRefused(f"{trained.model_id}: {error}") from error
+        model = additive_model_of(trained.content, trained.manifest, trained.model_id)
         if list(model.features) != self.names or trained.manifest["commitment_class"] != COMMITMENT:
             raise ModelRefused(f"{trained.model_id} reads other features than this release makes")
         return model

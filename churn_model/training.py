@@ -21,7 +21,7 @@ from churn_model import metrics, protocol, report
 from churn_model.appraisal import evaluation_parts
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel, closed_origins
 from churn_model.monitoring import bins_of
-from churn_model.registry import MANIFEST, load_content, model_id_of, save_model
+from churn_model.registry import MANIFEST, ModelRefused, load_content, model_id_of, save_model
 
 CODE_VERSION = "4"
 TENURE_BANDS = (180, 365)
@@ -63,7 +63,11 @@ def identity_of(
 def loaded(folder: Path, model_id: str) -> Trained:
     """A model from its folder. Raises ModelRefused where the files were altered, are foreign or newer."""
     content, manifest = load_content(folder / model_id)
-    kept = json.loads((folder / model_id / "metrics.json").read_text(encoding="utf-8"))
+    metrics = folder / model_id / "metrics.json"
+    try:
+        kept = json.loads(metrics.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelRefused(f"{folder / model_id} has no readable metrics.json: {error}") from error
     return Trained(model_id, content, manifest, kept)
 
 
@@ -104,7 +108,7 @@ def manifest_of(
         "trained_to": str(known.as_of.max()),
         "training_rows": len(known.y),
         "training_customers": known.frame["customer_id"].n_unique(),
-        "training_events": int(np.nansum(known.y)),
+        "training_events": protocol.leavers(known),
         "closed_origins": len(origins),
         "support": support_of(known.frame),
         "library": {"scikit-learn": sklearn.__version__},

@@ -55,11 +55,11 @@ def settings_of(company: Company) -> ChurnSettings:
     [sla_days]                 how old a source may be: billing, payments, usage, tickets, crm, orders
     usage = 3
     """
-    from churn_model.actions import Assumptions
+    from churn_model.actions import NOTHING_STATED
 
     path = company.folder / "churn.toml"
     if not path.exists():
-        return ChurnSettings(Assumptions(), {})
+        return ChurnSettings(NOTHING_STATED, {})
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
         return _settings(content)
@@ -70,7 +70,7 @@ def settings_of(company: Company) -> ChurnSettings:
 
 
 def _settings(content: Mapping[str, Any]) -> ChurnSettings:
-    from churn_model.actions import Assumptions
+    from churn_model.actions import NOTHING_STATED, Assumptions
     from churn_model.playbook import plays_of
 
     unknown = set(content) - {"capacity", "spare_top", "save_rate", "save_rates", "contact_cost", "sla_days"}
@@ -79,7 +79,7 @@ def _settings(content: Mapping[str, Any]) -> ChurnSettings:
     for name in ("save_rates", "contact_cost", "sla_days"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{name} must be a table [{name}]")
-    capacity = content.get("capacity", Assumptions().capacity)
+    capacity = content.get("capacity", NOTHING_STATED.capacity)
     if type(capacity) is not int or capacity < 1:
         raise ValueError("capacity must be a whole number above 0")
     spares_top = content.get("spare_top", False)
@@ -166,8 +166,8 @@ def sources_of(stage_file: Path, sla_days: Mapping[str, int]) -> list[Source]:
 
 
 def _newest(connection: Any, table: str, column: str) -> date | None:
-    (day,) = connection.execute(f"SELECT max(CAST({column} AS DATE)) FROM {table}").fetchall()[0]
-    return day  # type: ignore[no-any-return]
+    day: date | None = connection.execute(f"SELECT max(CAST({column} AS DATE)) FROM {table}").fetchall()[0][0]
+    return day
 
 
 EVALUATION = """

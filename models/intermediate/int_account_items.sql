@@ -154,16 +154,6 @@ judged as (
         then {{ next_anniversary('term_anchor_on', 'term_months', '(as_of + notice_days)') }}
     end as renewed_until
   from ending
-),
-rates as (
-  select days.as_of, known.from_currency as currency, arg_max(known.rate, known.rate_on) as rate
-  from days
-  cross join policy
-  join {{ ref('stg_billing__fx_rates_known') }} as known
-    on known.rate_on <= days.as_of and known.known_from <= days.as_of and known.known_until > days.as_of
-    and known.to_currency = policy.reporting_currency
-    and known.rate_set = policy.constant_rate_set
-  group by days.as_of, known.from_currency
 )
 select
   judged.as_of,
@@ -210,7 +200,7 @@ from judged
 cross join policy
 join {{ ref('int_account_customers') }} as customers
   on customers.as_of = judged.as_of and customers.billed_customer_id = judged.customer_id
-left join rates
+left join {{ ref('int_account_rates') }} as rates
   on rates.as_of = judged.as_of and rates.currency = judged.currency and rates.currency <> policy.reporting_currency
 left join {{ ref('stg_billing__plans_known') }} as plans
   on plans.plan_id = judged.plan_id and plans.known_from <= judged.as_of and plans.known_until > judged.as_of

@@ -77,16 +77,6 @@ credited as (
   join last_currencies using (as_of, customer_id, currency)
   group by as_of, customer_id
 ),
-rates as (
-  select days.as_of, known.from_currency as currency, arg_max(known.rate, known.rate_on) as rate
-  from days
-  cross join {{ ref('stg_meta__policy') }} as policy
-  join {{ ref('stg_billing__fx_rates_known') }} as known
-    on known.rate_on <= days.as_of and known.known_from <= days.as_of and known.known_until > days.as_of
-    and known.to_currency = policy.reporting_currency
-    and known.rate_set = policy.constant_rate_set
-  group by days.as_of, known.from_currency
-),
 sums as (
   select lines.as_of, lines.customer_id, lines.currency, back.days_back, sum(lines.amount_minor)::bigint as amount_minor
   from lines
@@ -106,7 +96,7 @@ amounts as (
     } order by sums.days_back, sums.currency) as amounts
   from sums
   cross join {{ ref('stg_meta__policy') }} as policy
-  left join rates using (as_of, currency)
+  left join {{ ref('int_account_rates') }} as rates using (as_of, currency)
   group by sums.as_of, sums.customer_id
 ),
 breadth as (

@@ -133,7 +133,9 @@ customer_states as (
   select
     *,
     opening_mrr > 0 or opening_held as is_there_before,
-    closing_mrr > 0 or closing_held as is_there_after
+    closing_mrr > 0 or closing_held as is_there_after,
+    (opening_currency, opening_segment, opening_plan_id, opening_channel)
+    is distinct from (native_currency, segment, plan_id, acquisition_channel) as is_elsewhere
   from {{ ref('fct_customer_month_changes') }}
 ),
 customer_changes as (
@@ -146,11 +148,7 @@ customer_changes as (
     case when not is_there_after and category = 'churn' then 'churned' else 'left' end as role
   from customer_states
   where is_there_before
-    and (
-      not is_there_after
-      or (opening_currency, opening_segment, opening_plan_id, opening_channel)
-      is distinct from (native_currency, segment, plan_id, acquisition_channel)
-    )
+    and (not is_there_after or is_elsewhere)
   union all
   select
     month,
@@ -159,11 +157,7 @@ customer_changes as (
     case when not is_there_before and category in ('new', 'reactivation') then category else 'entered' end as role
   from customer_states
   where is_there_after
-    and (
-      not is_there_before
-      or (opening_currency, opening_segment, opening_plan_id, opening_channel)
-      is distinct from (native_currency, segment, plan_id, acquisition_channel)
-    )
+    and (not is_there_before or is_elsewhere)
   union all
   select
     month, native_currency as currency, segment, plan_id, acquisition_channel, 0 as change,

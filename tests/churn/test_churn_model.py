@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from churn_model import metrics
 from churn_model.dataset import Feature, features_of, refuse_forbidden
 from churn_model.explain import explain, figure, reasons, reference_of
 from churn_model.model import (
+    AdditiveModel,
     _design,
     _knots,
     blend,
@@ -24,7 +26,8 @@ from churn_model.model import (
     model_from_json,
     sigmoid,
 )
-from churn_model.registry import ModelRefused, load_model, save_model
+from churn_model.registry import ModelRefused, additive_model_of, load_content, save_model
+from churn_model.training import loaded
 
 NAMES = ("silence", "orders", "constant", "sparse")
 
@@ -162,6 +165,11 @@ def saved(folder: Path) -> Path:
     return folder
 
 
+def load_model(folder: Path) -> tuple[AdditiveModel, dict[str, Any]]:
+    content, manifest = load_content(folder)
+    return additive_model_of(content, manifest, folder.name), manifest
+
+
 def test_a_saved_model_is_loaded_with_its_manifest(tmp_path: Path) -> None:
     x, y = world(rows=400)
     model, manifest = load_model(saved(tmp_path))
@@ -198,6 +206,15 @@ def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
     (saved(tmp_path) / "manifest.json").unlink()
     with pytest.raises(ModelRefused, match=r"manifest\.json"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_model_without_what_its_evaluation_kept_is_refused(tmp_path: Path, content: str | None) -> None:
+    folder = saved(tmp_path / "abc")
+    if content is not None:
+        (folder / "metrics.json").write_text(content)
+    with pytest.raises(ModelRefused, match=r"metrics\.json"):
+        loaded(tmp_path, "abc")
 
 
 def test_nothing_that_runs_code_when_it_is_read_stands_in_the_tree() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 from account_models import FIRST_LOAD, MART, Accounts, Row, noon, snapshots
+from lineage import FEATURE_MODEL, refuse_foreign_inputs, refuse_missing_columns
 from polars.testing import assert_frame_equal
 from random_accounts import watched_world
 from subscription_models import models
 
 from churn_model import dataset
 from churn_model.dataset import features_of
-from churn_model.lineage import FEATURE_MODEL, refuse_foreign_inputs, refuse_missing_columns
 
 MARCH, JUNE = date(2025, 3, 31), date(2025, 6, 30)
 FEATURES = Path(dataset.__file__).with_name("account_features.toml")

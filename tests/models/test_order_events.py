@@ -112,8 +112,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_features_are_those_of_the_warehouse() -> None:
     frame = events(customers=40)
-    days = {"horizon_days": 30, "active_days": 90, "first_snapshot": date(2025, 3, 1)}
-    made = order_snapshots(form_of(frame, COLUMNS), {}, models=compiled(), **days)  # type: ignore[arg-type]
+    made = order_snapshots(
+        form_of(frame, COLUMNS),
+        {},
+        models=compiled(),
+        horizon_days=30,
+        active_days=90,
+        first_snapshot=date(2025, 3, 1),
+    )
     shop = Warehouse()
     for number, (customer, day, amount, sku) in enumerate(frame.iter_rows()):
         shop.order(str(number), customer, day, [(sku, 1, round(amount * 100))], country="unknown")
