@@ -20,7 +20,7 @@ LIST_ROWS = 25
 BANDS = (ALL, "high", "watch")
 RANKINGS = ("value", "risk")
 LISTS = ("now", "later", "leaving")
-# What the list of accounts leaves to its file and to the rows behind the cards: a window holds the rest.
+# What the list leaves to its file and to the rows behind the cards: a window holds the rest.
 ASIDE = ("p_90_change", "expected_save_minor", "commitment_class", "play_owner", "in_holdout")
 
 
@@ -296,11 +296,20 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
     if chosen.list_name != "now":
         title = words.risk_list(view.text)(chosen.list_name)
     st.subheader(title, anchor=False)
-    aside = () if summary["is_repeat_trade"] else ASIDE
-    frame.table(view, ranked.title, [column for column in columns if column.name not in aside], rows)
+    shown = [column for column in columns if column.name not in ASIDE]
+    frame.table(view, ranked.title, shown, without_a_step(view, rows))
     frame.download(
         view, ranked.key, columns, lambda: frame.page_of(published, ranked, 1, frame.EXPORT_ROWS), published
     )
+
+
+def without_a_step(view: View, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, in which the next step of the comparison group is that there is none."""
+    step = f"play_{view.language}"
+    if step not in rows.columns:
+        return rows
+    none = pl.lit(view.text.gettext("Comparison group: no contact"))
+    return rows.with_columns(pl.when("in_holdout").then(none).otherwise(step).alias(step))
 
 
 def one_customer(view: View, published: Published, chosen: Chosen) -> None:

@@ -78,6 +78,21 @@ def test_a_wide_window_shows_every_column_of_a_table(reader: Reader, company: st
 
 
 @pytest.mark.parametrize("lang", ["en", "ar"])
+@pytest.mark.parametrize("company", ["retail", "atlas"])
+def test_the_risk_list_fits_a_window_of_1280(reader: Reader, company: str, lang: str) -> None:
+    page = reader.open("churn", 1280, company=company, lang=lang)
+    assert page.evaluate(WIDER_THAN_THEIR_PLACE) == []
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "Comparison group: no contact"), ("ar", "مجموعة المقارنة: بلا تواصل")]
+)
+def test_the_comparison_group_has_no_next_step(reader: Reader, lang: str, said: str) -> None:
+    page = reader.open("churn", company="retail", lang=lang)
+    assert page.locator(".tj-table").first.get_by_text(said).count() > 0
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
 def test_the_last_digits_of_a_column_stand_below_each_other(reader: Reader, lang: str) -> None:
     page = reader.open("churn", company="retail", lang=lang)
     ends = page.evaluate(
