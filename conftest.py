@@ -21,6 +21,14 @@ settings.register_profile(
 settings.load_profile("shared")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that read the sample companies run in one process: no other waits until they are built."""
+    for item in items:
+        if "sample_home" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("samples"))
+
+
 @pytest.fixture(scope="session")
 def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with retail and a small atlas, published by `tajdid demo`.
