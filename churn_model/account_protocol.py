@@ -33,9 +33,15 @@ MODELS = candidates.ADDITIVE
 def fit_all(panel: Panel, inputs: Sequence[Input], day: date) -> dict[str, HazardModel]:
     """Every additive candidate as hazards, on what was known on a day; the blend's parts are fitted once."""
     known = hazard_panel(learned_rows(panel, day), inputs, day)
-    spline, boosted = (fit_hazards(known, Settings(candidate=name)) for name in MODELS[:2])
-    pairs = zip(spline.models, boosted.models, strict=True)
-    blended = replace(spline, models=tuple(candidates.mixed(first, second) for first, second in pairs))
+    spline, boosted = (
+        fit_hazards(known, Settings(candidate=name, near_days=HORIZON_DAYS, screens=True))
+        for name in MODELS[:2]
+    )
+    blended = replace(
+        spline,
+        models=tuple(map(candidates.mixed, spline.models, boosted.models)),
+        far_models=tuple(map(candidates.mixed, spline.far_models, boosted.far_models)),
+    )
     return dict(zip(MODELS, (spline, boosted, blended), strict=True))
 
 

@@ -3,7 +3,7 @@ the lists. Those that have given notice are listed apart, without a probability:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -18,8 +18,9 @@ from churn_model.hazard import CAUSES, Curves, HazardModel, hazards_from_json
 from churn_model.matrix import Input, matrix_of
 from churn_model.points import account_points
 from churn_model.registry import ModelRefused
-from churn_model.run import Run, blocks, nan_to_none, percentile
+from churn_model.run import Run, blocks, nan_to_none
 from churn_model.shapes import hazard_shapes
+from churn_model.spool import percentile, with_places
 from churn_model.training import Trained, identity_of, kept_of, made_once, manifest_of, peers, score_bins
 from churn_model.withholding import unseen_shares, without_history
 
@@ -31,9 +32,10 @@ ROW_FLAGS = ("no_usage_feed", "no_crm_account", "known_day_assumed")
 
 @dataclass(frozen=True)
 class Accounts:
-    """The accounts of marts.fct_account_snapshots: those at risk as a panel, all rows as `frame`."""
+    """The accounts of marts.fct_account_snapshots: those at risk as a panel, the other rows apart (with
+    notice, on trial, tests)."""
 
-    frame: pl.DataFrame
+    others: pl.DataFrame
     panel: Panel
     inputs: tuple[Input, ...]
     features: tuple[Feature, ...]
@@ -80,8 +82,10 @@ class Accounts:
             manifest["bins"] = {
                 one.name: manifest["bins"][one.name] for one in self.inputs if one.categories is None
             }
-            assumed = "known_day_assumed" in self.frame.columns and bool(
-                self.frame["known_day_assumed"].any()
+            assumed = any(
+                bool(frame["known_day_assumed"].any())
+                for frame in (self.panel.frame, self.others)
+                if "known_day_assumed" in frame.columns
             )
             manifest["score_bins"] = score_bins(evaluation)
             capacity = run.assumptions.capacity
@@ -119,26 +123,49 @@ class Accounts:
             {one.name: one.categories or () for one in inputs},
         )
 
-    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> pl.DataFrame:
-        """Today's accounts by a model: curve, reasons, what follows from them; and those with notice."""
+    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Today's accounts by a model, block by block: curve, reasons, what follows from them; and those with
+        notice."""
         model, shift = self.model_of(trained), 0.0
         if trained.manifest.get("with_season"):
             target = protocol.season_target(self.panel, run.as_of)
             model, shift = account_protocol.at_level(model, self.todays(run, model), target)
+        frame = self.panel.on(run.as_of).frame
+        day = actions.Day(run.rates)
+        rows = self._blocks(run, trained, model, shift, frame, flags, day)
+        yield from with_places(rows, lambda: day.places(run.assumptions.capacity), run.scratch)
+        leaving = self.leaving(run, trained.model_id)
+        if leaving.height:
+            yield leaving
+
+    def _blocks(
+        self,
+        run: Run,
+        trained: Trained,
+        model: HazardModel,
+        shift: float,
+        frame: pl.DataFrame,
+        flags: Sequence[str],
+        day: actions.Day,
+    ) -> Iterator[pl.DataFrame]:
+        """The day's accounts but for what only the whole day decides, which `day` is told."""
         references = accounts.references_from_json(trained.manifest["references"])
         previous = stage.previous_p_90(run.connection, run.as_of, trained.model_id)
-        frame = self.panel.on(run.as_of).frame
-        rows: list[dict[str, Any]] = []
+        left_out = stage.left_out_before(run.connection, run.as_of)
+        tops = tops_of(frame, run.rates)
         for block in blocks(frame.height):
-            rows += self._scored(run, trained, model, references, frame[block], flags)
-        for row in rows:
-            row |= {"season_offset": shift, "base_logit": row["base_logit"] - shift}
-        for row in rows:
-            before = previous.get(row["customer_id"])
-            row["p_90_change"] = None if before is None else row["p_90"] - before
-        actions.acted(rows, situations_of(frame), run.plays, run.assumptions, run.rates)
-        scored = pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("p_90"))
-        return pl.concat([scored, self.leaving(run, trained.model_id)], how="diagonal_relaxed")
+            rows, parts = self._scored(run, trained, model, references, frame[block], flags)
+            for row in rows:
+                before = previous.get(row["customer_id"])
+                row |= {
+                    "season_offset": shift,
+                    "base_logit": row["base_logit"] - shift,
+                    "p_90_change": None if before is None else row["p_90"] - before,
+                }
+            situations = situations_of(frame[block])
+            actions.acted(rows, situations, tops[block], run.plays, run.assumptions, left_out)
+            day.take(rows)
+            yield pl.DataFrame(rows, infer_schema_length=None).with_columns(parts)
 
     def todays(self, run: Run, model: HazardModel) -> Panel:
         """Those at risk on the run's day, as the model reads them."""
@@ -153,7 +180,8 @@ class Accounts:
         references: accounts.References,
         frame: pl.DataFrame,
         flags: Sequence[str],
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], pl.Series]:
+        """What the model says of some accounts, and all parts of it."""
         x = matrix_of(frame, model.inputs)
         days, as_of = accounts.decision_days(frame), accounts.as_of_days(frame)
         curves = model.predict(x, days, as_of)
@@ -161,7 +189,7 @@ class Accounts:
         medians = curves.median_days()
         by_cause = {cause: curves.p_by(cause, HORIZON_DAYS) for cause in CAUSES}
         causes = [max(CAUSES, key=lambda cause: by_cause[cause][i]) for i in range(len(x))]
-        told = self._told(run, model, references, frame, x, causes)
+        told, parts = self._told(run, model, references, frame, x, causes)
         leaves_at_term = p_nonrenewal(curves, frame)
         horizons = {f"p_{h}": curves.p(h) for h in (30, 90, 180, 365)}
         names = ("segment", "commitment_class", "currency", "mrr_minor", "committed_365_minor")
@@ -188,7 +216,7 @@ class Accounts:
                     "data_quality_flags": [*flags, *own],
                 }
             )
-        return rows
+        return rows, parts
 
     def _told(
         self,
@@ -198,13 +226,15 @@ class Accounts:
         frame: pl.DataFrame,
         x: Any,
         causes: Sequence[str],
-    ) -> list[dict[str, Any]]:
-        """Reasons of each row, those of its cause."""
+    ) -> tuple[list[dict[str, Any]], pl.Series]:
+        """Reasons of each row, those of its cause, and all parts of its score."""
         typical, typical_days = references.of(frame)
         days, as_of = accounts.decision_days(frame), accounts.as_of_days(frame)
         features = (*self.features, explain.TIMING)
         categories = categories_of(model.inputs)
         told: list[dict[str, Any]] = [{} for _ in causes]
+        values, usual = np.column_stack([x, days]), np.column_stack([typical, typical_days])
+        contributions, points = np.empty(values.shape), np.empty(values.shape)
         for cause in CAUSES:
             rows = np.flatnonzero([one == cause for one in causes])
             if not len(rows):
@@ -221,13 +251,13 @@ class Accounts:
             )
             reasons = explain.reasons(
                 parts,
-                np.column_stack([x[rows], days[rows]]),
-                np.column_stack([typical[rows], typical_days[rows]]),
+                values[rows],
+                usual[rows],
                 features,
                 frame["currency"].gather(rows).to_list(),
                 run.exponents,
                 categories,
-                run.reporting_currency,
+                run.told_in,
             )
             for place, row in enumerate(rows):
                 told[row] = {
@@ -237,12 +267,13 @@ class Accounts:
                     "p_cause_90": float(parts.p[place]),
                     "p_reference": float(parts.p_reference[place]),
                 }
-        return told
+            contributions[rows], points[rows] = parts.contributions, parts.points
+        return told, explain.parts_of(contributions, points, values, usual, features)
 
     def leaving(self, run: Run, model_id: str) -> pl.DataFrame:
         """Those that have given notice: on their own list, with no probability."""
         names = ("segment", "commitment_class", "currency", "mrr_minor", "committed_365_minor", "decision_on")
-        gone = self.frame.filter((pl.col("as_of") == run.as_of) & pl.col("has_notice")).sort("customer_id")
+        gone = self.others.filter((pl.col("as_of") == run.as_of) & pl.col("has_notice")).sort("customer_id")
         rows = [
             {
                 "customer_id": row["customer_id"],
@@ -279,9 +310,7 @@ class Accounts:
         """Today's accounts by the points score, with the grounds of the points: no probability."""
         frame = self.panel.on(run.as_of).frame
         points, grounds = account_points(frame)
-        teller = explain.Teller(
-            self.features, run.exponents, categories_of(self.inputs), run.reporting_currency
-        )
+        teller = explain.Teller(self.features, run.exponents, categories_of(self.inputs), run.told_in)
         typical = explain.reference_of(self.panel.x)
         x = matrix_of(frame, self.inputs)
         rows = []
@@ -294,7 +323,13 @@ class Accounts:
                 for name in grounds[i][:3]
                 if name in self.names
             ]
-            lists = actions.list_of(row["commitment_class"], row["decision_on"], run.as_of, has_notice=False)
+            lists = actions.list_of(
+                row["commitment_class"],
+                row["decision_on"],
+                run.as_of,
+                has_notice=False,
+                is_failing=is_dunned(row),
+            )
             rows.append(
                 {
                     "customer_id": row["customer_id"],
@@ -320,7 +355,8 @@ class Accounts:
                 }
             )
         worth = [_exact(row["mrr_minor"]) for row in rows]
-        actions.acted_by_rule(rows, worth, run.assumptions, run.rates)
+        left_out = stage.left_out_before(run.connection, run.as_of)
+        actions.acted_by_rule(rows, worth, run.assumptions, run.rates, left_out)
         scored = pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("rule_points"))
         return pl.concat([scored, self.leaving(run, RULE_MODEL)], how="diagonal_relaxed")
 
@@ -341,12 +377,24 @@ def categories_of(inputs: Sequence[Input]) -> dict[str, tuple[str, ...]]:
 def situations_of(frame: pl.DataFrame) -> list[actions.Situation]:
     """What is at stake with each account, and when it decides."""
     return [
-        actions.Situation(
-            actions.at_stake_minor(_exact(row["mrr_minor"]), _exact(row["committed_365_minor"])),
-            row["decision_on"],
-        )
+        actions.Situation(_stake(row), row["decision_on"], is_dunned=is_dunned(row))
         for row in frame.iter_rows(named=True)
     ]
+
+
+def tops_of(frame: pl.DataFrame, rates: Mapping[str, Fraction]) -> list[bool]:
+    """Of each account of a day whether it is in the tenth with most at stake."""
+    stakes = (_stake(row) for row in frame.select("mrr_minor", "committed_365_minor").iter_rows(named=True))
+    return actions.top_valued(actions.in_common(stakes, frame["currency"], rates))
+
+
+def _stake(row: Mapping[str, Any]) -> Fraction:
+    return actions.at_stake_minor(_exact(row["mrr_minor"]), _exact(row["committed_365_minor"]))
+
+
+def is_dunned(row: Mapping[str, Any]) -> bool:
+    """Whether attempts to collect an unpaid invoice of an account have failed and none has come through."""
+    return bool((row.get("open_dunning_attempts") or 0) > 0)
 
 
 def p_nonrenewal(curves: Curves, frame: pl.DataFrame) -> Any:
@@ -380,10 +428,12 @@ def _exact(value: Any) -> Fraction:
 def accounts_of(run: Run, features: Sequence[Feature] | None = None) -> Accounts | None:
     """The accounts of the stage; None where nobody has a subscription that counts. `features` are those of
     account_features.toml unless others are given."""
-    frame = stage.frame_of(run.connection, accounts.TABLE)
-    if frame.is_empty() or not frame["is_at_risk"].any():
+    at_risk = stage.frame_of(run.connection, accounts.TABLE, "is_at_risk", run.as_of)
+    if at_risk.is_empty():
         return None
+    others = stage.frame_of(run.connection, accounts.TABLE, "NOT is_at_risk", run.as_of)
     features = tuple(features or accounts.account_features())
-    learned = accounts.at_risk(frame).filter(pl.col("as_of") < run.as_of)
-    inputs = accounts.account_inputs(learned if learned.height else accounts.at_risk(frame), features)
-    return Accounts(frame, accounts.account_panel(frame, inputs), inputs, features)
+    at_risk = stage.in_reporting_currency(at_risk, features, run.rates)
+    learned = at_risk.filter(pl.col("as_of") < run.as_of)
+    inputs = accounts.account_inputs(learned if learned.height else at_risk, features)
+    return Accounts(others, accounts.account_panel(at_risk, inputs), inputs, features)

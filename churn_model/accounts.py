@@ -45,7 +45,9 @@ def account_features() -> tuple[Feature, ...]:
 
 def at_risk(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows of accounts at risk, in one order: by as-of day, then customer."""
-    return frame.filter(pl.col("is_at_risk")).sort("as_of", "customer_id")
+    rows = frame if frame["is_at_risk"].all() else frame.filter(pl.col("is_at_risk"))
+    keys = rows.select(pl.struct("as_of", "customer_id"))
+    return rows if keys.to_series().is_sorted() else rows.sort("as_of", "customer_id")
 
 
 def account_inputs(frame: pl.DataFrame, features: Sequence[Feature]) -> tuple[Input, ...]:

@@ -8,11 +8,14 @@ written beside the figures that rest on it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Any
+
+import polars as pl
 
 from churn_model.playbook import HIGH, WATCH, Case, Play, choose_play
 
@@ -46,6 +49,7 @@ class Assumptions:
 
 
 NOTHING_STATED = Assumptions()
+NOBODY: Mapping[str, bool] = {}
 
 
 def band_of(p_90: float) -> str:
@@ -78,16 +82,21 @@ def half_up(amount: Fraction) -> int:
     return rounded if amount >= 0 else -rounded
 
 
-def list_of(commitment: str, decision_on: date | None, as_of: date, *, has_notice: bool) -> str:
+def list_of(
+    commitment: str, decision_on: date | None, as_of: date, *, has_notice: bool, is_failing: bool = False
+) -> str:
     """Where a customer stands: `leaving` with notice given; `later` with a term and no decision point in the
-    next 90 days ("renewals later"); else `now`, the 90-day list."""
+    next 90 days ("renewals later"); else `now`, the 90-day list. Who is being dunned, or likely to end by a
+    failed payment within the 90 days, stands on `now`: no term holds a customer whose payments fail."""
     if has_notice:
         return "leaving"
+    if is_failing:
+        return "now"
     is_near = decision_on is not None and (decision_on - as_of).days <= LIST_DAYS
     return "later" if commitment == "term" and not is_near else "now"
 
 
-def top_valued(worth: Sequence[Fraction]) -> list[bool]:
+def top_valued(worth: Sequence[Fraction] | Sequence[int]) -> list[bool]:
     """Whether each customer is in the tenth that is worth most (at least one is). worth: in one currency."""
     order = sorted(range(len(worth)), key=lambda i: (-worth[i], i))
     top = set(order[: -(-len(worth) // TOP_VALUE_SHARE)])
@@ -97,8 +106,8 @@ def top_valued(worth: Sequence[Fraction]) -> list[bool]:
 def ranked_by_value(
     lists: Sequence[str],
     is_first: Sequence[bool],
-    worth: Sequence[Fraction],
-    then: Sequence[float] | Sequence[Fraction],
+    worth: Sequence[Fraction] | Sequence[int],
+    then: Sequence[float] | Sequence[int],
 ) -> list[int]:
     """The place of each customer in its own list, 1 first: those that come first, then by worth, then by what
     decides among equals, then as given."""
@@ -118,31 +127,38 @@ def in_holdout(customer_id: str, as_of: date) -> bool:
     return int.from_bytes(digest[:8], "big") % HOLDOUT_SHARE == 0
 
 
+def _draw(row: dict[str, Any], is_spared: bool, left_out: Mapping[str, bool]) -> None:
+    """Write whether a customer is held out or was left out of the draw: decided with the first score of a
+    quarter, for the whole of it, though what the customer is worth changes."""
+    row["is_excluded"] = left_out.get(row["customer_id"], is_spared)
+    row["in_holdout"] = in_holdout(row["customer_id"], row["as_of"]) and not row["is_excluded"]
+
+
 @dataclass(frozen=True)
 class Situation:
     """What the actions of one scored customer follow from, beside its score. `stake`: revenue of a year that
-    is not committed yet, in minor units."""
+    is not committed yet, in minor units. `is_dunned`: an unpaid invoice is being dunned."""
 
     stake: Fraction
     decision_on: date | None = None
     has_notice: bool = False
+    is_dunned: bool = False
 
 
 def acted(
     rows: Sequence[dict[str, Any]],
     situations: Sequence[Situation],
+    tops: Sequence[bool],
     plays: Sequence[Play],
     assumptions: Assumptions,
-    rates: Mapping[str, Fraction],
+    left_out: Mapping[str, bool] = NOBODY,
 ) -> None:
-    """Add to the scores of a day what follows from them: bands, lists and places, amounts, play, owner and
-    dates.
+    """Add to scores of a day what follows from each alone: bands, list, amounts, play, owner and dates.
 
-    rows: all scores of one model and day, changed in place; they have customer_id, as_of, commitment_class,
-    p_90, currency, and the reasons. rates: what a minor unit of a currency is worth in a common one; 1 where
-    unknown.
+    rows: scores of one model and day, changed in place; they have customer_id, as_of, commitment_class, p_90,
+    currency, and the reasons. tops: of each whether it is among the customers of the day worth most.
+    left_out: of those scored before in this quarter, whether they were left out of the draw then.
     """
-    tops = top_valued([one.stake * _rate(row, rates) for row, one in zip(rows, situations, strict=True)])
     for row, one, is_top in zip(rows, situations, tops, strict=True):
         p_90, as_of = row["p_90"], row["as_of"]
         case = Case(
@@ -159,7 +175,13 @@ def acted(
         row |= {
             "band_fixed": band_of(p_90),
             "decision_on": one.decision_on,
-            "list_name": list_of(case.commitment, one.decision_on, as_of, has_notice=one.has_notice),
+            "list_name": list_of(
+                case.commitment,
+                one.decision_on,
+                as_of,
+                has_notice=one.has_notice,
+                is_failing=one.is_dunned or (row.get("p_involuntary_90") or 0.0) >= WATCH,
+            ),
             "value_tier": case.value_tier,
             "revenue_at_risk_90_minor": at_risk_minor(p_90, one.stake),
             "expected_save_minor": expected_save_minor(p_90, one.stake, rate, cost),
@@ -174,10 +196,8 @@ def acted(
             "stop_rule": play.stop_rule or None,
             "stop_en": play.stop_en or None,
             "stop_ar": play.stop_ar or None,
-            "is_excluded": assumptions.spares_top and is_top,
-            "in_holdout": in_holdout(row["customer_id"], as_of) and not (assumptions.spares_top and is_top),
         }
-    _rank(rows, assumptions.capacity, rates)
+        _draw(row, assumptions.spares_top and is_top, left_out)
 
 
 def acted_by_rule(
@@ -185,6 +205,7 @@ def acted_by_rule(
     worth: Sequence[Fraction],
     assumptions: Assumptions,
     rates: Mapping[str, Fraction],
+    left_out: Mapping[str, bool] = NOBODY,
 ) -> None:
     """Add to the scores of a rule the comparison group and the places in each list: by points, then by worth;
     and who the team can reach this week: the first of the 90-day list that have points. A rule gives no
@@ -192,15 +213,17 @@ def acted_by_rule(
 
     rows: they have customer_id, as_of, currency, list_name and rule_points. worth: monthly or yearly revenue.
     """
-    common = [amount * _rate(row, rates) for row, amount in zip(rows, worth, strict=True)]
+    common = in_common(worth, [row["currency"] for row in rows], rates)
     for row, is_top in zip(rows, top_valued(common), strict=True):
-        row["is_excluded"] = assumptions.spares_top and is_top
-        row["in_holdout"] = in_holdout(row["customer_id"], row["as_of"]) and not row["is_excluded"]
+        _draw(row, assumptions.spares_top and is_top, left_out)
     points = [row["rule_points"] for row in rows]
     has_points = [one > 0 for one in points]
     lists = [row["list_name"] for row in rows]
-    places = ranked_by_value(lists, has_points, [Fraction(one) for one in points], common)
-    _reach(rows, places, has_points, assumptions.capacity)
+    places = ranked_by_value(lists, has_points, points, common)
+    is_called = [act and not row["in_holdout"] for row, act in zip(rows, has_points, strict=True)]
+    called = reached(places, lists, is_called, assumptions.capacity)
+    for row, place, is_reached in zip(rows, places, called, strict=True):
+        row |= {"value_rank": place, "band_capacity": is_reached}
 
 
 def deciding_names(row: Mapping[str, Any]) -> list[str]:
@@ -211,44 +234,69 @@ def deciding_names(row: Mapping[str, Any]) -> list[str]:
     return [one[name] for one in (able or raising)[:1] for name in ("feature", "theme", "family")]
 
 
-def _rate(row: Mapping[str, Any], rates: Mapping[str, Fraction]) -> Fraction:
-    return rates.get(row["currency"], Fraction(1))
+@dataclass
+class Day:
+    """The places of a day's customers in the lists, decided when all of them have been taken in.
 
-
-def _rank(rows: Sequence[dict[str, Any]], capacity: int, rates: Mapping[str, Fraction]) -> None:
-    """Places in each list: those with a play first, by value; and who the team can reach this week: the first
-    of the 90-day list with a play, those held out passed over, and those whom it costs more to contact than
-    it is expected to save.
-
-    Value is the expected save where every customer with a play has one, else the revenue at risk: the two are
-    never mixed.
+    rates: what a minor unit of a currency is worth in a common one; 1 where unknown.
     """
-    acts = [row["play_owner"] is not None for row in rows]
-    has_save = all(row["expected_save_minor"] is not None for row, act in zip(rows, acts, strict=True) if act)
-    values = [
-        row["expected_save_minor"] if act and has_save else row["revenue_at_risk_90_minor"]
-        for row, act in zip(rows, acts, strict=True)
-    ]
-    places = ranked_by_value(
-        [row["list_name"] for row in rows],
-        acts,
-        [value * _rate(row, rates) for row, value in zip(rows, values, strict=True)],
-        [row["p_90"] for row in rows],
-    )
-    pays = [row["expected_save_minor"] is None or row["expected_save_minor"] >= 0 for row in rows]
-    _reach(rows, places, [act and one for act, one in zip(acts, pays, strict=True)], capacity)
+
+    rates: Mapping[str, Fraction]
+    rows: list[pl.DataFrame] = field(default_factory=list)
+
+    def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the next customers, acted on."""
+        self.rows.append(pl.DataFrame([{name: row[name] for name in DECIDING} for row in rows], DECIDING))
+
+    def places(self, capacity: int) -> tuple[list[int], list[bool]]:
+        """Of each customer, in the order taken in, the place in its list: those with a play first, by value;
+        and whether the team can reach it this week: the first of the 90-day list with a play, those held out
+        passed over, and those whom it costs more to contact than it is expected to save.
+
+        Value is the expected save where every customer with a play has one, else the revenue at risk: the two
+        are never mixed.
+        """
+        day = pl.concat(self.rows)
+        acts = day["play_owner"].is_not_null()
+        saves, lists = day["expected_save_minor"], day["list_name"].to_list()
+        has_save = saves.filter(acts).null_count() == 0
+        values = day.select(
+            pl.when(acts & has_save).then("expected_save_minor").otherwise("revenue_at_risk_90_minor")
+        ).to_series()
+        worth = in_common(values, day["currency"], self.rates)
+        places = ranked_by_value(lists, acts.to_list(), worth, day["p_90"].to_list())
+        is_called = acts & ~day["in_holdout"] & (saves.is_null() | (saves >= 0))
+        return places, reached(places, lists, is_called.to_list(), capacity)
 
 
-def _reach(
-    rows: Sequence[dict[str, Any]], places: Sequence[int], acts: Sequence[bool], capacity: int
-) -> None:
-    """Write the places, and whom the team can reach this week: the first of the 90-day list that ask for an
-    act, those held out passed over."""
-    for row, place in zip(rows, places, strict=True):
-        row["value_rank"] = place
+DECIDING = pl.Schema(
+    {
+        "list_name": pl.String,
+        "currency": pl.String,
+        "play_owner": pl.String,
+        "in_holdout": pl.Boolean,
+        "p_90": pl.Float64,
+        "revenue_at_risk_90_minor": pl.Int64,
+        "expected_save_minor": pl.Int64,
+    }
+)
+"""What places are decided by."""
+
+
+def in_common(
+    amounts: Iterable[int | Fraction], currencies: Iterable[str], rates: Mapping[str, Fraction]
+) -> list[int]:
+    """The amounts at the rates, as whole numbers of one unit that is small enough to lose nothing."""
+    known = dict(rates)
+    worth = [amount * known.get(code, 1) for amount, code in zip(amounts, currencies, strict=True)]
+    unit = math.lcm(*{one.denominator for one in worth})
+    return [one.numerator * (unit // one.denominator) for one in worth]
+
+
+def reached(places: Sequence[int], lists: Sequence[str], acts: Sequence[bool], capacity: int) -> list[bool]:
+    """Whom the team can reach this week: the first of the 90-day list of those to act on."""
     callable_rows = [
-        i for i, row in enumerate(rows) if row["list_name"] == "now" and acts[i] and not row["in_holdout"]
+        i for i, (name, act) in enumerate(zip(lists, acts, strict=True)) if name == "now" and act
     ]
     chosen = set(sorted(callable_rows, key=places.__getitem__)[:capacity])
-    for i, row in enumerate(rows):
-        row["band_capacity"] = i in chosen
+    return [i in chosen for i in range(len(places))]

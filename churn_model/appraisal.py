@@ -296,8 +296,8 @@ def list_given(given: pl.DataFrame, closed_on: str) -> dict[str, Any]:
     """The list that a team was really given, with the reasons it was given, beside what happened.
 
     given: rows of churn_scores of one model and day with a column left: customer_id, as_of, p_90,
-    band_capacity (on the list), currency, yearly_revenue_minor or mrr_minor, reason_1 to reason_3, left.
-    Rows without a known outcome are left out."""
+    band_capacity (on the list), currency, yearly_revenue_minor or mrr_minor, left, and where they are at hand
+    reason_1 to reason_3. Rows without a known outcome are left out."""
     known = given.filter(pl.col("left").is_not_null() & pl.col("p_90").is_not_null()).sort(
         pl.col("band_capacity").fill_null(False), "p_90", "customer_id", descending=[True, True, False]
     )
@@ -313,7 +313,7 @@ def list_given(given: pl.DataFrame, closed_on: str) -> dict[str, Any]:
     )
     reasons = [
         [(reason["sentence_en"], reason["sentence_ar"]) for reason in row if reason]
-        for row in known.select("reason_1", "reason_2", "reason_3").rows()
+        for row in known.select(pl.col("^reason_[123]$"), told=None).rows()
     ]
     listed = int(known["band_capacity"].fill_null(False).sum())
     names = known["customer_id"].cast(pl.String).to_list()

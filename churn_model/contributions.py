@@ -130,8 +130,9 @@ def _values(part: Part, column: Column) -> Column:
 def leading(points: Column, contributions: Column, is_null: NDArray[np.bool_], groups: Groups) -> Leading:
     """Sum by group, rank the groups, and name the strongest member of each that leads.
 
-    points, contributions, is_null: features x rows. A member that has a value speaks before one without, and
-    in the direction of its group; a feature that may not speak never does."""
+    points, contributions, is_null: features x rows. A member speaks in the direction of its group alone, and
+    one that has a value before one without; a group none of whose members may do so, or does, is no reason.
+    """
     rows = points.shape[1]
     ordered, speaks = groups.order, groups.may_speak
     by_group = np.add.reduceat(points[ordered], groups.starts, axis=0)
@@ -143,13 +144,18 @@ def leading(points: Column, contributions: Column, is_null: NDArray[np.bool_], g
         if not len(able):
             ranked[g] = 0.0
             member[g] = NONE
-        elif len(able) == 1:
+            continue
+        strength = points[able] * np.where(by_group[g] >= 0, 1.0, -1.0)
+        has_part = strength > SMALL
+        if len(able) == 1:
             member[g] = able[0]
+            is_told = has_part[0]
         else:
-            sign = np.where(by_group[g] >= 0, 1.0, -1.0)
-            strength = points[able] * sign
             strength[is_null[able]] -= 2.0  # points are within (-1, 1): every null ranks behind every value
+            strength[~has_part] -= 4.0
             member[g] = able[strength.argmax(axis=0)]
+            is_told = has_part.any(axis=0)
+        ranked[g] *= is_told
     lowest = ranked.argmin(axis=0)
     chosen = np.full((RAISING + 1, rows), NONE, dtype=np.int64)
     everyone = np.arange(rows)

@@ -109,8 +109,11 @@ class Panel:
         return Panel(self.frame.filter(mask), self.x[chosen], self.y[chosen], self.horizon_days)
 
     def on(self, day: date) -> Panel:
-        """One snapshot."""
-        return self.rows(self.as_of == day)
+        """One snapshot: where the rows are in order of days, as a view of these."""
+        if not self.as_of.is_sorted():
+            return self.rows(self.as_of == day)
+        rows = slice(self.as_of.search_sorted(day, "left"), self.as_of.search_sorted(day, "right"))
+        return Panel(self.frame[rows], self.x[rows], self.y[rows], self.horizon_days)
 
     def closed_by(self, day: date) -> Panel:
         """Rows whose label window has ended by a day: what may be learned from on it."""

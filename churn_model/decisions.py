@@ -54,8 +54,8 @@ def _read(file: Path) -> pl.DataFrame:
         return pl.read_parquet(file)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DecisionRefused(
-            f"{file} cannot be read: it is no whole Parquet file. Nothing was decided. Bring the file back "
-            "from a copy; without one, remove it and decide again what it held."
+            f"{file} cannot be read: it is no whole Parquet file. Bring the file back from a copy; "
+            "without one, remove it and decide again what it held."
         ) from error
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from churn_model.contributions import NONE, RAISING, SMALL, Groups, groups_of, leading
@@ -33,14 +34,19 @@ TIMING = Feature(
     window=365,
     formula="days to the notice day, else the term end",
     null_rule="no term",
-    template_en="Decision point in {value} days (typical {typical})",
-    template_ar="نقطة القرار بعد {value} يومًا (المعتاد {typical})",
+    template_en="Days to the decision point: {value} (typical {typical})",
+    template_ar="الأيام حتى نقطة القرار: {value} (المعتاد {typical})",
     template_null_en="No decision point ahead: no term binds this customer",
     template_null_ar="لا نقطة قرار قادمة: لا مدة تُلزم هذا العميل",
 )
 """What the step of time, the decision point and the season do to a hazard, as one feature."""
 LEAST_POINTS = 0.01
 """What moves the probability by less than a point is no reason: it is within what such a model can tell."""
+LEAST_SHARE = 0.1
+"""Nor is what raises it by less than a tenth of what the strongest reason does: it would stand beside that
+one as if it mattered."""
+MOST_DIGITS = 2
+"""So many more digits are shown where a value and the typical one would read alike."""
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
@@ -105,6 +111,8 @@ def explain_hazard(
     own, slope = model.models[place], model.slopes[place]
     if not isinstance(own, AdditiveModel):
         raise ValueError("only hazards that are sums of one function per feature are taken apart")
+    if horizon_days > model.near_days:
+        raise ValueError(f"one model speaks for {model.near_days:g} days, not for {horizon_days:g}")
     steps = sum(cut <= horizon_days for cut in model.cuts)
     width = x.shape[1]
     logits, timing = np.empty((len(x), steps)), np.empty((len(x), steps))
@@ -156,24 +164,25 @@ def reasons(
     currency: Sequence[str],
     exponents: Mapping[str, int],
     categories: Mapping[str, Sequence[str]] | None = None,
-    reporting_currency: str = "",
+    told_in: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """For each row `contributions` (one entry a feature), `reason_1..3` (the themes that raise the risk most)
-    and `protective_1` (the one that lowers it most); None where no theme does by a point.
+    """For each row `reason_1..3` (the themes that raise the risk most) and `protective_1` (the one that
+    lowers it most); None where no theme does by a point, or by a tenth of what the strongest one does.
 
     x: rows x features; reference: the same, or one value a feature. categories: the texts of those features
-    whose values are places in a list.
+    whose values are places in a list. told_in: as of `Teller`.
     """
     reference = np.broadcast_to(reference, x.shape)
     groups = groups_of_features(features)
     points, contributions = explanation.points.T, explanation.contributions.T
     lead = leading(points, contributions, np.isnan(x).T, groups)
-    teller = Teller(features, exponents, categories or {}, reporting_currency)
+    teller = Teller(features, exponents, categories or {}, told_in or {})
     rows = []
     for i in range(len(x)):
         told = [
             None
-            if lead.feature[i, place] == NONE or abs(lead.points[i, place]) < LEAST_POINTS
+            if lead.feature[i, place] == NONE
+            or abs(lead.points[i, place]) < max(LEAST_POINTS, LEAST_SHARE * lead.points[i, 0] * (place > 0))
             else teller.reason(
                 int(lead.feature[i, place]),
                 x[i],
@@ -188,20 +197,27 @@ def reasons(
             {
                 **{f"reason_{place + 1}": told[place] for place in range(RAISING)},
                 "protective_1": told[RAISING],
-                "contributions": [
-                    {
-                        "feature": feature.name,
-                        "theme": feature.theme,
-                        "value": _known(x[i, j]),
-                        "typical": _known(reference[i, j]),
-                        "contribution": float(contributions[j, i]),
-                        "points": float(points[j, i]),
-                    }
-                    for j, feature in enumerate(features)
-                ],
             }
         )
     return rows
+
+
+def parts_of(
+    contributions: Column, points: Column, x: Column, reference: Column, features: Sequence[Feature]
+) -> pl.Series:
+    """The whole sum of each row, one entry a feature, as churn_scores has it: a column of lists. All arrays:
+    rows x features; reference: the same, or one value a feature."""
+    rows, count = x.shape
+    places = np.tile(np.arange(count), rows)
+    columns = {
+        "feature": pl.Series([one.name for one in features], dtype=pl.String).gather(places),
+        "theme": pl.Series([one.theme for one in features], dtype=pl.String).gather(places),
+        "value": pl.Series(x.ravel(), nan_to_null=True),
+        "typical": pl.Series(np.broadcast_to(reference, x.shape).ravel(), nan_to_null=True),
+        "contribution": pl.Series(contributions.ravel()),
+        "points": pl.Series(points.ravel()),
+    }
+    return pl.DataFrame(columns).to_struct("contributions").reshape((rows, count)).arr.to_list()
 
 
 def groups_of_features(features: Sequence[Feature]) -> Groups:
@@ -218,12 +234,13 @@ def groups_of_features(features: Sequence[Feature]) -> Groups:
 
 @dataclass(frozen=True)
 class Teller:
-    """Puts reasons into words, in both languages."""
+    """Puts reasons into words, in both languages. told_in: the currency that amounts of a customer are in, by
+    the customer's own; that itself where none is named."""
 
     features: Sequence[Feature]
     exponents: Mapping[str, int]
     categories: Mapping[str, Sequence[str]]
-    reporting_currency: str = ""
+    told_in: Mapping[str, str] = field(default_factory=dict)
 
     def reason(
         self, j: int, x: Column, reference: Column, contribution: float, points: float, currency: str
@@ -233,10 +250,7 @@ class Teller:
         is_null = math.isnan(value)
         sentences = {}
         for language in ("en", "ar"):
-            words = {
-                "value": self.shown(feature, value, currency, language),
-                "typical": self.shown(feature, typical, currency, language),
-            }
+            words = self._told_apart(feature, value, typical, currency, language)
             template = feature.template_en if language == "en" else feature.template_ar
             gap = feature.template_null_en if language == "en" else feature.template_null_ar
             if is_null:
@@ -256,13 +270,29 @@ class Teller:
             **sentences,
         }
 
-    def shown(self, feature: Feature, value: float, currency: str, language: str) -> str:
+    def _told_apart(
+        self, feature: Feature, value: float, typical: float, currency: str, language: str
+    ) -> dict[str, str]:
+        """The value and the typical one, with more digits where they would read alike and are not."""
+        differ = not (math.isnan(value) or math.isnan(typical) or value == typical)
+        for digits in range(MOST_DIGITS + 1 if differ else 1):
+            words = {
+                name: self.shown(feature, one, currency, language, digits)
+                for name, one in (("value", value), ("typical", typical))
+            }
+            if words["value"] != words["typical"]:
+                break
+        return words
+
+    def shown(
+        self, feature: Feature, value: float, currency: str, language: str, more_digits: int = 0
+    ) -> str:
         texts = self.categories.get(feature.name)
         if texts and not math.isnan(value):
             text = texts[round(value)]
             return WORDS.get(text, (text, text))[language == "ar"]
-        money = self.reporting_currency if feature.unit == "log_money" else currency
-        return figure(value, feature.unit, money, self.exponents, language)
+        money = self.told_in.get(currency, currency)
+        return figure(value, feature.unit, money, self.exponents, language, more_digits)
 
 
 GAP = ("No data on this yet", "لا بيانات عن هذا بعد")
@@ -287,8 +317,17 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def figure(value: float, unit: str, currency: str, exponents: Mapping[str, int], language: str = "en") -> str:
-    """A feature's value as people read it; Latin digits in both languages."""
+def figure(
+    value: float,
+    unit: str,
+    currency: str,
+    exponents: Mapping[str, int],
+    language: str = "en",
+    more_digits: int = 0,
+) -> str:
+    """A feature's value as people read it, with so many digits more than usual; Latin digits in both
+    languages.
+    """
     if math.isnan(value):
         return "–"
     if unit == "flag":
@@ -296,12 +335,12 @@ def figure(value: float, unit: str, currency: str, exponents: Mapping[str, int],
     if unit == "log_money":
         value = math.exp(value)
     if unit in ("money", "log_money"):
-        return f"{value / 10 ** exponents.get(currency, 2):,.0f} {currency}".strip()
+        return f"{value / 10 ** exponents.get(currency, 2):,.{more_digits}f} {currency}".strip()
     if unit == "share":
-        return f"{value:.0%}"
+        return f"{value:.{more_digits}%}"
     if unit == "log_ratio":
         times = math.exp(value)
-        return f"{times:.0%}" if times < 10 else f"{times:,.0f}×"
+        return f"{times:.{more_digits}%}" if times < 10 else f"{times:,.{more_digits}f}×"
     if unit in ("ratio", "months"):
-        return f"{value:,.1f}".removesuffix(".0")
-    return f"{value:,.0f}"
+        return f"{value:,.{1 + more_digits}f}".removesuffix(".0")
+    return f"{value:,.{more_digits}f}"

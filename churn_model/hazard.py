@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from churn_model.candidates import Model, candidate_from_json, fit
 from churn_model.matrix import Input, input_from_json
 from churn_model.model import ROUNDS, AdditiveModel, Steps, sigmoid
+from churn_model.screening import telling
 
 Column = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -86,6 +87,10 @@ class Expanded:
     row: Places
     step: Places
     left_by: Places
+
+    def rows(self, chosen: Mask) -> Expanded:
+        """Some of the rows."""
+        return Expanded(self.x[chosen], self.row[chosen], self.step[chosen], self.left_by[chosen])
 
 
 def timing_of(cuts: Sequence[float], has_decision: bool, has_season: bool) -> tuple[Input, ...]:
@@ -211,7 +216,8 @@ def curves_of(cuts: Sequence[float], causes: Sequence[str], hazards: Column) -> 
 
 @dataclass(frozen=True)
 class HazardModel:
-    """One model of the log-odds a cause. `slopes`, `offsets`: logit = offset + slope x the model's."""
+    """One model of the log-odds a cause; with `far_models` those for the steps that end after `near_days`.
+    `slopes`, `offsets`: logit = offset + slope x the model's."""
 
     cuts: tuple[float, ...]
     causes: tuple[str, ...]
@@ -221,6 +227,8 @@ class HazardModel:
     models: tuple[Model, ...]
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
+    near_days: float = np.inf
+    far_models: tuple[Model, ...] = ()
 
     @property
     def timing(self) -> tuple[Input, ...]:
@@ -248,8 +256,10 @@ class HazardModel:
         for place, (model, slope, offset) in enumerate(
             zip(self.models, self.slopes, self.offsets, strict=True)
         ):
-            says = _stepwise(model, x)
-            for step in range(len(self.cuts)):
+            says, is_far = _stepwise(model, x), False
+            for step, end in enumerate(self.cuts):
+                if end > self.near_days and not is_far:
+                    says, is_far = _stepwise(self.far_models[place], x), True
                 own = self._timing(len(x), step, decision_days, as_of)
                 answers[place, :, step] = offset + slope * says(own)
         return answers
@@ -287,7 +297,13 @@ class HazardModel:
             "models": [model.to_json() for model in self.models],
             "slopes": list(self.slopes),
             "offsets": list(self.offsets),
+            **self._far_to_json(),
         }
+
+    def _far_to_json(self) -> dict[str, Any]:
+        if not self.far_models:
+            return {}
+        return {"near_days": self.near_days, "far_models": [model.to_json() for model in self.far_models]}
 
 
 def hazards_from_json(content: Mapping[str, Any]) -> HazardModel:
@@ -304,12 +320,16 @@ def hazards_from_json(content: Mapping[str, Any]) -> HazardModel:
             models=tuple(candidate_from_json(one) for one in content["models"]),
             slopes=tuple(float(slope) for slope in content["slopes"]),
             offsets=tuple(float(offset) for offset in content["offsets"]),
+            near_days=float(content.get("near_days", np.inf)),
+            far_models=tuple(candidate_from_json(one) for one in content.get("far_models", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"this is no model of hazards: {error!r}") from error
     names = tuple(one.name for one in (*model.inputs, *model.timing))
     lengths = {len(model.causes), len(model.models), len(model.slopes), len(model.offsets)}
-    if len(lengths) != 1 or any(tuple(one.features) != names for one in model.models):
+    if max(model.cuts, default=0.0) > model.near_days:
+        lengths.add(len(model.far_models))
+    if len(lengths) != 1 or any(tuple(one.features) != names for one in (*model.models, *model.far_models)):
         raise ValueError("the hazards' models, causes and inputs do not fit together")
     return model
 
@@ -328,12 +348,16 @@ def _stepwise(model: Model, x: Column) -> Callable[[Column], Column]:
 
 @dataclass(frozen=True)
 class Settings:
-    """How hazards are fitted: which candidate, how many rounds of boosting."""
+    """How hazards are fitted: which candidate, how many rounds of boosting. near_days: an end of a step up to
+    which hazards have a model of their own, for what is seen on a day tells of the weeks after it, and little
+    of next year. screens: only features that tell leavers apart beyond chance enter (`screening`)."""
 
     candidate: str = "blend"
     rounds: int = ROUNDS
     cuts: tuple[float, ...] = field(default=CUTS)
     causes: tuple[str, ...] = field(default=CAUSES)
+    near_days: float = np.inf
+    screens: bool = False
 
 
 def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardModel:
@@ -346,29 +370,66 @@ def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardMo
         raise ValueError("no step of any customer has ended yet: there is nothing to learn from")
     has_decision, has_season = panel.decision_days is not None, panel.as_of is not None
     inputs = (*panel.inputs, *timing_of(settings.cuts, has_decision, has_season))
-    models = [
-        _fit_cause(expanded.x, expanded.left_by == place, _leavers(panel, expanded, place), inputs, settings)
-        for place in range(len(settings.causes))
-    ]
+    ends = np.array(settings.cuts)[expanded.step]
+    near = _fit_causes(panel, expanded.rows(ends <= settings.near_days), inputs, settings)
+    is_far = ends > settings.near_days
+    far = _fit_causes(panel, expanded.rows(is_far), inputs, settings) if is_far.any() else near
     return HazardModel(
         cuts=tuple(settings.cuts),
         causes=tuple(settings.causes),
         inputs=panel.inputs,
         has_decision=has_decision,
         has_season=has_season,
-        models=tuple(models),
-        slopes=(1.0,) * len(models),
-        offsets=(0.0,) * len(models),
+        models=near,
+        slopes=(1.0,) * len(near),
+        offsets=(0.0,) * len(near),
+        near_days=settings.near_days,
+        far_models=far if max(settings.cuts) > settings.near_days else (),
     )
 
 
-def _leavers(panel: HazardPanel, expanded: Expanded, place: int) -> int:
-    """How many customers left by a cause: an end stands in up to a dozen month ends, and counts once."""
-    rows = expanded.row[expanded.left_by == place]
+def _fit_causes(
+    panel: HazardPanel, expanded: Expanded, inputs: Sequence[Input], settings: Settings
+) -> tuple[Model, ...]:
+    found: list[Model] = []
+    for place in range(len(settings.causes)):
+        leavers = _leavers(panel, expanded, place)
+        chosen = np.ones(len(inputs), dtype=bool)
+        if settings.screens and len(leavers) >= MIN_EVENTS:
+            rows = np.unique(expanded.row)
+            chosen[: panel.x.shape[1]] = telling(panel.x[rows], np.searchsorted(rows, leavers))
+        own = [one for one, enters in zip(inputs, chosen, strict=True) if enters]
+        model = _fit_cause(expanded.x[:, chosen], expanded.left_by == place, len(leavers), own, settings)
+        found.append(_of_all(model, inputs) if len(own) < len(inputs) else model)
+    return tuple(found)
+
+
+def _of_all(model: Model, inputs: Sequence[Input]) -> Model:
+    """A sum of some inputs as one of all: the others add nothing."""
+    if not isinstance(model, AdditiveModel):
+        raise ValueError("only hazards that are sums of one function per feature are screened")
+    own = dict(zip(model.features, model.terms, strict=True))
+    names = tuple(one.name for one in inputs)
+    return AdditiveModel(names, model.intercept, tuple(own.get(name, NOTHING) for name in names))
+
+
+NOTHING = ((1.0, Steps((), (0.0,), 0.0)),)
+
+
+def _leavers(panel: HazardPanel, expanded: Expanded, place: int) -> Places:
+    """Of each customer that left by a cause one row of the panel, the last before its end: an end stands in
+    up to a dozen month ends, and counts once."""
+    rows = np.unique(expanded.row[expanded.left_by == place])
     ends = panel.days_to_event[rows]
     if panel.as_of is not None:
         ends = ends + panel.as_of[rows].astype("datetime64[D]").astype(np.int64)
-    return len(set(zip(panel.customer_id[rows].tolist(), ends.tolist(), strict=True)))
+    last: dict[tuple[Any, float], int] = {}
+    for row, key in zip(
+        rows.tolist(), zip(panel.customer_id[rows].tolist(), ends.tolist(), strict=True), strict=True
+    ):
+        if key not in last or panel.days_to_event[row] < panel.days_to_event[last[key]]:
+            last[key] = row
+    return np.array(sorted(last.values()), dtype=np.int64)
 
 
 def _fit_cause(x: Column, y: Mask, leavers: int, inputs: Sequence[Input], settings: Settings) -> Model:
@@ -379,5 +440,4 @@ def _fit_cause(x: Column, y: Mask, leavers: int, inputs: Sequence[Input], settin
 
 def constant(rate: float, names: Sequence[str]) -> AdditiveModel:
     """A model that says one probability of all."""
-    none = ((1.0, Steps((), (0.0,), 0.0)),)
-    return AdditiveModel(tuple(names), float(np.log(rate / (1 - rate))), (none,) * len(names))
+    return AdditiveModel(tuple(names), float(np.log(rate / (1 - rate))), (NOTHING,) * len(names))

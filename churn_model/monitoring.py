@@ -242,6 +242,10 @@ class Bins:
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
+    def count(self, x: Column) -> NDArray[np.int64]:
+        """Rows of a column in each bin, and last of all those without a value."""
+        return _counts(np.asarray(self.edges), x)
+
     def to_json(self) -> dict[str, Any]:
         return {"edges": list(self.edges), "counts": list(self.counts)}
 

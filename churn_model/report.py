@@ -475,7 +475,7 @@ OF_FIGURE = ("candidate", "metric", "value", "low", "high", "customers", "base_r
 def label_of(feature: Feature) -> dict[str, str]:
     """A feature's name for people: its sentence without the figures."""
     return {
-        language: TYPICAL.sub("", template).replace("{value}", "…").strip()
+        language: TYPICAL.sub("", template).replace(": {value}", "").replace("{value}", "…").strip()
         for language, template in (("en", feature.template_en), ("ar", feature.template_ar))
     }
 

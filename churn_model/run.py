@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -44,6 +44,15 @@ class Run:
     exponents: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, Fraction] = field(default_factory=dict)
     reporting_currency: str = ""
+    scratch: Path | None = None
+    """Where blocks of scores are put aside; the system's own folder where none is given."""
+
+    @property
+    def told_in(self) -> dict[str, str]:
+        """The currency that amounts are told in, by the customer's: the reporting one where a rate is
+        known.
+        """
+        return dict.fromkeys(self.rates, self.reporting_currency)
 
     @property
     def models(self) -> Path:
@@ -78,7 +87,8 @@ class Family(Protocol):
     def unseen(self, trained: Trained, as_of: date) -> Mapping[str, float]:
         """Of each category the share of a day's rows whose value training never saw."""
 
-    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> pl.DataFrame: ...
+    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The rows of churn_scores of the run's day, in blocks."""
 
     def score_by_rule(self, run: Run) -> pl.DataFrame: ...
 
@@ -112,7 +122,8 @@ def score_family(run: Run, family: Family, past: Past) -> Status:
     if not stage.is_scored(run.connection, run.as_of, used.model_id):
         run.progress(f"churn: scoring {name} with {used.manifest['candidate']} ({used.model_id})")
         flags = [*flags_of(family, used, run), *(f"drift:{one.subject}" for one in drifted)]
-        tables.insert(run.connection, "churn_scores", family.score(run, used, flags))
+        for scores in family.score(run, used, flags):
+            tables.insert(run.connection, "churn_scores", scores)
     watch(run, family, used, inputs, past, ())
     return stage.scored(name, used.model_id, reason_text(drifted, "en"), reason_text(drifted, "ar"))
 
@@ -204,12 +215,6 @@ def enough_on(panel: Panel, day: date) -> date | None:
         years, month = divmod(12 * closed[-1].year + closed[-1].month + months, 12)
         last = max(last, date(years, month + 1, 1) - timedelta(days=1))
     return last + timedelta(days=panel.horizon_days)
-
-
-def percentile(column: str) -> pl.Expr:
-    """Rank from 0 (lowest risk) to 100 among the customers of the day."""
-    others = pl.max_horizontal(pl.col(column).count() - 1, 1)
-    return ((pl.col(column).rank("min") - 1) * 100 / others).cast(pl.Float64).alias("score_pct")
 
 
 def blocks(rows: int) -> list[slice]:

@@ -44,9 +44,13 @@ def load(connection: duckdb.DuckDBPyConnection) -> None:
     """Fill the empty tables with what earlier builds and decisions gave."""
     for table in KEYS:
         if exists(connection, "raw_history", table):
-            known = {name for name, _ in tables.TABLES[table]}
-            frame = connection.sql(f"SELECT * FROM raw_history.{table}").pl()
-            tables.insert(connection, table, frame.select(name for name in frame.columns if name in known))
+            there = _columns(connection, f"raw_history.{table}")
+            picked = ", ".join(
+                f'CAST("{name}" AS {data_type}) AS "{name}"'
+                for name, data_type in tables.TABLES[table]
+                if name in there
+            )
+            connection.execute(f"INSERT INTO churn.{table} BY NAME SELECT {picked} FROM raw_history.{table}")
 
 
 def check_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -75,7 +79,8 @@ def exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bo
 
 def _without_match(connection: duckdb.DuckDBPyConnection, given: str, kept: str) -> int:
     """How many rows of one table the other lacks, by the columns that the first has and this release knows. A
-    column that only the first has stands empty in the other: a value in it is one that the other lacks.
+    column that only the first has stands empty in the other: a value in it is one that the other lacks. Rows
+    are compared by their key and a hash of the whole, so that a million with their reasons fit into memory.
     """
     schema, table = given.split(".")
     if not exists(connection, schema, table):
@@ -90,8 +95,10 @@ def _without_match(connection: duckdb.DuckDBPyConnection, given: str, kept: str)
         f'CAST("{name}" AS {data_type})' if name in here else f"CAST(NULL AS {data_type})"
         for name, data_type in columns
     )
+    key = ", ".join(f'"{name}"' for name in KEYS[table])
     (count,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT {asked} FROM {given} EXCEPT ALL SELECT {found} FROM {kept})"
+        f"SELECT count(*) FROM (SELECT {key}, hash(row({asked})) FROM {given} "
+        f"EXCEPT ALL SELECT {key}, hash(row({found})) FROM {kept})"
     ).fetchall()[0]
     return int(count)
 

@@ -33,6 +33,9 @@ from churn_model.withholding import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DATABASE_MEMORY = "1500MB"
+"""What the database may hold; beyond it, it sorts and compares on disk, beside its file."""
+
 
 def score_stage(
     stage_file: Path,
@@ -75,6 +78,7 @@ def score_stage(
             exponents=stage.exponents_of(connection),
             rates=stage.rates_of(connection),
             reporting_currency=stage.reporting_currency_of(connection),
+            scratch=stage_file.parent,
         )
         outcomes = outcomes_of(connection, as_of)
         past = watch.Past(measured, outcomes, watch.save_rates_of(connection, outcomes))
@@ -97,7 +101,7 @@ def train_snapshot(
 
     trained, refusals = [], []
     with threadpool_limits(limits=1), opened(snapshot, read_only=True) as connection:
-        run = Run(connection, folder, as_of, trained_at, progress)
+        run = Run(connection, folder, as_of, trained_at, progress, rates=stage.rates_of(connection))
         for family in families(run):
             try:
                 trained.append(family.train(run))
@@ -116,6 +120,7 @@ def opened(file: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyCo
     connection = duckdb.connect(str(file), read_only=read_only)
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{DATABASE_MEMORY}'")
         yield connection
     finally:
         connection.close()
@@ -130,8 +135,11 @@ def families(
     accounts = accounts_of(run, account_features)
     contracted: list[str] = []
     if accounts is not None:
-        today = accounts.frame.filter(pl.col("as_of") == run.as_of)
-        contracted = today["customer_id"].to_list()
+        contracted = [
+            customer
+            for frame in (accounts.panel.on(run.as_of).frame, accounts.others)
+            for customer in frame.filter(pl.col("as_of") == run.as_of)["customer_id"]
+        ]
     trade = trade_of(run, tuple(features or features_of()), contracted)
     return [family for family in (accounts, trade) if family is not None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -12,13 +12,30 @@ import duckdb
 import polars as pl
 
 from churn_model import score_history, tables
+from churn_model.dataset import Feature
+
+MOST_EARLIER_ROWS = 250_000
+"""Of the days before the run's, so many snapshots are read: beyond it a fixed part of the customers, chosen
+by hash, whatever became of them. The day's own customers are all read."""
 
 
-def frame_of(connection: duckdb.DuckDBPyConnection, table: str) -> pl.DataFrame:
-    """A mart as a frame; empty where this warehouse has none of it."""
+def frame_of(connection: duckdb.DuckDBPyConnection, table: str, condition: str, as_of: date) -> pl.DataFrame:
+    """The rows of a mart for which a condition holds, by as-of day and customer; empty where this warehouse
+    has none of it. Of the days but `as_of` a part of the customers where they are too many."""
     if not score_history.exists(connection, "marts", table):
         return pl.DataFrame()
-    return connection.sql(f"SELECT * FROM marts.{table}").pl()
+    (earlier,) = connection.execute(
+        f"SELECT count(*) FROM marts.{table} WHERE ({condition}) AND as_of <> $as_of", {"as_of": as_of}
+    ).fetchall()[0]
+    parts = -(-int(earlier) // MOST_EARLIER_ROWS)
+    is_read = f"AND (as_of = $as_of OR {_PLACE} % {parts} = 0)" if parts > 1 else ""
+    return connection.sql(
+        f"SELECT * FROM marts.{table} WHERE ({condition}) {is_read} ORDER BY as_of, customer_id",
+        params={"as_of": as_of} if is_read else {},
+    ).pl()
+
+
+_PLACE = "('0x' || left(md5(customer_id), 12))::BIGINT"
 
 
 def exponents_of(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -33,11 +50,32 @@ def reporting_currency_of(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def rates_of(connection: duckdb.DuckDBPyConnection) -> dict[str, Fraction]:
-    """What a minor unit of each currency is worth in the reporting currency, at the constant rate."""
+    """What a minor unit of each currency is worth in the reporting currency, at the constant rate; of those
+    whose rate is known."""
     if not score_history.exists(connection, "intermediate", "int_rates"):
         return {}
-    rows = connection.sql("SELECT currency, constant_rate FROM intermediate.int_rates").fetchall()
+    rows = connection.sql(
+        "SELECT currency, constant_rate FROM intermediate.int_rates "
+        "WHERE amount_currency = (SELECT reporting_currency FROM raw_meta.policy)"
+    ).fetchall()
     return {currency: Fraction(rate) for currency, rate in rows}
+
+
+def in_reporting_currency(
+    frame: pl.DataFrame, features: Sequence[Feature], rates: Mapping[str, Fraction]
+) -> pl.DataFrame:
+    """The frame with the amounts that are features in minor units of the reporting currency, so that those of
+    customers in unlike currencies may be set beside one another; null where that has no rate. Amounts that
+    are all in one currency without a rate stay as they are. frame: they are in minor units of its `currency`.
+    """
+    amounts = [one.name for one in features if one.unit == "money" and one.name in frame.columns]
+    codes = frame["currency"].unique().to_list()
+    is_as_told = all(rates.get(code) == 1 for code in codes) or (len(codes) == 1 and codes[0] not in rates)
+    if not amounts or is_as_told:
+        return frame
+    known = {code: float(rate) for code, rate in rates.items()}
+    rate = pl.col("currency").replace_strict(known, default=None, return_dtype=pl.Float64)
+    return frame.with_columns((pl.col(name).cast(pl.Float64) * rate).alias(name) for name in amounts)
 
 
 def is_scored(connection: duckdb.DuckDBPyConnection, as_of: date, model_id: str) -> bool:
@@ -56,6 +94,18 @@ def previous_p_90(connection: duckdb.DuckDBPyConnection, as_of: date, model_id: 
         "AND as_of = (SELECT max(as_of) FROM churn.churn_scores "
         "WHERE model_id = $model_id AND as_of < $as_of)",
         params={"as_of": as_of, "model_id": model_id},
+    ).fetchall()
+    return dict(rows)
+
+
+def left_out_before(connection: duckdb.DuckDBPyConnection, as_of: date) -> dict[str, bool]:
+    """By customer, whether the first score of a day's quarter left it out of the draw of the holdout: what
+    then holds for the whole quarter. Customers not yet scored in it are absent."""
+    rows = connection.sql(
+        "SELECT customer_id, arg_min(coalesce(is_excluded, false), (as_of, scored_at)) "
+        "FROM churn.churn_scores WHERE as_of >= date_trunc('quarter', $as_of::DATE) AND as_of <= $as_of "
+        "AND score_kind <> 'notice' GROUP BY customer_id",
+        params={"as_of": as_of},
     ).fetchall()
     return dict(rows)
 

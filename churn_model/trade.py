@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -15,8 +15,9 @@ from churn_model.calibration import spread
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel, panel_of
 from churn_model.model import AdditiveModel
 from churn_model.registry import ModelRefused, additive_model_of
-from churn_model.run import Run, blocks, percentile
+from churn_model.run import Run, blocks
 from churn_model.shapes import shapes
+from churn_model.spool import percentile, with_places
 from churn_model.training import Trained, identity_of, kept_of, made_once, manifest_of, peers, score_bins
 
 COMMITMENT = "non_contract"
@@ -82,18 +83,37 @@ class Trade:
     def unseen(self, trained: Trained, as_of: date) -> Mapping[str, float]:
         return {}
 
-    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> pl.DataFrame:
-        """Today's customers by a model: probability, reasons, what follows from them."""
+    def score(self, run: Run, trained: Trained, flags: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Today's customers by a model, block by block: probability, reasons, what follows from them."""
+        day = actions.Day(run.rates)
+        rows = self._blocks(run, trained, flags, day)
+        return with_places(rows, lambda: day.places(run.assumptions.capacity), run.scratch)
+
+    def _blocks(
+        self, run: Run, trained: Trained, flags: Sequence[str], day: actions.Day
+    ) -> Iterator[pl.DataFrame]:
+        """The day's customers but for what only the whole day decides, which `day` is told."""
         now, model = self.panel.on(run.as_of), self.model_of(trained)
         offset = protocol.season_offset(model.logit(now.x), protocol.season_target(self.panel, run.as_of))
         previous = stage.previous_p_90(run.connection, run.as_of, trained.model_id)
+        left_out = stage.left_out_before(run.connection, run.as_of)
         support = trained.manifest["support"]
-        rows: list[dict[str, Any]] = []
+        revenue = yearly_revenue(now.frame)
+        tops = actions.top_valued(actions.in_common(revenue, now.frame["currency"], run.rates))
         for block in blocks(len(now.y)):
             frame, x = now.frame[block], now.x[block]
+            rows: list[dict[str, Any]] = []
             told = explain.explain(model, x, trained.reference, offset)
             currencies = frame["currency"].to_list()
-            reasons = explain.reasons(told, x, trained.reference, self.features, currencies, run.exponents)
+            reasons = explain.reasons(
+                told,
+                x,
+                trained.reference,
+                self.features,
+                currencies,
+                run.exponents,
+                told_in=run.told_in,
+            )
             for i, (customer, group) in enumerate(zip(frame["customer_id"], peers(frame), strict=True)):
                 p_90 = float(told.p[i])
                 rows.append(
@@ -108,6 +128,7 @@ class Trade:
                         "p_cause_90": p_90,
                         "p_90_change": p_90 - previous[customer] if customer in previous else None,
                         "currency": currencies[i],
+                        "yearly_revenue_minor": revenue[block][i],
                         **reasons[i],
                         "base_logit": float(told.base_logit[i]),
                         "season_offset": told.season_offset,
@@ -117,12 +138,11 @@ class Trade:
                         "data_quality_flags": list(flags),
                     }
                 )
-        revenue = yearly_revenue(now.frame)
-        for row, amount in zip(rows, revenue, strict=True):
-            row["yearly_revenue_minor"] = amount
-        situations = [actions.Situation(Fraction(amount)) for amount in revenue]
-        actions.acted(rows, situations, run.plays, run.assumptions, run.rates)
-        return pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("p_90"))
+            situations = [actions.Situation(Fraction(amount)) for amount in revenue[block]]
+            actions.acted(rows, situations, tops[block], run.plays, run.assumptions, left_out)
+            day.take(rows)
+            parts = explain.parts_of(told.contributions, told.points, x, trained.reference, self.features)
+            yield pl.DataFrame(rows, infer_schema_length=None).with_columns(parts)
 
     def score_by_rule(self, run: Run) -> pl.DataFrame:
         """Today's customers by the points score: no probability."""
@@ -144,7 +164,8 @@ class Trade:
         if not rows:
             return pl.DataFrame()
         worth = [Fraction(amount) for amount in revenue]
-        actions.acted_by_rule(rows, worth, run.assumptions, run.rates)
+        left_out = stage.left_out_before(run.connection, run.as_of)
+        actions.acted_by_rule(rows, worth, run.assumptions, run.rates, left_out)
         return pl.DataFrame(rows, infer_schema_length=None).with_columns(percentile("rule_points"))
 
 
@@ -160,9 +181,10 @@ def yearly_revenue(frame: pl.DataFrame) -> list[int]:
 def trade_of(run: Run, features: tuple[Feature, ...], contracted: Sequence[str]) -> Trade | None:
     """Repeat trade of the stage; None without order history. Customers with a contract are scored as
     accounts, so they are not scored here too: `contracted`."""
-    frame = stage.frame_of(run.connection, TABLE)
+    frame = stage.frame_of(run.connection, TABLE, "true", run.as_of)
     if frame.is_empty():
         return None
     is_today = pl.col("as_of") == run.as_of
     frame = frame.filter(~(is_today & pl.col("customer_id").is_in(list(contracted))))
+    frame = stage.in_reporting_currency(frame, features, run.rates)
     return Trade(panel_of(frame, features), features)

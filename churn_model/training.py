@@ -23,7 +23,7 @@ from churn_model.dataset import HORIZON_DAYS, Feature, Panel, closed_origins
 from churn_model.monitoring import bins_of
 from churn_model.registry import MANIFEST, ModelRefused, load_content, model_id_of, save_model
 
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 TENURE_BANDS = (180, 365)
 RULES = ("recency_rule", "points_score")
 Progress = Callable[[str], None]

@@ -49,11 +49,19 @@ def earlier(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     ).pl()
 
 
+WATCHED = (
+    *("customer_id", "as_of", "model_id", "scored_at", "commitment_class", "segment"),
+    *("p_90", "p_voluntary_90", "p_involuntary_90", "band_fixed", "band_capacity"),
+    *("mrr_minor", "yearly_revenue_minor", "currency", "data_quality_flags"),
+)
+"""What is read of a given score: not its reasons and not the cause it named, for the outcome has one too."""
+
+
 def given_scores(connection: duckdb.DuckDBPyConnection, commitment: str) -> pl.DataFrame:
-    """Every probability given to a class so far; without the cause it named, for the outcome has one too."""
+    """Every probability given to a class so far, by the columns `WATCHED`."""
     is_trade = "=" if commitment == "non_contract" else "<>"
     return connection.sql(
-        "SELECT * EXCLUDE (contributions, cause) FROM churn.churn_scores "
+        f"SELECT {', '.join(WATCHED)} FROM churn.churn_scores "
         f"WHERE p_90 IS NOT NULL AND commitment_class {is_trade} 'non_contract'"
     ).pl()
 
@@ -114,7 +122,7 @@ def watch(
     if used.manifest.get("score_bins") and today.height:
         bins = monitoring.bins_from_json(used.manifest["score_bins"])
         score = monitoring.stability(bins, today["p_90"].to_numpy())
-    drift = monitoring.drift_measures(inputs, score, over_before(past.measured, used.model_id))
+    drift = monitoring.drift_measures(inputs, score, over_before(past.measured, family.commitment))
     rows = monitoring.rows_of(
         drift,
         model_id=used.model_id,
@@ -137,7 +145,7 @@ def watch(
         measures=drift,
         sources=run.sources,
         reasons=reasons,
-        last_list=last_list(given, past.outcomes, family.panel.horizon_days),
+        last_list=last_list(run.connection, given, past.outcomes, family.panel.horizon_days),
         exponents=exponents_of(run, family),
         flags=flags_of(today),
     )
@@ -160,7 +168,9 @@ def exponents_of(run: Run, family: Family) -> dict[str, int]:
     return {code: run.exponents[code] for code in codes if code in run.exponents}
 
 
-def last_list(given: pl.DataFrame, outcomes: pl.DataFrame, closes_after: int) -> dict[str, Any] | None:
+def last_list(
+    connection: duckdb.DuckDBPyConnection, given: pl.DataFrame, outcomes: pl.DataFrame, closes_after: int
+) -> dict[str, Any] | None:
     """The newest list that was given and whose outcome is known, beside it; None without one."""
     known = beside_outcomes(given, outcomes)
     if known.is_empty():
@@ -168,15 +178,40 @@ def last_list(given: pl.DataFrame, outcomes: pl.DataFrame, closes_after: int) ->
     newest = known.filter(pl.col("as_of") == known["as_of"].max())
     own = newest.filter(pl.col("model_id") == newest.sort("scored_at")["model_id"][-1])
     closed_on = own["as_of"][0] + timedelta(days=closes_after)
-    return appraisal.list_given(own, str(closed_on))
+    told = appraisal.list_given(own, str(closed_on))
+    shown = [row for part in told.values() if isinstance(part, dict) for row in part["rows"]]
+    reasons = reasons_given(
+        connection, own["as_of"][0], own["model_id"][0], [r["customer_id"] for r in shown]
+    )
+    for row in shown:
+        row["reasons"] = reasons[row["customer_id"]]
+    return told
 
 
-def over_before(before: pl.DataFrame, model_id: str) -> set[tuple[str, str]]:
-    """Which drift was over its limit in the model's run before this one: (measure, subject)."""
+def reasons_given(
+    connection: duckdb.DuckDBPyConnection, as_of: date, model_id: str, customers: Sequence[str]
+) -> dict[str, list[dict[str, str]]]:
+    """The reasons that a model gave for some customers on a day, by customer, in both languages."""
+    rows = connection.execute(
+        "SELECT customer_id, reason_1, reason_2, reason_3 FROM churn.churn_scores "
+        "WHERE as_of = $as_of AND model_id = $model_id AND list_contains($customers, customer_id)",
+        {"as_of": as_of, "model_id": model_id, "customers": list(customers)},
+    ).fetchall()
+    return {
+        customer: [{"en": one["sentence_en"], "ar": one["sentence_ar"]} for one in told if one]
+        for customer, *told in rows
+    }
+
+
+def over_before(before: pl.DataFrame, commitment: str) -> set[tuple[str, str]]:
+    """Which drift of a class was over its limit in the run before this one, by whichever model: (measure,
+    subject). A model is made anew each month, so that of a company that builds once a month no two runs share
+    one.
+    """
     if before.is_empty():
         return set()
     own = before.filter(
-        (pl.col("model_id") == model_id) & pl.col("measure").is_in(["psi_input", "psi_score"])
+        (pl.col("commitment_class") == commitment) & pl.col("measure").is_in(["psi_input", "psi_score"])
     )
     if own.is_empty():
         return set()

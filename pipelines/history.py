@@ -8,12 +8,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 from pipelines.sources.loading import create_raw_tables
-from pipelines.warehouse import Snapshot, quoted
+from pipelines.warehouse import Snapshot, WarehouseError, quoted
 
 KEPT = {
     "builds": "SELECT build.*, policy.* FROM raw_meta.build AS build CROSS JOIN raw_meta.policy AS policy",
@@ -30,16 +31,32 @@ column does not give them anew."""
 
 def load(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Fill raw_history with all that is kept; a truth without files has no table, or the empty one of
-    raw_schema.sql."""
+    raw_schema.sql. Raises WarehouseError naming a file that cannot be read."""
     for name in KEPT:
         files = sorted((folder / "history" / name).glob("*.parquet"))
         connection.execute(f"DROP TABLE IF EXISTS raw_history.{name}")
         if files:
-            connection.execute(
-                f"CREATE TABLE raw_history.{name} AS SELECT * FROM read_parquet(?, union_by_name = true)",
-                [[str(path) for path in files]],
-            )
+            try:
+                connection.execute(
+                    f"CREATE TABLE raw_history.{name} AS SELECT * FROM read_parquet(?, union_by_name = true)",
+                    [[str(path) for path in files]],
+                )
+            except duckdb.Error:
+                _refuse_stumps(connection, files)
+                raise
     create_raw_tables(connection)
+
+
+def _refuse_stumps(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Raises WarehouseError naming the first file that is no whole Parquet file."""
+    for path in files:
+        try:
+            connection.execute("SELECT 1 FROM parquet_metadata(?) LIMIT 1", [str(path)])
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"{path} cannot be read: it is no whole Parquet file. What was kept in it is not made again: "
+                "bring the file back from a copy; without one, move it out of the folder."
+            ) from error
 
 
 def keep(folder: Path, snapshot: Path) -> list[Path]:

@@ -145,15 +145,15 @@ def score_step(
             scored_at=request.built_at,
             progress=progress,
             assumptions=settings.assumptions,
-            sources=sources_of(stage_file, settings.sla_days),
+            sources=sources_of(stage_file, settings.sla_days, request.as_of),
             treatments=treatments.read(treatments.url_of(company.folder), known_to=request.built_at),
         )
 
     return score
 
 
-def sources_of(stage_file: Path, sla_days: Mapping[str, int]) -> list[Source]:
-    """How new each source with an SLA is."""
+def sources_of(stage_file: Path, sla_days: Mapping[str, int], as_of: date) -> list[Source]:
+    """How new each source with an SLA is on a day. A row that is dated after it does not make a feed new."""
     import duckdb
 
     from churn_model.withholding import Source
@@ -162,11 +162,15 @@ def sources_of(stage_file: Path, sla_days: Mapping[str, int]) -> list[Source]:
         return []
     with duckdb.connect(str(stage_file), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return [Source(name, _newest(connection, *NEWEST_DAY[name]), days) for name, days in sla_days.items()]
+        return [
+            Source(name, _newest(connection, *NEWEST_DAY[name], as_of), days)
+            for name, days in sla_days.items()
+        ]
 
 
-def _newest(connection: Any, table: str, column: str) -> date | None:
-    day: date | None = connection.execute(f"SELECT max(CAST({column} AS DATE)) FROM {table}").fetchall()[0][0]
+def _newest(connection: Any, table: str, column: str, as_of: date) -> date | None:
+    query = f"SELECT max(CAST({column} AS DATE)) FROM {table} WHERE CAST({column} AS DATE) <= ?"
+    day: date | None = connection.execute(query, [as_of]).fetchall()[0][0]
     return day
 
 

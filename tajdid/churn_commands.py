@@ -47,12 +47,15 @@ def train(company: CompanyOption = None) -> None:
         stop(f"{one.name} has no warehouse yet: run `tajdid warehouse build` first.", 2)
     at = now()
     try:
+        known = {row["model_id"] for row in decisions.registry_of(one.folder)}
+    except decisions.DecisionRefused as error:
+        stop(f"Not trained. {error}", 1)
+    try:
         models = train_snapshot(snapshot, folder=one.folder, as_of=_as_of(one), trained_at=at, progress=say)
     except TooLittleData as error:
         stop(f"Not trained. {error} Until then the points score ranks: a rule, not a probability.", 4)
     except ModelRefused as error:
         stop(f"A model file is refused: {error}", 1)
-    known = {row["model_id"] for row in decisions.registry_of(one.folder)}
     rows = [registry_row(model, "trained", at) for model in models if model.model_id not in known]
     if rows:
         decisions.write(one.folder, rows)

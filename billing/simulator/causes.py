@@ -1,4 +1,4 @@
-"""Why simulated customers leave: the causes, their monthly hazards, and the file that tells the truth.
+"""Why simulated customers leave: the causes and their monthly hazards.
 
 | cause | strikes | monthly hazard | visible before |
 |---|---|---|---|
@@ -17,19 +17,12 @@ causes: each is drawn by itself, and the month ends the customer when any of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from billing.simulator.population import ACT_DAYS, Calendar, Customer
-
-if TYPE_CHECKING:
-    from billing.simulator.life import Life
 
 BASE = 0.004
 NOISE_FACTOR = 5
@@ -158,50 +151,3 @@ def ticket_factors(customer: Customer, calendar: Calendar) -> np.ndarray:
     if since is not None:
         factors[since : since + PAIN_MONTHS] = TICKET_FACTOR
     return factors
-
-
-def truth(customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar) -> pl.DataFrame:
-    """True causes and hazards: a row per customer and month, from the month after its start to the end.
-
-    Columns: customer_id, month (first day), is_at_risk (served as the month began, no end decided),
-    h_<cause> and hazard (as if the customer had stayed, where it had left), term_decided_on (the day the
-    term cause is drawn, which lies before its month), is_ended and cause (of a month at risk that ended the
-    customer, else false and null). customer_id is the only column that means anything to another table.
-    """
-    days = [calendar.day(month) for month in range(calendar.months)]
-    columns: dict[str, list[object]] = {name: [] for name in _truth_schema()}
-    for customer, life in zip(customers, lives, strict=True):
-        rows = range(customer.start_month + 1, calendar.months)
-        table = life.hazards[customer.start_month + 1 : calendar.months]
-        decided = {calendar.number(end): notice_on(end) for end in term_ends(customer, calendar)}
-        columns["customer_id"] += [customer.customer_id] * len(rows)
-        columns["month"] += [days[month] for month in rows]
-        columns["is_at_risk"] += [month in life.at_risk for month in rows]
-        for cause in Cause:
-            columns[f"h_{cause.word}"] += table[:, cause].tolist()
-        columns["hazard"] += combined(table).tolist()
-        columns["term_decided_on"] += [decided.get(month) for month in rows]
-        columns["is_ended"] += [month in life.ended for month in rows]
-        columns["cause"] += [life.ended[month].word if month in life.ended else None for month in rows]
-    return pl.DataFrame(columns, schema=_truth_schema())
-
-
-def _truth_schema() -> dict[str, type[pl.DataType]]:
-    return {
-        "customer_id": pl.String,
-        "month": pl.Date,
-        "is_at_risk": pl.Boolean,
-        **{f"h_{cause.word}": pl.Float64 for cause in Cause},
-        "hazard": pl.Float64,
-        "term_decided_on": pl.Date,
-        "is_ended": pl.Boolean,
-        "cause": pl.String,
-    }
-
-
-def write_truth(frame: pl.DataFrame, path: Path) -> None:
-    """Write the truth as Parquet, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    frame.write_parquet(partial)
-    partial.replace(path)

@@ -53,6 +53,8 @@ ADD_ON = 0.010
 DECLINE = 0.024
 HARD_SHARE = 0.12
 LOST_SHARE = 0.10
+SHORT_DECLINES = 0.75
+FIRST_DECLINE_DAYS = 2
 
 ADD_ONS = ("hygiene", "packaging", "safety")
 SOFT_CODES = {"card": "insufficient_funds", "direct_debit": "insufficient_funds"}
@@ -188,8 +190,8 @@ class _Planner:
                 self._leave(decided_on, end, self._reason(month, Cause.TERM), kind="notice")
                 return None
             life.renewed.append(end)
-        pause = PAUSE * (PAUSE_IN_AUGUST if calendar.day(month).month == 8 else 1)
-        if not self.customer.has_term and self.changes[month][1] < pause and not self._declines_near(month):
+        pauses = self.changes[month][1] < pause_share(calendar, month)
+        if not self.customer.has_term and pauses and not self._declines_near(month):
             return self._pause(month, anchor)
         self._change(month)
         return month + 1
@@ -229,7 +231,7 @@ class _Planner:
         if self.failure is None:
             return
         month = self.calendar.number(self.failure[0])
-        for ahead, days in ((DECLINE_MONTHS, 2), (1, 7)):
+        for ahead, days in ((DECLINE_MONTHS, FIRST_DECLINE_DAYS), (1, 7)):
             first = self.calendar.day(month - ahead, self.customer.anchor_day)
             code = SOFT_CODES[self.customer.method]
             self.life.declines.append(Decline(first, first + timedelta(days=days), code))
@@ -355,7 +357,7 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
         first = calendar.day(int(month), customer.anchor_day)
         if first >= fails_on or first in meant or not is_served(life, first):
             continue
-        days = 2 if u[month, 2] < 0.75 else 7
+        days = 2 if u[month, 2] < SHORT_DECLINES else 7
         outcome = SOFT_CODES[customer.method]
         if u[month, 1] < HARD_SHARE and is_served(life, first + timedelta(days=2)):
             days, outcome = 2, HARD_CODES[customer.method]
@@ -375,6 +377,11 @@ def _renew_cards(customer: Customer, calendar: Calendar, life: Life) -> None:
         on = next((start for start, _ in life.served if start > on), date.max)
     if on < fails_on:
         life.acts.append(Act(on, "method", customer.number))
+
+
+def pause_share(calendar: Calendar, month: int) -> float:
+    """How many of those free to go pause from a month on."""
+    return PAUSE * (PAUSE_IN_AUGUST if calendar.day(month).month == 8 else 1)
 
 
 def is_served(life: Life, on: date) -> bool:

@@ -47,6 +47,10 @@ PAYMENT_FAILURE_SHARE = 0.10
 # Of all customers; they strike only those free to go, who are 40 % of all, and a term holds the others.
 USAGE_DECAY_SHARE = 0.15
 SUPPORT_PAIN_SHARE = 0.08
+# None of these begins sooner after the start.
+SETTLED_MONTHS = 2
+# How long use shrinks, each as likely.
+DECAY_MONTHS = (4, 5, 6)
 
 BOXES_MEDIAN = 44.0
 SIZE_SPREAD = 0.95
@@ -358,17 +362,17 @@ def _causes(
     hurts = not has_term and u[3] < SUPPORT_PAIN_SHARE / free_share
     fails = not in_tree and u[5] < PAYMENT_FAILURE_SHARE / (1 - TREE_SHARE)
 
-    def onset(at: float, settled: int) -> int:
-        """A month between `settled` months after the start and the end of the world."""
-        first = start_month + settled
+    def onset(at: float) -> int:
+        """A month between the settled months after the start and the end of the world."""
+        first = start_month + SETTLED_MONTHS
         return first + int(at * max(months - first, 1))
 
     return Causes(
         is_noise=bool(u[0] < NOISE_SHARE),
-        decay_from=onset(u[2], 2) if decays else None,
-        decay_months=4 + int(u[7] * 3),
-        support_from=onset(u[4], 2) if hurts else None,
-        payment_from=onset(u[6], 2) if fails else None,
+        decay_from=onset(u[2]) if decays else None,
+        decay_months=DECAY_MONTHS[int(u[7] * len(DECAY_MONTHS))],
+        support_from=onset(u[4]) if hurts else None,
+        payment_from=onset(u[6]) if fails else None,
         is_payment_hard=bool(u[8] < 0.3),
     )
 

@@ -24,22 +24,24 @@ COUNT_DAYS = (5, 12, 19, 26)
 
 def bill_days(calendar: Calendar) -> list[date]:
     """The days the seller bills: every anchor day, and the world's last day."""
-    return _days(calendar, ANCHOR_DAYS)
+    return sorted({*_days(calendar, ANCHOR_DAYS), calendar.last_day})
 
 
 def count_days(calendar: Calendar) -> list[date]:
-    """The days the counts of the days before come in: about weekly, and on the world's last day."""
+    """The days the counts of the days before come in, about weekly. The world's last day is none of its own:
+    what was used since the last count is not known on it, as on any other month end."""
     return _days(calendar, COUNT_DAYS)
 
 
 def _days(calendar: Calendar, days_of_month: Sequence[int]) -> list[date]:
     days = {calendar.day(month, day) for month in range(calendar.months) for day in days_of_month}
-    return sorted({day for day in days if day < calendar.last_day} | {calendar.last_day})
+    return sorted(day for day in days if day <= calendar.last_day)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """All counts of a world, drawn at once: arrays of customers × stretches between count days.
+    """All counts of a world, drawn at once: arrays of customers × stretches between count days, the last of
+    which ends with the world, perhaps before anybody counted it.
 
     `values` is 0 where a customer has no service on the counting day.
     """
@@ -54,7 +56,7 @@ def draw_counts(
     seed: int, customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar
 ) -> Counts:
     """One count per customer and stretch, on a day in it, at the level of its month and season."""
-    days = count_days(calendar)
+    days = sorted({*count_days(calendar), calendar.last_day})
     starts = np.array(days, dtype="datetime64[D]")
     lengths = np.diff(starts).astype(np.int64)
     months = np.array([calendar.number(day) for day in days[:-1]])

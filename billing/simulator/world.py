@@ -53,13 +53,14 @@ from billing.simulator.catalogue import (
     publish_terms,
     supply_plan_id,
 )
-from billing.simulator.causes import rise_percent, truth, write_truth
+from billing.simulator.causes import rise_percent
 from billing.simulator.life import Act, Life, live, method_expiry
 from billing.simulator.office import Office
 from billing.simulator.population import Calendar, Customer, populate
 from billing.simulator.rates import write_rates
 from billing.simulator.settlement import Owed, Payment, payments_of, slip_of
 from billing.simulator.signing import Signing, open_business
+from billing.simulator.truth import truth, write_truth
 from billing.simulator.usage import Counts, bill_days, count_days, draw_counts, events_before
 from billing.store.debts import OPEN_MINOR
 from billing.store.store import Store

@@ -186,6 +186,7 @@ select
   told.last_change_was_down::integer::double as last_change_was_down,
   -- payments
   payments.failed_payments_90::double as failed_payments_90,
+  payments.days_since_failed_payment::double as days_since_failed_payment,
   payments.open_dunning_attempts::double as open_dunning_attempts,
   payments.days_overdue_max::double as days_overdue_max,
   case when payments.customer_id is not null then coalesce(owed.unpaid, 0)::double / told.mrr::double end
@@ -204,6 +205,11 @@ select
       then usage.usage_to_usual_365
         - median(usage.usage_to_usual_365) filter (told.tenure_days >= 180) over (partition by told.as_of)
   end as usage_to_usual_365,
+  case
+    when told.tenure_days >= 180
+      then usage.usage_to_peak_730
+        - median(usage.usage_to_peak_730) filter (told.tenure_days >= 180) over (partition by told.as_of)
+  end as usage_to_peak_730,
   usage.active_days_28::double as active_days_28,
   usage.feature_breadth_28::double as feature_breadth_28,
   usage.days_since_use::double as days_since_use,

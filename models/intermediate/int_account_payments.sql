@@ -46,7 +46,11 @@ owed as (
   group by customers.as_of, customers.customer_id
 ),
 failed as (
-  select customers.as_of, customers.customer_id, count(*) as failed_payments_90
+  select
+    customers.as_of,
+    customers.customer_id,
+    count(*) as failed_payments_90,
+    min(days.as_of - payments.attempted_on) as days_since_failed_payment
   from days
   join {{ ref('stg_billing__payments_known') }} as payments
     on payments.attempted_on <= days.as_of and payments.attempted_on > days.as_of - 90
@@ -143,6 +147,7 @@ select
   invoiced.as_of,
   invoiced.customer_id,
   coalesce(failed.failed_payments_90, 0) as failed_payments_90,
+  failed.days_since_failed_payment,
   coalesce(owed.open_dunning_attempts, 0) as open_dunning_attempts,
   greatest(coalesce(owed.days_overdue_max, 0), 0) as days_overdue_max,
   owed.unpaid,

@@ -99,22 +99,37 @@ trends as (
   from meters
   group by as_of, customer_id
 ),
--- the last three months beside the nine before, or as many days of these as there was use
-quarters as (
+-- stretches of 91 days, of two years: 0 is the one that ends with the day
+stretches as (
   select
     customers.as_of,
     customers.customer_id,
     used.meter,
-    coalesce(sum(used.quantity) filter (days.as_of - used.used_on < 91), 0) as quantity_91,
-    coalesce(sum(used.quantity) filter (days.as_of - used.used_on >= 91), 0) as quantity_before,
-    max(days.as_of - used.used_on) - 90 as days_before
+    (days.as_of - used.used_on) // 91 as stretch,
+    sum(used.quantity) as quantity,
+    max(days.as_of - used.used_on) as oldest
   from days
   join used
-    on used.used_on <= days.as_of and used.used_on > days.as_of - 364
+    on used.used_on <= days.as_of and used.used_on > days.as_of - 728
     and used.known_from <= days.as_of and used.known_until > days.as_of
   join customers
     on customers.as_of = days.as_of and customers.billed_customer_id = used.customer_id
-  group by customers.as_of, customers.customer_id, used.meter
+  group by all
+),
+-- the last three months beside the nine before, or as many days of these as there was use; and beside the three that
+-- held most
+quarters as (
+  select
+    as_of,
+    customer_id,
+    meter,
+    coalesce(sum(quantity) filter (stretch = 0), 0) as quantity_91,
+    coalesce(sum(quantity) filter (stretch between 1 and 3), 0) as quantity_before,
+    max(oldest) filter (stretch < 4) - 90 as days_before,
+    max(quantity) filter (stretch > 0) as quantity_peak,
+    max(oldest) as oldest
+  from stretches
+  group by as_of, customer_id, meter
 ),
 usual as (
   select
@@ -123,10 +138,12 @@ usual as (
     list_aggregate(
       list(
         ln((quantity_91 + 1)::double / (quantity_before::double * 91 / days_before::double + 1)) order by meter
-      ), 'avg'
-    ) as usage_to_usual_365
+      ) filter (days_before >= 90), 'avg'
+    ) as usage_to_usual_365,
+    list_aggregate(
+      list(ln((quantity_91 + 1)::double / (quantity_peak + 1)::double) order by meter) filter (oldest >= 180), 'avg'
+    ) as usage_to_peak_730
   from quarters
-  where days_before >= 90
   group by as_of, customer_id
 ),
 activity as (
@@ -148,7 +165,8 @@ select
   coalesce(activity.active_days_28, 0) as active_days_28,
   coalesce(trends.feature_breadth_28, 0) as feature_breadth_28,
   coalesce(trends.usage_trend, 0) as usage_trend,
-  usual.usage_to_usual_365
+  usual.usage_to_usual_365,
+  usual.usage_to_peak_730
 from lasts
 left join activity using (as_of, customer_id)
 left join trends using (as_of, customer_id)

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from account_world import FEATURES, month_ends, snapshots
 
-from churn_model import accounts, decisions
+from churn_model import accounts, decisions, run
 from churn_model.account_scoring import accounts_of
 from churn_model.actions import Assumptions
 from churn_model.points import account_points
@@ -24,6 +24,7 @@ from churn_model.protocol import TooLittleData, season_target
 from churn_model.registry import ModelRefused
 from churn_model.run import Run
 from churn_model.scoring import score_stage
+from churn_model.stage import frame_of
 from churn_model.training import loaded
 from churn_model.withholding import Source
 
@@ -123,7 +124,8 @@ def test_terms_without_decision_point_in_90_days_are_renewals_later(rows: list[d
     assert {row["list_name"] for row in terms} == {"now", "later"}
     for row in terms:
         is_near = (row["decision_on"] - AS_OF).days <= 90
-        assert row["list_name"] == ("now" if is_near else "later")
+        is_failing = row["p_involuntary_90"] >= 0.2
+        assert row["list_name"] == ("now" if is_near or is_failing else "later")
         assert 0 <= row["p_nonrenewal_next_term"] <= 1
     assert all(row["list_name"] == "now" for row in rows if row["band_capacity"])
     monthly = [row for row in rows if row["commitment_class"] == "monthly"]
@@ -213,7 +215,7 @@ def test_with_too_little_history_points_rank_and_no_probability_is_filled(
     rule = few.filter(pl.col("score_kind") == "rule")
     assert rule["rule_points"].is_between(0, 100).all()
     failed = rule.filter(pl.col("rule_points") >= 25)["reason_1"].struct.field("sentence_en").to_list()
-    assert any("failed payments" in sentence for sentence in failed)
+    assert any(sentence.startswith("Failed payments in 90 days: ") for sentence in failed)
     status = asked(path, "FROM churn.churn_status").to_dicts()[0]
     assert (status["state"], status["exit_code"]) == ("rule_only", 4)
     assert "a rule, not a probability" in status["reason_en"]
@@ -316,10 +318,12 @@ def test_at_the_seasons_level_the_mean_is_the_target_and_parts_still_add_up(scor
     kept = loaded(scored.parent / "churn", model_id)
     trained = replace(kept, manifest={**kept.manifest, "with_season": True})
     with duckdb.connect(str(scored), read_only=True) as connection:
-        run = Run(connection, scored.parent, AS_OF, AT, exponents={"EUR": 2})
-        family = accounts_of(run, FEATURES)
+        now = Run(connection, scored.parent, AS_OF, AT, exponents={"EUR": 2})
+        family = accounts_of(now, FEATURES)
         assert family is not None
-        given = family.score(run, trained, []).filter(pl.col("p_90").is_not_null())
+        given = pl.concat(family.score(now, trained, []), how="diagonal_relaxed").filter(
+            pl.col("p_90").is_not_null()
+        )
     assert given["p_90"].mean() == pytest.approx(season_target(family.panel, AS_OF), abs=1e-9)
     (shift,) = given["season_offset"].unique()
     assert shift != 0
@@ -328,3 +332,29 @@ def test_at_the_seasons_level_the_mean_is_the_target_and_parts_still_add_up(scor
         assert row["base_logit"] + shift + parts == pytest.approx(row["logit"], abs=1e-6)
         points = sum(part["points"] for part in row["contributions"])
         assert points == pytest.approx(row["p_cause_90"] - row["p_reference"], abs=1e-9)
+
+
+def test_scores_are_the_same_however_the_day_is_cut_into_blocks(
+    world: pl.DataFrame, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "BLOCK", 7)
+    again = stage(tmp_path / "blocks.duckdb", world)
+    score(again, scored.parent)
+    assert asked(again).equals(asked(scored))
+    assert not list(tmp_path.glob(".scores-*"))
+
+
+def test_of_earlier_days_a_part_of_the_customers_is_read_where_they_are_too_many(
+    scored: Path, world: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with duckdb.connect(str(scored), read_only=True) as connection:
+        whole = frame_of(connection, accounts.TABLE, "is_at_risk", AS_OF)
+        monkeypatch.setattr("churn_model.stage.MOST_EARLIER_ROWS", 500)
+        part = frame_of(connection, accounts.TABLE, "is_at_risk", AS_OF)
+    is_today = pl.col("as_of") == AS_OF
+    assert part.filter(is_today).equals(whole.filter(is_today))
+    earlier, kept = whole.filter(~is_today), part.filter(~is_today)
+    assert whole.height == world["is_at_risk"].sum()
+    assert 0.5 * 500 < kept.height < 1.5 * 500 < earlier.height
+    # whole histories: who is read is read on every day
+    assert kept.equals(earlier.filter(pl.col("customer_id").is_in(kept["customer_id"].unique().to_list())))

@@ -10,6 +10,7 @@ import pytest
 
 from churn_model.actions import (
     Assumptions,
+    Day,
     Situation,
     acted,
     acted_by_rule,
@@ -18,6 +19,7 @@ from churn_model.actions import (
     deciding_names,
     expected_save_minor,
     half_up,
+    in_common,
     in_holdout,
     list_of,
     top_valued,
@@ -49,8 +51,22 @@ def score(customer: str, p_90: float, commitment: str = "monthly", **more: Any) 
     return row | more
 
 
-def act(rows: list[dict[str, Any]], situations: list[Situation], **stated: Any) -> list[dict[str, Any]]:
-    acted(rows, situations, plays_of(), Assumptions(**stated), {})
+def act(
+    rows: list[dict[str, Any]],
+    situations: list[Situation],
+    rates: dict[str, Fraction] | None = None,
+    left_out: dict[str, bool] | None = None,
+    **stated: Any,
+) -> list[dict[str, Any]]:
+    """The rows acted on one by one, as blocks of a day; the places when all are taken in."""
+    codes = [row["currency"] for row in rows]
+    tops = top_valued(in_common([one.stake for one in situations], codes, rates or {}))
+    assumptions, day = Assumptions(**stated), Day(rates or {})
+    for row, situation, is_top in zip(rows, situations, tops, strict=True):
+        acted([row], [situation], [is_top], plays_of(), assumptions, left_out or {})
+        day.take([row])
+    for row, place, is_reached in zip(rows, *day.places(assumptions.capacity), strict=True):
+        row |= {"value_rank": place, "band_capacity": is_reached}
     return rows
 
 
@@ -191,7 +207,7 @@ def test_where_only_some_savings_are_known_a_negative_one_takes_no_place_either(
 def test_unlike_currencies_are_set_side_by_side_at_the_rate() -> None:
     rows = [score("dinar", 0.5, currency="KWD"), score("euro", 0.5)]
     situations = [Situation(Fraction(1_000)), Situation(Fraction(2_000))]
-    acted(rows, situations, plays_of(), Assumptions(), {"KWD": Fraction(3), "EUR": Fraction(1)})
+    act(rows, situations, {"KWD": Fraction(3), "EUR": Fraction(1)})
     assert [row["value_rank"] for row in rows] == [1, 2]
 
 
@@ -237,6 +253,31 @@ def test_those_worth_most_can_be_left_out_of_the_draw_and_are_marked() -> None:
     assert (rows[0]["in_holdout"], rows[0]["is_excluded"]) == (True, False)
 
 
+def test_what_the_first_score_of_a_quarter_decided_holds_for_all_of_it() -> None:
+    held = next(f"c{n}" for n in range(100) if in_holdout(f"c{n}", AS_OF))
+    for was_left_out in (True, False):
+        for spares_top in (True, False):  # whatever the company states and the customer is worth since
+            rows = act(
+                [score(held, 0.6)],
+                [Situation(Fraction(100))],
+                left_out={held: was_left_out},
+                spares_top=spares_top,
+            )
+            assert (rows[0]["in_holdout"], rows[0]["is_excluded"]) == (not was_left_out, was_left_out)
+
+
+def test_who_is_being_dunned_stands_on_the_list_of_now_though_a_term_binds_it() -> None:
+    in_a_year = AS_OF + timedelta(days=300)
+    assert list_of("term", in_a_year, AS_OF, has_notice=False) == "later"
+    assert list_of("term", in_a_year, AS_OF, has_notice=False, is_failing=True) == "now"
+    assert list_of("term", in_a_year, AS_OF, has_notice=True, is_failing=True) == "leaving"
+    rows = act(
+        [score(name, 0.6, "term", p_involuntary_90=p) for name, p in (("a", 0.1), ("b", 0.1), ("c", 0.5))],
+        [Situation(Fraction(9), in_a_year, is_dunned=is_dunned) for is_dunned in (True, False, False)],
+    )
+    assert [row["list_name"] for row in rows] == ["now", "later", "now"]  # the last by what is foretold
+
+
 def test_the_tenth_worth_most_is_the_top() -> None:
     assert top_valued([Fraction(n) for n in range(20)]) == [False] * 18 + [True] * 2
     assert top_valued([Fraction(5), Fraction(0)]) == [True, False]
@@ -259,3 +300,21 @@ def test_a_tenth_of_the_customers_is_held_out_and_stays_so_for_the_quarter() -> 
     assert 400 < len(first) < 600
     assert first == {name for name in names if in_holdout(name, date(2025, 3, 31))}
     assert first != {name for name in names if in_holdout(name, date(2025, 4, 1))}
+
+
+def test_amounts_in_common_keep_their_order_and_proportion_exactly() -> None:
+    rates = {"KWD": Fraction(1, 3), "USD": Fraction("0.92")}
+    common = in_common([30, 11, Fraction(1, 7)], ["KWD", "USD", "EUR"], rates)
+    assert [Fraction(one, common[0]) for one in common] == [1, Fraction("10.12") / 10, Fraction(1, 70)]
+
+
+def test_places_are_those_of_the_whole_day_however_it_is_cut() -> None:
+    rows = [score(f"c{n:02d}", 0.3 + n % 7 / 10, "monthly") for n in range(40)]
+    stakes = [Situation(Fraction(1_000 + 37 * (n * 11 % 40))) for n in range(40)]
+    found = act(rows, stakes, capacity=5)
+    by_value = sorted(found, key=lambda row: (-row["revenue_at_risk_90_minor"], -row["p_90"]))
+    assert [row["value_rank"] for row in by_value] == list(range(1, 41))
+    callable_rows = [row for row in by_value if not row["in_holdout"]]
+    assert [row["customer_id"] for row in callable_rows[:5]] == [
+        row["customer_id"] for row in by_value if row["band_capacity"]
+    ]

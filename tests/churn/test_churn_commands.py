@@ -13,8 +13,9 @@ from account_world import month_ends, snapshots
 from typer.testing import CliRunner
 
 from churn_model import accounts, tables, treatments
+from churn_model.withholding import is_late
 from pipelines import warehouse
-from tajdid.churn import settings_of
+from tajdid.churn import settings_of, sources_of
 from tajdid.churn_commands import assumptions_told, churn_app
 from tajdid.workspace import Company, WorkspaceError, load_company
 
@@ -272,6 +273,30 @@ def test_too_little_history_ends_with_code_4_and_says_how_much_there_is(home: Pa
     assert first.height == 5
     assert not first["in_holdout"].any()
     assert first.rows() == sorted(first.rows(), key=lambda row: (-row[0], -row[1]))
+
+
+@pytest.mark.parametrize("words", [["train"], ["score"], ["promote", "m1"], ["rollback"]])
+def test_a_stump_among_the_registry_files_is_named_in_a_sentence(home: Path, words: list[str]) -> None:
+    stump = company(home).folder / "history" / "churn_models" / "decision-20260101T000000000000.parquet"
+    stump.parent.mkdir(parents=True, exist_ok=True)
+    stump.write_bytes(b"PAR1")
+    answer = Answer(*words)
+    told = "".join(answer.text.split())
+    assert answer.code in (1, 2)
+    assert f"{stump.name}cannotberead:itisnowholeParquetfile" in told
+    assert "fromacopy" in told
+
+
+def test_a_row_dated_ahead_does_not_make_a_stale_feed_new(home: Path) -> None:
+    snapshot_file = warehouse.current(company(home).folder)
+    assert snapshot_file is not None
+    with duckdb.connect(str(snapshot_file)) as connection:
+        connection.executemany(
+            "INSERT INTO raw_crm.tickets (ticket_id, opened_at) VALUES (?, ?)",
+            [["t1", "2025-12-20 10:00:00+00"], ["t2", "2026-03-01 10:00:00+00"]],
+        )
+    (found,) = sources_of(snapshot_file, {"tickets": 7}, AS_OF)
+    assert (found.newest_on, is_late(found, AS_OF)) == (date(2025, 12, 20), True)
 
 
 def test_without_a_warehouse_the_first_step_is_named(home: Path) -> None:

@@ -71,7 +71,8 @@ def one_by_one(points: np.ndarray, contributions: np.ndarray, is_null: np.ndarra
 
     def told(theme: str) -> list[object]:
         sign = 1 if total[theme] >= 0 else -1
-        known = [j for j in members[theme] if not is_null[j]] or members[theme]
+        part = [j for j in members[theme] if sign * points[j] > 1e-9]
+        known = [j for j in part if not is_null[j]] or part
         strongest = max(known, key=lambda j: sign * points[j])
         return [theme, strongest, sum(contributions[j] for j in members[theme]), total[theme]]
 
@@ -105,6 +106,18 @@ def test_leading_groups_are_those_found_one_by_one() -> None:
         )
         seen.update(row[0] for row in found)
     assert seen == {"rhythm", "money"}
+
+
+def test_a_group_is_told_by_a_member_that_has_a_part_in_it() -> None:
+    groups = groups_of(["use", "use", "plan", "plan"], silent=[False, False, True, False])
+    points = np.array([[0.0, -0.1], [0.3, 0.3], [0.2, 0.2], [0.0, -0.1]])
+    is_null = np.array([[False, False], [True, True], [False, False], [False, False]])
+    lead = leading(points, points, is_null, groups)
+    # the null one moved the score: the other is as usual, or speaks for staying; and of the plan nothing but
+    # what may not be named
+    assert lead.feature[:, 0].tolist() == [1, 1]
+    assert lead.points[:, 0].tolist() == pytest.approx([0.3, 0.2])
+    assert lead.group[:, 1].tolist() == [NONE, NONE]
 
 
 def test_points_of_all_groups_add_up_to_the_difference_from_the_reference() -> None:

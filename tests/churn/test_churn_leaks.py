@@ -107,3 +107,17 @@ def test_the_interval_of_a_mean_over_days_draws_each_customer_once() -> None:
     brier = [figure for figure in figures_of(panel, "any", by_day) if figure.metric == "brier"]
     assert len(brier) == 3
     assert {(figure.low, figure.high) for figure in brier} == {(brier[0].low, brier[0].high)}
+
+
+def test_nothing_but_the_simulator_and_its_judge_names_the_file_of_truth() -> None:
+    root = Path(__file__).parents[2]
+    written_by = {"tajdid/demo.py"}
+    told = {
+        str(path.relative_to(root))
+        for folder in ("churn_model", "pipelines", "models", "macros", "dashboard", "tajdid", "billing")
+        for path in (root / folder).rglob("*")
+        if path.suffix in (".py", ".sql", ".toml", ".yml")
+        and any(word in path.read_text(encoding="utf-8") for word in ("simulated_truth", "p_90_shown"))
+    }
+    assert "billing/simulator/truth.py" in told
+    assert {name for name in told if not name.startswith("billing/simulator/")} <= written_by

@@ -151,7 +151,7 @@ def test_a_customer_who_became_an_account_on_the_day_has_an_outcome_of_each_clas
         assert measured.filter(measure="brier", subject="all").select("customers", "observed").rows() == [
             (1, observed)
         ]
-        assert watch.last_list(scores, found, 90) is not None
+        assert watch.last_list(connection, scores, found, 90) is not None
         listed = watch.beside_outcomes(scores, found)
         assert listed.select("customer_id", "left").rows() == [("b", bool(observed))]
     call, together = watch.save_rates_of(connection, found)  # the list that stood is the account's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,21 @@ import pytest
 
 from churn_model.account_protocol import at_level
 from churn_model.accounts import account_features
-from churn_model.dataset import Feature, Panel
-from churn_model.explain import TIMING, Explanation, ended_within, explain_hazard, reasons
+from churn_model.dataset import Feature, Panel, features_of
+from churn_model.explain import (
+    TIMING,
+    Explanation,
+    Teller,
+    ended_within,
+    explain_hazard,
+    figure,
+    parts_of,
+    reasons,
+)
 from churn_model.hazard import CAUSES, HazardModel, timing_of
 from churn_model.matrix import Input
 from churn_model.model import AdditiveModel, Spline, Steps, Term
+from churn_model.stage import in_reporting_currency
 
 NAMES = ("failed_payments_90", "days_overdue_max", "seat_use", "payment_method", "segment")
 BY_NAME = {feature.name: feature for feature in account_features()}
@@ -132,15 +143,17 @@ def row_of(contributions: list[float], x: list[float], features: tuple[Feature, 
     explanation = Explanation(one, 0.0, one, one, one, parts, parts)
     typical = np.array([0.0, 0.0, 0.6, 0.0, 0.0, 200.0][: len(x)])
     categories = {"payment_method": ("card", "transfer")}
-    return reasons(explanation, np.array([x]), typical, features, ["EUR"], {"EUR": 2}, categories)[0]
+    row = reasons(explanation, np.array([x]), typical, features, ["EUR"], {"EUR": 2}, categories)[0]
+    told = parts_of(parts, parts, np.array([x], dtype=float), typical, features)
+    return {**row, "contributions": told[0].to_list()}
 
 
 def test_a_family_is_one_reason_told_by_its_strongest_member() -> None:
     row = row_of([0.1, 0.2, 0.25, 0.0, 0.0], [2, 12, 0.3, 0, 1], FEATURES)
     assert (row["reason_1"]["family"], row["reason_1"]["feature"]) == ("payments", "days_overdue_max")
     assert row["reason_1"]["points"] == pytest.approx(0.3)
-    assert row["reason_1"]["sentence_en"] == "An invoice is 12 days overdue (typical 0)"
-    assert row["reason_1"]["sentence_ar"] == "فاتورة متأخرة 12 يومًا (المعتاد 0)"
+    assert row["reason_1"]["sentence_en"] == "Days the longest unpaid invoice is overdue: 12 (typical 0)"
+    assert row["reason_1"]["sentence_ar"] == "أيام تأخر أقدم فاتورة غير مسددة: 12 (المعتاد 0)"
     assert row["reason_2"]["family"] == "usage"
     assert row["reason_3"] is None
 
@@ -166,6 +179,13 @@ def test_less_than_a_point_is_no_reason() -> None:
     assert [part["points"] for part in row["contributions"]] == [0.02, 0.0, 0.009, -0.009, 0.0]
 
 
+def test_what_does_a_twentieth_of_the_strongest_reason_is_none_beside_it() -> None:
+    row = row_of([0.5, 0.0, 0.03, 0.0, 0.0], [2, 0, 0.3, 0, 0], FEATURES)
+    assert (row["reason_1"]["family"], row["reason_2"]) == ("payments", None)
+    row = row_of([0.2, 0.0, 0.03, 0.0, 0.0], [2, 0, 0.3, 0, 0], FEATURES)
+    assert [row[name]["family"] for name in ("reason_1", "reason_2")] == ["payments", "usage"]
+
+
 def test_a_gap_speaks_as_a_gap() -> None:
     row = row_of([0.0, 0.0, 0.2, 0.0, 0.0], [0, 0, np.nan, 0, 0], FEATURES)
     assert row["reason_1"]["value"] is None
@@ -181,7 +201,42 @@ def test_what_protects_is_told_and_categories_have_words_in_both_languages() -> 
     assert row["reason_1"]["sentence_ar"] == "وسيلة الدفع تحويل بنكي (المعتاد بطاقة)"
 
 
+def test_a_value_reads_unlike_the_typical_one_where_it_is() -> None:
+    row = row_of([0.0, 0.0, 0.2, 0.0, 0.0], [0, 0, 0.603, 0, 0], FEATURES)
+    assert row["reason_1"]["sentence_en"] == "60.3% of seats in use (typical 60.0%)"
+    shown = [figure(2.0, "count", "EUR", {}, more_digits=more) for more in (0, 1)]
+    assert shown == ["2", "2.0"]
+    assert figure(123_456, "money", "EUR", {"EUR": 2}, more_digits=2) == "1,234.56 EUR"
+
+
+@pytest.mark.parametrize("features", [account_features(), features_of()])
+def test_sentences_need_no_plural_of_their_figure(features: tuple[Feature, ...]) -> None:
+    """A count of one reads as well as any other: the figure comes last, and no noun has to agree with it."""
+    for feature in features:
+        if feature.unit in ("count", "days", "months", "hours", "bp") and feature.name not in OF_TWELVE:
+            assert feature.template_en.endswith(": {value} (typical {typical})"), feature.name
+            assert feature.template_ar.endswith(": {value} (المعتاد {typical})"), feature.name
+
+
+OF_TWELVE = {"month_of_year", "active_months"}
+"""Told as one or so many of a number that is always the same."""
+
+
 def test_timing_is_a_reason_of_its_own() -> None:
     row = row_of([0.0] * 5 + [0.3], [0, 0, 0.6, 0, 0, 20], (*FEATURES, TIMING))
     assert row["reason_1"]["theme"] == "timing"
-    assert row["reason_1"]["sentence_en"] == "Decision point in 20 days (typical 200)"
+    assert row["reason_1"]["sentence_en"] == "Days to the decision point: 20 (typical 200)"
+
+
+def test_amounts_of_unlike_currencies_are_features_in_the_reporting_one() -> None:
+    amount = next(one for one in features_of() if one.name == "amount_90")
+    frame = pl.DataFrame({"currency": ["GBP", "KWD", "XAU", "GBP"], "amount_90": [1_000, 2_000, 5, None]})
+    rates = {"GBP": Fraction(1), "KWD": Fraction("0.25")}
+    common = in_reporting_currency(frame, [amount], rates)
+    assert common["amount_90"].to_list() == [1_000.0, 500.0, None, None]
+    # nothing to make common: all in the reporting currency, or all in one that has no rate
+    for alike in (frame.filter(pl.col("currency") == "GBP"), frame.filter(pl.col("currency") == "XAU")):
+        assert in_reporting_currency(alike, [amount], rates).equals(alike)
+    told = Teller([amount], {"GBP": 2, "XAU": 0}, {}, {"KWD": "GBP", "GBP": "GBP"})
+    shown = [told.shown(amount, value, code, "en") for value, code in ((500.0, "KWD"), (5.0, "XAU"))]
+    assert shown == ["5 GBP", "5 XAU"]

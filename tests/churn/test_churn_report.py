@@ -399,7 +399,10 @@ def test_a_features_name_is_its_sentence_without_figures() -> None:
         label = report.label_of(feature)
         assert "{" not in label["en"] + label["ar"]
         assert label["en"] != label["ar"]
-    assert report.label_of(features_of()[0]) == {"en": "Last order … days ago", "ar": "آخر طلب قبل … يومًا"}
+    assert report.label_of(features_of()[0]) == {
+        "en": "Days since the last order",
+        "ar": "الأيام منذ آخر طلب",
+    }
 
 
 def test_what_a_scoring_run_knows_becomes_parts_of_the_page() -> None:

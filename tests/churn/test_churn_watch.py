@@ -26,7 +26,9 @@ DAY = date(2025, 8, 31)
 def family() -> Accounts:
     frame = snapshots(month_ends(date(2025, 7, 1), 6), AS_OF, customers=60)
     inputs = accounts.account_inputs(frame, FEATURES)
-    return Accounts(frame, accounts.account_panel(frame, inputs), inputs, FEATURES)
+    return Accounts(
+        frame.filter(~pl.col("is_at_risk")), accounts.account_panel(frame, inputs), inputs, FEATURES
+    )
 
 
 def given(family: Accounts, p: float, **more: object) -> pl.DataFrame:
@@ -47,6 +49,10 @@ def given(family: Accounts, p: float, **more: object) -> pl.DataFrame:
     )
 
 
+def everyone(family: Accounts) -> pl.DataFrame:
+    return pl.concat([family.panel.frame, family.others])
+
+
 def stage(rows: pl.DataFrame, frame: pl.DataFrame) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     tables.create_tables(connection)
@@ -57,11 +63,11 @@ def stage(rows: pl.DataFrame, frame: pl.DataFrame) -> duckdb.DuckDBPyConnection:
 
 
 def test_earlier_scores_are_set_beside_what_happened(family: Accounts) -> None:
-    frame = family.frame.filter((pl.col("as_of") == DAY) & pl.col("is_at_risk"))
+    frame = family.panel.on(DAY).frame
     days = (frame["ended_on"] - frame["as_of"]).dt.total_days()
     left = int((days <= 90).sum())
     involuntary = int(((days <= 90) & (frame["ended_cause"] == "involuntary")).sum())
-    connection = stage(given(family, 0.25, in_holdout=False, score_kind="probability"), family.frame)
+    connection = stage(given(family, 0.25, in_holdout=False, score_kind="probability"), everyone(family))
     rows = measure_given(
         watch.given_scores(connection, "contract"),
         outcomes_of(connection, AS_OF),
@@ -77,7 +83,7 @@ def test_the_save_rate_is_churn_held_out_less_churn_listed(family: Accounts) -> 
     frame = family.panel.on(DAY)
     held = [n % 2 == 0 for n in range(len(frame.y))]
     scores = given(family, 0.5, score_kind="probability").with_columns(in_holdout=pl.Series(held))
-    connection = stage(scores, family.frame)
+    connection = stage(scores, everyone(family))
     rates = {rate.play: rate for rate in watch.save_rates_of(connection, outcomes_of(connection, AS_OF))}
     out, told = frame.y[::2], frame.y[1::2]
     assert rates["payment_method"].value == pytest.approx(out.mean() - told.mean())
@@ -107,21 +113,23 @@ def test_drift_of_the_run_before_is_remembered(tmp_path: Path) -> None:
     rows = [
         {
             "model_id": model,
+            "commitment_class": commitment,
             "measured_on": day,
             "measure": "psi_input",
             "subject": name,
             "is_over_limit": over,
         }
-        for model, day, name, over in (
-            ("m1", date(2025, 12, 30), "seat_use", True),
-            ("m1", date(2025, 12, 30), "mrr", False),
-            ("m1", date(2025, 12, 29), "mrr", True),
-            ("m2", date(2025, 12, 30), "mrr", True),
+        for model, commitment, day, name, over in (
+            ("m2", "contract", date(2025, 12, 30), "seat_use", True),
+            ("m2", "contract", date(2025, 12, 30), "mrr", False),
+            ("m1", "contract", date(2025, 12, 29), "mrr", True),
+            ("m3", "non_contract", date(2025, 12, 30), "orders_90", True),
         )
     ]
     with duckdb.connect() as connection:
         tables.create_tables(connection)
         tables.insert(connection, "churn_monitoring", pl.DataFrame(rows))
         before = watch.earlier(connection, AS_OF)
-    assert watch.over_before(before, "m1") == {("psi_input", "seat_use")}
-    assert watch.over_before(pl.DataFrame(), "m1") == set()
+    assert watch.over_before(before, "contract") == {("psi_input", "seat_use")}
+    assert watch.over_before(before, "non_contract") == {("psi_input", "orders_90")}
+    assert watch.over_before(pl.DataFrame(), "contract") == set()

@@ -216,6 +216,38 @@ def test_hazards_read_back_from_json_say_the_same(candidate: str) -> None:
     assert np.array_equal(said, says)
 
 
+def test_what_is_seen_on_a_day_may_tell_of_the_weeks_after_it_alone() -> None:
+    """Failed payments end a customer within 90 days or not at all: one model for all steps would spread what
+    they do over the year."""
+    random = np.random.default_rng(8)
+    rows = 3_000
+    has_failed = random.random(rows) < 0.2
+    days = np.where(has_failed & (random.random(rows) < 0.9), random.integers(1, 90, rows), np.nan)
+    late = np.isnan(days) & (random.random(rows) < 0.3)
+    panel = replace(
+        world(rows),
+        x=np.column_stack([random.normal(size=rows), has_failed]),
+        days_to_event=np.where(late, random.integers(91, 365, rows), days),
+        cause=np.full(rows, "involuntary"),
+    )
+    pooled = fit_hazards(panel, Settings("additive_hgb", rounds=250))
+    parted = fit_hazards(panel, Settings("additive_hgb", rounds=250, near_days=90.0))
+    again = hazards_from_json(json.loads(json.dumps(parted.to_json(), allow_nan=False)))
+    curves = {
+        name: model.predict(panel.x, panel.decision_days, panel.as_of)
+        for name, model in (("pooled", pooled), ("parted", parted), ("again", again))
+    }
+    assert np.array_equal(curves["again"].survival, curves["parted"].survival)
+    failed = {name: float(curve.p(90.0)[has_failed].mean()) for name, curve in curves.items()}
+    assert failed["parted"] == pytest.approx(0.9, abs=0.05)
+    assert failed["pooled"] < failed["parted"] - 0.1
+    # of those who got over it, no more leave later than of all others
+    left_later = curves["parted"].hazards[1][:, 3:].mean(axis=1)
+    assert left_later[has_failed].mean() < 2 * left_later[~has_failed].mean()
+    with pytest.raises(ValueError, match="do not fit together"):
+        hazards_from_json(parted.to_json() | {"far_models": []})
+
+
 def test_hazards_of_another_form_are_refused() -> None:
     whole = fit_hazards(world(300), Settings("spline_logistic")).to_json()
     for broken in (

@@ -219,6 +219,7 @@ def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> No
     assert_features(
         found["debtor", MAY],
         failed_payments_90=2.0,
+        days_since_failed_payment=11.0,
         open_dunning_attempts=2.0,
         days_overdue_max=16.0,
         unpaid_over_mrr=1.0,
@@ -231,6 +232,7 @@ def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> No
     assert_features(
         found["debtor", MARCH],
         failed_payments_90=0.0,
+        days_since_failed_payment=None,
         open_dunning_attempts=0.0,
         days_overdue_max=0.0,
         unpaid_over_mrr=0.0,
@@ -285,6 +287,13 @@ def test_a_usual_level_of_use_is_that_of_the_year_beside_the_other_customers(fou
     assert_features(found["fader", JUNE], usage_to_usual_365=half, active_users_28=None, seat_use=None)
     assert_features(found["steady", JUNE], usage_to_usual_365=-half)
     assert found["steady", date(2025, 2, 28)]["usage_to_usual_365"] is None
+
+
+def test_the_highest_level_of_use_is_that_of_a_quarter_of_two_years(found: Snapshots) -> None:
+    half = (math.log(10 / 274) - math.log(137.5 / 274)) / 2
+    assert_features(found["fader", JUNE], usage_to_peak_730=half)
+    assert_features(found["steady", JUNE], usage_to_peak_730=-half)
+    assert found["steady", date(2025, 2, 28)]["usage_to_peak_730"] is None
 
 
 def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:

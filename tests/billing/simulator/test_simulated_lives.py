@@ -1,6 +1,7 @@
 """The pure part of the simulator: who the customers are, what befalls them, what their CRM says."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from billing.simulator.causes import (
     payment_failure,
     term_ends,
     ticket_factors,
-    truth,
     usage_levels,
 )
+from billing.simulator.foresight import risk
 from billing.simulator.life import Life, is_served, live
 from billing.simulator.names import company_name
 from billing.simulator.population import ACT_DAYS, ANCHOR_DAYS, Calendar, Customer, populate
 from billing.simulator.settlement import Owed, Payment, payments_of
+from billing.simulator.truth import truth
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2025, 12, 31))
 SEED = 11
@@ -294,6 +296,82 @@ def test_truth_has_a_row_per_customer_and_month_and_only_customer_id_as_a_key(
     wrong = true_rows.filter((pl.col("hazard") - (1 - product)).abs() > 1e-12)
     assert wrong.is_empty()
     assert true_rows.filter(pl.col("is_ended") != pl.col("cause").is_not_null()).is_empty()
+
+
+def left_within_90(
+    customers: list[Customer], lives: list[Life], rows: pl.DataFrame, *, until: date
+) -> pl.DataFrame:
+    """The rows at risk whose 90 days are over by a day, with `left`: an end from the month's first day on."""
+    ends = pl.DataFrame(
+        [(one.customer_id, on) for one, life in zip(customers, lives, strict=True) for on in life.left_on],
+        schema={"customer_id": pl.String, "on": pl.Date},
+        orient="row",
+    )
+    eve = pl.col("month") - pl.duration(days=1)
+    over = rows.filter("is_at_risk", eve + pl.duration(days=90) <= until)
+    left = (
+        over.join(ends, on="customer_id")
+        .filter(pl.col("on") > eve, pl.col("on") <= eve + pl.duration(days=90))
+        .select("customer_id", "month", left=pl.lit(1.0))
+        .unique()
+    )
+    return over.join(left, on=["customer_id", "month"], how="left").with_columns(
+        pl.col("left").fill_null(0.0)
+    )
+
+
+def test_the_true_probabilities_are_those_that_came_true(
+    customers: list[Customer], lives: list[Life], true_rows: pl.DataFrame
+) -> None:
+    rows = left_within_90(customers, lives, true_rows, until=CALENDAR.last_day)
+    assert rows.select("p_90", "p_payment_90", "p_90_shown").null_count().sum_horizontal().item() == 0
+    # of one draw each quarter, so that no end counts twice
+    quarterly = rows.filter(pl.col("month").dt.month() % 3 == 1)
+    for name in ("p_90", "p_90_shown"):
+        for low, high in ((0.0, 0.02), (0.02, 0.05), (0.05, 0.2), (0.2, 0.6), (0.6, 1.01)):
+            part = quarterly.filter(pl.col(name) >= low, pl.col(name) < high)
+            expected = part[name].sum()
+            spread = 4 * float((part[name] * (1 - part[name])).sum()) ** 0.5
+            assert part["left"].sum() == pytest.approx(expected, abs=spread + 1e-9), (name, low)
+    # who knows what nobody can see is nearer the outcomes than who sees all that shows
+    missed = {
+        name: float(((rows[name] - rows["left"]) ** 2).mean())  # type: ignore[arg-type]
+        for name in ("p_90", "p_90_shown")
+    }
+    assert missed["p_90"] < missed["p_90_shown"] < float(rows["left"].var())  # type: ignore[arg-type]
+
+
+def test_a_true_probability_knows_nothing_that_begins_after_its_day(
+    customers: list[Customer], lives: list[Life]
+) -> None:
+    for customer, life in zip(customers[:300], lives[:300], strict=True):
+        begins = [
+            one for one in (customer.causes.support_from, customer.causes.payment_from) if one is not None
+        ]
+        for month in range(customer.start_month + 1, min([*begins, CALENDAR.months])):
+            if month in life.at_risk and not life.left_on:
+                alike = replace(
+                    customer, causes=replace(customer.causes, support_from=None, payment_from=None)
+                )
+                table = hazards(alike, CALENDAR)
+                table[:, Cause.PRICE] = life.hazards[:, Cause.PRICE]
+                other = replace(life, hazards=table)
+                assert risk(customer, life, CALENDAR, month) == risk(alike, other, CALENDAR, month)
+
+
+def test_a_failed_charge_is_certain_to_end_its_customer(customers: list[Customer], lives: list[Life]) -> None:
+    checked = 0
+    for customer, life in zip(customers, lives, strict=True):
+        failure = payment_failure(customer, CALENDAR)
+        if Cause.PAYMENT not in life.ended.values() or failure is None:
+            continue
+        month = CALENDAR.number(failure[0])
+        after_first, after_second = (risk(customer, life, CALENDAR, month - ahead) for ahead in (1, 0))
+        assert after_first.p_90 > 0.95
+        assert after_first.p_90_shown < after_first.p_90 - 0.2
+        assert after_second.p_90 == pytest.approx(1.0)
+        checked += 1
+    assert checked > 30
 
 
 def test_nobody_acts_after_leaving_or_before_coming(customers: list[Customer], lives: list[Life]) -> None:
