@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import frame, theme
-from dashboard.view import open_view
+from dashboard.i18n import Text
+from dashboard.people import permissions
+from dashboard.view import View, open_view
 
 # Not called `pages`: a folder of that name would make the server run a page without this entry when the first
 # request of a process names it.
@@ -25,6 +28,40 @@ def warm_up() -> None:
     gc.freeze()
 
 
+def titles_of(text: Text) -> dict[str, str]:
+    """Every page's title, in the order of the side list."""
+    _ = text.gettext
+    return {
+        "revenue": _("Revenue overview"),
+        "retention": _("Retention and cohorts"),
+        "cash": _("Cash and receivables"),
+        "forecast": _("Forecast and targets"),
+        "churn": _("Churn risk"),
+        "renewals": _("Renewals"),
+        "customer": _("Customer 360"),
+        "workbench": _("SQL workbench"),
+        "metrics": _("Metrics and lineage"),
+        "health": _("Data health"),
+        "opportunity": _("Subscription opportunity"),
+        "runs": _("Runs"),
+        "documents": _("Documents and collections"),
+        "catalogue": _("Catalogue and prices"),
+        "whatif": _("What if"),
+    }
+
+
+def groups_of(text: Text) -> dict[str, str]:
+    """The names of permissions.GROUPS."""
+    _ = text.gettext
+    return {
+        "executives": _("Executives"),
+        "success": _("Customer success"),
+        "analysts": _("Analysts"),
+        "growth": _("Growth"),
+        "billing": _("Billing"),
+    }
+
+
 def main() -> None:
     view = open_view()
     _ = view.text.gettext
@@ -33,27 +70,37 @@ def main() -> None:
     if view.text.is_right_to_left:
         st.html(theme.STYLE_RIGHT_TO_LEFT)
     st.html(theme.SCRIPT[view.text.direction], unsafe_allow_javascript=True)
-    titles = {
-        "revenue": _("Revenue overview"),
-        "retention": _("Retention and cohorts"),
-        "churn": _("Churn risk"),
-        "health": _("Data health"),
-        "opportunity": _("Subscription opportunity"),
-    }
-    groups = [
-        (_("Executives"), ["revenue", "retention"]),
-        (_("Customer success"), ["churn"]),
-        (_("Analysts"), ["health"]),
-        (_("Growth"), ["opportunity"]),
-    ]
+    titles = {name: title for name, title in titles_of(view.text).items() if (PAGES / f"{name}.py").is_file()}
+    first = permissions.landing_of(view.reader.roles, titles)
     pages = {
-        name: st.Page(PAGES / f"{name}.py", title=title, url_path=name, default=name == "revenue")
+        name: st.Page(
+            PAGES / f"{name}.py" if view.may_open(name) else _refusal(view, title),
+            title=title,
+            url_path=name,
+            default=name == (first or next(iter(titles))),
+        )
         for name, title in titles.items()
     }
     page = st.navigation(list(pages.values()), position="hidden")
-    frame.sidebar(view, [(title, [(pages[name], titles[name]) for name in names]) for title, names in groups])
+    names = groups_of(view.text)
+    listed = {
+        group: [(pages[name], titles[name]) for name in members if name in pages and view.may_open(name)]
+        for group, members in permissions.GROUPS.items()
+    }
+    frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
     page.run()
     warm_up()
+
+
+def _refusal(view: View, title: str) -> Callable[[], None]:
+    """The page of that title, for a reader whose roles do not open it."""
+    _ = view.text.gettext
+
+    def refused() -> None:
+        st.title(title, anchor=False)
+        st.info(_("Your role does not include this page. Choose another one from the list."))
+
+    return refused
 
 
 main()

@@ -71,6 +71,23 @@ class Step:
     is_total: bool = False
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A note on a date: a vertical line at a place of the axis of time, with the note's number at its head."""
+
+    place: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """What lies between two lines, such as the interval of a forecast; None where it has no bounds."""
+
+    name: str
+    low: Sequence[float | None]
+    high: Sequence[float | None]
+
+
 def _named(words: str, is_right_to_left: bool) -> str:
     """A label for Plotly: harmless as HTML, and in the reader's direction whatever it begins with."""
     return f"\u2067{escape(words)}\u2069" if is_right_to_left else escape(words)
@@ -170,6 +187,54 @@ def _label_sizes(
     figure.update_yaxes(tickvals=places, ticktext=words)
 
 
+def _mark(figure: go.Figure, x: Sequence[str], marks: Sequence[Mark]) -> None:
+    """Draw the notes on dates; those of one place share a line, and neighbours stand at different heights."""
+    numbers: dict[int, list[str]] = {}
+    for mark in marks:
+        if mark.place in x:
+            numbers.setdefault(list(x).index(mark.place), []).append(mark.number)
+    for order, (place, shown) in enumerate(sorted(numbers.items())):
+        figure.add_shape(
+            type="line",
+            x0=place,
+            x1=place,
+            y0=0,
+            y1=1,
+            yref="paper",
+            line={"color": theme.GREY, "width": 1, "dash": "dot"},
+        )
+        figure.add_annotation(
+            text=" ".join(shown),
+            x=place,
+            y=1 - 0.09 * (order % 3),
+            yref="paper",
+            yanchor="top",
+            showarrow=False,
+            font={"size": 11, "color": theme.WHITE},
+            bgcolor=theme.GREY,
+            borderpad=2,
+        )
+
+
+def _draw_band(figure: go.Figure, x: Sequence[str], band: Band, is_right_to_left: bool) -> None:
+    known = [
+        (place, low, high)
+        for place, low, high in zip(x, band.low, band.high, strict=True)
+        if low is not None and high is not None
+    ]
+    figure.add_scatter(
+        x=[place for place, _low, _high in known] + [place for place, _low, _high in reversed(known)],
+        y=[high for _place, _low, high in known] + [low for _place, low, _high in reversed(known)],
+        name=_named(band.name, is_right_to_left),
+        mode="lines",
+        fill="toself",
+        fillcolor=theme.MIST,
+        line={"width": 0, "color": theme.MIST},
+        hoverinfo="skip",
+        showlegend=bool(known),
+    )
+
+
 def lines(
     x: Sequence[str],
     series: Sequence[Series],
@@ -178,15 +243,21 @@ def lines(
     is_percent: bool = False,
     from_zero: bool = True,
     size: Callable[[float], str] = str,
+    marks: Sequence[Mark] = (),
+    band: Band | None = None,
 ) -> go.Figure:
     """Lines over months or ages. Weak ones are grey, so that the strong one is read first.
 
-    `size` writes a place on the axis, unless it is a percentage.
+    `size` writes a place on the axis, unless it is a percentage. `marks` are notes on dates of the axis.
     """
     figure = go.Figure()
+    # Drawn over every place first, so that the axis keeps its order whatever the lines lack.
+    figure.update_xaxes(categoryorder="array", categoryarray=list(x))
+    if band is not None:
+        _draw_band(figure, x, band, is_right_to_left)
     strong = iter((theme.BLUE, theme.GREEN, theme.AMBER, theme.RED))
     for one in series:
-        colour = next(strong) if one.is_strong else theme.LINE
+        colour = one.colour or (next(strong) if one.is_strong else theme.LINE)
         figure.add_scatter(
             x=list(x),
             y=list(one.values),
@@ -199,15 +270,18 @@ def lines(
                 "color": colour,
             },
             hovertemplate="%{x}<br>%{text}<extra>" + escape(one.name) + "</extra>",
-            showlegend=one.is_strong and len(series) > 1,
+            showlegend=one.is_strong and (len(series) > 1 or band is not None),
         )
     _few_ticks(figure, x)
+    _mark(figure, x, marks)
     figure.update_xaxes(range=[-0.5, len(x) - 0.5])
     figure.update_yaxes(rangemode="tozero" if from_zero else "normal", nticks=5)
     if is_percent:
         figure.update_yaxes(tickformat=".0%")
     else:
         values = [value for one in series for value in one.values if value is not None] or [0.0]
+        if band is not None:
+            values += [bound for bound in (*band.low, *band.high) if bound is not None]
         low = min(0.0, *values) if from_zero else min(values)
         _label_sizes(figure, low, max(values), size, is_right_to_left)
     return finished(figure, is_right_to_left)
@@ -240,11 +314,51 @@ def bars(
     return finished(figure, is_right_to_left)
 
 
+def stacked_bars(
+    names: Sequence[str],
+    parts: Sequence[Series],
+    shown: Sequence[str],
+    is_right_to_left: bool,
+) -> go.Figure:
+    """Horizontal bars in the given order, top first, each of parts of one colour; `shown` is the whole bar's value."""
+    figure = go.Figure()
+    labels = [_named(name, is_right_to_left) for name in names]
+    for one in parts:
+        figure.add_bar(
+            x=list(one.values),
+            y=labels,
+            name=_named(one.name, is_right_to_left),
+            text=list(one.shown),
+            textposition="none",
+            orientation="h",
+            marker={"color": one.colour},
+            hovertemplate="%{y}<br>%{text}<extra>" + escape(one.name) + "</extra>",
+            showlegend=len(parts) > 1,
+        )
+    totals = [sum(value or 0 for value in column) for column in zip(*(one.values for one in parts), strict=True)]
+    figure.add_scatter(
+        x=totals,
+        y=labels,
+        text=[f" {words} " for words in shown],
+        mode="text",
+        textposition="middle left" if is_right_to_left else "middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    top = max(totals, default=0) or 1
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, range=[0, top * 1.45])
+    figure.update_layout(barmode="stack", height=90 + 38 * len(names))
+    return finished(figure, is_right_to_left)
+
+
 def stacked_columns(
     x: Sequence[str],
     series: Sequence[Series],
     is_right_to_left: bool,
     size: Callable[[float], str] = str,
+    marks: Sequence[Mark] = (),
 ) -> go.Figure:
     """Columns whose parts add up, one colour a part; `size` writes a place on the axis."""
     figure = go.Figure()
@@ -260,6 +374,7 @@ def stacked_columns(
         )
     figure.update_layout(barmode="relative", bargap=0.25)
     _few_ticks(figure, x)
+    _mark(figure, x, marks)
     columns = list(zip(*(one.values for one in series), strict=True))
     low = min((sum(part for part in column if part and part < 0) for column in columns), default=0)
     high = max((sum(part for part in column if part and part > 0) for column in columns), default=0)

@@ -6,11 +6,14 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashboard.records.database import records_url
+
 
 @dataclass(frozen=True)
 class Company:
     """One company.
 
+    `records_url` is where what people write about it is kept.
     `problem` says why its company.toml could not be read; its folder's name then stands for it.
     """
 
@@ -18,6 +21,7 @@ class Company:
     folder: Path
     titles: tuple[tuple[str, str], ...] = ()
     is_sample: bool = False
+    records_url: str | None = None
     problem: str | None = None
 
     def title(self, language: str) -> str:
@@ -40,4 +44,8 @@ def _company(path: Path) -> Company:
         for language in ("en", "ar")
         if f"title_{language}" in content
     )
-    return Company(name, path.parent, titles, bool(content.get("sample", False)))
+    try:
+        records = records_url(path.parent, content)
+    except ValueError as error:
+        return Company(name, path.parent, titles, problem=str(error))
+    return Company(name, path.parent, titles, bool(content.get("sample", False)), records)

@@ -10,21 +10,26 @@ from typing import Any
 
 import polars as pl
 
+from dashboard import words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention
-from dashboard.scope import Scope
+from dashboard.records import targets
+from dashboard.records.targets import Key
+from dashboard.scope import OrderScope, Scope, compared_words
 from dashboard.tables import Column
 from dashboard.view import Metric, View, month_before
 
 MONEY = frozenset({"minor", "minor_per_month", "minor_per_year"})
 RATIOS = frozenset({"ratio", "share"})
+TIMES = frozenset({"quick_ratio", "ltv_to_cac"})
+"""Ratios read as so many times, not as a percentage."""
 
 
 @dataclass(frozen=True)
 class Value:
     """A metric in one month.
 
-    Money and counts are whole numbers or decimals; a ratio keeps both of its parts.
+    Money and counts are whole numbers or decimals; what is divided keeps both of its parts.
     """
 
     numerator: Decimal | int | None
@@ -38,12 +43,34 @@ class Value:
             return None
         return Decimal(self.numerator) / Decimal(self.denominator)
 
+    @property
+    def amount(self) -> Decimal | None:
+        """The figure itself: the parts divided, or the one part there is."""
+        if self.numerator is None or self.why_null is not None:
+            return None
+        return Decimal(self.numerator) if self.denominator is None else self.ratio
+
+
+NOTHING = Value(None)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a figure is compared with, and that in words; `verdict` is a code of fct_metric_changes.
+
+    A `value` of None is not compared; the words then say why, where there is a reason.
+    """
+
+    value: Value | None
+    words: str
+    verdict: str | None = None
+
 
 def value_of(values: pl.DataFrame, metric_id: str, month: object) -> Value:
     """A metric's value in a month, from rows of fct_metric_values; empty where there is no such row."""
     rows = values.filter((pl.col("metric_id") == metric_id) & (pl.col("month") == month))
     if rows.is_empty():
-        return Value(None)
+        return NOTHING
     row: Mapping[str, Any] = rows.row(0, named=True)
     return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
 
@@ -54,43 +81,117 @@ def row_of(rows: pl.DataFrame, month: object) -> dict[str, Any]:
     return {} if found.is_empty() else found.row(0, named=True)
 
 
+def is_percentage(metric: Metric) -> bool:
+    return metric.unit in RATIOS and metric.metric_id not in TIMES
+
+
+def shown(view: View, metric: Metric, amount: Decimal | None, currency: str, *, signed: bool = False) -> str:
+    """A figure, or a difference of two, in the metric's unit."""
+    _, show = view.text.gettext, view.show
+    if metric.unit in MONEY:
+        return show.money(amount, currency, signed=signed)
+    if is_percentage(metric):
+        return show.percent(amount, signed=signed)
+    if metric.metric_id in TIMES:
+        return _("{number} times").format(number=show.number(amount, 1, signed=signed))
+    if metric.unit == "months":
+        return _("{number} months").format(number=show.number(amount, 1, signed=signed))
+    if metric.unit == "days":
+        return _("{number} days").format(number=show.number(amount, 1, signed=signed))
+    return show.number(amount, signed=signed)
+
+
+def compared(
+    view: View,
+    chosen: Scope | OrderScope,
+    metric: Metric,
+    former: Value | None,
+    changes: pl.DataFrame | None = None,
+) -> Compared:
+    """What a metric of the chosen month is compared with: `former`, of the month chosen for that, or its target.
+
+    `changes` are rows of fct_metric_changes, which tell a change from noise.
+    """
+    _ = view.text.gettext
+    if chosen.compare == "target":
+        key = Key(metric.metric_id, chosen.month, chosen.currency, chosen.segment)
+        amount = targets.amounts(view.records, chosen.month, chosen.currency, chosen.segment).get(key)
+        if amount is None:
+            return Compared(None, _("no target for {month}").format(month=view.show.month(chosen.month)))
+        value = target_value(view, metric, amount, chosen.currency)
+        said = _("against the target of {value}")
+        return Compared(value, said.format(value=shown(view, metric, value.amount, chosen.currency)))
+    said = compared_words(view, chosen.compared)
+    if former is None or former.amount is None:
+        return Compared(None, _("{against}: nothing to compare").format(against=said))
+    said = _("{against}: {value}").format(
+        against=said, value=shown(view, metric, former.amount, chosen.currency)
+    )
+    verdict = None
+    if changes is not None:
+        found = changes.filter(pl.col("metric_id") == metric.metric_id)
+        verdict = None if found.is_empty() else found["verdict"][0]
+    return Compared(former, said, verdict)
+
+
+def target_value(view: View, metric: Metric, amount: int, currency: str) -> Value:
+    """A target as a value of its metric."""
+    unit = unit_of(view, metric, currency)
+    if metric.unit in MONEY or unit.scale == 1:
+        return Value(amount)
+    return Value(amount, unit.scale * (100 if unit.is_percent else 1))
+
+
+def unit_of(view: View, metric: Metric, currency: str) -> targets.Unit:
+    """How a target of a metric is written."""
+    is_share = metric.metric_id in SHARES
+    unit = "times" if metric.metric_id in TIMES else metric.unit
+    return targets.unit_of(unit, view.show.exponent(currency), is_share)
+
+
+SHARES = frozenset({"grr_12m", "grr_1m", "gross_mrr_churn", "logo_churn", "repeat_rate", "dunning_recovery"})
+"""Ratios that lie between 0 and 100 %."""
+
+
 def card(
     view: View,
     metric: Metric,
     now: Value,
-    before: Value | None,
+    against: Compared,
     currency: str,
-    against: str,
     *,
     rows: str | None = None,
     note: str | None = None,
 ) -> Card:
-    """The card of a metric. `against` says in words what `before` is."""
-    _, show = view.text.gettext, view.show
-    if metric.unit in MONEY:
-        shown = show.money(now.numerator, currency)
-    elif metric.unit in RATIOS:
-        shown = show.percent(now.ratio)
-    else:
-        shown = show.number(now.numerator)
+    """The card of a metric: value, change in size and in percent, and what it is compared with."""
+    _ = view.text.gettext
+    said = [note] if note else []
     is_small = metric.unit in RATIOS and now.customers is not None and now.customers < view.min_customers
-    if (metric.unit in RATIOS and now.ratio is None) or now.numerator is None:
-        shown, note = _("Not computable"), _("There is nothing to divide by: no customer paid at the start.")
+    if now.amount is None:
+        value = _("Not computable")
+        said = [*said, words.why_null(view.text)(now.why_null or "nothing_known")]
     elif is_small:
-        shown, note = _("n too small"), small_words(view, now.customers or 0)
-    change, difference = (None, None) if is_small else _change(view, metric, now, before, currency)
+        value, said = _("n too small"), [small_words(view, now.customers or 0)]
+    else:
+        value = shown(view, metric, now.amount, currency)
+    change, difference = (None, None) if is_small else _change(view, metric, now, against.value, currency)
+    is_noise = against.verdict == "within_noise"
     is_good = None
-    if difference and metric.good_direction in ("up", "down") and not is_small:
+    if difference and metric.good_direction in ("up", "down") and not is_noise:
         is_good = (difference > 0) == (metric.good_direction == "up")
+    if change and against.verdict in ("changed", "within_noise"):
+        said.append(_("within noise") if is_noise else _("beyond noise"))
+    if not change and against.words and against.value is None and now.amount is not None and not is_small:
+        said.append(against.words)
     return Card(
         title=metric.label,
-        value=shown,
+        value=value,
         help=metric.definition,
         change=change,
-        against=against,
+        against=against.words,
         change_is_good=is_good,
         change_is_up=None if not difference else difference > 0,
-        note=note,
+        note=" · ".join(said) or None,
         rows=rows,
     )
 
@@ -104,27 +205,30 @@ def small_words(view: View, customers: int) -> str:
 def _change(
     view: View, metric: Metric, now: Value, before: Value | None, currency: str
 ) -> tuple[str | None, Decimal | None]:
-    """The change in words, and its size; money with its share of the former value, ratios in points."""
+    """The change in words, and its size; amounts with their share of the former value, ratios in points."""
     _, show = view.text.gettext, view.show
-    if before is None:
+    if before is None or now.amount is None or before.amount is None:
         return None, None
-    if metric.unit in RATIOS:
-        if now.ratio is None or before.ratio is None:
-            return None, None
-        points = now.ratio - before.ratio
-        return view.text.whole(_("{points} points").format(points=show.points(points))), points
-    if now.numerator is None or before.numerator is None:
-        return None, None
-    difference = Decimal(now.numerator) - Decimal(before.numerator)
-    shown = (
-        show.money(difference, currency, signed=True)
-        if metric.unit in MONEY
-        else show.number(difference, signed=True)
+    difference = now.amount - before.amount
+    if is_percentage(metric):
+        return view.text.whole(_("{points} points").format(points=show.points(difference))), difference
+    said = shown(view, metric, difference, currency, signed=True)
+    if before.amount:
+        share = difference / abs(before.amount)
+        said = f"{said} ({show.percent(share, signed=True)})"
+    return (said if metric.unit in MONEY or metric.unit == "count" else view.text.whole(said)), difference
+
+
+def restated(view: View, rows: pl.DataFrame, metric: Metric, currency: str) -> str | None:
+    """That a figure is not as it was first reported, from rows of fct_restatements; None when it is."""
+    found = rows.filter(pl.col("metric_id") == metric.metric_id)
+    if found.is_empty():
+        return None
+    row = found.row(0, named=True)
+    first = Value(row["first_numerator"], row["first_denominator"])
+    return view.text.gettext("restated, first reported as {value}").format(
+        value=shown(view, metric, first.amount, currency)
     )
-    if before.numerator:
-        share = difference / Decimal(before.numerator)
-        shown = f"{shown} ({show.percent(share, signed=True)})"
-    return shown, difference
 
 
 def of_month(view: View, title: str, month: date) -> str:

@@ -23,6 +23,8 @@ from babel.numbers import (
 
 # Isolates keep a number's own left-to-right order inside right-to-left text; the marks Babel adds would not.
 ISOLATE, END_ISOLATE = "\u2066", "\u2069"
+# For words of people, in whatever language they are.
+ISOLATE_FIRST_STRONG = "\u2068"
 MARKS = str.maketrans("", "", "\u200e\u200f\u061c")
 MISSING = "–"
 MINUS = "−"

@@ -135,7 +135,7 @@ def header(view: View, page: str, title: str, question: str) -> None:
         )
         if build.is_sample:
             st.badge(_("Sample data"), color="blue", help=_("This company is an example, not your business."))
-        if page != "health":
+        if page != "health" and view.may_open("health"):
             st.page_link("screens/health.py", label=_("Can I trust it?"), query_params=address.carried())
     failed = view.failed_attempt
     if failed is not None:

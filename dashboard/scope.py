@@ -17,19 +17,24 @@ from dashboard.queries import revenue
 from dashboard.view import Published, View, month_before
 
 ALL = "all"
-COMPARISONS = ("previous", "year")
+COMPARISONS = ("previous", "year", "target")
 FILTERS = ("month", "compare", "segment", "currency")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the filters say. `compared` is the first day of the month compared with."""
+    """What the filters say.
+
+    `compare` is one of COMPARISONS; `compared` is the first day of the month compared with, and the month before
+    where figures are compared with their targets.
+    """
 
     month: date
     compared: date
     segment: str
     currency: str
     is_provisional: bool
+    compare: str = "previous"
 
     @property
     def values(self) -> dict[str, object]:
@@ -53,7 +58,7 @@ def subscriptions(view: View, published: Published) -> Scope | None:
     home_currency = published.build.reporting_currency
     default_currency = home_currency if home_currency in currencies else currencies[0]
     with st.container(horizontal=True, key="filters"):
-        month, compared = _period(view, months["month"].to_list(), _provisional(months))
+        month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
         segment = address.choice(
             "segment",
             _("Segment"),
@@ -65,7 +70,7 @@ def subscriptions(view: View, published: Published) -> Scope | None:
         currency = default_currency
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, default_currency, str)
-    return Scope(month, compared, segment, currency, month in _provisional(months))
+    return Scope(month, compared, segment, currency, month in _provisional(months), compare)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,12 @@ class OrderScope:
     compared: date
     country: str
     currency: str
+    compare: str = "previous"
+
+    @property
+    def segment(self) -> str:
+        """What targets are kept for: those of all countries, or of one that no segment is called after."""
+        return self.country
 
     @property
     def values(self) -> dict[str, object]:
@@ -92,7 +103,7 @@ def orders(view: View, published: Published, by_country: bool = True) -> OrderSc
     currencies = published.rows(order_queries.CURRENCIES)["currency"].to_list()
     country, currency = ALL, currencies[0]
     with st.container(horizontal=True, key="filters"):
-        month, compared = _period(view, months["month"].to_list(), _provisional(months))
+        month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
         if by_country:
             countries = [ALL, *published.rows(order_queries.COUNTRIES)["country"].to_list()]
             country = address.choice(
@@ -100,7 +111,7 @@ def orders(view: View, published: Published, by_country: bool = True) -> OrderSc
             )
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, currencies[0], str)
-    return OrderScope(month, compared, country, currency)
+    return OrderScope(month, compared, country, currency, compare)
 
 
 def trade(view: View, published: Published) -> str:
@@ -121,7 +132,7 @@ def trade(view: View, published: Published) -> str:
     return "subscriptions" if build.has_subscriptions else "orders"
 
 
-def _period(view: View, months: list[date], provisional: frozenset[date]) -> tuple[date, date]:
+def _period(view: View, months: list[date], provisional: frozenset[date]) -> tuple[date, date, str]:
     _ = view.text.gettext
 
     def shown(month: date) -> str:
@@ -132,9 +143,9 @@ def _period(view: View, months: list[date], provisional: frozenset[date]) -> tup
     month = address.choice(
         "month", _("Month"), months, newest_closed, shown, code=lambda one: f"{one:%Y-%m}", resets=("page",)
     )
-    names = {"previous": _("Previous month"), "year": _("Same month last year")}
+    names = {"previous": _("Previous month"), "year": _("Same month last year"), "target": _("Target")}
     compare = address.choice("compare", _("Compare with"), COMPARISONS, "previous", names.__getitem__)
-    return month, month_before(month, 12 if compare == "year" else 1)
+    return month, month_before(month, 12 if compare == "year" else 1), compare
 
 
 def compared_words(view: View, compared: date) -> str:

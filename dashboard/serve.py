@@ -1,4 +1,7 @@
-"""How the dashboard's server is started: one command, given the workspace, a port and an address."""
+"""How the dashboard's server is started: one command, given the workspace, a port and an address.
+
+Without sign-in everybody who reaches the server is the local reader, so it then listens to this machine only.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 
 APP = Path(__file__).parent / "app.py"
+THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
@@ -17,8 +21,22 @@ def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
     return [sys.executable, "-m", "dashboard.serve", str(home), str(port), address]
 
 
+def refusal(address: str) -> str | None:
+    """Why the server may not listen at `address`; None when it may."""
+    if address in THIS_MACHINE:
+        return None
+    return (
+        f"The dashboard has no sign-in, so it is served on this machine only, not at {address}. "
+        "Set up sign-in in dashboard.toml first (docs/people.md), or leave the address out."
+    )
+
+
 def main(home: str, port: str, address: str) -> None:
     """Become the server: this process is replaced, so that ending it ends the server."""
+    why_not = refusal(address)
+    if why_not:
+        print(why_not, file=sys.stderr)
+        raise SystemExit(2)
     os.environ["TAJDID_HOME"] = home
     os.environ["DO_NOT_TRACK"] = "1"
     streamlit = [sys.executable, "-m", "streamlit", "run", str(APP)]

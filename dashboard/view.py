@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -18,8 +19,10 @@ from dashboard import address, snapshot
 from dashboard.companies import Company, companies
 from dashboard.format import Formatter
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
+from dashboard.people.reader import LOCAL, NOBODY, Reader
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
+from dashboard.records.database import Records, open_records
 from dashboard.snapshot import Build, BuildAttempt
 from pipelines.warehouse import Snapshot, WarehouseError
 
@@ -61,7 +64,11 @@ class Published:
 
 @dataclass(frozen=True)
 class View:
-    """Everything a page needs to draw itself."""
+    """Everything a page needs to draw itself.
+
+    `records` is what people wrote about the company (None without a company), `engine` its billing engine
+    (None where the server was started without one).
+    """
 
     now: datetime
     companies: tuple[Company, ...]
@@ -71,6 +78,17 @@ class View:
     published: Published | None
     attempts: tuple[BuildAttempt, ...]
     problem: str | None = None  # why the published file cannot be read
+    reader: Reader = NOBODY
+    records: Records | None = None
+    engine: Any | None = None
+
+    def may(self, permission: str) -> bool:
+        """Whether the reader's roles give a permission (of people/permissions.py). Raises KeyError."""
+        return self.reader.may(permission)
+
+    def may_open(self, page: str) -> bool:
+        """Whether the reader's roles open a page, named as in the address."""
+        return self.reader.may_open(page)
 
     @property
     def language(self) -> str:
@@ -145,6 +163,8 @@ def open_view() -> View:
         published=published,
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
         problem=problem,
+        reader=LOCAL,
+        records=open_records(company.records_url) if company and company.records_url else None,
     )
 
 

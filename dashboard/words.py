@@ -234,3 +234,123 @@ def interval(text: Text, unit: str, count: int) -> str:
         "year": text.ngettext("every year", "every {count} years", count),
     }
     return every[unit].format(count=count)
+
+
+def why_null(text: Text) -> Callable[[str | None], str]:
+    """Why a figure cannot be computed."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "nothing_known": _("There is nothing to compute it from."),
+            "no_opening_mrr": _("There is nothing to divide by: no customer paid at the start."),
+            "no_opening_customers": _("There is nothing to divide by: no customer paid at the start."),
+            "no_losses": _("Nothing was lost, so there is nothing to divide by."),
+            "no_customers": _("No customer pays."),
+            "no_new_customers": _("Nobody was won."),
+            "no_new_mrr": _("No new MRR."),
+            "no_churn": _("Nobody has left, so there is nothing to divide by."),
+            "no_margin": _("The gross margin is not known. Put gross margins into the CRM source."),
+            "no_cost": _("The cost of sales and marketing is not known. Put it into the CRM source."),
+            "no_gross_profit": _("New customers bring no gross profit."),
+            "too_few_customers": _("There are too few customers."),
+            "only_all_segments": _("Costs are known for all segments together only."),
+            "only_as_of_month": _("Known for the newest month only."),
+            "nothing_billed": _("Nothing was billed in 90 days."),
+            "owed_was_billed_elsewhere": _("What is owed was billed to another segment."),
+            "nothing_failed": _("No charge has failed and been decided."),
+        }
+    )
+
+
+def cash_event(text: Text) -> Callable[[str | None], str]:
+    """Movements of money."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "received": _("Payment received"),
+            "fee": _("Fee"),
+            "refunded": _("Refund"),
+            "dispute_lost": _("Dispute lost"),
+        }
+    )
+
+
+def dunning_outcome(text: Text) -> Callable[[str | None], str]:
+    """What became of a failed charge."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "recovered": _("Recovered"),
+            "pending": _("Still undecided"),
+            "exhausted": _("Reminders ended without payment"),
+            "lost": _("Lost, credited or written off"),
+        }
+    )
+
+
+def forecast_method(text: Text) -> Callable[[str | None], str]:
+    """How MRR is forecast."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "survival": _("Survival model"),
+            "last_value": _("Last value"),
+            "last_value_and_trend": _("Last value and trend"),
+        }
+    )
+
+
+def headline_why(text: Text) -> Callable[[str | None], str]:
+    """Why this method is the one shown."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "lowest_error": _("It has been closest so far over 1 to 6 months."),
+            "model_worse_than_naive": _("It has been closer than the survival model so far, so it is shown."),
+            "model_too_large": _("The survival model runs out of all bounds, so a simple method is shown."),
+            "no_backtest": _("There is no past forecast to compare yet, so the last value is shown."),
+        }
+    )
+
+
+def forecast_null(text: Text) -> Callable[[str | None], str]:
+    """Why there is no forecast, or no interval."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "history_too_short": _("Fewer than six months of movements are known."),
+            "too_large": _("Single months differ too wildly to forecast from."),
+            "no_mrr": _("Nothing is paid, so there is nothing to forecast."),
+        }
+    )
+
+
+def target_refused(text: Text, reason: str, found: str) -> str:
+    """Why what was written is no target."""
+    _ = text.gettext
+    sentences = {
+        "no_number": _("“{found}” is not a number. Write digits, with a point before decimals, such as 1250.50."),
+        "too_precise": _("“{found}” has more decimals than this figure can have."),
+        "too_large": _("“{found}” is larger than any target may be."),
+        "over_full": _("“{found}” is more than this percentage can be."),
+        "negative": _("“{found}” is below zero, which this figure cannot be."),
+        "no_month": _("“{found}” is not a month. Write year and month, such as 2026-03."),
+        "few_columns": _("“{found}” has too few columns: metric, month and value are needed."),
+        "no_metric": _("“{found}” is no metric that a target can be set for."),
+        "no_segment": _("“{found}” is no segment of this company."),
+        "twice": _("“{found}” has two targets for the same month. Keep one of them."),
+        "nothing": _("There is no line to read."),
+        "too_many": _("At most {found} lines can be read at once."),
+    }
+    shown = found if len(found) <= 60 else found[:60] + "…"
+    return sentences[reason].format(found=shown)
+
+
+def note_refused(text: Text, reason: str) -> str:
+    """Why what was written is no note on a date."""
+    _ = text.gettext
+    return {
+        "no_words": _("Write what happened."),
+        "too_long": _("A note has at most 200 letters."),
+        "no_day": _("Choose the day it happened on."),
+    }[reason]

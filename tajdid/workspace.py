@@ -26,6 +26,7 @@ KEYS = {
     "max_reject_share_bp",
     "incremental",
     "database_url",
+    "app_database",
     "sources",
     "stock",
     "gateway",

@@ -28,6 +28,7 @@ select
   invoices.currency,
   invoices.status,
   invoices.issued_on,
+  case when invoices.voided_on <= build.as_of then invoices.voided_on end as voided_on,
   invoices.due_on,
   invoices.net_minor,
   invoices.tax_minor,

@@ -1,0 +1,52 @@
+"""Who took what out and who asked what: one line for each act, never changed and never removed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Integer, String, Table, Text, insert, select
+
+from dashboard.records.database import METADATA, Instant, Records
+
+ACTS = frozenset({"export", "query", "sign_in", "sign_out", "refused", "role", "share", "digest"})
+DETAIL_CHARACTERS = 20_000
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("audit_id", Integer, primary_key=True, autoincrement=True),
+    Column("recorded_at", Instant, nullable=False, index=True),
+    Column("recorded_by", String, nullable=False, index=True),
+    Column("act", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", Text),
+)
+
+
+def note(
+    records: Records | None, reader_id: str, at: datetime, act: str, subject: str, detail: str | None = None
+) -> None:
+    """Write one line. `subject` is what it was about (a file's name, a reader); `detail` the SQL, the rows.
+
+    Raises RecordsError when it cannot be kept: then the act must not happen. Without records nothing is kept.
+    """
+    if act not in ACTS:
+        raise ValueError(f"unknown act {act}")
+    if records is None:
+        return
+    line = {
+        "recorded_at": at,
+        "recorded_by": reader_id,
+        "act": act,
+        "subject": subject[:500],
+        "detail": None if detail is None else detail[:DETAIL_CHARACTERS],
+    }
+    with records.transaction() as connection:
+        connection.execute(insert(AUDIT).values(line))
+
+
+def lines(records: Records, limit: int = 100, reader_id: str | None = None) -> list[dict[str, Any]]:
+    """The last lines, newest first; of one reader where one is named."""
+    asked = select(AUDIT).order_by(AUDIT.c.audit_id.desc()).limit(limit)
+    return records.rows(asked if reader_id is None else asked.where(AUDIT.c.recorded_by == reader_id))

@@ -1,0 +1,170 @@
+"""Notes on dates: numbered lines on every chart over time, their words below it, and where they are written.
+
+Words of people never enter a chart, only their numbers do: below it they stand as plain text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import frame
+from dashboard.charts import Mark
+from dashboard.format import ISOLATE_FIRST_STRONG, END_ISOLATE
+from dashboard.records import annotations
+from dashboard.records.annotations import Annotation, Refused
+from dashboard.records.database import RecordsError
+from dashboard.tables import Column
+from dashboard.view import Published, View
+from dashboard.words import note_refused
+
+SHOWN_NOTES = 30
+logger = logging.getLogger(__name__)
+
+
+def notes(view: View) -> list[tuple[str, Annotation]]:
+    """The notes of a company by date, each with its number; none where they cannot be read."""
+    try:
+        found = annotations.live(view.records)
+    except RecordsError:
+        logger.warning("notes on dates cannot be read", exc_info=True)
+        return []
+    return [(view.show.number(number), note) for number, note in enumerate(found, start=1)]
+
+
+def seen(view: View, days: Sequence[date], by_day: bool = False) -> list[tuple[str, str, Annotation]]:
+    """The notes that fall on an axis of months (by their first day) or of days: number, place, note."""
+    places = {day: view.show.day_short(day) if by_day else view.show.month(day) for day in days}
+    found = []
+    for number, note in notes(view):
+        day = note.happened_on if by_day else note.happened_on.replace(day=1)
+        if day in places:
+            found.append((number, places[day], note))
+    return found[-SHOWN_NOTES:]
+
+
+def chart(
+    view: View,
+    published: Published,
+    name: str,
+    title: str,
+    days: Sequence[date],
+    draw: Callable[[Sequence[Mark]], Any],
+    description: str,
+    columns: Sequence[Column],
+    rows: pl.DataFrame,
+    help: str | None = None,
+    by_day: bool = False,
+) -> None:
+    """A chart over time with its notes. `days` are the places of its axis; `draw` is given the marks on them."""
+    shown = seen(view, days, by_day)
+    marks = [Mark(place, number) for number, place, _note in shown]
+    frame.chart(view, published, name, title, lambda: draw(marks), description, columns, rows, help)
+    if shown and not rows.is_empty():
+        with st.container(key=f"notes-{name}", gap="xxsmall"):
+            for number, _place, note in shown:
+                st.text(_line(view, number, note))
+
+
+def _line(view: View, number: str, note: Annotation) -> str:
+    """A note in words, each part of people's own in its own direction."""
+    return view.text.gettext("{number}: {day}, {words} ({author})").format(
+        number=number,
+        day=view.show.day(note.happened_on),
+        words=isolated(note.words),
+        author=isolated(note.author),
+    )
+
+
+def isolated(words: str) -> str:
+    return f"{ISOLATE_FIRST_STRONG}{words}{END_ISOLATE}"
+
+
+def editor(view: View) -> None:
+    """All notes, and where those who may write and delete them."""
+    _ = view.text.gettext
+    if view.records is None:
+        return
+    with st.expander(_("Notes on dates: what happened, on all charts over time"), key="notes-on-dates"), frame.panel(view):
+        found = notes(view)
+        if not found:
+            st.caption(_("There is no note yet."))
+        may_write = view.may("write_targets")
+        for number, note in found:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(_line(view, number, note))
+                if may_write:
+                    st.button(
+                        _("Delete note {number}").format(number=number),
+                        key=f"note-delete-{note.annotation_id}",
+                        type="tertiary",
+                        on_click=_delete,
+                        args=(view, note),
+                    )
+        if may_write:
+            _bring_back(view)
+            _form(view)
+        else:
+            st.caption(_("Your role reads notes and does not write them."))
+
+
+def _delete(view: View, note: Annotation) -> None:
+    assert view.records is not None
+    annotations.remove(view.records, view.now, view.reader.reader_id, note.annotation_id)
+    st.toast(view.text.gettext("The note is deleted. It can be brought back for 30 days."))
+
+
+def _restore(view: View, note: Annotation) -> None:
+    assert view.records is not None
+    annotations.restore(view.records, note.annotation_id)
+
+
+def _bring_back(view: View) -> None:
+    _ = view.text.gettext
+    assert view.records is not None
+    for note in annotations.deleted(view.records, view.now):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            said = _("Deleted: {day}, {words}")
+            st.text(said.format(day=view.show.day(note.happened_on), words=isolated(note.words)))
+            st.button(
+                _("Undo"),
+                key=f"note-undo-{note.annotation_id}",
+                type="tertiary",
+                on_click=_restore,
+                args=(view, note),
+            )
+
+
+def _form(view: View) -> None:
+    _ = view.text.gettext
+    assert view.records is not None
+    with st.form("note-form", border=False):
+        day = st.date_input(
+            _("Day"),
+            value=view.as_of,
+            min_value=annotations.FIRST_DAY,
+            max_value=annotations.LAST_DAY,
+            format="YYYY-MM-DD",
+            key="note-day",
+        )
+        words = st.text_input(_("What happened"), key="note-words", max_chars=annotations.LONGEST)
+        is_sent = st.form_submit_button(_("Write the note"))
+    if is_sent:
+        _write(view, day, words)
+
+
+def _write(view: View, day: object, words: str) -> None:
+    assert view.records is not None
+    reader = view.reader
+    try:
+        chosen = day if isinstance(day, date) else None
+        annotations.write(view.records, view.now, reader.reader_id, reader.name, chosen, words)
+    except Refused as refused:
+        st.error(note_refused(view.text, refused.reason))
+        return
+    st.rerun()
