@@ -5,13 +5,15 @@ Copying the address shares the view. Widgets only write to it; what a page shows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 
 # What a reader takes along from page to page. The rest belongs to one page.
-CARRIED = ("company", "lang", "month", "compare", "segment", "currency")
+CARRIED = ("company", "lang", "digits", "month", "compare", "segment", "currency")
+OFFERED = "offered-pages"
 Option = TypeVar("Option")
 
 
@@ -31,6 +33,31 @@ def write(name: str, value: str | None) -> None:
 def carried() -> dict[str, str]:
     """The parameters that a link to another page takes along."""
     return {name: value for name in CARRIED if (value := read(name)) is not None}
+
+
+def offer(pages: Mapping[str, str]) -> None:
+    """Keep which pages this reader has: the name of each, and its path in the address."""
+    st.session_state[OFFERED] = dict(pages)
+
+
+def offers(page: str) -> bool:
+    """Whether this reader has the page of that name."""
+    return page in st.session_state.get(OFFERED, {})
+
+
+def is_first(page: str) -> bool:
+    """Whether this reader begins with the page of that name."""
+    offered: Mapping[str, str] = st.session_state.get(OFFERED, {})
+    return offered.get(page) == ""
+
+
+def to(page: str, **parameters: str) -> str:
+    """The address of a page within the dashboard, relative to any other of its pages.
+
+    It takes along what is carried from page to page; `parameters` come on top.
+    """
+    path = st.session_state.get(OFFERED, {}).get(page, page)
+    return f"{path or './'}?{urlencode({**carried(), **parameters})}"
 
 
 def all_but(*kept: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import frame, theme
+from dashboard import address, frame, theme
 from dashboard.i18n import Text
 from dashboard.people import permissions
 from dashboard.view import View, open_view
@@ -81,6 +81,7 @@ def main() -> None:
         )
         for name, title in titles.items()
     }
+    address.offer({name: page.url_path for name, page in pages.items() if view.may_open(name)})
     page = st.navigation(list(pages.values()), position="hidden")
     names = groups_of(view.text)
     listed = {
@@ -88,7 +89,8 @@ def main() -> None:
         for group, members in permissions.GROUPS.items()
     }
     frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
-    page.run()
+    with frame.panel(view):
+        page.run()
     warm_up()
 
 

@@ -292,9 +292,9 @@ def bars(
     sizes: Sequence[float],
     shown: Sequence[str],
     is_right_to_left: bool,
-    colour: str = theme.BLUE,
+    colour: str | Sequence[str] = theme.BLUE,
 ) -> go.Figure:
-    """Horizontal bars in the given order, top first, with the value beside each."""
+    """Horizontal bars in the given order, top first, with the value beside each; one colour, or one a bar."""
     figure = go.Figure(
         go.Bar(
             x=list(sizes),
@@ -303,7 +303,10 @@ def bars(
             orientation="h",
             # A bar of nothing would lose its label inside, and itself without a line.
             textposition=["auto" if size else "outside" for size in sizes],
-            marker={"color": colour, "line": {"color": colour, "width": 1}},
+            marker={
+                "color": colour if isinstance(colour, str) else list(colour),
+                "line": {"color": colour if isinstance(colour, str) else list(colour), "width": 1},
+            },
             cliponaxis=False,
             hovertemplate="%{y}<br>%{text}<extra></extra>",
         )
@@ -335,7 +338,9 @@ def stacked_bars(
             hovertemplate="%{y}<br>%{text}<extra>" + escape(one.name) + "</extra>",
             showlegend=len(parts) > 1,
         )
-    totals = [sum(value or 0 for value in column) for column in zip(*(one.values for one in parts), strict=True)]
+    totals = [
+        sum(value or 0 for value in column) for column in zip(*(one.values for one in parts), strict=True)
+    ]
     figure.add_scatter(
         x=totals,
         y=labels,

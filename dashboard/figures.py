@@ -12,12 +12,12 @@ import polars as pl
 
 from dashboard import words
 from dashboard.frame import Card, Check, Drill
-from dashboard.queries import retention
+from dashboard.queries import retention, revenue
 from dashboard.records import targets
 from dashboard.records.targets import Key
 from dashboard.scope import OrderScope, Scope, compared_words
 from dashboard.tables import Column
-from dashboard.view import Metric, View, month_before
+from dashboard.view import Metric, Published, View, month_before
 
 MONEY = frozenset({"minor", "minor_per_month", "minor_per_year"})
 RATIOS = frozenset({"ratio", "share"})
@@ -157,13 +157,18 @@ def card(
     view: View,
     metric: Metric,
     now: Value,
-    against: Compared,
+    before: Value | None,
     currency: str,
+    against: str,
     *,
+    verdict: str | None = None,
     rows: str | None = None,
     note: str | None = None,
 ) -> Card:
-    """The card of a metric: value, change in size and in percent, and what it is compared with."""
+    """The card of a metric: value, change in size and in percent.
+
+    `against` says in words what `before` is, or why there is none; `verdict` whether the change is beyond noise.
+    """
     _ = view.text.gettext
     said = [note] if note else []
     is_small = metric.unit in RATIOS and now.customers is not None and now.customers < view.min_customers
@@ -174,21 +179,21 @@ def card(
         value, said = _("n too small"), [small_words(view, now.customers or 0)]
     else:
         value = shown(view, metric, now.amount, currency)
-    change, difference = (None, None) if is_small else _change(view, metric, now, against.value, currency)
-    is_noise = against.verdict == "within_noise"
+    change, difference = (None, None) if is_small else _change(view, metric, now, before, currency)
+    is_noise = verdict == "within_noise"
     is_good = None
     if difference and metric.good_direction in ("up", "down") and not is_noise:
         is_good = (difference > 0) == (metric.good_direction == "up")
-    if change and against.verdict in ("changed", "within_noise"):
+    if change and verdict in ("changed", "within_noise"):
         said.append(_("within noise") if is_noise else _("beyond noise"))
-    if not change and against.words and against.value is None and now.amount is not None and not is_small:
-        said.append(against.words)
+    if before is None and against and now.amount is not None and not is_small:
+        said.append(against)
     return Card(
         title=metric.label,
         value=value,
         help=metric.definition,
         change=change,
-        against=against.words,
+        against=against,
         change_is_good=is_good,
         change_is_up=None if not difference else difference > 0,
         note=" · ".join(said) or None,
@@ -217,6 +222,48 @@ def _change(
         share = difference / abs(before.amount)
         said = f"{said} ({show.percent(share, signed=True)})"
     return (said if metric.unit in MONEY or metric.unit == "count" else view.text.whole(said)), difference
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of the chosen month: the metrics, whether they changed beyond noise, and which were restated."""
+
+    values: pl.DataFrame
+    changes: pl.DataFrame
+    restatements: pl.DataFrame
+
+
+def read(published: Published, chosen: Scope) -> Figures:
+    """The figures of a page, of the chosen month and the one compared with."""
+    queries = (revenue.VALUES, revenue.CHANGES, revenue.RESTATED)
+    return Figures(*(published.rows(query, **chosen.values) for query in queries))
+
+
+def card_of(
+    view: View,
+    chosen: Scope,
+    known: Figures,
+    metric_id: str,
+    *,
+    rows: str | None = None,
+    note: str | None = None,
+) -> Card:
+    """The card of a metric of the chosen month."""
+    metric = view.metric(metric_id)
+    now, former = (value_of(known.values, metric_id, month) for month in (chosen.month, chosen.compared))
+    against = compared(view, chosen, metric, former, known.changes)
+    said = [one for one in (note, restated(view, known.restatements, metric, chosen.currency)) if one]
+    return card(
+        view,
+        metric,
+        now,
+        against.value,
+        chosen.currency,
+        against.words,
+        verdict=against.verdict,
+        rows=rows,
+        note=" · ".join(said) or None,
+    )
 
 
 def restated(view: View, rows: pl.DataFrame, metric: Metric, currency: str) -> str | None:

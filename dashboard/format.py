@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_skeleton
@@ -29,18 +30,36 @@ MARKS = str.maketrans("", "", "\u200e\u200f\u061c")
 MISSING = "–"
 MINUS = "−"
 DEFAULT_EXPONENT = 2
+LATIN, ARABIC_INDIC = "latn", "arab"
+DIGITS = {LATIN: "123", ARABIC_INDIC: "١٢٣"}
+DIGITS_CHOICE = frozenset({"ar"})
+"""Languages whose readers choose between the digits."""
+TO_ARABIC_INDIC = str.maketrans("0123456789%", "٠١٢٣٤٥٦٧٨٩٪")
 
 
 @dataclass(frozen=True)
 class Formatter:
-    """Formats for one language. `exponents`: decimals of each currency, from the warehouse's own list."""
+    """Formats for one language. `exponents`: decimals of each currency, from the warehouse's own list.
+
+    `digits` names the numbering system; languages other than those of DIGITS_CHOICE keep the Latin one.
+    """
 
     language: str
     exponents: Mapping[str, int] = field(default_factory=dict)
+    digits: str = LATIN
 
     @property
     def locale(self) -> Locale:
         return Locale.parse(self.language)
+
+    @property
+    def system(self) -> Literal["latn", "arab"]:
+        """The numbering system in force."""
+        return "arab" if self.digits == ARABIC_INDIC and self.language in DIGITS_CHOICE else "latn"
+
+    def written(self, shown: str) -> str:
+        """Ready text, such as a date or a number of a chart, in the digits in force."""
+        return shown if self.system == "latn" else shown.translate(TO_ARABIC_INDIC)
 
     def exponent(self, currency: str) -> int:
         return self.exponents.get(currency, DEFAULT_EXPONENT)
@@ -81,9 +100,14 @@ class Formatter:
         if self.currency_symbol(currency).isalpha():
             pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")
         shown = format_currency(
-            abs(value), currency, format=pattern, locale=self.locale, currency_digits=False
+            abs(value),
+            currency,
+            format=pattern,
+            locale=self.locale,
+            currency_digits=False,
+            numbering_system=self.system,
         )
-        return self._isolated(_sign(value, signed) + shown)
+        return self._isolated(_sign(value, signed) + self.written(shown))
 
     def currency_symbol(self, currency: str) -> str:
         return str(get_currency_symbol(currency, locale=self.locale)).translate(MARKS)
@@ -93,11 +117,15 @@ class Formatter:
             return MISSING
         exact = _rounded(value, decimals)
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
-        return self._isolated(_sign(exact, signed) + format_decimal(abs(exact), pattern, locale=self.locale))
+        shown = format_decimal(abs(exact), pattern, locale=self.locale, numbering_system=self.system)
+        return self._isolated(_sign(exact, signed) + self.written(shown))
 
     def size_short(self, value: float) -> str:
         """A place on an axis in few signs, thousands and millions in words: 1.5M, or the same in Arabic."""
-        return str(format_compact_decimal(value, locale=self.locale, fraction_digits=1)).translate(MARKS)
+        shown = format_compact_decimal(
+            value, locale=self.locale, fraction_digits=1, numbering_system=self.system
+        )
+        return self.written(shown).translate(MARKS)
 
     def percent(
         self,
@@ -112,7 +140,8 @@ class Formatter:
             return missing
         exact = _rounded(ratio, decimals + 2)
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "") + "%"
-        return self._isolated(_sign(exact, signed) + format_percent(abs(exact), pattern, locale=self.locale))
+        shown = format_percent(abs(exact), pattern, locale=self.locale, numbering_system=self.system)
+        return self._isolated(_sign(exact, signed) + self.written(shown))
 
     def basis_points(self, share_bp: int | None, decimals: int = 1) -> str:
         return self.percent(None if share_bp is None else Decimal(share_bp) / 10_000, decimals)
@@ -122,23 +151,23 @@ class Formatter:
         return self.number(None if ratio is None else Decimal(str(ratio)) * 100, decimals, signed=True)
 
     def day(self, value: date | None) -> str:
-        return MISSING if value is None else str(format_date(value, "long", locale=self.locale))
+        return MISSING if value is None else self.written(format_date(value, "long", locale=self.locale))
 
     def day_short(self, value: date | None) -> str:
         """Year-month-day: for tables, and the same in every language."""
-        return MISSING if value is None else self._isolated(value.isoformat())
+        return MISSING if value is None else self._isolated(self.written(value.isoformat()))
 
     def month(self, value: date | None) -> str:
-        return MISSING if value is None else str(format_skeleton("yMMM", value, locale=self.locale))
+        return MISSING if value is None else self.written(format_skeleton("yMMM", value, locale=self.locale))
 
     def quarter(self, value: date | None) -> str:
-        return MISSING if value is None else str(format_skeleton("yQQQ", value, locale=self.locale))
+        return MISSING if value is None else self.written(format_skeleton("yQQQ", value, locale=self.locale))
 
     def instant(self, value: datetime | None) -> str:
         """An instant in UTC, to the minute."""
         if value is None:
             return MISSING
-        shown = format_datetime(value, "d MMM y HH:mm", locale=self.locale)
+        shown = self.written(format_datetime(value, "d MMM y HH:mm", locale=self.locale))
         return f"{shown} {self._isolated('UTC')}"
 
     def identifier(self, value: object) -> str:

@@ -1,4 +1,4 @@
-"""The frame every page shares: head, freshness, cards, charts with their table, rows behind a number, states.
+"""The frame every page shares: head, freshness, cards, charts with their table, rows behind a number.
 
 Pages decide what stands where; how it looks and behaves is decided here. What comes from data is shown only
 as plain text, through the table template or as a widget's value, never inside Markdown, a style or a script.
@@ -6,28 +6,52 @@ as plain text, through the table template or as a widget's value, never inside M
 
 from __future__ import annotations
 
-import logging
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, tables
+from dashboard import address, charts, menu, tables, welcome
+from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
+from dashboard.export import download
+from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE
+from dashboard.links import page_link
+from dashboard.menu import definition
 from dashboard.queries import Query
+from dashboard.states import empty, needs_source, nothing_published, panel
 from dashboard.tables import Column
 from dashboard.view import Freshness, Published, View
 
-PAGE_ROWS = 100
-EXPORT_ROWS = 200_000
+__all__ = [
+    "EXPORT_ROWS",
+    "PAGE_ROWS",
+    "Card",
+    "Check",
+    "Drill",
+    "cards",
+    "chart",
+    "definition",
+    "download",
+    "drill",
+    "empty",
+    "header",
+    "matches",
+    "needs_source",
+    "nothing_published",
+    "page_link",
+    "page_of",
+    "panel",
+    "rows_choice",
+    "sidebar",
+    "sums",
+    "table",
+    "verdict",
+]
 CARDS_A_ROW = 4
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,33 +72,6 @@ class Card:
     rows: str | None = None
 
 
-@dataclass(frozen=True)
-class Check:
-    """A column whose sum over all rows has to be a number that stands on the page."""
-
-    column: Column
-    expected: Decimal | int | None
-
-
-@dataclass(frozen=True)
-class Drill:
-    """The rows behind a number: `query` gives all of them; each check adds up to what the page shows.
-
-    `adds` puts columns beside those of the query that only words can fill.
-    """
-
-    key: str
-    title: str
-    query: Query
-    values: Mapping[str, object]
-    columns: Sequence[Column]
-    checks: Sequence[Check] = ()
-    notes: Sequence[str] = ()
-    expected_rows: int | None = None
-    metric: str | None = None
-    adds: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
-
-
 def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]]) -> None:
     """Company, language and the pages, in groups."""
     _ = view.text.gettext
@@ -87,7 +84,7 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 [company.name for company in view.companies],
                 view.companies[0].name,
                 {company.name: company.title(view.language) for company in view.companies}.__getitem__,
-                resets=address.all_but("company", "lang"),
+                resets=address.all_but("company", "lang", "digits"),
             )
         address.choice(
             "lang",
@@ -97,6 +94,15 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
             LANGUAGES.__getitem__,
             as_buttons=True,
         )
+        if view.language in DIGITS_CHOICE:
+            address.choice(
+                "digits",
+                _("Digits"),
+                list(DIGITS),
+                LATIN,
+                DIGITS.__getitem__,
+                as_buttons=True,
+            )
         for title, pages in groups:
             st.caption(title)
             for page, label in pages:
@@ -104,40 +110,48 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
 
 
 def header(view: View, page: str, title: str, question: str) -> None:
-    """The page's head: title, the question it answers, freshness, and a banner when the last build failed."""
+    """The page's head: title and freshness, the question it answers, banners for late or failed builds."""
     _ = view.text.gettext
-    st.title(title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="head"):
+        st.title(title, anchor=False, width="content")
+        if view.published is not None:
+            _freshness(view, view.published, page)
     st.caption(question)
     if view.company is not None and view.company.problem:
         st.warning(
             _("The company.toml of this company cannot be read, so its names and sources are unknown.")
         )
         st.code(view.company.problem, language=None, wrap_lines=True)
-    if view.published is None:
-        return
-    build = view.published.build
-    as_of, built = view.show.day(build.as_of), view.show.instant(build.built_at)
-    colours: dict[Freshness, Literal["green", "orange", "red"]] = {
-        Freshness.FRESH: "green",
-        Freshness.LATE: "orange",
-        Freshness.FAILED: "red",
+    if view.published is not None:
+        _banners(view, view.published)
+        welcome.show(view, page)
+
+
+def _freshness(view: View, published: Published, page: str) -> None:
+    """The day the figures speak of, in a badge that leads to data health."""
+    _ = view.text.gettext
+    build = published.build
+    looks: dict[Freshness, tuple[Literal["green", "orange", "red"], str, str]] = {
+        Freshness.FRESH: ("green", "✓", _("Up to date, all tests passed")),
+        Freshness.LATE: ("orange", "!", _("Late: newer data was expected")),
+        Freshness.FAILED: ("red", "✗", _("Attention: a build or a test failed")),
     }
-    words = {
-        Freshness.FRESH: _("Up to date, all tests passed"),
-        Freshness.LATE: _("Late: newer data was expected"),
-        Freshness.FAILED: _("Attention: a build or a test failed"),
-    }
+    colour, mark, meaning = looks[view.freshness]
+    words = _("Data to {as_of}, built {built}").format(
+        as_of=view.show.day(build.as_of), built=view.show.instant(build.built_at)
+    )
     with st.container(horizontal=True, key="freshness"):
-        st.badge(
-            _("Data to {as_of}, built {built}").format(as_of=as_of, built=built),
-            color=colours[view.freshness],
-            help=words[view.freshness],
-        )
+        st.badge(f"{mark} {words}", color=colour, help=meaning)
         if build.is_sample:
             st.badge(_("Sample data"), color="blue", help=_("This company is an example, not your business."))
-        if page != "health" and view.may_open("health"):
-            st.page_link("screens/health.py", label=_("Can I trust it?"), query_params=address.carried())
-    failed = view.failed_attempt
+        if page != "health":
+            page_link(view, "health", _("Can I trust it?"))
+
+
+def _banners(view: View, published: Published) -> None:
+    _ = view.text.gettext
+    build, failed = published.build, view.failed_attempt
+    built = view.show.instant(build.built_at)
     if failed is not None:
         st.error(
             _(
@@ -147,42 +161,12 @@ def header(view: View, page: str, title: str, question: str) -> None:
         )
         with st.expander(_("What failed")):
             st.code(f"{failed.step}\n{failed.message}".strip(), language=None, wrap_lines=True)
-
-
-def nothing_published(view: View) -> None:
-    """What stands where figures would, when a company has none yet."""
-    _ = view.text.gettext
-    if view.company is None:
-        st.info(_("There is no company yet. Build the sample companies, then reload this page:"))
-        st.code("tajdid demo", language=None)
-        return
-    failed = view.failed_attempt
-    if view.problem is not None:
-        st.error(_("The published figures of this company cannot be read. Build its warehouse again:"))
-        st.code(view.problem, language=None, wrap_lines=True)
-    elif failed is not None:
-        st.error(_("The first build of this company failed, so there are no figures yet."))
-        st.code(f"{failed.step}\n{failed.message}".strip(), language=None, wrap_lines=True)
-    else:
-        st.info(_("Nothing has been built for this company yet. Build its warehouse, then reload this page:"))
-    st.code(f"tajdid warehouse build --company {view.company.name}", language=None)
-
-
-@contextmanager
-def panel(view: View) -> Iterator[None]:
-    """A part of a page that may fail alone: the rest stays, and the log has the reference shown."""
-    _ = view.text.gettext
-    try:
-        yield
-    except Exception:
-        reference = secrets.token_hex(4)
-        logger.exception("panel failed, reference %s", reference)
-        st.error(
-            _(
-                "This part could not be shown. The rest of the page is not affected. Reference: {reference}"
-            ).format(reference=reference)
+    elif view.freshness is Freshness.LATE:
+        st.warning(
+            _("Newer data was expected. The figures below reach to {as_of} and were built {built}.").format(
+                as_of=view.show.day(build.as_of), built=built
+            )
         )
-        st.button(_("Try again"), key=f"retry-{reference}")
 
 
 def cards(view: View, shown: Sequence[Card]) -> None:
@@ -214,7 +198,11 @@ def _card(view: View, card: Card) -> None:
     notes = [note for note in (card.against if card.change else None, card.note) if note]
     if notes:
         st.caption(" · ".join(notes))
-    if card.rows is not None:
+    if card.rows is None:
+        return
+    if view.published is not None and view.published.build.failed_tests:
+        view.slots[f"mark-{card.rows}"] = st.container()
+    with st.container(horizontal=True):
         is_open = address.read("rows") == card.rows
         st.button(
             _("Hide the rows") if is_open else _("Show the rows"),
@@ -223,6 +211,7 @@ def _card(view: View, card: Card) -> None:
             args=(None if is_open else card.rows,),
             type="tertiary",
         )
+        view.slots[f"menu-{card.rows}"] = menu.button(view, card.rows)
 
 
 def _open_rows(key: str | None) -> None:
@@ -247,38 +236,17 @@ def rows_choice(view: View, label: str, options: Mapping[str, str]) -> None:
 
 
 def drill(view: View, published: Published, drills: Sequence[Drill]) -> None:
-    """The rows behind the number that the address asks for: sums checked, definition, SQL, file."""
+    """The rows behind the number that the address asks for: sums checked, definition, SQL, file.
+
+    What the cards above left open is filled here: their menus, and the mark of a number whose tests failed.
+    """
     opened = address.read("rows")
     for one in drills:
+        menu.fill(view, published, one)
+        menu.mark(view, published, one)
         if one.key == opened:
             with st.container(border=True, key="drill"), panel(view):
                 _drill(view, published, one)
-
-
-def sums(published: Published, one: Drill) -> dict[str, Any]:
-    """Over all rows behind a number: their count as `row_count`, and the sum of each checked column."""
-    parts = "".join(f", sum({check.column.name}) AS {check.column.name}" for check in one.checks)
-    query = Query(
-        f"{one.query.name}_sums",
-        f"SELECT count(*)::BIGINT AS row_count{parts}\nFROM (\n{one.query.sql.strip()}\n)",
-    )
-    return published.rows(query, **one.values).row(0, named=True)
-
-
-def matches(total: object, expected: object) -> bool:
-    """Whether a sum is exactly the number shown; no rows count as zero.
-
-    The last digits of a sum of probabilities depend on the order of adding: nine places are compared.
-    """
-    if isinstance(total, float) or isinstance(expected, float):
-        return round(float(str(total or 0)), 9) == round(float(str(expected or 0)), 9)
-    return Decimal(str(total or 0)) == Decimal(str(expected or 0))
-
-
-def page_of(published: Published, one: Drill, page: int, size: int = PAGE_ROWS) -> pl.DataFrame:
-    """One page of the rows behind a number, in their order."""
-    query = Query(one.query.name, one.query.sql.rstrip() + "\nLIMIT $limit OFFSET $offset", one.query.metric)
-    return published.rows(query, **one.values, limit=size, offset=(page - 1) * size)
 
 
 def _drill(view: View, published: Published, one: Drill) -> None:
@@ -307,13 +275,17 @@ def _drill(view: View, published: Published, one: Drill) -> None:
         table(view, one.title, one.columns, one.adds(frame))
         if pages > 1:
             _pagination(view, pages, page)
-        download(
-            view, one.key, one.columns, lambda: one.adds(page_of(published, one, 1, EXPORT_ROWS)), published
-        )
+        if count > EXPORT_ROWS:
+            st.caption(
+                _("A file holds the first {count} rows; narrow the filters for the rest.").format(
+                    count=show.number(EXPORT_ROWS)
+                )
+            )
+        download(view, one.key, one.columns, lambda: to_take_away(published, one), published)
     with definition_tab:
-        definition(view, one.metric or one.query.metric)
+        definition(view, one.metric_id)
     with sql_tab:
-        st.code(one.query.readable(published.build.build_id, one.values), language="sql", wrap_lines=True)
+        menu.sql(view, published, one.query, one.values)
     st.button(_("Close"), key="close-rows", on_click=_open_rows, args=(None,))
 
 
@@ -341,29 +313,24 @@ def verdict(view: View, label: str, is_match: bool, expected: str) -> None:
 
 
 def _pagination(view: View, pages: int, page: int) -> None:
-    st.session_state["rows-page"] = page
+    """The way to the next hundred rows; in words, so that the digits are the reader's own."""
+    _, show = view.text.gettext, view.show
+    ways = [("first", _("First"), 1), ("back", _("Back"), page - 1)]
+    further = [("next", _("Next"), page + 1), ("last", _("Last"), pages)]
+    with st.container(horizontal=True, vertical_alignment="center", key="rows-pages"):
+        for name, label, to in ways:
+            _to_page(name, label, to, page == 1)
+        st.text(_("Page {page} of {pages}").format(page=show.number(page), pages=show.number(pages)))
+        for name, label, to in further:
+            _to_page(name, label, to, page == pages)
 
-    def changed() -> None:
-        address.write("page", str(st.session_state["rows-page"]))
 
-    st.pagination(pages, key="rows-page", on_change=changed)
+def _to_page(name: str, label: str, page: int, is_there: bool) -> None:
+    st.button(label, key=f"rows-{name}", on_click=address.write, args=("page", str(page)), disabled=is_there)
 
 
 def _whole(value: str | None) -> int:
     return int(value) if value is not None and re.fullmatch(r"\d{1,6}", value) else 1
-
-
-def definition(view: View, metric_id: str | None) -> None:
-    """What a number means, in the registry's words."""
-    _ = view.text.gettext
-    if metric_id is None:
-        st.caption(_("These rows belong to no metric of the registry."))
-        return
-    metric = view.metric(metric_id)
-    st.markdown(f"**{metric.label}** (`{metric.metric_id}`)")
-    st.text(metric.definition)
-    st.caption(_("Formula"))
-    st.code(metric.formula, language=None, wrap_lines=True)
 
 
 def table(view: View, caption: str, columns: Sequence[Column], frame: pl.DataFrame) -> None:
@@ -372,22 +339,6 @@ def table(view: View, caption: str, columns: Sequence[Column], frame: pl.DataFra
         st.caption(view.text.gettext("No rows."))
         return
     st.html(tables.html(caption, columns, frame.iter_rows(named=True), view.show, view.text.direction))
-
-
-def download(
-    view: View, name: str, columns: Sequence[Column], rows: Callable[[], pl.DataFrame], published: Published
-) -> None:
-    """A button that gives the rows as a CSV file; they are read when it is pressed."""
-    _ = view.text.gettext
-    company = view.company.name if view.company else "company"
-    st.download_button(
-        _("Export CSV"),
-        data=lambda: tables.csv_file(columns, rows().iter_rows(named=True), view.show),
-        file_name=f"{company}-{name}-{published.build.as_of.isoformat()}.csv",
-        mime="text/csv",
-        key=f"csv-{name}",
-        on_click="ignore",
-    )
 
 
 def chart(
@@ -400,38 +351,34 @@ def chart(
     columns: Sequence[Column],
     frame: pl.DataFrame,
     help: str | None = None,
+    *,
+    query: Query | None = None,
+    values: Mapping[str, object] | None = None,
+    metric: str | None = None,
 ) -> None:
-    """A chart under its title, described in words, with the same values as a table and as a file."""
+    """A chart under its title, described in words, with the same values as a table and as a file.
+
+    `query` with its `values` is what it was drawn from, `metric` the id of what it shows: its menu has both.
+    """
     _ = view.text.gettext
+    metric = metric or (query.metric if query else None)
+    if help is None and metric is not None:
+        help = view.metric(metric).definition
     st.subheader(title, anchor=False, help=help)
     if frame.is_empty():
         st.caption(_("There is nothing to draw for this choice."))
         return
     # The switch lies in what a narrow window scrolls, so that the keyboard gets there.
     with st.container(key=f"scroll-{name}"):
-        as_table = st.toggle(_("Show as table"), key=f"table-{name}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            as_table = st.toggle(_("Show as table"), key=f"table-{name}")
+            more = menu.button(view, f"chart-{name}")
+        if more.open:
+            with more, panel(view):
+                menu.content(view, published, metric, query, values or {})
+                download(view, name, columns, lambda: frame, published, place="menu-")
         if as_table:
             table(view, title, columns, frame)
             download(view, name, columns, lambda: frame, published)
         else:
             st.plotly_chart(draw(), theme=None, config=charts.CONFIG, key=f"chart-{name}", alt=description)
-
-
-def empty(view: View, why: str, resets: Sequence[str] = ()) -> None:
-    """Why there is nothing to see, and the one thing to do about it."""
-    st.info(why)
-    if resets:
-        st.button(
-            view.text.gettext("Clear the filters"),
-            key="clear-filters",
-            on_click=address.clear,
-            args=(resets,),
-        )
-
-
-def needs_source(view: View) -> None:
-    """What a page of revenue says to a company that has no source of any."""
-    _ = view.text.gettext
-    empty(
-        view, _("This company has neither subscriptions nor orders yet. Name a source in its company.toml.")
-    )

@@ -47,14 +47,16 @@ class Scope:
         }
 
 
-def subscriptions(view: View, published: Published) -> Scope | None:
+def subscriptions(
+    view: View, published: Published, choices: revenue.Choices = revenue.CHOICES
+) -> Scope | None:
     """Draw the filters of a subscription page and say what they are set to; None without a month."""
     _ = view.text.gettext
-    months = published.rows(revenue.MONTHS)
+    months = published.rows(choices.months)
     if months.is_empty():
         return None
-    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
-    currencies = published.rows(revenue.CURRENCIES)["currency"].to_list()
+    segments = [ALL, *published.rows(choices.segments)["segment"].to_list()]
+    currencies = published.rows(choices.currencies)["currency"].to_list()
     home_currency = published.build.reporting_currency
     default_currency = home_currency if home_currency in currencies else currencies[0]
     with st.container(horizontal=True, key="filters"):

@@ -16,12 +16,13 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from dashboard.answers import Answers
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
+from dashboard.waiting import Waiting, has_reader
 from pipelines.warehouse import Snapshot, current, open_snapshot
 
 KEPT_SNAPSHOTS = 8
-KEPT_ANSWERS = 2_000
 logger = logging.getLogger(__name__)
 
 
@@ -79,19 +80,20 @@ def published(folder: Path) -> Snapshot | None:
 
 def answer(snapshot: Snapshot, query: Query, values: Mapping[str, object]) -> pl.DataFrame:
     """The rows a query gives on a snapshot, with those of `values` that it asks for."""
-    key = (str(snapshot.path), snapshot.build_id)
-    return _answer(key, query.stamped(snapshot.build_id), query.parameters(values), snapshot)
+    place = (str(snapshot.path), snapshot.build_id)
+    return _answers().ask(
+        snapshot,
+        place,
+        query.stamped(snapshot.build_id),
+        query.parameters(values),
+        Waiting(query.name) if has_reader() else None,
+    )
 
 
-@st.cache_data(max_entries=KEPT_ANSWERS, show_spinner=False)
-def _answer(
-    key: tuple[str, str], sql: str, parameters: dict[str, object], _snapshot: Snapshot
-) -> pl.DataFrame:
-    cursor = _snapshot.cursor()
-    try:
-        return cursor.sql(sql, params=parameters).pl()
-    finally:
-        cursor.close()
+@st.cache_resource(show_spinner=False)
+def _answers() -> Answers:
+    """The answers of this process."""
+    return Answers()
 
 
 def build_of(snapshot: Snapshot) -> Build:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from dashboard import links
 from dashboard.format import Formatter
 
 # A cell that begins with one of these is a formula to a spreadsheet.
@@ -20,14 +21,18 @@ NUMBERS = frozenset({"money", "count", "percent", "decimal", "ratio", "points", 
 
 TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
     """\
+{% macro content(cell) -%}
+{% if cell.href %}<a href="{{ cell.href }}"><bdi>{{ cell.shown }}</bdi></a>
+{%- else %}<bdi>{{ cell.shown }}</bdi>{% endif %}
+{%- endmacro -%}
 <div class="tj-table" tabindex="0" role="region" aria-label="{{ caption }}">
 <table dir="{{ direction }}"><caption>{{ caption }}</caption>
 <thead><tr>{% for column in columns -%}
 <th scope="col" class="{{ column.css }}">{{ column.label }}</th>
 {%- endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row -%}
-{% if loop.first %}<th scope="row" class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi></th>
-{%- else %}<td class="{{ cell.css }}"><bdi>{{ cell.shown }}</bdi>
+{% if loop.first %}<th scope="row" class="{{ cell.css }}">{{ content(cell) }}</th>
+{%- else %}<td class="{{ cell.css }}">{{ content(cell) }}
 {%- if cell.share is not none %}<meter min="0" max="1" value="{{ cell.share }}" aria-hidden="true"></meter>
 {%- endif %}</td>{% endif %}
 {%- endfor %}</tr>{% endfor %}</tbody></table></div>"""
@@ -40,6 +45,8 @@ class Column:
 
     `kind` is one of text, id, money, count, decimal, ratio, percent, points (of percent), bar (a share drawn
     as well), day, month, instant. Money is in minor units of `currency`. `words` translates codes.
+    `href` says where a cell leads, by its row: a place within the dashboard, or None for nowhere. Columns of
+    customers and invoices lead to them by themselves (links.BY_NAME).
     """
 
     name: str
@@ -48,6 +55,7 @@ class Column:
     currency: str | None = None
     words: Callable[[Any], str] | None = None
     signed: bool = False
+    href: Callable[[Mapping[str, Any]], str | None] | None = None
 
     @property
     def css(self) -> str:
@@ -74,6 +82,14 @@ class Column:
             "text": lambda words: "–" if words is None or words == "" else str(words),
         }
         return formats[self.kind](value)
+
+    def leads_to(self, row: Mapping[str, Any]) -> str | None:
+        """Where the cell leads, within the dashboard. Raises ValueError for a place elsewhere."""
+        href = self.href or links.BY_NAME.get(self.name)
+        place = href(row) if href is not None else None
+        if place is not None and (":" in place.split("?")[0] or place.startswith(("/", "\\"))):
+            raise ValueError(f"a cell may only lead to a page of the dashboard, not to {place!r}")
+        return place
 
     def exported(self, row: Mapping[str, Any], show: Formatter) -> str:
         """A cell as a file holds it: exact, in major units, without grouping; text made harmless."""
@@ -116,18 +132,26 @@ def html(
     direction: str,
 ) -> str:
     """The table as HTML. Every value is escaped by the template, never by hand."""
-    cells = [
-        [
+    cells = [_cells(columns, row, show) for row in rows]
+    return TEMPLATE.render(caption=caption, columns=columns, rows=cells, direction=direction)
+
+
+def _cells(columns: Sequence[Column], row: Mapping[str, Any], show: Formatter) -> list[dict[str, Any]]:
+    """One row as the template takes it; no two cells of it lead to the same place."""
+    taken: set[str | None] = set()
+    cells = []
+    for column in columns:
+        place = column.leads_to(row)
+        cells.append(
             {
                 "shown": column.shown(row, show),
                 "css": column.css,
+                "href": None if place in taken else place,
                 "share": row[column.name] if column.kind == "bar" else None,
             }
-            for column in columns
-        ]
-        for row in rows
-    ]
-    return TEMPLATE.render(caption=caption, columns=columns, rows=cells, direction=direction)
+        )
+        taken.add(place)
+    return cells
 
 
 def csv_file(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], show: Formatter) -> bytes:

@@ -15,7 +15,7 @@ import streamlit as st
 
 from dashboard import frame
 from dashboard.charts import Mark
-from dashboard.format import ISOLATE_FIRST_STRONG, END_ISOLATE
+from dashboard.format import END_ISOLATE, ISOLATE_FIRST_STRONG
 from dashboard.records import annotations
 from dashboard.records.annotations import Annotation, Refused
 from dashboard.records.database import RecordsError
@@ -59,12 +59,17 @@ def chart(
     columns: Sequence[Column],
     rows: pl.DataFrame,
     help: str | None = None,
+    *,
     by_day: bool = False,
+    **source: Any,
 ) -> None:
-    """A chart over time with its notes. `days` are the places of its axis; `draw` is given the marks on them."""
+    """A chart over time with its notes. `days` are the places of its axis; `draw` is given the marks on them.
+
+    `source` is what frame.chart takes to say where its values come from.
+    """
     shown = seen(view, days, by_day)
     marks = [Mark(place, number) for number, place, _note in shown]
-    frame.chart(view, published, name, title, lambda: draw(marks), description, columns, rows, help)
+    frame.chart(view, published, name, title, lambda: draw(marks), description, columns, rows, help, **source)
     if shown and not rows.is_empty():
         with st.container(key=f"notes-{name}", gap="xxsmall"):
             for number, _place, note in shown:
@@ -90,7 +95,10 @@ def editor(view: View) -> None:
     _ = view.text.gettext
     if view.records is None:
         return
-    with st.expander(_("Notes on dates: what happened, on all charts over time"), key="notes-on-dates"), frame.panel(view):
+    with (
+        st.expander(_("Notes on dates: what happened, on all charts over time"), key="notes-on-dates"),
+        frame.panel(view),
+    ):
         found = notes(view)
         if not found:
             st.caption(_("There is no note yet."))

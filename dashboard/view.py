@@ -6,7 +6,7 @@ The one place of the dashboard that asks the environment and the clock.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -17,7 +17,7 @@ import polars as pl
 
 from dashboard import address, snapshot
 from dashboard.companies import Company, companies
-from dashboard.format import Formatter
+from dashboard.format import DIGITS, LATIN, Formatter
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 from dashboard.people.reader import LOCAL, NOBODY, Reader
 from dashboard.queries import Query
@@ -81,6 +81,8 @@ class View:
     reader: Reader = NOBODY
     records: Records | None = None
     engine: Any | None = None
+    slots: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Places on the page that a later step fills: the menu and the mark of each card."""
 
     def may(self, permission: str) -> bool:
         """Whether the reader's roles give a permission (of people/permissions.py). Raises KeyError."""
@@ -138,6 +140,11 @@ class View:
         raise KeyError(metric_id)
 
 
+def clock() -> datetime:
+    """The instant, for what happens after the page was drawn, such as a download."""
+    return datetime.now(UTC)
+
+
 def home() -> Path:
     """The workspace folder: TAJDID_HOME, else `workspace` beside the project."""
     return Path(os.environ.get(HOME) or DEFAULT_HOME)
@@ -155,11 +162,15 @@ def open_view() -> View:
     except (WarehouseError, duckdb.Error) as error:
         opened, problem = None, str(error)
     return View(
-        now=datetime.now(UTC),
+        now=clock(),
         companies=tuple(known),
         company=company,
         text=words,
-        show=Formatter(words.language, snapshot.exponents(opened) if opened else {}),
+        show=Formatter(
+            words.language,
+            snapshot.exponents(opened) if opened else {},
+            address.chosen("digits", list(DIGITS), LATIN),
+        ),
         published=published,
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
         problem=problem,

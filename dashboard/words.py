@@ -329,7 +329,9 @@ def target_refused(text: Text, reason: str, found: str) -> str:
     """Why what was written is no target."""
     _ = text.gettext
     sentences = {
-        "no_number": _("“{found}” is not a number. Write digits, with a point before decimals, such as 1250.50."),
+        "no_number": _(
+            "“{found}” is not a number. Write digits, with a point before decimals, such as 1250.50."
+        ),
         "too_precise": _("“{found}” has more decimals than this figure can have."),
         "too_large": _("“{found}” is larger than any target may be."),
         "over_full": _("“{found}” is more than this percentage can be."),

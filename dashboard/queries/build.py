@@ -31,3 +31,13 @@ FROM warehouse.marts.dim_metrics
 ORDER BY metric_id
 """,
 )
+
+FAILED_TESTS = Query(
+    "failed_tests",
+    """
+SELECT test_name, model
+FROM warehouse.raw_meta.test_results
+WHERE status IN ('fail', 'error')
+ORDER BY model, test_name
+""",
+)

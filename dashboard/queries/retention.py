@@ -106,6 +106,7 @@ SELECT
   at_start.cohort_month,
   at_start.start_mrr,
   coalesce(now.closing_mrr, 0) AS net_mrr,
+  least(at_start.start_mrr, coalesce(now.closing_mrr, 0)) AS gross_mrr,
   if(coalesce(now.closing_mrr, 0) > 0, 1, 0)::BIGINT AS is_paying
 FROM at_start
 LEFT JOIN warehouse.marts.fct_customer_months AS now

@@ -1,37 +1,45 @@
 """Subscription revenue: the month's figures, the bridge, receivables, and the rows behind each."""
 
+from dataclasses import dataclass
+
 from dashboard.queries import Query
 
-MONTHS = Query(
-    "mrr_months",
-    """
+
+@dataclass(frozen=True)
+class Choices:
+    """What a page of one metric can be about: its months, the newest first, its currencies and its segments."""
+
+    months: Query
+    currencies: Query
+    segments: Query
+
+
+def choices_of(metric_id: str) -> Choices:
+    """The months, currencies and segments that a metric is known for."""
+    known = f"FROM warehouse.marts.fct_metric_values\nWHERE metric_id = '{metric_id}'"
+    return Choices(
+        Query(
+            f"{metric_id}_months",
+            f"""
 SELECT month, bool_or(is_provisional) AS is_provisional
-FROM warehouse.marts.fct_metric_values
-WHERE metric_id = 'mrr' AND segment = 'all'
+{known} AND segment = 'all'
 GROUP BY month
 ORDER BY month DESC
 """,
-)
+        ),
+        Query(
+            f"{metric_id}_currencies",
+            f"SELECT DISTINCT currency\n{known} AND segment = 'all'\nORDER BY currency",
+        ),
+        Query(
+            f"{metric_id}_segments",
+            f"SELECT DISTINCT segment\n{known} AND segment <> 'all'\nORDER BY segment",
+        ),
+    )
 
-CURRENCIES = Query(
-    "mrr_currencies",
-    """
-SELECT DISTINCT currency
-FROM warehouse.marts.fct_metric_values
-WHERE metric_id = 'mrr' AND segment = 'all'
-ORDER BY currency
-""",
-)
 
-SEGMENTS = Query(
-    "mrr_segments",
-    """
-SELECT DISTINCT segment
-FROM warehouse.marts.fct_metric_values
-WHERE metric_id = 'mrr' AND segment <> 'all'
-ORDER BY segment
-""",
-)
+CHOICES = choices_of("mrr")
+MONTHS, CURRENCIES, SEGMENTS = CHOICES.months, CHOICES.currencies, CHOICES.segments
 
 VALUES = Query(
     "metric_values",
@@ -40,6 +48,26 @@ SELECT month, metric_id, numerator, denominator, value, why_null, customers
 FROM warehouse.marts.fct_metric_values
 WHERE month IN ($month, $compared) AND currency = $currency AND segment = $segment
 ORDER BY month, metric_id
+""",
+)
+
+CHANGES = Query(
+    "metric_changes",
+    """
+SELECT metric_id, difference, low, high, verdict
+FROM warehouse.marts.fct_metric_changes
+WHERE month = $month AND earlier_month = $compared AND currency = $currency AND segment = $segment
+ORDER BY metric_id
+""",
+)
+
+RESTATED = Query(
+    "metric_restatements",
+    """
+SELECT metric_id, first_numerator, first_denominator, numerator, denominator, first_printed_at, times_restated
+FROM warehouse.marts.fct_restatements
+WHERE month = $month AND currency = $currency AND segment = $segment
+ORDER BY metric_id
 """,
 )
 
@@ -106,7 +134,8 @@ MRR_ROWS = Query(
     "mrr_rows",
     """
 SELECT
-  month.customer_id, customer.name, month.segment, plan.plan_name, balance.closing_mrr AS mrr
+  month.customer_id, customer.name, month.segment, plan.plan_name, balance.closing_mrr AS mrr,
+  12 * balance.closing_mrr AS arr, 1::BIGINT AS is_paying
 FROM warehouse.marts.fct_customer_months AS month
 JOIN warehouse.marts.fct_customer_month_balances AS balance ON balance.customer_id = month.customer_id
   AND balance.month = month.month AND balance.currency = month.currency
@@ -160,20 +189,39 @@ ORDER BY list_position(['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus'], agi
     metric="ar_bucket",
 )
 
-INVOICE_ROWS = Query(
-    "open_invoices",
+# Gains count reactivation unless the policy says otherwise (quick_ratio_gain).
+MOVED_ROWS = Query(
+    "moved_rows",
     """
 SELECT
-  invoice.invoice_no, invoice.customer_id, customer.name, invoice.issued_on, invoice.due_on,
-  invoice.days_past_due,
-  invoice.total_minor, invoice.remaining_minor
-FROM warehouse.marts.fct_invoices AS invoice
-LEFT JOIN warehouse.marts.dim_customers AS customer
-  ON customer.customer_id = invoice.customer_id AND customer.is_current
-WHERE invoice.currency = $currency AND invoice.remaining_minor <> 0
-  AND invoice.days_past_due BETWEEN $days_from AND $days_to
-  AND ($segment = 'all' OR invoice.segment = $segment)
-ORDER BY invoice.days_past_due DESC, invoice.invoice_no
+  month.customer_id, customer.name, month.segment, month.category,
+  if(month.category IN ('new', 'expansion')
+    OR (month.category = 'reactivation' AND policy.with_reactivation), month.delta_booked, 0) AS gained,
+  if(month.category IN ('contraction', 'churn'), -month.delta_booked, 0) AS lost
+FROM warehouse.marts.fct_customer_months AS month
+CROSS JOIN (
+  SELECT count(*) FILTER (setting = 'quick_ratio_gain' AND value = 'without_reactivation') = 0
+    AS with_reactivation
+  FROM warehouse.marts.dim_policy
+) AS policy
+LEFT JOIN warehouse.marts.dim_customers AS customer ON customer.customer_id = month.customer_id
+  AND customer.is_current
+WHERE month.month = $month AND month.currency = $currency AND month.category <> 'none'
+  AND ($segment = 'all' OR month.segment = $segment)
+ORDER BY abs(month.delta_booked) DESC, month.customer_id
 """,
-    metric="ar_bucket",
+    metric="quick_ratio",
+)
+
+UNIT_ECONOMICS = Query(
+    "unit_economics",
+    """
+SELECT
+  closing_mrr, margin_mrr, closing_customers, mean_churn, sm_cost, new_customers, new_mrr, new_margin_mrr,
+  margin_mrr * churn_months AS ltv_part, closing_customers * churn_sum AS ltv_base,
+  ltv_formula AS ltv, cac
+FROM warehouse.marts.fct_unit_economics
+WHERE month = $month AND currency = $currency AND segment = $segment
+ORDER BY month
+""",
 )

@@ -100,7 +100,9 @@ def live(records: Records | None) -> list[Annotation]:
 def deleted(records: Records, at: datetime) -> list[Annotation]:
     """The notes deleted in the last 30 days, the last first."""
     asked = select(ANNOTATIONS).where(ANNOTATIONS.c.deleted_at >= at - KEPT_FOR)
-    return [_annotation(row) for row in records.rows(asked.order_by(ANNOTATIONS.c.deleted_at.desc()).limit(50))]
+    return [
+        _annotation(row) for row in records.rows(asked.order_by(ANNOTATIONS.c.deleted_at.desc()).limit(50))
+    ]
 
 
 def _set(records: Records, annotation_id: int, values: Mapping[str, object]) -> None:

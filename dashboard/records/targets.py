@@ -187,7 +187,9 @@ def pasted(content: str, units: Mapping[str, Unit], currency: str, segments: Seq
     return found
 
 
-def _row(row: list[str], units: Mapping[str, Unit], currency: str, segments: Sequence[str]) -> tuple[Key, int]:
+def _row(
+    row: list[str], units: Mapping[str, Unit], currency: str, segments: Sequence[str]
+) -> tuple[Key, int]:
     if len(row) < 3:
         raise Refused("few_columns", ",".join(row))
     metric_id, month, value = row[:3]

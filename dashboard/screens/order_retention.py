@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, cohorts, figures, frame, scope
+from dashboard import address, charts, cohorts, figures, frame, scope, timeline
 from dashboard.frame import Check, Drill
 from dashboard.queries import orders
 from dashboard.scope import OrderScope
@@ -34,6 +34,7 @@ def show(view: View, published: Published) -> None:
         repeat_trend(view, published, chosen)
     with right, frame.panel(view):
         second_orders(view, published, chosen)
+    timeline.editor(view)
 
 
 def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.DataFrame) -> None:
@@ -97,12 +98,13 @@ def repeat_trend(view: View, published: Published, chosen: OrderScope) -> None:
     trend = published.rows(orders.REPEAT, **chosen.values).filter(
         pl.col("is_window_complete") & (pl.col("window_customers") >= published.build.min_customers)
     )
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "repeat",
         _("{metric}, window of 365 days").format(metric=metric.label),
-        lambda: charts.lines(
+        trend["month"].to_list(),
+        lambda marks: charts.lines(
             [show.month(month) for month in trend["month"]],
             [
                 charts.Series(
@@ -113,6 +115,7 @@ def repeat_trend(view: View, published: Published, chosen: OrderScope) -> None:
             ],
             view.text.is_right_to_left,
             is_percent=True,
+            marks=marks,
         ),
         figures.trend_words(view, metric.label, trend, "repeat_rate", show.percent),
         [
@@ -130,16 +133,18 @@ def second_orders(view: View, published: Published, chosen: OrderScope) -> None:
     _, show = view.text.gettext, view.show
     rows = published.rows(orders.SECOND_ORDERS, **chosen.values, min_customers=published.build.min_customers)
     label = _("Second order within 90 days")
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "second",
         _("Second order within 90 days, by month of first order"),
-        lambda: charts.lines(
+        rows["month"].to_list(),
+        lambda marks: charts.lines(
             [show.month(month) for month in rows["month"]],
             [charts.Series(label, rows["share"].to_list(), [show.percent(share) for share in rows["share"]])],
             view.text.is_right_to_left,
             is_percent=True,
+            marks=marks,
         ),
         figures.trend_words(view, label, rows, "share", show.percent),
         [

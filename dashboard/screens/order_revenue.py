@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, scope, theme, words
+from dashboard import charts, figures, frame, scope, theme, timeline, words
 from dashboard.figures import Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import orders
@@ -44,19 +44,22 @@ def show(view: View, published: Published) -> None:
         strips.newest_cohorts(view, published, by_age, "active_customers", "cohort_customers", "month")
     with right, frame.panel(view):
         strips.top_risks(view, published)
+    timeline.editor(view)
 
 
 def cards(
     view: View, published: Published, chosen: OrderScope, months: pl.DataFrame, repeat: pl.DataFrame
 ) -> list[Card]:
     _, show = view.text.gettext, view.show
-    against = scope.compared_words(view, chosen.compared)
     now, before = figures.row_of(months, chosen.month), figures.row_of(months, chosen.compared)
     buyers, buyers_before = figures.row_of(repeat, chosen.month), figures.row_of(repeat, chosen.compared)
 
     def one(metric_id: str, current: Value, former: Value, rows: str, note: str | None = None) -> Card:
         metric = view.metric(metric_id)
-        return figures.card(view, metric, current, former, chosen.currency, against, rows=rows, note=note)
+        against = figures.compared(view, chosen, metric, former)
+        return figures.card(
+            view, metric, current, against.value, chosen.currency, against.words, rows=rows, note=note
+        )
 
     def rate(row: Mapping[str, Any]) -> Value:
         return Value(row.get("repeat_customers"), row.get("window_customers"), row.get("window_customers"))
@@ -157,12 +160,13 @@ def revenue_chart(
         ("credits_minor", _("Credit notes")),
         ("revenue_minor", view.metric("order_revenue").label),
     )}  # fmt: skip
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "order-revenue",
         _("Orders and credit notes by month, {currency}").format(currency=chosen.currency),
-        lambda: charts.stacked_columns(
+        months["month"].to_list(),
+        lambda marks: charts.stacked_columns(
             [show.month(month) for month in months["month"]],
             [
                 charts.Series(
@@ -175,6 +179,7 @@ def revenue_chart(
             ],
             view.text.is_right_to_left,
             show.size_short,
+            marks,
         ),
         figures.trend_words(
             view,
@@ -217,12 +222,13 @@ def customers_chart(view: View, published: Published, repeat: pl.DataFrame) -> N
         ("returning_customers", _("Returning"), theme.BLUE),
         ("new_customers", _("First order"), theme.GREEN),
     )
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "buyers",
         _("Customers who ordered, by month"),
-        lambda: charts.stacked_columns(
+        repeat["month"].to_list(),
+        lambda marks: charts.stacked_columns(
             [show.month(month) for month in repeat["month"]],
             [
                 charts.Series(
@@ -235,6 +241,7 @@ def customers_chart(view: View, published: Published, repeat: pl.DataFrame) -> N
             ],
             view.text.is_right_to_left,
             show.size_short,
+            marks,
         ),
         figures.trend_words(view, _("Customers who ordered"), repeat, "customers", show.number),
         [

@@ -5,17 +5,21 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, cohorts, figures, frame, scope
+from dashboard import address, charts, cohorts, figures, frame, scope, timeline
 from dashboard.frame import Check, Drill
-from dashboard.queries import retention, revenue
+from dashboard.queries import retention
 from dashboard.scope import Scope
 from dashboard.screens import order_retention
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
-CARDS = ("nrr_12m", "grr_12m", "logo_churn")
+CARDS = ("nrr_12m", "grr_12m", "logo_churn", "gross_mrr_churn")
 # What a cohort's cell shares: its column at an age, and the column at age 0.
-MEASURES = {"cohort_logo": ("customers", "start_customers"), "cohort_net": ("net_mrr", "start_mrr")}
+MEASURES = {
+    "cohort_logo": ("customers", "start_customers"),
+    "cohort_net": ("net_mrr", "start_mrr"),
+    "cohort_gross": ("gross_mrr", "start_mrr"),
+}
 
 
 def render(view: View) -> None:
@@ -38,34 +42,21 @@ def subscriptions(view: View, published: Published) -> None:
         frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
         return
     with frame.panel(view):
-        values = published.rows(revenue.VALUES, **chosen.values)
-        against = scope.compared_words(view, chosen.compared)
+        known = figures.read(published, chosen)
         frame.cards(
-            view,
-            [
-                figures.card(
-                    view,
-                    view.metric(metric_id),
-                    figures.value_of(values, metric_id, chosen.month),
-                    figures.value_of(values, metric_id, chosen.compared),
-                    chosen.currency,
-                    against,
-                    rows=metric_id,
-                )
-                for metric_id in CARDS
-            ],
+            view, [figures.card_of(view, chosen, known, metric_id, rows=metric_id) for metric_id in CARDS]
         )
-    with frame.panel(view):
         grain = cohort_grain(view, published, chosen)
         by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
-        drills = [figures.retention_drill(view, chosen, values, metric_id) for metric_id in CARDS]
+        drills = [figures.retention_drill(view, chosen, known.values, metric_id) for metric_id in CARDS]
         frame.drill(view, published, [*drills, *cohort_drills(view, chosen, by_age, grain)])
-        heat_map(view, published, by_age, grain)
-    left, right = st.columns(2, gap="large")
-    with left, frame.panel(view):
-        retention_trend(view, published, chosen)
-    with right, frame.panel(view):
-        retention_curves(view, published, by_age, grain)
+        measure = heat_map(view, published, by_age, grain)
+        left, right = st.columns(2, gap="large")
+        with left, frame.panel(view):
+            retention_trend(view, published, chosen)
+        with right, frame.panel(view):
+            retention_curves(view, published, by_age, grain, measure)
+    timeline.editor(view)
 
 
 def retention_trend(view: View, published: Published, chosen: Scope) -> None:
@@ -74,12 +65,13 @@ def retention_trend(view: View, published: Published, chosen: Scope) -> None:
         retention.TREND, **chosen.values, window_months=12, min_customers=published.build.min_customers
     )
     nrr, grr = view.metric("nrr_12m"), view.metric("grr_12m")
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "retention-trend",
         _("Net and gross revenue retention over 12 months"),
-        lambda: charts.lines(
+        trend["month"].to_list(),
+        lambda marks: charts.lines(
             [show.month(month) for month in trend["month"]],
             [
                 charts.Series(
@@ -89,6 +81,7 @@ def retention_trend(view: View, published: Published, chosen: Scope) -> None:
             ],
             view.text.is_right_to_left,
             is_percent=True,
+            marks=marks,
         ),
         figures.trend_words(view, nrr.label, trend, "nrr", show.percent),
         [
@@ -98,7 +91,8 @@ def retention_trend(view: View, published: Published, chosen: Scope) -> None:
             Column("start_customers", _("Customers at the start"), "count"),
         ],
         trend,
-        help=nrr.definition,
+        query=retention.TREND,
+        values={**chosen.values, "window_months": 12, "min_customers": published.build.min_customers},
     )
 
 
@@ -119,16 +113,24 @@ def cohort_grain(view: View, published: Published, chosen: Scope) -> str:
     )
 
 
-def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -> None:
-    """Cohorts by age, by customers or by revenue, and the way to each cohort's customers."""
+def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -> str:
+    """Cohorts by age, by customers or by revenue, and the way to each cohort's customers.
+
+    Returns what was chosen.
+    """
     _ = view.text.gettext
-    names = {"cohort_logo": _("Customers"), "cohort_net": _("Revenue")}
+    names = {
+        "cohort_logo": _("Customers"),
+        "cohort_net": _("Revenue"),
+        "cohort_gross": _("Revenue without growth"),
+    }
     measure = address.choice(
         "measure", _("Share of"), list(MEASURES), "cohort_logo", names.__getitem__, as_buttons=True
     )
     titles = {
         "cohort_logo": _("Customers still paying, % of those who began, by start and age in months"),
         "cohort_net": _("MRR kept and added, % of the first month's, by start and age in months"),
+        "cohort_gross": _("MRR kept, % of the first month's, by start and age in months"),
     }
     cohorts.heat_map(
         view,
@@ -142,12 +144,18 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -
         _("Customers of a cohort"),
         {cohorts.key(month): cohorts.span(view, month, grain) for month in months},
     )
+    return measure
 
 
-def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain: str) -> None:
+def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain: str, measure: str) -> None:
     """One line a cohort: the newest that has reached three months strong, the others grey."""
     _, show = view.text.gettext, view.show
-    cells = cohorts.grid(rows, *MEASURES["cohort_logo"], "start_customers", view.min_customers, grain)
+    cells = cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers, grain)
+    titles = {
+        "cohort_logo": _("Customers still paying by age in months"),
+        "cohort_net": _("MRR kept and added by age in months"),
+        "cohort_gross": _("MRR kept by age in months"),
+    }
     if cells.is_all_small:
         return
     reached = [index for index, row in enumerate(cells.shares) if sum(share is not None for share in row) > 3]
@@ -167,7 +175,7 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain
         view,
         published,
         "curves",
-        _("Customers still paying by age in months"),
+        titles[measure],
         lambda: charts.lines(
             [str(age) for age in cells.ages], series, view.text.is_right_to_left, is_percent=True
         ),
@@ -176,7 +184,7 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain
         ),
         cells.columns(view),
         cells.frame,
-        help=view.metric("cohort_logo").definition,
+        metric=measure,
     )
 
 
@@ -185,6 +193,7 @@ def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame, grain: str) -> 
     _ = view.text.gettext
     net = Column("net_mrr", _("MRR at this age"), "money", currency=chosen.currency)
     start = Column("start_mrr", _("MRR in the first month"), "money", currency=chosen.currency)
+    gross = Column("gross_mrr", _("Of it kept, without growth"), "money", currency=chosen.currency)
     paying = Column("is_paying", _("Paying at this age"), "count")
     newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
     return [
@@ -200,8 +209,13 @@ def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame, grain: str) -> 
                 "age_months": row["age_months"],
                 "grain": grain,
             },
-            [*figures.customer_columns(view), start, net, paying],
-            [Check(start, row["start_mrr"]), Check(net, row["net_mrr"]), Check(paying, row["customers"])],
+            [*figures.customer_columns(view), start, net, gross, paying],
+            [
+                Check(start, row["start_mrr"]),
+                Check(net, row["net_mrr"]),
+                Check(gross, row["gross_mrr"]),
+                Check(paying, row["customers"]),
+            ],
             expected_rows=row["start_customers"],
         )
         for row in newest.iter_rows(named=True)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, cohorts, figures, frame, scope, words
+from dashboard import charts, cohorts, figures, frame, plan, receivables, scope, theme, timeline, words
+from dashboard.figures import Figures
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention, revenue
+from dashboard.receivables import Receivables
 from dashboard.scope import Scope
 from dashboard.screens import order_revenue, strips
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
-OVERDUE_FROM, FOREVER = 31, 1_000_000
+OVERDUE = {"overdue": 31}
 CARDS = ("mrr", "nrr_12m", "gross_mrr_churn")
 MOVEMENTS = ("new", "expansion", "reactivation", "contraction", "churn")
-BUCKET_DAYS = {
-    "current": (-FOREVER, 0),
-    "d1_30": (1, 30),
-    "d31_60": (31, 60),
-    "d61_90": (61, 90),
-    "d91_plus": (91, FOREVER),
+ECONOMICS = ("arr", "customers", "quick_ratio", "arpa", "ltv_formula", "cac", "ltv_to_cac", "cac_payback")
+# What a figure of fct_unit_economics divides: the columns of its parts.
+PARTS = {
+    "ltv_formula": ("ltv_part", "ltv_base"),
+    "cac": ("sm_cost", "new_customers"),
+    "ltv_to_cac": ("ltv", "cac"),
+    "cac_payback": ("sm_cost", "new_margin_mrr"),
 }
 
 
@@ -48,139 +51,182 @@ def subscriptions(view: View, published: Published) -> None:
         frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
         return
     with frame.panel(view):
-        values = published.rows(revenue.VALUES, **chosen.values)
+        known = figures.read(published, chosen)
         bridge = published.rows(revenue.BRIDGE, **chosen.values).row(0, named=True)
-        aging = published.rows(revenue.AGING, **chosen.values)
-        frame.cards(view, subscription_cards(view, chosen, values, aging))
-        frame.drill(view, published, subscription_drills(view, chosen, values, bridge, aging))
-        with frame.panel(view):
-            bridge_chart(view, published, chosen, bridge)
-        left, right = st.columns(2, gap="large")
-        with left, frame.panel(view):
-            trend_chart(view, published, chosen)
-        with right, frame.panel(view):
-            aging_chart(view, published, chosen, aging)
-        left, right = st.columns(2, gap="large")
-        with left, frame.panel(view):
-            monthly = published.rows(retention.COHORTS, **chosen.values, grain="month")
-            grain = cohorts.best_grain(monthly, "start_customers", view.min_customers)
-            by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
-            strips.newest_cohorts(view, published, by_age, "customers", "start_customers", grain)
-        with right, frame.panel(view):
-            strips.top_risks(view, published)
-
-
-def subscription_cards(view: View, chosen: Scope, values: pl.DataFrame, aging: pl.DataFrame) -> list[Card]:
-    _ = view.text.gettext
-    against = scope.compared_words(view, chosen.compared)
-    cards = [
-        figures.card(
+        owed = receivables.at_close(published, chosen)
+        frame.cards(view, subscription_cards(view, chosen, known, owed))
+        rows, middle = st.container(), st.container()
+        st.subheader(_("Unit economics"), anchor=False)
+        frame.cards(
             view,
-            view.metric(metric_id),
-            figures.value_of(values, metric_id, chosen.month),
-            figures.value_of(values, metric_id, chosen.compared),
-            chosen.currency,
-            against,
-            rows=metric_id,
+            [figures.card_of(view, chosen, known, metric_id, rows=metric_id) for metric_id in ECONOMICS],
         )
-        for metric_id in CARDS
-    ]
-    overdue = Card(
-        _("Overdue for more than 30 days"),
-        view.show.money(overdue_minor(aging), chosen.currency),
-        help=view.metric("ar_bucket").definition,
-        note=_("on {day}, whatever the month chosen").format(day=view.show.day(view.as_of)),
-        rows="overdue",
-    )
-    return [*cards, overdue]
+        with rows:
+            frame.drill(view, published, subscription_drills(view, chosen, known, bridge, owed))
+        with middle:
+            charts_of(view, published, chosen, bridge, owed)
+    timeline.editor(view)
 
 
-def overdue_minor(aging: pl.DataFrame) -> int:
-    """What is past due by more than 30 days, in minor units."""
-    return sum(
-        row["remaining_minor"]
-        for row in aging.iter_rows(named=True)
-        if BUCKET_DAYS[row["bucket"]][0] >= OVERDUE_FROM
-    )
+def charts_of(
+    view: View, published: Published, chosen: Scope, bridge: Mapping[str, Any], owed: Receivables
+) -> None:
+    """What moved, where it leads, who owes, and who may leave."""
+    with frame.panel(view):
+        bridge_chart(view, published, chosen, bridge)
+    left, right = st.columns(2, gap="large")
+    with left, frame.panel(view):
+        trend_chart(view, published, chosen)
+    with right, frame.panel(view):
+        receivables.chart(view, published, chosen, owed)
+    left, right = st.columns(2, gap="large")
+    with left, frame.panel(view):
+        monthly = published.rows(retention.COHORTS, **chosen.values, grain="month")
+        grain = cohorts.best_grain(monthly, "start_customers", view.min_customers)
+        by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
+        strips.newest_cohorts(view, published, by_age, "customers", "start_customers", grain)
+    with right, frame.panel(view):
+        strips.top_risks(view, published)
+
+
+def subscription_cards(view: View, chosen: Scope, known: Figures, owed: Receivables) -> list[Card]:
+    _ = view.text.gettext
+    metric = receivables.overdue_metric(view, _("Overdue for more than 30 days"))
+    now, former = (owed.overdue(month, OVERDUE["overdue"]) for month in (chosen.month, chosen.compared))
+    against = figures.compared(view, chosen, metric, former)
+    overdue = figures.card(view, metric, now, against.value, chosen.currency, against.words, rows="overdue")
+    return [*(figures.card_of(view, chosen, known, one, rows=one) for one in CARDS), overdue]
 
 
 def subscription_drills(
-    view: View, chosen: Scope, values: pl.DataFrame, bridge: Mapping[str, Any], aging: pl.DataFrame
+    view: View, chosen: Scope, known: Figures, bridge: Mapping[str, Any], owed: Receivables
 ) -> list[Drill]:
     """The rows behind each card, each bar of the bridge and each bucket."""
-    _ = view.text.gettext
-    who = figures.customer_columns(view)
-    amount = Column("mrr", view.metric("mrr").label, "money", currency=chosen.currency)
-    mrr = Drill(
-        "mrr",
-        figures.of_month(view, view.metric("mrr").label, chosen.month),
-        revenue.MRR_ROWS,
-        chosen.values,
-        [*who, Column("plan_name", _("Plan")), amount],
-        [Check(amount, figures.value_of(values, "mrr", chosen.month).numerator)],
-    )
-    delta = Column("delta", _("Change of MRR"), "money", currency=chosen.currency, signed=True)
-    category = words.category(view.text)
-    movements = [
-        Drill(
-            name,
-            figures.of_month(view, category(name), chosen.month),
-            revenue.MOVEMENT_ROWS,
-            {**chosen.values, "category": name},
-            [
-                *who,
-                Column("opening_mrr", _("MRR before"), "money", currency=chosen.currency),
-                delta,
-                Column("closing_mrr", _("MRR after"), "money", currency=chosen.currency),
-                Column("main_reason", _("Reason"), words=words.reason(view.text)),
-                Column("cause", _("Cause"), words=words.cause(view.text)),
-            ],
-            [Check(delta, bridge[name])],
-            metric=f"{name}_mrr",
-        )
-        for name in MOVEMENTS
-    ]
     retained = [
-        figures.retention_drill(view, chosen, values, metric) for metric in ("nrr_12m", "gross_mrr_churn")
+        figures.retention_drill(view, chosen, known.values, metric)
+        for metric in ("nrr_12m", "gross_mrr_churn")
     ]
-    bucket = words.bucket(view.text)
-    invoices = [
-        invoice_drill(view, chosen, name, bucket(name), days, expected)
-        for name, days, expected in [
-            (row["bucket"], BUCKET_DAYS[row["bucket"]], row["remaining_minor"])
-            for row in aging.iter_rows(named=True)
-        ]
+    return [
+        *mrr_drills(view, chosen, known.values),
+        *retained,
+        *(movement_drill(view, chosen, name, bridge[name]) for name in MOVEMENTS),
+        quick_ratio_drill(view, chosen, known.values),
+        *(parts_drill(view, chosen, known.values, metric_id) for metric_id in PARTS),
+        *receivables.drills(view, chosen, owed, OVERDUE),
     ]
-    overdue = invoice_drill(
-        view,
-        chosen,
-        "overdue",
-        _("Overdue for more than 30 days"),
-        (OVERDUE_FROM, FOREVER),
-        overdue_minor(aging),
-    )
-    return [mrr, *retained, *movements, overdue, *invoices]
 
 
-def invoice_drill(
-    view: View, chosen: Scope, key: str, title: str, days: tuple[int, int], expected_minor: int
-) -> Drill:
+def mrr_drills(view: View, chosen: Scope, values: pl.DataFrame) -> Iterator[Drill]:
+    """The customers who pay: behind what they pay, its year, how many they are, and what one pays."""
     _ = view.text.gettext
-    remaining = Column("remaining_minor", _("Open amount"), "money", currency=chosen.currency)
+    amount = Column("mrr", view.metric("mrr").label, "money", currency=chosen.currency)
+    year = Column("arr", view.metric("arr").label, "money", currency=chosen.currency)
+    who = [*figures.customer_columns(view), Column("plan_name", _("Plan"))]
+    paying = Column("is_paying", _("Paying"), "count")
+    value = {
+        name: figures.value_of(values, name, chosen.month) for name in ("mrr", "arr", "customers", "arpa")
+    }
+    checks = {
+        "mrr": [Check(amount, value["mrr"].numerator)],
+        "arr": [Check(year, value["arr"].numerator)],
+        "customers": [Check(paying, value["customers"].numerator)],
+        "arpa": [Check(amount, value["arpa"].numerator), Check(paying, value["arpa"].denominator)],
+    }
+    for metric_id, checked in checks.items():
+        yield Drill(
+            metric_id,
+            figures.of_month(view, view.metric(metric_id).label, chosen.month),
+            revenue.MRR_ROWS,
+            chosen.values,
+            [*who, *(check.column for check in checked)],
+            checked,
+            metric=metric_id,
+        )
+
+
+def movement_drill(view: View, chosen: Scope, name: str, expected: Any) -> Drill:
+    _ = view.text.gettext
+    delta = Column("delta", _("Change of MRR"), "money", currency=chosen.currency, signed=True)
     return Drill(
-        key,
-        title,
-        revenue.INVOICE_ROWS,
-        {**chosen.values, "days_from": days[0], "days_to": days[1]},
+        name,
+        figures.of_month(view, words.category(view.text)(name), chosen.month),
+        revenue.MOVEMENT_ROWS,
+        {**chosen.values, "category": name},
         [
-            Column("invoice_no", _("Invoice"), "id"),
-            Column("name", _("Customer")),
-            Column("due_on", _("Due on"), "day"),
-            Column("days_past_due", _("Days past due"), "count"),
-            Column("total_minor", _("Invoice total"), "money", currency=chosen.currency),
-            remaining,
+            *figures.customer_columns(view),
+            Column("opening_mrr", _("MRR before"), "money", currency=chosen.currency),
+            delta,
+            Column("closing_mrr", _("MRR after"), "money", currency=chosen.currency),
+            Column("main_reason", _("Reason"), words=words.reason(view.text)),
+            Column("cause", _("Cause"), words=words.cause(view.text)),
         ],
-        [Check(remaining, expected_minor)],
+        [Check(delta, expected)],
+        metric=f"{name}_mrr",
+    )
+
+
+def quick_ratio_drill(view: View, chosen: Scope, values: pl.DataFrame) -> Drill:
+    """Every customer whose MRR moved: what was gained, and what was lost."""
+    _ = view.text.gettext
+    value = figures.value_of(values, "quick_ratio", chosen.month)
+    gained = Column("gained", _("Gained"), "money", currency=chosen.currency)
+    lost = Column("lost", _("Lost"), "money", currency=chosen.currency)
+    return Drill(
+        "quick_ratio",
+        figures.of_month(view, view.metric("quick_ratio").label, chosen.month),
+        revenue.MOVED_ROWS,
+        chosen.values,
+        [
+            *figures.customer_columns(view),
+            Column("category", _("Movement"), words=words.category(view.text)),
+            gained,
+            lost,
+        ],
+        [Check(gained, value.numerator), Check(lost, value.denominator)],
+    )
+
+
+def parts_drill(view: View, chosen: Scope, values: pl.DataFrame, metric_id: str) -> Drill:
+    """What a figure of unit economics is made of."""
+    _ = view.text.gettext
+    value = figures.value_of(values, metric_id, chosen.month)
+    money = {
+        "closing_mrr": _("MRR at the close"),
+        "margin_mrr": _("Of it gross profit"),
+        "new_mrr": _("New MRR of the quarter"),
+        "new_margin_mrr": _("Of the new gross profit"),
+        "sm_cost": _("Sales and marketing cost, quarter before"),
+        "ltv": view.metric("ltv_formula").label,
+        "cac": view.metric("cac").label,
+    }
+    columns = {
+        name: Column(name, label, "money", currency=chosen.currency) for name, label in money.items()
+    } | {
+        "closing_customers": Column("closing_customers", _("Customers"), "count"),
+        "mean_churn": Column("mean_churn", _("Mean customer churn a month"), "percent"),
+        "new_customers": Column("new_customers", _("New customers of the quarter"), "count"),
+        "ltv_part": Column(
+            "ltv_part", _("Gross profit × months of churn"), "money", currency=chosen.currency
+        ),
+        "ltv_base": Column("ltv_base", _("Customers × sum of churn"), "decimal"),
+    }
+    shown = {
+        "ltv_formula": ("closing_mrr", "margin_mrr", "closing_customers", "mean_churn"),
+        "cac": (),
+        "ltv_to_cac": (),
+        "cac_payback": ("new_mrr",),
+    }
+    part, base = PARTS[metric_id]
+    return Drill(
+        metric_id,
+        figures.of_month(view, view.metric(metric_id).label, chosen.month),
+        revenue.UNIT_ECONOMICS,
+        chosen.values,
+        [columns[name] for name in (*shown[metric_id], part, base)],
+        [Check(columns[part], value.numerator), Check(columns[base], value.denominator)]
+        if value.amount is not None
+        else [],
+        metric=metric_id,
     )
 
 
@@ -228,7 +274,8 @@ def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mappin
         _("Bridge of MRR from {opening} to {closing}.").format(opening=opening, closing=closing),
         [Column("step", _("Step")), Column("amount", _("Amount"), "money", currency=chosen.currency)],
         rows,
-        help=view.metric("mrr").definition,
+        query=revenue.BRIDGE,
+        values=chosen.values,
     )
     if start > 0:
         st.caption(
@@ -249,59 +296,45 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
     _, show = view.text.gettext, view.show
     trend = published.rows(revenue.TREND, **chosen.values)
     label = view.metric("mrr").label
-    frame.chart(
+    wanted = plan.wanted(view, "mrr", chosen.currency, chosen.segment)
+    series = [
+        charts.Series(
+            label,
+            [show.size(mrr, chosen.currency) for mrr in trend["mrr"]],
+            [show.money(mrr, chosen.currency) for mrr in trend["mrr"]],
+            colour=theme.BLUE,
+        )
+    ]
+    if any(month in wanted for month in trend["month"]):
+        goals = [wanted.get(month) for month in trend["month"]]
+        series.append(
+            charts.Series(
+                _("Target"),
+                [None if goal is None else show.size(goal, chosen.currency) for goal in goals],
+                [show.money(goal, chosen.currency) for goal in goals],
+                is_dashed=True,
+                colour=theme.AMBER,
+            )
+        )
+    timeline.chart(
         view,
         published,
         "trend",
         _("{metric} by month, {currency}").format(metric=label, currency=chosen.currency),
-        lambda: charts.lines(
+        trend["month"].to_list(),
+        lambda marks: charts.lines(
             [show.month(month) for month in trend["month"]],
-            [
-                charts.Series(
-                    label,
-                    [show.size(mrr, chosen.currency) for mrr in trend["mrr"]],
-                    [show.money(mrr, chosen.currency) for mrr in trend["mrr"]],
-                )
-            ],
+            series,
             view.text.is_right_to_left,
             size=show.size_short,
+            marks=marks,
         ),
         figures.trend_words(view, label, trend, "mrr", lambda mrr: show.money(mrr, chosen.currency)),
         [Column("month", _("Month"), "month"), Column("mrr", label, "money", currency=chosen.currency)],
         trend,
+        query=revenue.TREND,
+        values=chosen.values,
     )
-
-
-def aging_chart(view: View, published: Published, chosen: Scope, aging: pl.DataFrame) -> None:
-    _, show = view.text.gettext, view.show
-    bucket = words.bucket(view.text)
-    total = show.money(sum(aging["remaining_minor"]), chosen.currency)
-    frame.chart(
-        view,
-        published,
-        "aging",
-        _("Open invoices by days past due, {currency}").format(currency=chosen.currency),
-        lambda: charts.bars(
-            [bucket(name) for name in aging["bucket"]],
-            [show.size(minor, chosen.currency) for minor in aging["remaining_minor"]],
-            [show.money(minor, chosen.currency) for minor in aging["remaining_minor"]],
-            view.text.is_right_to_left,
-        ),
-        _("Open invoices of {total} in {count} buckets by age.").format(
-            total=total, count=show.number(aging.height)
-        ),
-        [
-            Column("bucket", _("Days past due"), words=bucket),
-            Column("invoices", _("Invoices"), "count"),
-            Column("remaining_minor", _("Open amount"), "money", currency=chosen.currency),
-        ],
-        aging,
-        help=view.metric("ar_bucket").definition,
-    )
-    if not aging.is_empty():
-        frame.rows_choice(
-            view, _("Invoices behind a bucket"), {name: bucket(name) for name in aging["bucket"].to_list()}
-        )
 
 
 render(open_view())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import address, cohorts, frame
+from dashboard import cohorts, frame
 from dashboard.queries import churn
 from dashboard.scope import ALL
 from dashboard.tables import Column
@@ -35,7 +35,7 @@ def top_risks(view: View, published: Published) -> None:
             Column(f"reason_{view.language}", _("Strongest reason")),
         ]
         frame.table(view, _("Top risks"), columns, rows)
-    st.page_link("screens/churn.py", label=_("Open churn risk"), query_params=address.carried())
+    frame.page_link(view, "churn", _("Open churn risk"))
 
 
 def newest_cohorts(
@@ -48,6 +48,4 @@ def newest_cohorts(
     title = _("Newest cohorts: customers, % by age in months")
     cells = cohorts.grid(shown, part, whole, whole, view.min_customers, grain)
     cohorts.heat_map(view, published, cells, title, "newest-cohorts")
-    st.page_link(
-        "screens/retention.py", label=_("Open retention and cohorts"), query_params=address.carried()
-    )
+    frame.page_link(view, "retention", _("Open retention and cohorts"))

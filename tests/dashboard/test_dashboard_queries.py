@@ -47,6 +47,15 @@ VALUES = {
     "min_customers": 1,
     "days_from": 1,
     "days_to": 30,
+    "closed_on": date(2025, 3, 31),
+    "first_month": date(2024, 4, 1),
+    "from_day": date(2025, 3, 1),
+    "to_day": date(2025, 3, 31),
+    "by_day": False,
+    "outcome": "all",
+    "method": "survival",
+    "horizon_months": 3,
+    "metric_id": "mrr",
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Hashable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ import pytest
 import tiny_world
 from reader import Open, badges, html
 
-from dashboard import snapshot
+from dashboard import scope, snapshot
 from dashboard.companies import companies
 from dashboard.format import Formatter
 from dashboard.i18n import text
+from dashboard.queries import retention
 from dashboard.view import Freshness, Published, View, month_before
+from dashboard.waiting import Stopped, Waiting
 
 PAGES = ("revenue", "retention", "churn", "health", "opportunity")
 
@@ -281,3 +285,37 @@ def test_every_field_of_the_log_may_be_missing(tmp_path: Path) -> None:
     (attempt,) = snapshot.attempts(tmp_path)
     assert not attempt.is_published
     assert attempt.seconds is None
+
+
+def test_a_query_the_reader_stopped_leaves_the_rest_and_can_be_run_again(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Waiting.before
+
+    def before(self: Waiting, key: Hashable) -> None:
+        if self.name == "newest_cohorts_stopped":
+            raise Stopped(self.name)
+        asked(self, key)
+
+    monkeypatch.setattr(Waiting, "before", before)
+    monkeypatch.setattr(retention, "COHORTS", replace(retention.COHORTS, name="newest_cohorts_stopped"))
+    app = open_page("revenue")
+    assert app.metric[0].value == "€560.33"
+    assert [info.value for info in app.info] == ["You stopped the query that this part needs."]
+    monkeypatch.setattr(Waiting, "before", asked)
+    next(button for button in app.button if button.label == "Run it again").click().run()
+    assert not app.info
+
+
+def test_a_page_that_breaks_as_a_whole_still_has_its_list_and_a_reference(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(scope, "trade", broken)
+    app = open_page("revenue")
+    assert not app.exception
+    assert "Reference: " in app.error[0].value
+    assert "secret detail" not in app.error[0].value
+    assert len(app.sidebar.selectbox) == 1

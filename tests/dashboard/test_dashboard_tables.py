@@ -83,3 +83,19 @@ def test_a_table_says_its_direction_and_names_its_columns_for_screen_readers() -
     assert "<caption>All</caption>" in shown
     assert shown.count('<th scope="col"') == 2
     assert '<th scope="row"' in shown
+
+
+def test_a_cell_leads_where_its_row_says_and_only_within_the_dashboard() -> None:
+    column = Column("name", "Name", href=lambda row: f"customer?customer={row['name']}")
+    shown = html("All", [column], [{"name": 'A"><script>&b'}], SHOW, "ltr")
+    assert '<a href="customer?customer=A&#34;&gt;&lt;script&gt;&amp;b"><bdi>' in shown
+    nowhere = html("All", [Column("name", "Name", href=lambda row: None)], [{"name": "A"}], SHOW, "ltr")
+    assert "<a " not in nowhere
+
+
+@pytest.mark.parametrize(
+    "place", ["javascript:alert(1)", "https://example.org", "//example.org", "/x", "\\x"]
+)
+def test_a_cell_never_leads_outside(place: str) -> None:
+    with pytest.raises(ValueError, match="only lead to a page of the dashboard"):
+        html("All", [Column("name", "Name", href=lambda row: place)], [{"name": "A"}], SHOW, "ltr")

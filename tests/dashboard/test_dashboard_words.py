@@ -15,9 +15,23 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, catalogue, text
 from dashboard.i18n.extract import PACKAGE, messages
 
 TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
+MODULES = [
+    "app",
+    "cohorts",
+    "export",
+    "figures",
+    "frame",
+    "links",
+    "menu",
+    "scope",
+    "states",
+    "waiting",
+    "welcome",
+    "words",
+]
 SHOWING = [
     *sorted((PACKAGE / "screens").glob("*.py")),
-    *(PACKAGE / f"{name}.py" for name in ("app", "frame", "figures", "cohorts", "scope", "words")),
+    *(PACKAGE / f"{name}.py" for name in MODULES),
 ]
 # What looks like words for a reader: a capital before small letters, or letters on both sides of a space.
 WORDS = re.compile(r"^[A-Z][a-z]{2,}|[A-Za-z]{2,}[,.;:]? [a-zA-Z]{2,}")
@@ -121,6 +135,8 @@ def unwrapped(tree: ast.AST) -> list[str]:
             if name in WRAPPERS | INTERNAL:
                 return
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return
         if isinstance(node, ast.Dict):  # keys are codes of the data
             for value in node.values:

@@ -1,0 +1,525 @@
+"""Page 3, cash and receivables: is billed money arriving?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address, charts, figures, frame, receivables, scope, theme, timeline, words
+from dashboard.figures import Figures, Value
+from dashboard.frame import Card, Check, Drill
+from dashboard.queries import cash
+from dashboard.receivables import Receivables
+from dashboard.scope import ALL, Scope
+from dashboard.tables import Column
+from dashboard.view import Published, View, month_before, open_view
+
+SHOWN_MONTHS = 24
+SHOWN_CUSTOMERS = 10
+OVERDUE = {"overdue": 1}
+DECIDED_AFTER = timedelta(days=60)
+PARTS = ("received", "refunded", "disputes_lost", "fees")
+OUTCOMES = ("recovered", "pending", "exhausted", "lost")
+
+
+def render(view: View) -> None:
+    _ = view.text.gettext
+    frame.header(view, "cash", _("Cash and receivables"), _("Is billed money arriving?"))
+    if view.published is None:
+        frame.nothing_published(view)
+    elif not view.published.build.has_subscriptions:
+        frame.empty(
+            view,
+            _(
+                "This page needs invoices and payments. Name a source that has them in company.toml, such as "
+                "billing or an export in the shape of Stripe."
+            ),
+        )
+    else:
+        money(view, view.published)
+
+
+def money(view: View, published: Published) -> None:
+    _ = view.text.gettext
+    chosen = scope.subscriptions(view, published, cash.CHOICES)
+    if chosen is None:
+        frame.empty(view, _("There is no invoice and no payment yet."))
+        return
+    with frame.panel(view):
+        known = figures.read(published, chosen)
+        owed = receivables.at_close(published, chosen)
+        failed = failures(view, published, chosen)
+        series = cash_series(published, chosen)
+        frame.cards(view, cards(view, chosen, known, owed, failed))
+        frame.drill(view, published, list(drills(view, chosen, known, owed, failed, series)))
+        left, right = st.columns(2, gap="large")
+        with left, frame.panel(view):
+            cash_chart(view, published, chosen, series)
+        with right, frame.panel(view):
+            receivables.chart(view, published, chosen, owed)
+        left, right = st.columns(2, gap="large")
+        with left, frame.panel(view):
+            funnel(view, published, chosen, failed)
+        with right, frame.panel(view):
+            recovery_trend(view, published, chosen)
+        with frame.panel(view):
+            top_overdue(view, published, chosen, owed)
+    timeline.editor(view)
+
+
+# Cards
+
+
+def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: Failures) -> list[Card]:
+    _ = view.text.gettext
+    metric = receivables.overdue_metric(view, _("Overdue"))
+    now, former = (owed.overdue(month) for month in (chosen.month, chosen.compared))
+    against = figures.compared(view, chosen, metric, former)
+    beyond = owed.overdue(chosen.month, 31).numerator
+    note = _("of it more than 30 days: {amount}").format(amount=view.show.money(beyond, chosen.currency))
+    overdue = figures.card(
+        view, metric, now, against.value, chosen.currency, against.words, rows="overdue", note=note
+    )
+    is_counted_back = known.values.filter(pl.col("metric_id") == "dso").is_empty()
+    dso = figures.card_of(view, chosen, known, "dso", rows=None if is_counted_back else "dso")
+    return [
+        overdue,
+        dso,
+        figures.card_of(view, chosen, known, "net_cash", rows="net_cash"),
+        failed.card(view),
+    ]
+
+
+# Failed charges
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What became of the charges that failed first in one month: the newest whose 60 days are over, if any is."""
+
+    chosen: Scope
+    stages: pl.DataFrame
+    trend: pl.DataFrame
+    changes: pl.DataFrame
+
+    @property
+    def month(self) -> date:
+        return self.chosen.month
+
+    @property
+    def of_month(self) -> pl.DataFrame:
+        return self.stages.filter(pl.col("month") == self.month)
+
+    def amount(self, column: str, *outcomes: str) -> Decimal:
+        rows = self.of_month
+        if outcomes:
+            rows = rows.filter(pl.col("outcome").is_in(outcomes))
+        return sum(rows[column].to_list(), Decimal(0))
+
+    def value(self, month: date) -> Value:
+        row = figures.row_of(self.trend, month)
+        if not row:
+            return Value(None, why_null="nothing_failed")
+        return Value(row["recovered"], row["failed"], row["customers"])
+
+    def card(self, view: View) -> Card:
+        """The share recovered; the month it speaks of is said."""
+        metric = view.metric("dunning_recovery")
+        against = figures.compared(view, self.chosen, metric, self.value(self.chosen.compared), self.changes)
+        note = view.text.gettext("of charges that failed first in {month}, within 60 days").format(
+            month=view.show.month(self.month)
+        )
+        return figures.card(
+            view,
+            metric,
+            self.value(self.month),
+            against.value,
+            self.chosen.currency,
+            against.words,
+            verdict=against.verdict,
+            rows="dunning-decided",
+            note=note,
+        )
+
+
+def failures(view: View, published: Published, chosen: Scope) -> Failures:
+    """The charges that failed in the chosen month, or before it where that month is not decided yet."""
+    assert view.as_of is not None
+    month = chosen.month
+    while month > month_before(chosen.month, 3) and last_day(month) + DECIDED_AFTER > view.as_of:
+        month = month_before(month)
+    shift = 12 if chosen.compare == "year" else 1
+    cohort = replace(chosen, month=month, compared=month_before(month, shift))
+    first = month_before(chosen.month, SHOWN_MONTHS - 1)
+    values = {**cohort.values, "first_month": min(first, cohort.compared)}
+    known = figures.read(published, cohort)
+    return Failures(
+        cohort, published.rows(cash.DUNNING, **values), published.rows(cash.RECOVERY, **values), known.changes
+    )
+
+
+def last_day(month: date) -> date:
+    return month_before(month, -1) - timedelta(days=1)
+
+
+def funnel(view: View, published: Published, chosen: Scope, failed: Failures) -> None:
+    """What failed, how it was recovered, and what became of the rest; says whether the parts add up."""
+    _, show = view.text.gettext, view.show
+    outcome = words.dunning_outcome(view.text)
+    rows = failed.of_month
+    steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
+    paid = rows.filter(pl.col("recovered") > 0)
+    for attempt in sorted(set(paid["recovered_attempt"].to_list()), key=lambda one: (one is None, one)):
+        part = paid.filter(pl.col("recovered_attempt").eq_missing(attempt))
+        label = _("Paid in another way, or in part")
+        if attempt is not None:
+            label = _("Recovered by attempt {number}").format(number=show.number(attempt))
+        steps.append(
+            (label, sum(part["recovered"].to_list(), Decimal(0)), sum(part["invoices"]), theme.GREEN)
+        )
+    credited = failed.amount("failed", "recovered") - failed.amount("recovered", "recovered")
+    if credited:
+        steps.append((_("Credited, the rest was paid"), credited, 0, theme.SKY))
+    for name in OUTCOMES[1:]:
+        rest = failed.amount("failed", name) - failed.amount("recovered", name)
+        count = sum(rows.filter(pl.col("outcome") == name)["invoices"].to_list())
+        if rest:
+            steps.append((outcome(name), rest, count, theme.AMBER if name == "pending" else theme.RED))
+    frame_rows = pl.DataFrame(
+        {
+            "step": [label for label, *_rest in steps],
+            "amount": [amount for _label, amount, *_rest in steps],
+            "invoices": [count or None for *_rest, count, _colour in steps],
+        },
+        schema_overrides={"amount": pl.Object},
+    )
+    frame.chart(
+        view,
+        published,
+        "dunning",
+        _("Failed charges of {month} and what became of them, {currency}").format(
+            month=show.month(failed.month), currency=chosen.currency
+        ),
+        lambda: charts.bars(
+            [label for label, *_rest in steps],
+            [show.size(amount, chosen.currency) for _label, amount, *_rest in steps],
+            [show.money(amount, chosen.currency) for _label, amount, *_rest in steps],
+            view.text.is_right_to_left,
+            [colour for *_rest, colour in steps],
+        ),
+        _("Of {failed} that failed, {recovered} was recovered.").format(
+            failed=show.money(failed.amount("failed"), chosen.currency),
+            recovered=show.money(failed.amount("recovered"), chosen.currency),
+        ),
+        [
+            Column("step", _("Step")),
+            Column("invoices", _("Invoices"), "count"),
+            Column("amount", _("Amount"), "money", currency=chosen.currency),
+        ],
+        frame_rows if failed.amount("failed") else frame_rows.clear(),
+        help=view.metric("dunning_recovery").definition,
+        query=cash.DUNNING,
+        values={**failed.chosen.values, "first_month": failed.month},
+    )
+    if not failed.amount("failed"):
+        return
+    parts = sum((amount for _label, amount, *_rest in steps[1:]), Decimal(0))
+    frame.verdict(
+        view,
+        _("The parts add up to what failed: {amount}").format(amount=show.money(parts, chosen.currency)),
+        parts == failed.amount("failed"),
+        show.money(failed.amount("failed"), chosen.currency),
+    )
+    options = {"dunning-all": _("All charges that failed")}
+    there = set(rows["outcome"].to_list())
+    options |= {f"dunning-{name}": outcome(name) for name in OUTCOMES if name in there}
+    frame.rows_choice(view, _("Invoices behind a part"), options)
+
+
+def recovery_trend(view: View, published: Published, chosen: Scope) -> None:
+    _, show = view.text.gettext, view.show
+    metric = view.metric("dunning_recovery")
+    values = {**chosen.values, "first_month": month_before(chosen.month, SHOWN_MONTHS - 1)}
+    assert view.as_of is not None
+    decided = [
+        month
+        for month in published.rows(cash.RECOVERY, **values)["month"].to_list()
+        if last_day(month) + DECIDED_AFTER <= view.as_of
+    ]
+    trend = published.rows(cash.RECOVERY, **values).filter(pl.col("month").is_in(decided))
+    shares = [float(share) for share in trend["share"]]
+    timeline.chart(
+        view,
+        published,
+        "recovery",
+        _("{metric}, by month of the first failure").format(metric=metric.label),
+        decided,
+        lambda marks: charts.lines(
+            [show.month(month) for month in decided],
+            [charts.Series(metric.label, shares, [show.percent(share) for share in shares])],
+            view.text.is_right_to_left,
+            is_percent=True,
+            marks=marks,
+        ),
+        figures.trend_words(view, metric.label, trend, "share", show.percent),
+        [
+            Column("month", _("Month"), "month"),
+            Column("failed", _("Failed"), "money", currency=chosen.currency),
+            Column("recovered", _("Recovered"), "money", currency=chosen.currency),
+            Column("share", metric.label, "percent"),
+        ],
+        trend,
+        query=cash.RECOVERY,
+        values=values,
+    )
+
+
+# Cash in
+
+
+def cash_series(published: Published, chosen: Scope) -> pl.DataFrame:
+    """Money by month of two years, or by day of the chosen month; segments are not known of it."""
+    by_day = address.read("by") == "day"
+    first = chosen.month if by_day else month_before(chosen.month, SHOWN_MONTHS - 1)
+    return published.rows(cash.CASH, **chosen.values, first_month=first, by_day=by_day)
+
+
+def cash_chart(view: View, published: Published, chosen: Scope, series: pl.DataFrame) -> None:
+    """Received above the line, refunds, lost disputes and fees below it."""
+    _, show = view.text.gettext, view.show
+    names = {"month": _("Month"), "day": _("Day")}
+    grain = address.choice(
+        "by", _("Cash by"), list(names), "month", names.__getitem__, resets=("rows", "page"), as_buttons=True
+    )
+    by_day = grain == "day"
+    named = show.day_short if by_day else show.month
+    title = _("Money received and given back by month, {currency}").format(currency=chosen.currency)
+    if by_day:
+        title = _("Money received and given back by day, {month}, {currency}").format(
+            month=show.month(chosen.month), currency=chosen.currency
+        )
+    labels = {
+        "received": _("Received"),
+        "refunded": _("Refunds"),
+        "disputes_lost": _("Disputes lost"),
+        "fees": _("Fees"),
+    }
+    colours = (theme.GREEN, theme.AMBER, theme.RED, theme.GREY)
+    parts = [
+        (name, labels[name], colour)
+        for name, colour in zip(PARTS, colours, strict=True)
+        if name == "received" or any(series[name].to_list())
+    ]
+    net = view.metric("net_cash")
+    words_of = figures.trend_words(
+        view,
+        net.label,
+        series.rename({"day": "month"}),
+        "net",
+        lambda sum_: show.money(sum_, chosen.currency),
+    )
+    timeline.chart(
+        view,
+        published,
+        "cash",
+        title,
+        series["day"].to_list(),
+        lambda marks: charts.stacked_columns(
+            [named(day) for day in series["day"]],
+            [
+                charts.Series(
+                    label,
+                    [show.size(amount, chosen.currency) for amount in series[name]],
+                    [show.money(amount, chosen.currency) for amount in series[name]],
+                    colour=colour,
+                )
+                for name, label, colour in parts
+            ],
+            view.text.is_right_to_left,
+            show.size_short,
+            marks,
+        ),
+        words_of,
+        [
+            Column("day", names[grain], "day" if by_day else "month"),
+            *(Column(name, labels[name], "money", currency=chosen.currency) for name in PARTS),
+            Column("net", net.label, "money", currency=chosen.currency),
+        ],
+        series,
+        by_day=by_day,
+        query=cash.CASH,
+        values={**chosen.values, "first_month": series["day"].min(), "by_day": by_day},
+    )
+    if chosen.segment != ALL:
+        st.caption(_("Of all segments: money by day is not kept by segment."))
+    days = series["day"].to_list()[::-1]
+    frame.rows_choice(
+        view, _("Payments behind a month or day"), {f"cash-{day:%Y-%m-%d}": named(day) for day in days}
+    )
+
+
+# Rows
+
+
+def drills(
+    view: View,
+    chosen: Scope,
+    known: Figures,
+    owed: Receivables,
+    failed: Failures,
+    series: pl.DataFrame,
+) -> Iterator[Drill]:
+    """The rows behind each card, bar and column."""
+    _, show = view.text.gettext, view.show
+    yield from receivables.drills(view, chosen, owed, OVERDUE)
+    yield dso_drill(view, chosen, known, owed)
+    net = figures.value_of(known.values, "net_cash", chosen.month)
+    label = figures.of_month(view, view.metric("net_cash").label, chosen.month)
+    yield payments(view, chosen, "net_cash", label, (chosen.month, last_day(chosen.month)), net.numerator)
+    everyone = replace(chosen, segment=ALL)
+    by_day = address.read("by") == "day"
+    for row in series.iter_rows(named=True):
+        day = row["day"]
+        title = show.day(day) if by_day else show.month(day)
+        days = (day, day if by_day else last_day(day))
+        yield payments(view, everyone, f"cash-{day:%Y-%m-%d}", title, days, row["net"])
+    for name in ("all", "decided", *OUTCOMES):
+        yield dunning_drill(view, failed, name)
+
+
+def payments(
+    view: View,
+    chosen: Scope,
+    key: str,
+    title: str,
+    days: tuple[date, date],
+    expected: Decimal | int | None,
+) -> Drill:
+    _ = view.text.gettext
+    amount = Column("amount", _("Amount"), "money", currency=chosen.currency, signed=True)
+    return Drill(
+        key,
+        title,
+        cash.CASH_ROWS,
+        {**chosen.values, "from_day": days[0], "to_day": days[1]},
+        [
+            Column("event_on", _("Day"), "day"),
+            Column("event_kind", _("Movement"), words=words.cash_event(view.text)),
+            Column("source_id", _("Payment or refund"), "id"),
+            Column("name", _("Customer")),
+            *receivables.native(view),
+            amount,
+        ],
+        [Check(amount, expected)],
+    )
+
+
+def dso_drill(view: View, chosen: Scope, known: Figures, owed: Receivables) -> Drill:
+    """What is owed and what was billed in 90 days: the two parts of the days outstanding."""
+    _, show = view.text.gettext, view.show
+    value = figures.value_of(known.values, "dso", chosen.month)
+    open_amount = Column("owed", _("Owed at the close"), "money", currency=chosen.currency)
+    billed = Column("billed", _("Billed in 90 days"), "money", currency=chosen.currency)
+    return Drill(
+        "dso",
+        figures.of_month(view, view.metric("dso").label, chosen.month),
+        cash.DSO_ROWS,
+        {**chosen.values, "closed_on": owed.closed_on},
+        [
+            Column("invoice_no", _("Invoice"), "id"),
+            Column("name", _("Customer")),
+            Column("issued_on", _("Issued on"), "day"),
+            Column("due_on", _("Due on"), "day"),
+            *receivables.native(view),
+            open_amount,
+            billed,
+        ],
+        [
+            Check(open_amount, None if value.numerator is None else Decimal(value.numerator) / 90),
+            Check(billed, value.denominator),
+        ],
+        notes=[
+            _("90 × {owed} owed / {billed} billed.").format(
+                owed=show.money(owed.total, chosen.currency),
+                billed=show.money(value.denominator, chosen.currency),
+            )
+        ],
+    )
+
+
+def dunning_drill(view: View, failed: Failures, name: str) -> Drill:
+    _ = view.text.gettext
+    outcome = words.dunning_outcome(view.text)
+    titles: Mapping[str, str] = {
+        "all": _("All charges that failed"),
+        "decided": view.metric("dunning_recovery").label,
+    }
+    currency = failed.chosen.currency
+    money_columns = [
+        Column("failed", _("Failed"), "money", currency=currency),
+        Column("recovered", _("Recovered"), "money", currency=currency),
+        Column("rest", _("Not recovered"), "money", currency=currency),
+    ]
+    outcomes = {"all": (), "decided": ("recovered", "exhausted", "lost")}.get(name, (name,))
+    lost = failed.amount("failed", *outcomes) - failed.amount("recovered", *outcomes)
+    expected: list[Any] = [failed.amount("failed", *outcomes), failed.amount("recovered", *outcomes), lost]
+    if name == "decided" and not failed.trend.is_empty():
+        value = failed.value(failed.month)
+        expected[:2] = [value.denominator, value.numerator]
+    return Drill(
+        f"dunning-{name}",
+        figures.of_month(view, titles.get(name) or outcome(name), failed.month),
+        cash.DUNNING_ROWS,
+        {**failed.chosen.values, "cohort_month": failed.month, "outcome": name},
+        [
+            Column("invoice_no", _("Invoice"), "id"),
+            Column("name", _("Customer")),
+            Column("first_failed_on", _("First failed on"), "day"),
+            Column("attempts", _("Attempts"), "count"),
+            Column("outcome", _("Outcome"), words=outcome),
+            Column("recovered_on", _("Paid on"), "day"),
+            *receivables.native(view),
+            *money_columns,
+        ],
+        [Check(column, amount) for column, amount in zip(money_columns, expected, strict=True)],
+    )
+
+
+def top_overdue(view: View, published: Published, chosen: Scope, owed: Receivables) -> None:
+    """The customers who owe most of what is past due."""
+    _, show = view.text.gettext, view.show
+    title = _("Who owes most of what is overdue, {day}").format(day=show.day(owed.closed_on))
+    st.subheader(title, anchor=False)
+    total = owed.overdue(chosen.month).numerator
+    rows = published.rows(
+        cash.OVERDUE_CUSTOMERS,
+        **chosen.values,
+        closed_on=owed.closed_on,
+        days_from=1,
+        days_to=receivables.FOREVER,
+        limit=SHOWN_CUSTOMERS,
+    )
+    if rows.is_empty() or not total:
+        st.caption(_("Nothing is overdue."))
+        return
+    shares = [float(amount / Decimal(total)) for amount in rows["amount"]]
+    columns = [
+        Column("name", _("Customer")),
+        Column("customer_id", _("Customer id"), "id"),
+        Column("invoices", _("Overdue invoices"), "count"),
+        Column("days_late", _("Oldest, days past due"), "count"),
+        Column("share", _("Share of all overdue"), "bar"),
+        Column("amount", _("Overdue"), "money", currency=chosen.currency),
+    ]
+    listing = rows.with_columns(pl.Series("share", shares))
+    frame.table(view, title, columns, listing)
+    frame.download(view, "overdue-customers", columns, lambda: listing, published)
+
+
+render(open_view())
