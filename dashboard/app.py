@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import address, frame, theme
 from dashboard.i18n import Text
-from dashboard.people import permissions
+from dashboard.people import door, last_used, permissions
+from dashboard.people.directory import open_people
+from dashboard.records.database import Records
 from dashboard.view import View, open_view
 
 # Not called `pages`: a folder of that name would make the server run a page without this entry when the first
@@ -63,7 +66,7 @@ def groups_of(text: Text) -> dict[str, str]:
 
 
 def main() -> None:
-    view = open_view()
+    view = opened_view()
     _ = view.text.gettext
     st.set_page_config(page_title=_("Tajdid"), page_icon=str(theme.ICON), layout="wide")
     st.html(theme.STYLE)
@@ -71,27 +74,60 @@ def main() -> None:
         st.html(theme.STYLE_RIGHT_TO_LEFT)
     st.html(theme.SCRIPT[view.text.direction], unsafe_allow_javascript=True)
     titles = {name: title for name, title in titles_of(view.text).items() if (PAGES / f"{name}.py").is_file()}
-    first = permissions.landing_of(view.reader.roles, titles)
+    first = permissions.landing_of(view.reader.roles, titles) or next(iter(titles))
     pages = {
-        name: st.Page(
-            PAGES / f"{name}.py" if view.may_open(name) else _refusal(view, title),
-            title=title,
-            url_path=name,
-            default=name == (first or next(iter(titles))),
-        )
+        name: st.Page(_content(view, name, title), title=title, url_path=name, default=name == first)
         for name, title in titles.items()
     }
     address.offer({name: page.url_path for name, page in pages.items() if view.may_open(name)})
     page = st.navigation(list(pages.values()), position="hidden")
+    # The first page has an empty path of its own.
+    name = next(name for name, one in pages.items() if one == page)
+    if view.visit.door is not None:
+        door.closed(view.text, view.visit, "" if name == first else name)
+        return
     names = groups_of(view.text)
     listed = {
-        group: [(pages[name], titles[name]) for name in members if name in pages and view.may_open(name)]
+        group: [(pages[one], titles[one]) for one in members if one in pages and view.may_open(one)]
         for group, members in permissions.GROUPS.items()
     }
-    frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
-    with frame.panel(view):
-        page.run()
+    with kept_filters(view, name):
+        frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
+        door.leaving(view.text, view.visit)
+        with frame.panel(view):
+            page.run()
     warm_up()
+
+
+def opened_view() -> View:
+    """The view; at the start of a session without an address of its own, where its reader was last."""
+    view = open_view()
+    people = people_of(view)
+    if people is not None and last_used.begin(people, view.visit.reader_id):
+        return open_view()
+    return view
+
+
+@contextmanager
+def kept_filters(view: View, page: str) -> Iterator[None]:
+    """Bring back the filters used last on a page, and keep those that it is left with."""
+    people, company = people_of(view), view.company.name if view.company else None
+    if people is None or company is None:
+        yield
+        return
+    last_used.arrive(people, view.visit.reader_id, company, page)
+    yield
+    last_used.leave(people, view.visit.reader_id, view.now, company, page)
+
+
+def people_of(view: View) -> Records | None:
+    """Where people and what they used last are kept; None where nobody is let in."""
+    settings = view.visit.settings
+    return open_people(settings.people_url) if view.visit.door is None and settings is not None else None
+
+
+def _content(view: View, name: str, title: str) -> Path | Callable[[], None]:
+    return PAGES / f"{name}.py" if view.may_open(name) else _refusal(view, title)
 
 
 def _refusal(view: View, title: str) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import theme
+from dashboard.drawn import kept
 
 HEIGHT = 340
 TEMPLATE = go.layout.Template(
@@ -73,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Mark:
-    """A note on a date: a vertical line at a place of the axis of time, with the note's number at its head."""
+    """A note on a date: a line at a place of the axis of time, with the note's number at its head."""
 
     place: str
     number: str
@@ -93,18 +94,27 @@ def _named(words: str, is_right_to_left: bool) -> str:
     return f"\u2067{escape(words)}\u2069" if is_right_to_left else escape(words)
 
 
+def _sample(trace: Any) -> tuple[str, str]:
+    """A trace's colour, and a sign that also tells a dashed line from a whole one."""
+    if trace.type == "bar":
+        return trace.marker.color, "■"
+    return trace.line.color, "╍" if trace.line.dash == "dash" else "■"
+
+
 def _legend_from_the_right(figure: go.Figure) -> None:
     """Plotly puts the sample to the left of its name; here it stands where reading begins."""
     named = [
-        (trace.name, trace.marker.color if trace.type == "bar" else trace.line.color)
+        (trace.name, *_sample(trace))
         for trace in figure.data
         if trace.type in ("scatter", "bar") and trace.name and trace.showlegend is not False
     ]
     figure.update_layout(showlegend=False)
     if not named:
         return
-    entries = [f'\u2067<span style="color:{colour}">■</span> {name}\u2069' for name, colour in named]
-    is_long = sum(len(name) for name, _colour in named) > 36
+    entries = [
+        f'\u2067<span style="color:{colour}">{sign}</span> {name}\u2069' for name, colour, sign in named
+    ]
+    is_long = sum(len(name) for name, *_sample in named) > 36
     figure.add_annotation(
         text=("<br>" if is_long else "\u2003").join(entries if is_long else entries[::-1]),
         xref="paper",
@@ -119,6 +129,7 @@ def _legend_from_the_right(figure: go.Figure) -> None:
     figure.update_layout(margin={"t": 16 + 22 * (len(named) if is_long else 1)})
 
 
+@kept
 def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     """A waterfall with direct labels. The axis begins at zero unless `axis_start` says where."""
     figure = go.Figure(
@@ -235,6 +246,7 @@ def _draw_band(figure: go.Figure, x: Sequence[str], band: Band, is_right_to_left
     )
 
 
+@kept
 def lines(
     x: Sequence[str],
     series: Sequence[Series],
@@ -287,6 +299,7 @@ def lines(
     return finished(figure, is_right_to_left)
 
 
+@kept
 def bars(
     names: Sequence[str],
     sizes: Sequence[float],
@@ -317,13 +330,14 @@ def bars(
     return finished(figure, is_right_to_left)
 
 
+@kept
 def stacked_bars(
     names: Sequence[str],
     parts: Sequence[Series],
     shown: Sequence[str],
     is_right_to_left: bool,
 ) -> go.Figure:
-    """Horizontal bars in the given order, top first, each of parts of one colour; `shown` is the whole bar's value."""
+    """Horizontal bars in the given order, top first, each of parts; `shown` is the whole bar's value."""
     figure = go.Figure()
     labels = [_named(name, is_right_to_left) for name in names]
     for one in parts:
@@ -358,6 +372,7 @@ def stacked_bars(
     return finished(figure, is_right_to_left)
 
 
+@kept
 def stacked_columns(
     x: Sequence[str],
     series: Sequence[Series],
@@ -387,6 +402,7 @@ def stacked_columns(
     return finished(figure, is_right_to_left)
 
 
+@kept
 def cohorts(
     cohort_names: Sequence[str],
     ages: Sequence[int],

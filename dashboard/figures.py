@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -68,17 +68,15 @@ class Compared:
 
 def value_of(values: pl.DataFrame, metric_id: str, month: object) -> Value:
     """A metric's value in a month, from rows of fct_metric_values; empty where there is no such row."""
-    rows = values.filter((pl.col("metric_id") == metric_id) & (pl.col("month") == month))
-    if rows.is_empty():
-        return NOTHING
-    row: Mapping[str, Any] = rows.row(0, named=True)
-    return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
+    for row in values.iter_rows(named=True):
+        if row["metric_id"] == metric_id and row["month"] == month:
+            return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
+    return NOTHING
 
 
 def row_of(rows: pl.DataFrame, month: object) -> dict[str, Any]:
     """The row of a month; empty where there is none."""
-    found = rows.filter(pl.col("month") == month)
-    return {} if found.is_empty() else found.row(0, named=True)
+    return next((row for row in rows.iter_rows(named=True) if row["month"] == month), {})
 
 
 def is_percentage(metric: Metric) -> bool:
@@ -108,7 +106,7 @@ def compared(
     former: Value | None,
     changes: pl.DataFrame | None = None,
 ) -> Compared:
-    """What a metric of the chosen month is compared with: `former`, of the month chosen for that, or its target.
+    """What a metric of the chosen month is compared with: `former`, of another month, or its target.
 
     `changes` are rows of fct_metric_changes, which tell a change from noise.
     """
@@ -167,7 +165,7 @@ def card(
 ) -> Card:
     """The card of a metric: value, change in size and in percent.
 
-    `against` says in words what `before` is, or why there is none; `verdict` whether the change is beyond noise.
+    `against` says in words what `before` is, or why there is none; `verdict` whether it is beyond noise.
     """
     _ = view.text.gettext
     said = [note] if note else []
@@ -176,7 +174,7 @@ def card(
         value = _("Not computable")
         said = [*said, words.why_null(view.text)(now.why_null or "nothing_known")]
     elif is_small:
-        value, said = _("n too small"), [small_words(view, now.customers or 0)]
+        value, said = _("n too small"), [small_words(view, now.customers or 0), *said]
     else:
         value = shown(view, metric, now.amount, currency)
     change, difference = (None, None) if is_small else _change(view, metric, now, before, currency)
@@ -226,7 +224,7 @@ def _change(
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of the chosen month: the metrics, whether they changed beyond noise, and which were restated."""
+    """The metrics of the chosen month, whether they changed beyond noise, and which were restated."""
 
     values: pl.DataFrame
     changes: pl.DataFrame

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Literal
 
 from babel import Locale
@@ -23,6 +24,7 @@ from babel.numbers import (
 )
 
 # Isolates keep a number's own left-to-right order inside right-to-left text; the marks Babel adds would not.
+FIRST_STRONG = "\u2068"
 ISOLATE, END_ISOLATE = "\u2066", "\u2069"
 # For words of people, in whatever language they are.
 ISOLATE_FIRST_STRONG = "\u2068"
@@ -50,7 +52,7 @@ class Formatter:
 
     @property
     def locale(self) -> Locale:
-        return Locale.parse(self.language)
+        return _locale(self.language)
 
     @property
     def system(self) -> Literal["latn", "arab"]:
@@ -170,6 +172,10 @@ class Formatter:
         shown = self.written(format_datetime(value, "d MMM y HH:mm", locale=self.locale))
         return f"{shown} {self._isolated('UTC')}"
 
+    def name(self, value: str) -> str:
+        """A name from the data: in its own direction inside any sentence."""
+        return f"{FIRST_STRONG}{value}{END_ISOLATE}"
+
     def identifier(self, value: object) -> str:
         """An id, name or code from the data: shown in its own order inside any sentence."""
         return MISSING if value is None else self._isolated(str(value))
@@ -178,6 +184,11 @@ class Formatter:
         if self.language == "en":
             return shown
         return ISOLATE + shown.translate(MARKS) + END_ISOLATE
+
+
+@cache
+def _locale(language: str) -> Locale:
+    return Locale.parse(language)
 
 
 def _sign(value: Decimal, signed: bool) -> str:

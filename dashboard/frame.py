@@ -22,7 +22,7 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE
 from dashboard.links import page_link
 from dashboard.menu import definition
 from dashboard.queries import Query
-from dashboard.states import empty, needs_source, nothing_published, panel
+from dashboard.states import empty, needs_source, nothing_published, panel, withheld
 from dashboard.tables import Column
 from dashboard.view import Freshness, Published, View
 
@@ -50,6 +50,7 @@ __all__ = [
     "sums",
     "table",
     "verdict",
+    "withheld",
 ]
 CARDS_A_ROW = 4
 

@@ -1,4 +1,4 @@
-"""Targets on a page: what a metric was, is expected to be and should be by month, and where targets are written."""
+"""Targets on a page: what a metric was, is expected to be and should be, and where targets are written."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def wanted(view: View, metric_id: str, currency: str, segment: str) -> dict[date
 
 
 def variance(view: View, plan: Plan, months: Sequence[date]) -> pl.DataFrame:
-    """A row a month: actual, expected with its bounds, target, the difference and its share, and what it means."""
+    """A row a month: actual, expected with its bounds, target, the difference, and what it means."""
     rows = []
     for month in months:
         actual = plan.actual.get(month, figures.NOTHING).amount
@@ -74,21 +74,38 @@ def variance(view: View, plan: Plan, months: Sequence[date]) -> pl.DataFrame:
         difference = None if best is None or target is None else best - target
         share = None
         if difference is not None and target and not figures.is_percentage(plan.metric):
-            share = float(difference / abs(target))
+            share = difference / abs(target)
         rows.append(
             {
                 "month": month,
-                "actual": plan.shown(view, actual),
-                "expected": plan.shown(view, point),
-                "low": plan.shown(view, low),
-                "high": plan.shown(view, high),
-                "target": plan.shown(view, target),
-                "difference": plan.shown(view, difference, signed=True),
+                "actual": actual,
+                "expected": point,
+                "low": low,
+                "high": high,
+                "interval": _interval(view, plan, low, high),
+                "target": target,
+                "difference": difference,
                 "share": share,
+                "distance": _distance(view, plan, difference, share),
                 "meaning": _meaning(view, plan, actual, (point, low, high), target),
             }
         )
-    return pl.DataFrame(rows, schema_overrides={"share": pl.Float64}, infer_schema_length=None)
+    exact = ("actual", "expected", "low", "high", "target", "difference", "share")
+    types = {"month": pl.Date, **dict.fromkeys(exact, pl.Object)}
+    words = dict.fromkeys(("interval", "distance", "meaning"), pl.String)
+    return pl.DataFrame(rows, schema_overrides={**types, **words}, infer_schema_length=None)
+
+
+def _interval(view: View, plan: Plan, low: Decimal | None, high: Decimal | None) -> str:
+    if low is None or high is None:
+        return ""
+    short = (view.show.money_short(bound, plan.currency) for bound in (low, high))
+    return view.text.gettext("{first} to {last}").format(first=next(short), last=next(short))
+
+
+def _distance(view: View, plan: Plan, difference: Decimal | None, share: Decimal | None) -> str:
+    shown = "" if difference is None else plan.shown(view, difference, signed=True)
+    return shown if share is None else f"{shown} ({view.show.percent(share, signed=True)})"
 
 
 def _meaning(
@@ -119,26 +136,59 @@ def _meaning(
 
 
 def columns(view: View, plan: Plan) -> list[Column]:
+    """What a page shows of the rows of `variance`."""
     _ = view.text.gettext
-    expected = [
-        Column("expected", _("Forecast")),
-        Column("low", _("Lower bound")),
-        Column("high", _("Upper bound")),
-    ]
-    share = (
-        []
-        if figures.is_percentage(plan.metric)
-        else [Column("share", _("In percent"), "percent", signed=True)]
-    )
+    known = _exact(view, plan)
+    expected = [known["expected"], Column("interval", _("80 % interval"))] if plan.expected else []
     return [
         Column("month", _("Month"), "month"),
-        Column("actual", _("Actual")),
-        *(expected if plan.expected else []),
-        Column("target", _("Target")),
-        Column("difference", _("Difference to target")),
+        known["actual"],
+        *expected,
+        known["target"],
+        Column("distance", _("Difference to target")),
+        Column("meaning", _("Verdict")),
+    ]
+
+
+def all_columns(view: View, plan: Plan) -> list[Column]:
+    """What a file holds of them: each figure in a column of its own."""
+    _ = view.text.gettext
+    share = [] if figures.is_percentage(plan.metric) else [Column("share", _("In percent"), "percent")]
+    return [
+        Column("month", _("Month"), "month"),
+        *_exact(view, plan).values(),
         *share,
         Column("meaning", _("Verdict")),
     ]
+
+
+def _exact(view: View, plan: Plan) -> dict[str, Column]:
+    _ = view.text.gettext
+    labels = {
+        "actual": _("Actual"),
+        "expected": _("Forecast"),
+        "low": _("Lower bound"),
+        "high": _("Upper bound"),
+    }
+    labels |= {"target": _("Target"), "difference": _("Difference to target")}
+    if not plan.expected:
+        labels = {name: label for name, label in labels.items() if name not in ("expected", "low", "high")}
+    kind = "decimal"
+    if plan.metric.unit in figures.MONEY:
+        kind = "money"
+    elif figures.is_percentage(plan.metric):
+        kind = "percent"
+    elif plan.metric.unit == "count":
+        kind = "count"
+    return {
+        name: Column(
+            name,
+            label,
+            "points" if name == "difference" and kind == "percent" else kind,
+            currency=plan.currency if kind == "money" else None,
+        )
+        for name, label in labels.items()
+    }
 
 
 # Where targets are written
@@ -168,7 +218,7 @@ def _write_one(view: View, plan: Plan, unit: targets.Unit) -> None:
         month = left.selectbox(
             _("Month"),
             months,
-            index=months.index(month_before(current, -1)),
+            index=months.index(current),
             format_func=view.show.month,
             key="target-month",
         )

@@ -1,4 +1,4 @@
-"""What is owed at the close of a month, by age: the same figures, bars and rows on every page that shows them."""
+"""What is owed at the close of a month, by age: the same bars and rows on every page that shows them."""
 
 from __future__ import annotations
 

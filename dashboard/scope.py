@@ -25,8 +25,8 @@ FILTERS = ("month", "compare", "segment", "currency")
 class Scope:
     """What the filters say.
 
-    `compare` is one of COMPARISONS; `compared` is the first day of the month compared with, and the month before
-    where figures are compared with their targets.
+    `compare` is one of COMPARISONS; `compared` is the first day of the month compared with: the month
+    before where figures are compared with their targets.
     """
 
     month: date
@@ -155,4 +155,4 @@ def compared_words(view: View, compared: date) -> str:
 
 
 def _provisional(months: pl.DataFrame) -> frozenset[date]:
-    return frozenset(months.filter(months["is_provisional"])["month"].to_list())
+    return frozenset(row["month"] for row in months.iter_rows(named=True) if row["is_provisional"])

@@ -5,12 +5,19 @@ Without sign-in everybody who reaches the server is the local reader, so it then
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
+
+from streamlit.starlette import App
+
+from dashboard.people.routes import routes
+from dashboard.people.settings import THIS_MACHINE, SettingsError, SignIn, read_sign_in
 
 APP = Path(__file__).parent / "app.py"
-THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
@@ -21,27 +28,34 @@ def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
     return [sys.executable, "-m", "dashboard.serve", str(home), str(port), address]
 
 
-def refusal(address: str) -> str | None:
-    """Why the server may not listen at `address`; None when it may."""
-    if address in THIS_MACHINE:
-        return None
-    return (
-        f"The dashboard has no sign-in, so it is served on this machine only, not at {address}. "
-        "Set up sign-in in dashboard.toml first (docs/people.md), or leave the address out."
-    )
+def application(settings: SignIn) -> App:
+    """The dashboard with the routes that its way of signing in needs."""
+    secrets = {"auth": dict(settings.auth)} if settings.auth else None
+    return App(APP, secrets=secrets, routes=routes(settings, lambda: datetime.now(UTC)))
 
 
 def main(home: str, port: str, address: str) -> None:
-    """Become the server: this process is replaced, so that ending it ends the server."""
-    why_not = refusal(address)
+    """Serve until the process is ended. Settings that cannot be used end it at once, with one sentence."""
+    try:
+        settings = read_sign_in(Path(home))
+    except SettingsError as error:
+        _stop(str(error))
+    why_not = settings.refusal(address)
     if why_not:
-        print(why_not, file=sys.stderr)
-        raise SystemExit(2)
+        _stop(why_not)
     os.environ["TAJDID_HOME"] = home
     os.environ["DO_NOT_TRACK"] = "1"
-    streamlit = [sys.executable, "-m", "streamlit", "run", str(APP)]
-    settings = [f"--server.port={port}", f"--server.address={address}"]
-    os.execv(sys.executable, streamlit + settings)
+    sys.argv = [str(Path(__file__))]  # .streamlit/config.toml is looked for beside it
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log addresses with codes in them
+    hosts = sorted({*THIS_MACHINE - {"::1"}, *settings.hosts})
+    application(settings).run(
+        config={"server.port": int(port), "server.address": address, "server.allowedHosts": hosts}
+    )
+
+
+def _stop(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What is published for a company, and how it is read: one connection per company and build, shared.
+"""What is published for a company, and how it is read: one connection per company, build and scope, shared.
 
-Answers are kept per build: a new build is a new key, so nothing is ever stale and nothing has to be cleared.
+Answers are kept per build and scope: a new build is a new key, so nothing is ever stale and nothing has to be
+cleared, and nobody is shown an answer to somebody who may see more.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import polars as pl
 import streamlit as st
 
 from dashboard.answers import Answers
+from dashboard.people.scope import EVERYTHING, Scope, key_of, open_scope
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
 from dashboard.waiting import Waiting, has_reader
-from pipelines.warehouse import Snapshot, current, open_snapshot
+from pipelines.warehouse import Snapshot, WarehouseError, current
 
-KEPT_SNAPSHOTS = 8
+KEPT_SNAPSHOTS = 32
 logger = logging.getLogger(__name__)
 
 
@@ -61,26 +63,35 @@ class BuildAttempt:
         return self.status == "published"
 
 
-@st.cache_resource(
-    max_entries=KEPT_SNAPSHOTS, show_spinner=False, on_release=lambda snapshot: snapshot.close()
-)
-def _opened(folder: str, file_name: str) -> Snapshot:
-    """The connection to one published file; `file_name` only tells builds apart.
+@st.cache_resource(max_entries=KEPT_SNAPSHOTS, show_spinner=False)
+def _opened(file: str, scope: Scope) -> Snapshot:
+    """The connection to one published file in one scope.
 
     Nothing closes it by hand: it ends when the last page that reads it lets go.
     """
-    return open_snapshot(Path(folder))
+    return open_scope(Path(file), scope)
 
 
-def published(folder: Path) -> Snapshot | None:
-    """The newest published snapshot of a company; None when nothing has been published yet."""
+def published(folder: Path, scope: Scope = EVERYTHING) -> Snapshot | None:
+    """The newest published snapshot of a company in a scope; None when nothing has been published yet.
+
+    Raises WarehouseError when it cannot be opened.
+    """
     path = current(folder)
-    return None if path is None else _opened(str(folder), path.name)
+    if path is None:
+        return None
+    try:
+        return _opened(str(path), scope)
+    except WarehouseError:
+        newer = current(folder)  # it was published, and the other one taken away, in between
+        if newer in (None, path):
+            raise
+        return _opened(str(newer), scope)
 
 
 def answer(snapshot: Snapshot, query: Query, values: Mapping[str, object]) -> pl.DataFrame:
     """The rows a query gives on a snapshot, with those of `values` that it asks for."""
-    place = (str(snapshot.path), snapshot.build_id)
+    place = (str(snapshot.path), key_of(snapshot))
     return _answers().ask(
         snapshot,
         place,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from dashboard import address
-from dashboard.view import View
+from dashboard.view import View, Withheld
 from dashboard.waiting import Stopped, resume
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,20 @@ def nothing_published(view: View) -> None:
     st.code(f"tajdid warehouse build --company {view.company.name}", language=None)
 
 
+def withheld(view: View) -> None:
+    """What stands where figures would that the reader's roles do not include."""
+    _ = view.text.gettext
+    st.info(_("This part speaks of the whole company. Your role shows you your own accounts only."))
+
+
 @contextmanager
 def panel(view: View) -> Iterator[None]:
     """A part of a page that may fail alone: the rest stays, and the log has the reference shown."""
     _ = view.text.gettext
     try:
         yield
+    except Withheld:
+        withheld(view)
     except Stopped:
         st.info(_("You stopped the query that this part needs."))
         st.button(_("Run it again"), key=f"resume-{secrets.token_hex(4)}", on_click=resume)

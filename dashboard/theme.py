@@ -31,8 +31,24 @@ TEXT_PAIRS = [
 STYLE = Path(__file__).parent / "styles" / "base.css"
 STYLE_RIGHT_TO_LEFT = Path(__file__).parent / "styles" / "right_to_left.css"
 
+# A link of a table opens its page as the list of pages does, without loading the dashboard anew.
+FOLLOW = """
+if (!window.tajdidFollows) {
+  window.tajdidFollows = true;
+  document.addEventListener('click', event => {
+    const link = event.target.closest('.tj-table a');
+    const isPlain = !event.button && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+    if (!link || !isPlain || new URL(link.href).origin !== location.origin) return;
+    event.preventDefault();
+    history.pushState({}, '', link.href);
+    dispatchEvent(new PopStateEvent('popstate'));
+  });
+}
+"""
+
 # Sets the language of the document for screen readers and hyphenation; the text is one of two constants.
 SCRIPT = {
-    "ltr": "<script>document.documentElement.lang = 'en'; document.documentElement.dir = 'ltr';</script>",
-    "rtl": "<script>document.documentElement.lang = 'ar'; document.documentElement.dir = 'rtl';</script>",
+    direction: f"<script>document.documentElement.lang = '{language}'; "
+    f"document.documentElement.dir = '{direction}';{FOLLOW}</script>"
+    for direction, language in (("ltr", "en"), ("rtl", "ar"))
 }

@@ -16,7 +16,7 @@ import streamlit as st
 from dashboard import frame
 from dashboard.charts import Mark
 from dashboard.format import END_ISOLATE, ISOLATE_FIRST_STRONG
-from dashboard.records import annotations
+from dashboard.records import annotations as written
 from dashboard.records.annotations import Annotation, Refused
 from dashboard.records.database import RecordsError
 from dashboard.tables import Column
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def notes(view: View) -> list[tuple[str, Annotation]]:
     """The notes of a company by date, each with its number; none where they cannot be read."""
     try:
-        found = annotations.live(view.records)
+        found = written.live(view.records)
     except RecordsError:
         logger.warning("notes on dates cannot be read", exc_info=True)
         return []
@@ -123,19 +123,19 @@ def editor(view: View) -> None:
 
 def _delete(view: View, note: Annotation) -> None:
     assert view.records is not None
-    annotations.remove(view.records, view.now, view.reader.reader_id, note.annotation_id)
+    written.remove(view.records, view.now, view.reader.reader_id, note.annotation_id)
     st.toast(view.text.gettext("The note is deleted. It can be brought back for 30 days."))
 
 
 def _restore(view: View, note: Annotation) -> None:
     assert view.records is not None
-    annotations.restore(view.records, note.annotation_id)
+    written.restore(view.records, note.annotation_id)
 
 
 def _bring_back(view: View) -> None:
     _ = view.text.gettext
     assert view.records is not None
-    for note in annotations.deleted(view.records, view.now):
+    for note in written.deleted(view.records, view.now):
         with st.container(horizontal=True, vertical_alignment="center"):
             said = _("Deleted: {day}, {words}")
             st.text(said.format(day=view.show.day(note.happened_on), words=isolated(note.words)))
@@ -155,12 +155,12 @@ def _form(view: View) -> None:
         day = st.date_input(
             _("Day"),
             value=view.as_of,
-            min_value=annotations.FIRST_DAY,
-            max_value=annotations.LAST_DAY,
+            min_value=written.FIRST_DAY,
+            max_value=written.LAST_DAY,
             format="YYYY-MM-DD",
             key="note-day",
         )
-        words = st.text_input(_("What happened"), key="note-words", max_chars=annotations.LONGEST)
+        words = st.text_input(_("What happened"), key="note-words", max_chars=written.LONGEST)
         is_sent = st.form_submit_button(_("Write the note"))
     if is_sent:
         _write(view, day, words)
@@ -171,7 +171,7 @@ def _write(view: View, day: object, words: str) -> None:
     reader = view.reader
     try:
         chosen = day if isinstance(day, date) else None
-        annotations.write(view.records, view.now, reader.reader_id, reader.name, chosen, words)
+        written.write(view.records, view.now, reader.reader_id, reader.name, chosen, words)
     except Refused as refused:
         st.error(note_refused(view.text, refused.reason))
         return

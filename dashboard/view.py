@@ -5,11 +5,13 @@ The one place of the dashboard that asks the environment and the clock.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import duckdb
@@ -19,7 +21,10 @@ from dashboard import address, snapshot
 from dashboard.companies import Company, companies
 from dashboard.format import DIGITS, LATIN, Formatter
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
-from dashboard.people.reader import LOCAL, NOBODY, Reader
+from dashboard.people import session
+from dashboard.people.reader import NOBODY, Reader
+from dashboard.people.scope import is_everything, scope_of
+from dashboard.people.session import NOBODY_HERE, Visit
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
 from dashboard.records.database import Records, open_records
@@ -29,6 +34,7 @@ from pipelines.warehouse import Snapshot, WarehouseError
 FRESH_FOR = timedelta(days=2)
 HOME = "TAJDID_HOME"
 DEFAULT_HOME = Path(__file__).resolve().parents[1] / "workspace"
+logger = logging.getLogger(__name__)
 
 
 class Freshness(Enum):
@@ -51,6 +57,10 @@ class Metric:
     good_direction: str
 
 
+class Withheld(Exception):
+    """The reader's roles do not include what a query asks for."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A company's published figures, open for reading."""
@@ -59,7 +69,17 @@ class Published:
     build: Build
 
     def rows(self, query: Query, **values: object) -> pl.DataFrame:
-        return snapshot.answer(self.snapshot, query, values)
+        """What a query finds. Raises Withheld for a table that the reader's roles do not include."""
+        try:
+            return snapshot.answer(self.snapshot, query, values)
+        except duckdb.CatalogException as error:
+            if is_everything(self.snapshot):
+                raise
+            raise Withheld(query.name) from error
+
+    def sees(self, customer_id: str) -> bool:
+        """Whether a customer is among those whose rows the reader may see."""
+        return not self.rows(build_queries.CUSTOMER, customer=customer_id).is_empty()
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,7 @@ class View:
     reader: Reader = NOBODY
     records: Records | None = None
     engine: Any | None = None
+    visit: Visit = NOBODY_HERE
     slots: dict[str, Any] = field(default_factory=dict, compare=False)
     """Places on the page that a later step fills: the menu and the mark of each card."""
 
@@ -151,18 +172,25 @@ def home() -> Path:
 
 
 def open_view() -> View:
-    """The view the address asks for: its company (else the first), its language (else English)."""
-    known = companies(home())
+    """The view the address asks for: its company (else the first), its language (else English).
+
+    Of the companies only those are there in which the reader has a role; where nobody may see anything,
+    `visit.door` says why. Whatever goes wrong on the way to a reader, nobody is let in.
+    """
+    now = clock()
+    visit = session.visit(home(), now)
+    known = [one for one in companies(home()) if visit.opens(one.name)] if visit.door is None else []
     company = address.chosen("company", known, known[0], lambda one: one.name) if known else None
     words = text(address.chosen("lang", list(LANGUAGES), SOURCE_LANGUAGE))
+    reader = visit.reader(company.name if company else None)
     published, problem = None, None
     try:
-        opened = snapshot.published(company.folder) if company else None
+        opened = snapshot.published(company.folder, scope_of(reader)) if company else None
         published = Published(opened, snapshot.build_of(opened)) if opened else None
     except (WarehouseError, duckdb.Error) as error:
-        opened, problem = None, str(error)
+        opened, problem = None, _problem(error, reader)
     return View(
-        now=clock(),
+        now=now,
         companies=tuple(known),
         company=company,
         text=words,
@@ -174,9 +202,17 @@ def open_view() -> View:
         published=published,
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
         problem=problem,
-        reader=LOCAL,
+        reader=reader,
         records=open_records(company.records_url) if company and company.records_url else None,
+        visit=visit,
     )
+
+
+def _problem(error: Exception, reader: Reader) -> str:
+    """What is said of a published file that cannot be read: paths and details only to who looks after it."""
+    reference = token_hex(4)
+    logger.error("the published figures cannot be read, reference %s", reference, exc_info=error)
+    return str(error) if reader.may("manage_people") else reference
 
 
 def month_before(month: date, months: int = 1) -> date:

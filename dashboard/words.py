@@ -356,3 +356,173 @@ def note_refused(text: Text, reason: str) -> str:
         "too_long": _("A note has at most 200 letters."),
         "no_day": _("Choose the day it happened on."),
     }[reason]
+
+
+def yes_no_known(text: Text) -> Callable[[bool | None], str]:
+    """Yes or no; a dash where it is not known."""
+    shown = yes_no(text)
+    return lambda value: "–" if value is None else shown(value)
+
+
+def state(text: Text) -> Callable[[str | None], str]:
+    """Where an account stands with those who look after it."""
+    _ = text.gettext
+    return _lookup(
+        {"open": _("Open"), "snoozed": _("Snoozed"), "contacted": _("Contacted"), "done": _("Done")}
+    )
+
+
+def action(text: Text) -> Callable[[str | None], str]:
+    """What was done about an account."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "assigned": _("Assigned"),
+            "snoozed": _("Snoozed"),
+            "contacted": _("Contacted"),
+            "closed": _("Outcome set"),
+        }
+    )
+
+
+def channel(text: Text) -> Callable[[str | None], str]:
+    """How a customer was contacted."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "call": _("Call"),
+            "email": _("E-mail"),
+            "meeting": _("Meeting"),
+            "message": _("Message"),
+            "letter": _("Letter"),
+        }
+    )
+
+
+def reply(text: Text) -> Callable[[str | None], str]:
+    """What came of a contact, and how a case was closed."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "no_answer": _("No answer"),
+            "reached": _("Reached"),
+            "accepted": _("Offer accepted"),
+            "declined": _("Offer declined"),
+            "saved": _("Saved"),
+            "downgraded": _("Kept on a smaller plan"),
+            "left": _("The customer left"),
+            "no_action": _("No action needed"),
+        }
+    )
+
+
+def refusal(text: Text) -> Callable[[str], str]:
+    """Why something a reader wrote was not kept."""
+    _ = text.gettext
+    known = {
+        "name_too_long": _("The name is too long: at most 200 characters."),
+        "note_too_long": _("The note is too long. Shorten it and save again."),
+        "note_empty": _("The note is empty."),
+        "note_changed": _("Somebody changed this note meanwhile. Read the newest version, then edit again."),
+        "note_gone": _("This note is not there."),
+        "snooze_day": _("Choose a day after today and within a year."),
+        "contact_ahead": _("A contact is logged when it has taken place, not before."),
+        "next_day": _("The next step cannot lie in the past."),
+        "outcome_unknown": _("Choose a channel and an outcome."),
+    }
+    return lambda code: known.get(code) or _("This could not be saved.")
+
+
+def change(text: Text) -> Callable[[str | None], str]:
+    """How a place on the risk list changed."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "new": _("New on the list"),
+            "risen": _("Risen to high risk"),
+            "fallen": _("No longer at high risk"),
+            "gone": _("No longer on the list"),
+        }
+    )
+
+
+def renewal(text: Text) -> Callable[[str | None], str]:
+    """How a renewal came out."""
+    _ = text.gettext
+    return _lookup({"renewed": _("Renewed"), "lost": _("Lost"), "undecided": _("Not decided yet")})
+
+
+def invoice_status(text: Text) -> Callable[[str | None], str]:
+    """An invoice's life."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "draft": _("Draft"),
+            "open": _("Open"),
+            "paid": _("Paid"),
+            "void": _("Void"),
+            "uncollectible": _("Uncollectible"),
+        }
+    )
+
+
+def receivable(text: Text) -> Callable[[str | None], str]:
+    """What changed a receivable."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "invoiced": _("Invoiced"),
+            "payment": _("Payment applied"),
+            "credit_note": _("Credit note applied"),
+            "wallet": _("Prepaid credit applied"),
+            "early_discount": _("Discount for early payment"),
+            "written_off": _("Written off"),
+            "void": _("Voided"),
+        }
+    )
+
+
+def recovery(text: Text) -> Callable[[str | None], str]:
+    """How dunning came out."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "recovered": _("Recovered"),
+            "lost": _("Lost"),
+            "exhausted": _("Attempts exhausted"),
+            "pending": _("Still open"),
+        }
+    )
+
+
+def happening(text: Text) -> Callable[[str | None], str]:
+    """What stands on the timeline of a customer."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "mrr": _("MRR changed"),
+            "invoice": _("Invoice"),
+            "payment": _("Payment"),
+            "dunning": _("Charge failed"),
+            "renewal": _("Renewal"),
+            "cancellation": _("Cancellation"),
+            "score": _("Risk score"),
+            "order": _("Order"),
+            "credit": _("Credit note"),
+            "action": _("Action"),
+            "note": _("Note"),
+        }
+    )
+
+
+def cancellation(text: Text) -> Callable[[str | None], str]:
+    """How far a cancellation is."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "in_effect": _("In effect"),
+            "scheduled": _("Ends later"),
+            "requested": _("Asked for, no end known"),
+            "taken_back": _("Taken back"),
+        }
+    )

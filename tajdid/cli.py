@@ -36,6 +36,7 @@ from tajdid.console import (
     say,
     stop,
 )
+from tajdid.people_commands import people_app
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,6 +58,7 @@ app.command()(init)
 app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
+app.add_typer(people_app, name="people")
 app.add_typer(conformance_app, name="conformance")
 
 SHOWN_ROWS = 1000

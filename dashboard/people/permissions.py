@@ -26,18 +26,14 @@ PERMISSIONS = frozenset(
 )
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "executives": ("revenue", "retention", "cash", "forecast"),
-    "success": ("churn", "renewals"),
+    "success": ("churn", "renewals", "customer"),
     "analysts": ("workbench", "metrics", "health"),
     "growth": ("opportunity",),
     "billing": ("runs", "documents", "catalogue", "whatif"),
 }
 """The pages of the side list, in its order."""
-UNLISTED = ("customer",)
-"""Pages that only links lead to."""
-PAGES = (*(page for pages in GROUPS.values() for page in pages), *UNLISTED)
-FIGURES = frozenset(
-    (*GROUPS["executives"], *GROUPS["success"], "metrics", "health", "opportunity", "customer")
-)
+PAGES = tuple(page for pages in GROUPS.values() for page in pages)
+FIGURES = frozenset((*GROUPS["executives"], *GROUPS["success"], "metrics", "health", "opportunity"))
 
 
 @dataclass(frozen=True)

@@ -50,4 +50,6 @@ def _literal(value: object) -> str:
         return str(value)
     if isinstance(value, date):
         return f"DATE '{value.isoformat()}'"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
     return "'" + str(value).replace("'", "''") + "'"

@@ -41,3 +41,8 @@ WHERE status IN ('fail', 'error')
 ORDER BY model, test_name
 """,
 )
+
+CUSTOMER = Query(
+    "customer",
+    "SELECT customer_id FROM warehouse.marts.dim_customers WHERE customer_id = $customer LIMIT 1",
+)

@@ -1,7 +1,8 @@
-"""Cash and receivables: what is owed by age, what came in, what became of failed charges, and the rows behind each.
+"""Cash and receivables: what is owed by age, what came in, what became of failed charges, and their rows.
 
-A balance stands at the rate of its month's close, money that moved at that of the opening, as in fct_metric_values; a
-currency without rates is counted in itself. `amount` is exact, so rows in several currencies add up to the figure.
+A balance stands at the rate of its month's close, money that moved at that of the opening, as in
+fct_metric_values; a currency without rates is counted in itself. `amount` is exact, so that rows in several
+currencies add up to the figure.
 """
 
 from dashboard.queries import Query
@@ -34,7 +35,8 @@ WHERE aging.snapshot_on = $closed_on AND coalesce(rates.amount_currency, aging.c
   AND ($segment = 'all' OR aging.segment = $segment)
 GROUP BY aging.bucket, aging.currency
 ORDER BY
-  list_position(['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus', 'unapplied'], aging.bucket), aging.currency
+  list_position(['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus', 'unapplied'], aging.bucket),
+  aging.currency
 """,
     metric="ar_bucket",
 )
@@ -153,7 +155,8 @@ DSO_ROWS = Query(
     """
 WITH parts AS (
   SELECT
-    invoice_id, invoice_no, customer_id, currency, issued_on, due_on, total_minor, remaining_minor, settled_on,
+    invoice_id, invoice_no, customer_id, currency, issued_on, due_on, total_minor, remaining_minor,
+    settled_on,
     if(issued_on > $closed_on::DATE - 90 AND (voided_on IS NULL OR voided_on > $closed_on), total_minor, 0)
       AS billed_minor
   FROM warehouse.marts.fct_invoices
@@ -169,7 +172,8 @@ later AS (
 at_close AS (
   SELECT
     parts.*,
-    if(parts.settled_on <= $closed_on, 0, parts.remaining_minor - coalesce(later.amount_minor, 0)) AS open_minor
+    if(parts.settled_on <= $closed_on, 0, parts.remaining_minor - coalesce(later.amount_minor, 0))
+      AS open_minor
   FROM parts
   LEFT JOIN later ON later.invoice_id = parts.invoice_id
 )

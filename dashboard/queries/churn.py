@@ -124,6 +124,230 @@ ORDER BY if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
 
 TOP_ROWS = Query("churn_top", RISK_ROWS.sql.rstrip() + "\nLIMIT $limit\n", metric="mrr_at_risk")
 
+# Where the accounts stand that somebody acted on, from app.db: of each list one place a customer.
+STANDINGS = """
+standings AS (
+  SELECT
+    unnest($acted_customers::VARCHAR[]) AS customer_id,
+    unnest($acted_states::VARCHAR[]) AS state,
+    unnest($acted_owners::VARCHAR[]) AS owner,
+    unnest($acted_until::DATE[]) AS snoozed_until,
+    unnest($acted_touched::DATE[]) AS touched_on,
+    unnest($acted_next::DATE[]) AS next_on
+)
+"""
+
+# Who looks after a customer: to whom it was assigned here, else whom the CRM names.
+OWNER = (
+    """if(standings.owner IS NOT NULL, nullif(standings.owner, ''), coalesce(customer.csm, customer.owner))"""
+)
+
+# The scores of a week before the newest by the same model: the last day from 7 to 14 days before.
+WEEK_BEFORE = """
+week_before AS (
+  SELECT newest.is_repeat_trade, newest.as_of AS now_on, newest.model_id, max(scorings.as_of) AS as_of
+  FROM newest
+  JOIN scorings
+    ON scorings.is_repeat_trade = newest.is_repeat_trade
+    AND scorings.model_id = newest.model_id
+    AND scorings.as_of BETWEEN newest.as_of - 14 AND newest.as_of - 7
+  GROUP BY ALL
+),
+earlier AS (
+  SELECT score.customer_id, score.p_90, score.band_fixed, score.segment, score.currency,
+    score.revenue_at_risk_90_minor, coalesce(score.list_name, 'now') AS list_name,
+    week_before.is_repeat_trade, week_before.as_of
+  FROM warehouse.churn.churn_scores AS score
+  JOIN week_before
+    ON week_before.is_repeat_trade = (score.commitment_class = 'non_contract')
+    AND week_before.as_of = score.as_of
+    AND week_before.model_id = score.model_id
+)
+"""
+
+# The list as it is worked through: beside each score who looks after the account, where it stands, when it
+# was last touched, and what changed in a week. No contact is prompted with who is held out, put off or done.
+WORK_ROWS = Query(
+    "churn_work_list",
+    f"""
+WITH {NEWEST.rstrip()},
+{STANDINGS.strip()},
+{WEEK_BEFORE.strip()},
+listed AS (
+  SELECT
+    scores.customer_id,
+    coalesce(customer.name, scores.customer_id) AS name,
+    scores.segment,
+    scores.commitment_class,
+    scores.cause,
+    scores.p_90,
+    scores.p_90 - earlier.p_90 AS change_7_days,
+    scores.p_nonrenewal_next_term,
+    scores.value_rank,
+    scores.rule_points,
+    scores.band_fixed,
+    scores.yearly_revenue_minor,
+    scores.mrr_minor,
+    scores.revenue_at_risk_90_minor,
+    scores.expected_save_minor,
+    scores.currency,
+    scores.reason_1.sentence_en AS reason_en,
+    scores.reason_1.sentence_ar AS reason_ar,
+    scores.reason_2.sentence_en AS reason_2_en,
+    scores.reason_2.sentence_ar AS reason_2_ar,
+    scores.reason_3.sentence_en AS reason_3_en,
+    scores.reason_3.sentence_ar AS reason_3_ar,
+    scores.decision_on,
+    scores.in_holdout,
+    scores.score_pct,
+    scores.as_of,
+    scores.model_id,
+    scores.recommended_play,
+    {OWNER} AS owner,
+    coalesce(standings.state, 'open') AS state,
+    standings.touched_on,
+    if(scores.in_holdout, NULL, scores.play_en) AS play_en,
+    if(scores.in_holdout, NULL, scores.play_ar) AS play_ar,
+    if(scores.in_holdout, NULL, scores.play_owner) AS play_owner,
+    CASE
+      WHEN scores.in_holdout OR standings.state = 'done' THEN NULL
+      WHEN standings.state = 'snoozed' THEN standings.snoozed_until
+      WHEN standings.state = 'contacted' THEN standings.next_on
+      ELSE scores.due_on
+    END AS due_on
+  FROM scores
+  LEFT JOIN warehouse.marts.dim_customers AS customer
+    ON customer.customer_id = scores.customer_id AND customer.is_current
+  LEFT JOIN standings ON standings.customer_id = scores.customer_id
+  LEFT JOIN earlier ON earlier.customer_id = scores.customer_id
+    AND earlier.is_repeat_trade = (scores.commitment_class = 'non_contract')
+  WHERE $band = 'all' OR scores.band_fixed = $band
+)
+SELECT *
+FROM listed
+WHERE ($state = 'all' OR state = $state)
+  AND ($owner = 'all' OR ($owner = 'nobody' AND owner IS NULL) OR ($owner = 'mine' AND owner = $reader_owner))
+ORDER BY if($ranking = 'value', value_rank, NULL) NULLS LAST,
+  if($ranking = 'value', revenue_at_risk_90_minor, NULL) DESC NULLS LAST, score_pct DESC, customer_id
+""",
+    metric="mrr_at_risk",
+)
+
+# Who came onto the 90-day list or left it within a week, and who crossed the line to high risk.
+CHANGE_ROWS = Query(
+    "churn_changes",
+    f"""
+WITH {GIVEN.rstrip()},
+{WEEK_BEFORE.strip()},
+pairs AS (
+  SELECT
+    coalesce(score.customer_id, earlier.customer_id) AS customer_id,
+    coalesce(score.segment, earlier.segment) AS segment,
+    coalesce(score.currency, earlier.currency) AS currency,
+    coalesce(score.revenue_at_risk_90_minor, earlier.revenue_at_risk_90_minor) AS revenue_at_risk_90_minor,
+    earlier.p_90 AS p_before,
+    score.p_90,
+    score.p_90 - earlier.p_90 AS change_7_days,
+    CASE
+      WHEN score.customer_id IS NULL THEN 'gone'
+      WHEN earlier.customer_id IS NULL THEN 'new'
+      WHEN score.band_fixed = 'high' AND earlier.band_fixed IS DISTINCT FROM 'high' THEN 'risen'
+      WHEN earlier.band_fixed = 'high' AND score.band_fixed IS DISTINCT FROM 'high' THEN 'fallen'
+    END AS change
+  FROM (
+    SELECT given.*, week_before.is_repeat_trade
+    FROM given
+    JOIN week_before ON week_before.is_repeat_trade = (given.commitment_class = 'non_contract')
+    WHERE given.list_name = 'now'
+  ) AS score
+  FULL JOIN (SELECT * FROM earlier WHERE list_name = 'now') AS earlier
+    ON earlier.customer_id = score.customer_id AND earlier.is_repeat_trade = score.is_repeat_trade
+)
+SELECT pairs.*, coalesce(customer.name, pairs.customer_id) AS name
+FROM pairs
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = pairs.customer_id AND customer.is_current
+WHERE pairs.change IS NOT NULL AND pairs.currency = $currency
+  AND ($segment = 'all' OR pairs.segment = $segment) AND ($change = 'all' OR pairs.change = $change)
+ORDER BY pairs.revenue_at_risk_90_minor DESC NULLS LAST, pairs.customer_id
+""",
+)
+
+CHANGES = Query(
+    "churn_change_counts",
+    f"""
+SELECT change, count(*)::BIGINT AS customers,
+  sum(revenue_at_risk_90_minor)::BIGINT AS revenue_at_risk_90_minor
+FROM (
+{CHANGE_ROWS.sql.strip()}
+)
+GROUP BY change
+ORDER BY change
+""",
+)
+
+# The day that the newest scores are compared with; no row where there is none within a week or two.
+COMPARED = Query(
+    "churn_compared_with",
+    f"""
+WITH {GIVEN.rstrip()},
+{WEEK_BEFORE.strip()}
+SELECT now_on, as_of FROM week_before WHERE as_of IS NOT NULL ORDER BY is_repeat_trade LIMIT 1
+""",
+)
+
+# Of the last list whose 90 days have closed, how many of each band left, beside what the scores had expected.
+CLOSED_LIST = Query(
+    "churn_closed_list",
+    """
+SELECT as_of, model_id, commitment_class, subject, customers, expected, observed, value, low, high
+FROM warehouse.churn.churn_monitoring
+WHERE measure = 'observed_over_expected' AND (subject = 'all' OR starts_with(subject, 'band:'))
+QUALIFY dense_rank() OVER (PARTITION BY model_id, commitment_class ORDER BY as_of DESC, measured_on DESC) = 1
+ORDER BY as_of DESC, commitment_class, subject = 'all', subject
+LIMIT 20
+""",
+)
+
+# What contacting did, by play: churn in the comparison group less churn among the listed, and how many of the
+# listed were contacted at all (which the rate leaves out on purpose: it compares those drawn).
+SAVE_RATES = Query(
+    "churn_save_rates",
+    """
+WITH plays AS (
+  SELECT recommended_play AS play, any_value(play_en) AS play_en, any_value(play_ar) AS play_ar
+  FROM warehouse.churn.churn_scores
+  GROUP BY recommended_play
+),
+contacts AS (
+  SELECT play, count(*)::BIGINT AS contacts, count(DISTINCT customer_id)::BIGINT AS contacted
+  FROM warehouse.churn.churn_treatments
+  GROUP BY play
+  UNION ALL
+  SELECT 'all', count(*)::BIGINT, count(DISTINCT customer_id)::BIGINT FROM warehouse.churn.churn_treatments
+)
+SELECT rates.play, plays.play_en, plays.play_ar, rates.listed, rates.listed_left, rates.holdout,
+  rates.holdout_left, rates.value, rates.low, rates.high, rates.is_enough,
+  coalesce(contacts.contacts, 0) AS contacts, coalesce(contacts.contacted, 0) AS contacted
+FROM warehouse.churn.churn_save_rates AS rates
+LEFT JOIN plays ON plays.play = rates.play
+LEFT JOIN contacts ON contacts.play = rates.play
+ORDER BY rates.play = 'all', rates.play
+""",
+)
+
+# Who looks after accounts, to choose from.
+OWNERS = Query(
+    "customer_owners",
+    """
+SELECT DISTINCT coalesce(csm, owner) AS owner
+FROM warehouse.marts.dim_customers
+WHERE is_current AND coalesce(csm, owner) IS NOT NULL
+ORDER BY owner
+LIMIT 200
+""",
+)
+
 CUSTOMER = Query(
     "churn_customer",
     f"""

@@ -19,8 +19,8 @@ BACKTEST = Query(
     "forecast_backtest",
     """
 SELECT
-  method, horizon_months, origins, error_size, error_sum, actual_sum, mean_absolute_error, error_share, bias_share,
-  intervals, covered, coverage
+  method, horizon_months, origins, error_size, error_sum, actual_sum, mean_absolute_error, error_share,
+  bias_share, intervals, covered, coverage
 FROM warehouse.marts.fct_forecast_backtest
 WHERE currency = $currency AND segment = $segment
 ORDER BY horizon_months, method

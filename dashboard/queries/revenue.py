@@ -7,7 +7,7 @@ from dashboard.queries import Query
 
 @dataclass(frozen=True)
 class Choices:
-    """What a page of one metric can be about: its months, the newest first, its currencies and its segments."""
+    """What a page of one metric can be about: its months, newest first, its currencies and segments."""
 
     months: Query
     currencies: Query

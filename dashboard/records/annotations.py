@@ -1,4 +1,4 @@
-"""Notes on dates: a price change, an outage. Each has an author, is seen on every chart over time, and can come back."""
+"""Notes on dates: a price change, an outage. Each has an author and is seen on every chart over time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def write(records: Records, at: datetime, by: str, author: str, happened_on: dat
     }
     with records.transaction() as connection:
         result = connection.execute(insert(ANNOTATIONS).values(row))
-        return int(result.inserted_primary_key[0])
+        key = result.inserted_primary_key
+        assert key is not None
+        return int(key[0])
 
 
 def readable(words: str) -> str:

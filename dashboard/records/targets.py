@@ -1,8 +1,7 @@
 """Targets: what a metric should be in a month. Written by people, kept whole: nothing written is ever lost.
 
-A target is in force until another one takes its place or it is taken away; `history` shows them all. Amounts are whole
-numbers: money in minor units, shares and ratios in millionths, everything else in millionths as well where it can have
-parts (days, months) and in ones where it is counted.
+A target is in force until another one takes its place or it is taken away; `history` shows them all. Amounts
+are whole numbers: money in minor units, what is counted in ones, all else (shares, days) in millionths.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -35,6 +34,8 @@ from sqlalchemy import (
 from dashboard.records.database import METADATA, Records, recorded
 
 MILLION = 1_000_000
+NUMBER = re.compile(r"[+-]?(\d{1,30}|\d{1,3}(,\d{3}){1,9})(\.\d{1,20})?", re.ASCII)
+"""Digits, in groups of three or in none: a comma before decimals would be read as a group."""
 LARGEST = 10**15
 MOST_ROWS = 1_000
 ALL = "all"
@@ -105,7 +106,7 @@ def unit_of(unit: str, exponent: int, is_share: bool = False) -> Unit:
 
 @dataclass(frozen=True)
 class Key:
-    """What a target is for. `month` is the first day; `currency` is that of the page, whatever the metric's unit."""
+    """What a target is for. `month` is the first day; `currency` that of the page, whatever the unit."""
 
     metric_id: str
     month: date
@@ -131,13 +132,10 @@ def amount_of(written: str, unit: Unit) -> int:
     Raises Refused: no_number, too_precise, too_large, negative, over_full.
     """
     plain = written.strip().translate(_DIGITS).replace("−", "-")
-    plain = plain.removesuffix("%").strip().replace(" ", "").replace("\u00a0", "").replace(",", "")
-    if not plain or not re.fullmatch(r"[+-]?\d{1,30}(\.\d{1,20})?", plain):
+    plain = plain.removesuffix("%").strip().replace(" ", ",").replace("\u00a0", ",").replace("\u202f", ",")
+    if not NUMBER.fullmatch(plain):
         raise Refused("no_number", written)
-    try:
-        scaled = Decimal(plain) * unit.scale
-    except InvalidOperation:
-        raise Refused("no_number", written) from None
+    scaled = Decimal(plain.replace(",", "")) * unit.scale
     if scaled != scaled.to_integral_value():
         raise Refused("too_precise", written)
     if scaled < 0 and not unit.may_be_negative:
@@ -147,7 +145,7 @@ def amount_of(written: str, unit: Unit) -> int:
     return int(scaled)
 
 
-_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩٫", "0123456789.", "٬")
+_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩٫٬", "0123456789.,")
 
 
 def month_of(written: str) -> date:
@@ -161,8 +159,8 @@ def month_of(written: str) -> date:
 def pasted(content: str, units: Mapping[str, Unit], currency: str, segments: Sequence[str]) -> dict[Key, int]:
     """Targets from pasted lines `metric,month,value[,segment]`; a tab or semicolon parts columns too.
 
-    Raises Refused with the line: few_columns, no_metric, no_segment, twice, nothing, too_many, and what `amount_of` and
-    `month_of` refuse.
+    Raises Refused with the line: few_columns, no_metric, no_segment, twice, nothing, too_many, and what
+    `amount_of` and `month_of` refuse.
     """
     lines = [line for line in content.splitlines() if line.strip()]
     if not lines:
@@ -211,7 +209,7 @@ def write(records: Records, at: datetime, by: str, wanted: Mapping[Key, int]) ->
 
 
 def remove(records: Records, at: datetime, by: str, key: Key) -> None:
-    """Take the target of a key away. Writing it again with `write` undoes that, and the history tells of both."""
+    """Take the target of a key away. Writing it again undoes that, and the history tells of both."""
     with records.transaction() as connection:
         _end(connection, at, by, key)
 

@@ -101,7 +101,7 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
 
 @dataclass(frozen=True)
 class Failures:
-    """What became of the charges that failed first in one month: the newest whose 60 days are over, if any is."""
+    """What became of the charges that failed first in one month: the newest whose 60 days are over."""
 
     chosen: Scope
     stages: pl.DataFrame
@@ -252,16 +252,18 @@ def recovery_trend(view: View, published: Published, chosen: Scope) -> None:
         for month in published.rows(cash.RECOVERY, **values)["month"].to_list()
         if last_day(month) + DECIDED_AFTER <= view.as_of
     ]
-    trend = published.rows(cash.RECOVERY, **values).filter(pl.col("month").is_in(decided))
+    trend = published.rows(cash.RECOVERY, **values).filter(
+        pl.col("month").is_in(decided) & (pl.col("customers") >= view.min_customers)
+    )
     shares = [float(share) for share in trend["share"]]
     timeline.chart(
         view,
         published,
         "recovery",
         _("{metric}, by month of the first failure").format(metric=metric.label),
-        decided,
+        trend["month"].to_list(),
         lambda marks: charts.lines(
-            [show.month(month) for month in decided],
+            [show.month(month) for month in trend["month"]],
             [charts.Series(metric.label, shares, [show.percent(share) for share in shares])],
             view.text.is_right_to_left,
             is_percent=True,

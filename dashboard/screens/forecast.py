@@ -22,8 +22,7 @@ from dashboard.view import Published, View, month_before, open_view
 
 SHOWN_MONTHS = 24
 TABLE_MONTHS = 12
-NEAR = (1, 6)
-"""The months ahead by which the methods are compared."""
+NEAR = (1, 6)  # the months ahead by which the methods are compared
 NAIVE = "last_value"
 METRICS = (
     "mrr",
@@ -221,7 +220,8 @@ class Expected:
         own, naive = self.error(self.method).ratio, self.error(NAIVE).ratio
         if own is not None and naive is not None and self.method != NAIVE:
             pattern = _(
-                "Over 1 to 6 months its error was {own} of MRR, against {naive} had MRR simply been expected to stay."
+                "Over 1 to 6 months its error was {own} of MRR, against {naive} had MRR simply been expected "
+                "to stay."
             )
             said.append(pattern.format(own=view.show.percent(own), naive=view.show.percent(naive)))
         if self.last["is_simulated"]:
@@ -256,7 +256,9 @@ def cards(view: View, chosen: Scope, known: Figures, expected: Expected, publish
         own,
         naive if expected.method != NAIVE else None,
         chosen.currency,
-        _("against the last value: {value}").format(value=show.percent(naive.ratio)),
+        _("no other method was closer")
+        if expected.method == NAIVE
+        else _("against the last value: {value}").format(value=show.percent(naive.ratio)),
         rows="backtest-near",
     )
     mrr_card = figures.card_of(view, chosen, known, "mrr", rows="actual")
@@ -297,7 +299,7 @@ def target_card(view: View, chosen: Scope, expected: Expected, published: Publis
         change_is_good=None if not difference else difference > 0,
         change_is_up=None if not difference else difference > 0,
         note=row["meaning"],
-        rows="forecast",
+        rows="forecast-target",
     )
 
 
@@ -387,7 +389,7 @@ def variance_table(view: View, published: Published, shown: Plan, month: date) -
     rows = plan.variance(view, shown, months)
     frame.table(view, title, plan.columns(view, shown), rows)
     if not rows.is_empty():
-        frame.download(view, "targets", plan.columns(view, shown), lambda: rows, published)
+        frame.download(view, "targets", plan.all_columns(view, shown), lambda: rows, published)
     if shown.metric.metric_id in ("mrr", *RETAINED):
         frame.rows_choice(
             view,
@@ -466,7 +468,7 @@ def drills(
         elif shown.metric.metric_id in RETAINED and address.read("rows") == key:
             values = published.rows(revenue.VALUES, **then.values)
             yield replace(figures.retention_drill(view, then, values, shown.metric.metric_id), key=key)
-    yield forecast_drill(view, expected)
+    yield from (forecast_drill(view, expected, key) for key in ("forecast", "forecast-target"))
     if expected.method:
         yield backtest_drill(view, expected, "backtest-near", NEAR)
         for horizon in set(expected.record["horizon_months"].to_list()):
@@ -486,12 +488,12 @@ def mrr_drill(view: View, chosen: Scope, key: str, value: Value) -> Drill:
     )
 
 
-def forecast_drill(view: View, expected: Expected) -> Drill:
+def forecast_drill(view: View, expected: Expected, key: str) -> Drill:
     _ = view.text.gettext
     currency = expected.chosen.currency
     point = Column("point", _("Forecast"), "money", currency=currency)
     return Drill(
-        "forecast",
+        key,
         _("Forecast from the close of {month}").format(month=view.show.month(expected.origin)),
         forecast.HEADLINE,
         {**expected.chosen.values, "month": expected.origin},

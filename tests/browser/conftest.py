@@ -12,9 +12,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import worlds
 from playwright.sync_api import Browser, sync_playwright
 from window import PATIENCE_MS, Reader
 
@@ -34,15 +36,28 @@ START_SECONDS = 90
 
 
 @pytest.fixture(scope="session")
-def server(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace with the small companies of worlds.py."""
+    folder = tmp_path_factory.mktemp("home")
+    worlds.publish(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the dashboard, served until the last test ends."""
+    with served(home, tmp_path_factory.mktemp("server") / "server.log") as address:
+        yield address
+
+
+@contextmanager
+def served(home: Path, log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            command(sample_home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
+            command(home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
         )
         try:
             _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
@@ -53,6 +68,13 @@ def server(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@pytest.fixture(scope="module")
+def sample_server(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for the two sample companies, whose charts are as full as real ones."""
+    with served(sample_home, tmp_path_factory.mktemp("sample-server") / "server.log") as address:
+        yield address
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -80,6 +102,18 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def reader(chromium: Browser, server: str) -> Iterator[Reader]:
     """A fresh window; when the test is over, no other host was asked and nothing has complained."""
+    with window_on(chromium, server) as one:
+        yield one
+
+
+@pytest.fixture
+def sample_reader(chromium: Browser, sample_server: str) -> Iterator[Reader]:
+    with window_on(chromium, sample_server) as one:
+        yield one
+
+
+@contextmanager
+def window_on(chromium: Browser, server: str) -> Iterator[Reader]:
     context = chromium.new_context(locale="en-GB", accept_downloads=True)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
 PATIENCE_MS = 60_000
+SCREENSHOTS = "TAJDID_SCREENSHOTS"
 LOCAL = {"127.0.0.1", "localhost"}
 # Streamlit looks for its own server under the page's path first, and then finds it at the root.
 EXPECTED_MISSES = ("/_stcore/health", "/_stcore/host-config")
@@ -29,6 +32,26 @@ class Reader:
         self.page.wait_for_selector("h1", timeout=PATIENCE_MS)
         self.settle()
         return self.page
+
+    def resize(self, width: int) -> Page:
+        """Give the window another width and wait until the page has followed."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.wait_for_timeout(150)
+        self.settle()
+        return self.page
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the whole page in the folder that TAJDID_SCREENSHOTS names, if it does."""
+        folder = os.environ.get(SCREENSHOTS)
+        if not folder:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        size = self.page.viewport_size or {"width": 1280, "height": 900}
+        height = self.page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+        self.page.set_viewport_size({"width": size["width"], "height": min(max(int(height), 900), 6_000)})
+        self.settle()
+        self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        self.page.set_viewport_size(size)
 
     def settle(self) -> None:
         """Wait until the script has ended and every chart has been drawn."""

@@ -54,7 +54,8 @@ VALUES = {
     "by_day": False,
     "outcome": "all",
     "method": "survival",
-    "horizon_months": 3,
+    "horizon_from": 1,
+    "horizon_to": 6,
     "metric_id": "mrr",
 }
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import tiny_cash
+import tiny_plan
 import yaml
 
 from churn_model.tables import create_tables as create_churn_tables
@@ -186,7 +188,8 @@ def subscription_rows(connection: duckdb.DuckDBPyConnection) -> None:
             for segment in segments:
                 _retention(connection, index, month, window, segment)
     _cohorts(connection, segments)
-    _receivables(connection)
+    tiny_cash.fill(connection, insert, MONTHS)
+    tiny_plan.fill(connection, insert, MONTHS, closing_of("all"))
 
 
 def category_of(opening: Decimal, closing: Decimal, has_paid: bool) -> str:
@@ -242,6 +245,11 @@ def _members(segment: str) -> list[Mapping[date, Decimal]]:
     return [paid for _, own, paid in CUSTOMERS.values() if segment in ("all", own)]
 
 
+def closing_of(segment: str) -> list[Decimal]:
+    """MRR at the close of each month."""
+    return [sum((paid[month] for paid in _members(segment)), Decimal(0)) for month in MONTHS]
+
+
 def _month_cell(connection: duckdb.DuckDBPyConnection, index: int, month: date, segment: str) -> None:
     movements = dict.fromkeys(("new", "expansion", "contraction", "churn", "reactivation"), Decimal(0))
     opening = closing = Decimal(0)
@@ -284,7 +292,16 @@ def _window(index: int, window: int, segment: str) -> dict[str, Any] | None:
 def _metric_values(connection: duckdb.DuckDBPyConnection, index: int, month: date, segment: str) -> None:
     closing = sum((paid[month] for paid in _members(segment)), Decimal(0))
     paying = sum(1 for paid in _members(segment) if paid[month] > 0)
-    parts: dict[str, tuple[Any, Any, int]] = {"mrr": (closing, None, paying)}
+    parts: dict[str, tuple[Any, Any, int]] = {
+        "mrr": (closing, None, paying),
+        "arr": (12 * closing, None, paying),
+        "customers": (paying, None, paying),
+        "arpa": (closing, paying, paying),
+    }
+    moved = [(paid[MONTHS[index - 1]] if index else Decimal(0), paid[month]) for paid in _members(segment)]
+    gains = sum((max(after - before, Decimal(0)) for before, after in moved), Decimal(0))
+    losses = sum((max(before - after, Decimal(0)) for before, after in moved), Decimal(0))
+    parts["quick_ratio"] = (gains, losses, paying)
     year, one = _window(index, 12, segment), _window(index, 1, segment)
     if year:
         parts["nrr_12m"] = (year["end"], year["start"], year["customers"])
@@ -304,7 +321,8 @@ def _metric_values(connection: duckdb.DuckDBPyConnection, index: int, month: dat
                     "metric_id": metric,
                     "numerator": numerator,
                     "denominator": denominator,
-                    "value": float(numerator) if denominator is None else float(numerator / denominator),
+                    "value": float(numerator / (denominator or 1)) if denominator != 0 else None,
+                    "why_null": "no_losses" if denominator == 0 else None,
                     "customers": customers,
                     "is_provisional": False,
                 }
@@ -367,52 +385,6 @@ def _cohorts(connection: duckdb.DuckDBPyConnection, segments: Sequence[str]) -> 
                         }
                     ],
                 )
-
-
-def _receivables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Three open invoices: 10.00 not yet due, 20.05 at 40 days, 7.95 at 120; beyond 30 days: 28.00."""
-    as_of = date(2025, 3, 31)
-    for number, customer, days, minor in [
-        ("A-1", "C1", 0, 1000),
-        ("A-2", "C2", 40, 2005),
-        ("A-3", "C5", 120, 795),
-    ]:
-        segment = CUSTOMERS[customer][1]
-        bucket = "current" if days == 0 else "d31_60" if days < 61 else "d91_plus"
-        insert(
-            connection,
-            "marts.fct_invoices",
-            [
-                {
-                    "invoice_id": number,
-                    "invoice_no": number,
-                    "customer_id": customer,
-                    "segment": segment,
-                    "currency": "EUR",
-                    "status": "open",
-                    "issued_on": date(2024, 11, 1),
-                    "due_on": date(2024, 11, 1),
-                    "total_minor": minor,
-                    "remaining_minor": minor,
-                    "days_past_due": days,
-                }
-            ],
-        )
-        insert(
-            connection,
-            "marts.fct_ar_aging",
-            [
-                {
-                    "snapshot_on": as_of,
-                    "currency": "EUR",
-                    "segment": segment,
-                    "bucket": bucket,
-                    "invoices": 1,
-                    "customers": 1,
-                    "remaining_minor": minor,
-                }
-            ],
-        )
 
 
 def publish(folder: Path, build_id: str, fill: Any, *, title: tuple[str, str]) -> Path:

@@ -1,0 +1,99 @@
+"""The filters a reader used last come back when they open the dashboard without asking for anything.
+
+An address that names a company or a filter is a view somebody shared: it is shown as it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+
+import streamlit as st
+from sqlalchemy import delete, insert, select
+
+from dashboard import address
+from dashboard.people.directory import LAST_USED
+from dashboard.records.database import Records, RecordsError
+
+PLACE = ("company", "lang")
+PASSING = (*PLACE, "rows", "page", "customer", "document")
+"""What is not kept for a page: where one is, which rows are open, which customer or document is looked at."""
+MOST_CHARACTERS = 2_000
+logger = logging.getLogger(__name__)
+
+
+def begin(people: Records, reader_id: str) -> bool:
+    """On the first run of a session with a bare address: go to the company and the language used last.
+
+    Answers whether the address has changed.
+    """
+    if "comes_back" in st.session_state:
+        return False
+    st.session_state["comes_back"] = len(st.query_params) == 0
+    return st.session_state["comes_back"] and _put(read(people, reader_id, "", ""), PLACE)
+
+
+def arrive(people: Records, reader_id: str, company: str, page: str) -> None:
+    """On coming to a page: set the filters used there last, unless the address names some itself."""
+    is_arrival = st.session_state.get("page_shown") != page
+    st.session_state["page_shown"] = page
+    named = [name for name in st.query_params if name not in address.CARRIED]
+    if is_arrival and st.session_state.get("comes_back") and not named:
+        _put(read(people, reader_id, company, page), None)
+
+
+def leave(people: Records, reader_id: str, at: datetime, company: str, page: str) -> None:
+    """Keep what the page is set to, when it has changed. Never in the way: what cannot be kept is logged."""
+    used = {name: st.query_params[name] for name in st.query_params if name not in PASSING}
+    place = {name: st.query_params[name] for name in PLACE if name in st.query_params}
+    now = (company, page, used, place)
+    if st.session_state.get("used") == now or ("used" not in st.session_state and not used and not place):
+        st.session_state["used"] = now
+        return
+    st.session_state["used"] = now
+    try:
+        write(people, reader_id, at, company, page, used)
+        write(people, reader_id, at, "", "", place)
+    except RecordsError:
+        logger.warning("the filters used last are not kept", exc_info=True)
+
+
+def read(people: Records, reader_id: str, company: str, page: str) -> dict[str, str]:
+    """The parameters kept for a page; none where there are none, or where they cannot be read."""
+    asked = select(LAST_USED.c.parameters).where(
+        LAST_USED.c.reader_id == reader_id, LAST_USED.c.company == company, LAST_USED.c.page == page
+    )
+    try:
+        rows = people.rows(asked)
+        kept = json.loads(rows[0]["parameters"]) if rows else {}
+    except (RecordsError, ValueError):
+        logger.warning("the filters used last cannot be read", exc_info=True)
+        return {}
+    return {str(name): str(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+
+
+def write(
+    people: Records, reader_id: str, at: datetime, company: str, page: str, used: dict[str, str]
+) -> None:
+    """Keep the parameters of a page. Raises RecordsError."""
+    text = json.dumps(used)
+    if len(text) > MOST_CHARACTERS:
+        return
+    key = {"reader_id": reader_id, "company": company, "page": page}
+    which = [LAST_USED.c[name] == value for name, value in key.items()]
+    with people.transaction() as connection:
+        connection.execute(delete(LAST_USED).where(*which))
+        connection.execute(insert(LAST_USED).values(**key, parameters=text, recorded_at=at))
+
+
+def _put(parameters: dict[str, str], names: tuple[str, ...] | None) -> bool:
+    """Write parameters into the address that it does not name."""
+    new = {
+        name: value
+        for name, value in parameters.items()
+        if (names is None or name in names) and name not in st.query_params
+    }
+    for name, value in new.items():
+        address.write(name, value)
+    return bool(new)

@@ -1,0 +1,351 @@
+"""Page 6, renewals: what renews in 30, 60 and 90 days? By week and one by one, with what is at stake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import address, charts, frame, paging, theme, words
+from dashboard.frame import Card, Check, Drill
+from dashboard.queries import renewals
+from dashboard.scope import ALL
+from dashboard.screens import acting
+from dashboard.screens.acting import Account, prompt_of
+from dashboard.tables import Column
+from dashboard.view import Published, View, open_view
+
+PLACE = "renewals"
+HORIZONS = (30, 60, 90)
+LIST_ROWS = 50
+OWNERS = (ALL, "mine", "nobody")
+KINDS = (ALL, "auto", "manual")
+FILTERS = ("days", "segment", "kind", "owner", "listed", "rows", "page")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the filters say. `days`: how far the list and the calendar look ahead."""
+
+    days: int
+    segment: str
+    kind: str
+    owner: str
+    currency: str
+
+    @property
+    def values(self) -> dict[str, object]:
+        return {
+            "days": self.days,
+            "segment": self.segment,
+            "kind": self.kind,
+            "owner": self.owner,
+            "currency": self.currency,
+            "week": None,
+        }
+
+
+def render(view: View) -> None:
+    _ = view.text.gettext
+    question = _("What renews in 30, 60 and 90 days, and what is at stake?")
+    frame.header(view, PLACE, _("Renewals"), question)
+    if view.published is None:
+        frame.nothing_published(view)
+        return
+    published = view.published
+    currencies = published.rows(renewals.CURRENCIES)["currency"].to_list()
+    if not currencies:
+        frame.empty(view, _("No subscription of this company has a term, so nothing comes up for renewal."))
+        return
+    acting.undo_bar(view, PLACE)
+    with frame.panel(view):
+        chosen = filters(view, published, currencies)
+        values = {**chosen.values, **acting.values(view)}
+        totals = {row["days"]: row for row in published.rows(renewals.TOTALS, **values).iter_rows(named=True)}
+        past = published.rows(renewals.PAST, **chosen.values).row(0, named=True)
+        weeks = published.rows(renewals.WEEKS, **values)
+        frame.cards(view, cards(view, totals, past, chosen))
+        every_week = week_drills(view, weeks, chosen, values)
+        frame.drill(view, published, drills(view, totals, past, chosen, values))
+        if not totals[chosen.days]["renewals"]:
+            frame.empty(view, _("Nothing of this choice comes up for renewal in these days."), FILTERS)
+            return
+        calendar(view, published, weeks, chosen, every_week)
+    with frame.panel(view):
+        renewal_list(view, published, chosen, values, totals[chosen.days])
+
+
+def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
+    _ = view.text.gettext
+    resets = ("listed", "rows", "page")
+    segments = [ALL, *published.rows(renewals.SEGMENTS)["segment"].to_list()]
+    owners = {ALL: _("All accounts"), "mine": _("Mine"), "nobody": _("Unassigned")}
+    kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
+
+    def within(days: int) -> str:
+        return view.text.ngettext("{count} day", "{count} days", days).format(count=view.show.number(days))
+
+    with st.container(horizontal=True, key="filters"):
+        days = address.choice("days", _("Look ahead"), HORIZONS, 90, within, resets=resets, as_buttons=True)
+        segment = ALL
+        if len(segments) > 2:
+            segment = address.choice(
+                "segment",
+                _("Segment"),
+                segments,
+                ALL,
+                lambda one: _("All segments") if one == ALL else one,
+                resets=resets,
+            )
+        kind = address.choice("kind", _("Kind of renewal"), KINDS, ALL, kinds.__getitem__, resets=resets)
+        owner = address.choice("owner", _("Owner"), OWNERS, ALL, owners.__getitem__, resets=resets)
+        currency = currencies[0]
+        if len(currencies) > 1:
+            currency = address.choice("currency", _("Currency"), currencies, currency, str, resets=resets)
+    return Chosen(days, segment, kind, owner, currency)
+
+
+def within_words(view: View, days: int) -> str:
+    """The title of a card: MRR that comes up within so many days."""
+    return view.text.gettext("MRR renewing in {days} days").format(days=view.show.number(days))
+
+
+def cards(
+    view: View, totals: Mapping[int, Mapping[str, Any]], past: Mapping[str, Any], chosen: Chosen
+) -> list[Card]:
+    """What comes up within 30, 60 and 90 days, each with those before it, and how the last year came out."""
+    _, show = view.text.gettext, view.show
+    metric = view.metric("renewal_rate")
+    shown = []
+    for days in HORIZONS:
+        count = totals[days]["renewals"]
+        note = view.text.ngettext("{count} renewal", "{count} renewals", count)
+        shown.append(
+            Card(
+                within_words(view, days),
+                show.money(totals[days]["mrr"], chosen.currency),
+                help=_("As it stands on the last day of the term. What is due but may still renew is in it."),
+                note=note.format(count=show.number(count)),
+                rows=f"within-{days}",
+            )
+        )
+    rate = Decimal(past["mrr_renewed"]) / Decimal(past["mrr_due"]) if past["mrr_due"] else None
+    count = past["renewals"]
+    note = view.text.ngettext("of {count} decided renewal", "of {count} decided renewals", count)
+    value = show.percent(rate)
+    if 0 < count < view.min_customers:
+        value = _("n too small")
+    shown.append(
+        Card(
+            _("Renewal rate, 12 months"),
+            value,
+            help=metric.definition,
+            note=note.format(count=show.number(count)),
+            rows="renewal-rate",
+        )
+    )
+    return shown
+
+
+def columns(view: View, chosen: Chosen) -> list[Column]:
+    _ = view.text.gettext
+    return [
+        Column("name", _("Customer")),
+        Column("due_on", _("Term ends"), "day"),
+        Column("notice_by_on", _("Notice by"), "day"),
+        at_stake(view, chosen),
+        Column("auto_renew", _("Renews by itself"), words=words.yes_no_known(view.text)),
+        Column("cancel_requested_on", _("Cancellation asked"), "day"),
+        Column("p_90", _("Risk score"), "bar"),
+        Column("owner", _("Owner"), "id"),
+        Column("touched_on", _("Last touch"), "day"),
+    ]
+
+
+def at_stake(view: View, chosen: Chosen) -> Column:
+    return Column("mrr", view.text.gettext("MRR at stake"), "money", currency=chosen.currency)
+
+
+def file_columns(view: View, chosen: Chosen) -> list[Column]:
+    _ = view.text.gettext
+    return [
+        *columns(view, chosen),
+        Column("customer_id", _("Customer id"), "id"),
+        Column("subscription_id", _("Subscription"), "id"),
+        Column("segment", _("Segment")),
+        Column("state", _("State"), words=words.state(view.text)),
+        Column("p_nonrenewal_next_term", _("No renewal"), "percent"),
+        Column(f"reason_{view.language}", _("Strongest reason")),
+    ]
+
+
+def drills(
+    view: View,
+    totals: Mapping[int, Mapping[str, Any]],
+    past: Mapping[str, Any],
+    chosen: Chosen,
+    values: Mapping[str, object],
+) -> list[Drill]:
+    """The rows behind the cards; each adds up to its card."""
+    _ = view.text.gettext
+    due = Column("mrr_due", _("MRR that was due"), "money", currency=chosen.currency)
+    renewed = Column("mrr_renewed", _("MRR renewed"), "money", currency=chosen.currency)
+    found = [
+        Drill(
+            f"within-{days}",
+            within_words(view, days),
+            renewals.ROWS,
+            {**values, "days": days},
+            columns(view, chosen),
+            [Check(at_stake(view, chosen), totals[days]["mrr"])],
+            expected_rows=totals[days]["renewals"],
+        )
+        for days in HORIZONS
+    ]
+    found.append(
+        Drill(
+            "renewal-rate",
+            _("Renewal rate, 12 months"),
+            renewals.PAST_ROWS,
+            values,
+            [
+                Column("name", _("Customer")),
+                Column("segment", _("Segment")),
+                Column("due_on", _("Term ended"), "day"),
+                Column("outcome", _("Outcome"), words=words.renewal(view.text)),
+                Column("cause", _("Cause"), words=words.cause(view.text)),
+                due,
+                renewed,
+            ],
+            [Check(renewed, past["mrr_renewed"]), Check(due, past["mrr_due"])],
+            expected_rows=past["renewals"],
+        )
+    )
+    return found
+
+
+def week_drills(
+    view: View, weeks: pl.DataFrame, chosen: Chosen, values: Mapping[str, object]
+) -> dict[date, Drill]:
+    """The rows behind each week of the calendar."""
+    return {
+        row["week"]: Drill(
+            f"week-{row['week'].isoformat()}",
+            week_words(view, row["week"]),
+            renewals.ROWS,
+            {**values, "week": row["week"]},
+            columns(view, chosen),
+            [Check(at_stake(view, chosen), row["mrr"])],
+            expected_rows=row["renewals"],
+        )
+        for row in weeks.filter(pl.col("renewals") > 0).iter_rows(named=True)
+    }
+
+
+def week_words(view: View, week: date) -> str:
+    """A week by its first and last day."""
+    first, last = view.show.day_short(week), view.show.day_short(week + timedelta(days=6))
+    return view.text.gettext("Week {first} to {last}").format(first=first, last=last)
+
+
+def calendar(
+    view: View, published: Published, weeks: pl.DataFrame, chosen: Chosen, every: Mapping[date, Drill]
+) -> None:
+    """What is at stake in each week, parted by whether it renews by itself."""
+    _, show = view.text.gettext, view.show
+    parts = {"auto_mrr": _("Renews by itself"), "manual_mrr": _("Needs a decision")}
+    colours = {"auto_mrr": theme.BLUE, "manual_mrr": theme.AMBER}
+    title = _("MRR at stake by week")
+    total = sum(weeks["mrr"].to_list(), Decimal(0))
+    most = weeks.sort("mrr", descending=True).row(0, named=True)
+    described = _("{total} comes up in {count} weeks; most of it, {most}, in the week of {week}.").format(
+        total=show.money(total, chosen.currency),
+        count=show.number(weeks.filter(pl.col("renewals") > 0).height),
+        most=show.money(most["mrr"], chosen.currency),
+        week=show.day(most["week"]),
+    )
+    frame.chart(
+        view,
+        published,
+        "renewal-weeks",
+        title,
+        lambda: charts.stacked_columns(
+            [show.day_short(week) for week in weeks["week"]],
+            [
+                charts.Series(
+                    label,
+                    [show.size(mrr, chosen.currency) for mrr in weeks[name]],
+                    [show.money(mrr, chosen.currency) for mrr in weeks[name]],
+                    colour=colours[name],
+                )
+                for name, label in parts.items()
+            ],
+            view.text.is_right_to_left,
+            size=show.size_short,
+        ),
+        described,
+        [
+            Column("week", _("Week from"), "day"),
+            Column("renewals", _("Renewals"), "count"),
+            *(Column(name, label, "money", currency=chosen.currency) for name, label in parts.items()),
+            at_stake(view, chosen),
+        ],
+        weeks,
+    )
+    frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
+    frame.drill(view, published, list(every.values()))
+
+
+def renewal_list(
+    view: View,
+    published: Published,
+    chosen: Chosen,
+    values: Mapping[str, object],
+    total: Mapping[str, Any],
+) -> None:
+    """Every renewal of the choice, soonest first, and the work on it."""
+    _ = view.text.gettext
+    st.subheader(_("Renewals, soonest first"), anchor=False)
+    listed = Drill("renewals", _("Renewals"), renewals.ROWS, values, columns(view, chosen))
+    pages = paging.count(total["renewals"], LIST_ROWS)
+    page = paging.current("listed", pages)
+    rows = frame.page_of(published, listed, page, LIST_ROWS)
+    frame.table(view, listed.title, listed.columns, rows)
+    paging.choice("listed", pages, page)
+    frame.download(
+        view,
+        listed.key,
+        file_columns(view, chosen),
+        lambda: frame.page_of(published, listed, 1, frame.EXPORT_ROWS),
+        published,
+    )
+    accounts = accounts_of(rows)
+    with st.expander(_("Act on customers of this page")):
+        picked = st.multiselect(
+            _("Customers to act on"),
+            list(accounts),
+            format_func=lambda one: accounts[one].name,
+            key="act-renewals",
+            placeholder=_("Choose from the page above"),
+        )
+        acting.panel(view, published, [accounts[one] for one in picked], PLACE)
+
+
+def accounts_of(rows: pl.DataFrame) -> dict[str, Account]:
+    """The customers on screen, each once, with their newest score where there is one."""
+    return {
+        row["customer_id"]: Account(
+            row["customer_id"],
+            row["name"],
+            prompt_of(row["scored_for"], row["model_id"], row["recommended_play"]),
+        )
+        for row in rows.unique("customer_id", keep="first", maintain_order=True).iter_rows(named=True)
+    }
+
+
+render(open_view())

@@ -1,0 +1,291 @@
+"""Cash, forecast and comparing: figures worked out by hand, their rows, targets and notes as written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from reader import Open, badges, html
+from streamlit.testing.v1 import AppTest
+
+from dashboard.records import annotations, targets
+from dashboard.records.database import Records, open_records
+from dashboard.records.targets import Key
+
+AT = datetime(2025, 4, 2, 9, tzinfo=UTC)
+APRIL = Key("mrr", date(2025, 4, 1), "EUR")
+CASH_ROWS = (
+    "overdue", "dso", "net_cash", "dunning-decided", "current", "d1_30", "d31_60", "d91_plus",
+    "cash-2025-02-01", "dunning-all", "dunning-recovered", "dunning-exhausted", "dunning-lost",
+)  # fmt: skip
+FORECAST_ROWS = ("actual", "actual-2025-02", "forecast", "backtest-near", "backtest-2")
+ECONOMICS_ROWS = ("arr", "customers", "arpa", "quick_ratio")
+
+
+@pytest.fixture
+def home(workspace: Path, tmp_path: Path) -> Path:
+    """A workspace of its own, to be written in."""
+    shutil.copytree(workspace, tmp_path / "home", ignore=shutil.ignore_patterns("app.db*"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def records(home: Path) -> Iterator[Records]:
+    opened = open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
+    yield opened
+    opened.close()
+
+
+def figures(app: AppTest) -> list[tuple[str, str]]:
+    return [(card.value, card.delta) for card in app.metric]
+
+
+def said(app: AppTest) -> str:
+    """Everything the page says in plain words."""
+    return "\n".join(one.value for one in [*app.caption, *app.text, *app.warning, *app.error, *app.info])
+
+
+def assert_whole(app: AppTest) -> None:
+    assert [problem.value for problem in [*app.exception, *app.error]] == []
+
+
+def assert_adds_up(app: AppTest, rows: str) -> None:
+    app.query_params["rows"] = rows
+    app.run()
+    assert_whole(app)
+    assert any(heading.value.startswith("Rows behind") for heading in app.subheader), rows
+    found = badges(app)
+    assert any("✓ Sum matches" in badge for badge in found), rows
+    assert not any("✗" in badge for badge in found), rows
+
+
+def test_the_cards_of_cash_are_those_worked_out_by_hand(open_page: Open) -> None:
+    app = open_page("cash")
+    assert_whole(app)
+    assert figures(app) == [
+        ("€31.00", "−€97.00 (−75.8%)"),  # against 128.00
+        ("27.7 days", "−68.2 days (−71.1%)"),  # 90 × 41.00 / 133.05, against 90 × 128.00 / 120.05
+        ("€98.50", "+€48.50 (+97.0%)"),  # against 50.00
+        ("76.5%", ""),  # 52.00 of 67.95: the newest charges whose 60 days are over failed in December
+    ]
+    assert "of it more than 30 days: €28.00" in said(app)
+    assert "failed first in Dec 2024" in said(app)
+    listing = html(app)
+    assert listing.index("C2") < listing.index("C5") < listing.index("C6")  # owe 20.05, 7.95 and 3.00
+    for rows in CASH_ROWS:
+        assert_adds_up(app, rows)
+    app.query_params["by"] = "day"
+    assert_adds_up(app, "cash-2025-03-20")
+
+
+def test_cash_is_told_as_of_any_closed_month_and_by_segment(open_page: Open) -> None:
+    app = open_page("cash", month="2025-02")
+    assert figures(app)[0][0] == "€128.00"
+    assert_adds_up(app, "overdue")
+    assert_adds_up(app, "dso")
+    app.query_params["segment"] = "enterprise"
+    app.query_params["month"] = "2025-03"
+    for rows in ("overdue", "dso", "net_cash", "dunning-decided"):
+        assert_adds_up(app, rows)
+    assert figures(app)[0][0] == "€20.05"
+    assert figures(app)[2][0] == "€93.50"  # 100.00 − 1.50 − 5.00
+    assert "Of all segments" in said(app)
+
+
+def test_a_company_of_orders_is_told_what_cash_needs(open_page: Open) -> None:
+    assert "This page needs invoices and payments" in open_page("cash", "bazaar").info[0].value
+
+
+def test_a_change_is_told_from_noise_and_a_restated_figure_is_marked(open_page: Open) -> None:
+    app = open_page("revenue")
+    notes = [caption.value for caption in app.caption]
+    assert "against Feb 2025: €450.00 · restated, first reported as €550.00" in notes
+    assert any(note.endswith("88.2% · within noise") for note in notes)
+    assert any(note.endswith("0.0% · beyond noise") for note in notes)
+    values = dict(zip([card.label for card in app.metric], figures(app), strict=True))
+    assert values["Annual recurring revenue (ARR)"][0] == "€6,724.00"  # 12 × 560.333333
+    assert values["Revenue per customer (ARPA)"][0] == "€112.07"  # of 5 customers
+    assert values["Quick ratio"][0] == "2.4 times"  # 190.333333 gained, 80 lost
+    for rows in ECONOMICS_ROWS:
+        assert_adds_up(app, rows)
+
+
+def test_a_forecast_stands_beside_how_good_it_was(open_page: Open) -> None:
+    app = open_page("forecast")
+    assert_whole(app)
+    shown = figures(app)
+    assert shown[1] == ("€680.33", "+€120.00 (+21.4%)")  # 560.333333 + 12 × 10.00
+    assert shown[2][0] == "No target"
+    assert "80 % interval: €612 to €748" in said(app)
+    assert "Survival model. It has been closest so far" in said(app)
+    for rows in FORECAST_ROWS:
+        assert_adds_up(app, rows)
+
+
+def test_pages_speak_arabic_and_turn_their_charts(open_page: Open) -> None:
+    for page, title in (("cash", "النقد والذمم المدينة"), ("forecast", "التوقعات والأهداف")):
+        app = open_page(page, lang="ar")
+        assert_whole(app)
+        assert app.title[0].value == title
+        specs = [chart.proto.spec for chart in app.get("plotly_chart")]
+        assert specs
+        assert all('"side":"right"' in spec for spec in specs)
+
+
+def test_a_target_is_written_compared_with_deleted_and_brought_back(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    app = open_page("forecast", home=home)
+    app.text_input(key="target-value").set_value("6,005").run()
+    app.button(key="target-write").click().run()
+    written = targets.in_force(records)
+    assert {key: target.amount for key, target in written.items()} == {APRIL: 600_500}
+    app.text_input(key="target-value").set_value("600.50").run()
+    app.button(key="target-write").click().run()
+    assert targets.in_force(records)[APRIL].amount == 60_050
+    listing = html(app)
+    assert "−€30.17" in listing  # 570.333333 expected
+    assert "Open: the target lies within the interval" in listing
+    assert figures(app)[2][0] == "−€30.17"
+    app.button(key="target-delete").click().run()
+    assert targets.in_force(records) == {}
+    assert "Deleted: Apr 2025, €600.50" in said(app)
+    app.button(key="target-undo-2025-04").click().run()
+    assert targets.in_force(records)[APRIL].amount == 60_050
+    everything = targets.history(records, "mrr", "EUR", "all")
+    assert [one.amount for one in everything] == [60_050, 60_050, 600_500]
+    assert [one.recorded_by for one in everything] == ["local"] * 3
+    assert [one.deleted_at is None for one in everything] == [True, False, False]
+
+
+def test_a_month_that_has_passed_takes_a_target_only_from_somebody_who_means_it(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    app = open_page("forecast", home=home)
+    app.selectbox(key="target-month").select(date(2025, 3, 1)).run()
+    assert "This month has passed" in app.warning[0].value
+    assert app.button(key="target-write").disabled
+    app.checkbox(key="target-sure").check().run()
+    app.text_input(key="target-value").set_value("500").run()
+    app.button(key="target-write").click().run()
+    assert targets.in_force(records)[Key("mrr", date(2025, 3, 1), "EUR")].amount == 50_000
+    overview = open_page("revenue", home=home, compare="target")
+    assert figures(overview)[0] == ("€560.33", "+€60.33 (+12.1%)")
+    notes = [caption.value for caption in overview.caption]
+    assert any(note.startswith("against the target of €500.00") for note in notes)
+    assert "no target for Mar 2025" in notes
+    assert not open_page("retention", home=home, compare="target").exception
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("", "is not a number"),
+        ("many", "is not a number"),
+        ("600,50", "is not a number"),
+        ("1e9", "is not a number"),
+        ("12.345", "has more decimals"),
+        ("9" * 30, "is larger than any target"),
+        ("<b>1</b>", "is not a number"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_a_sentence(
+    open_page: Open, home: Path, records: Records, written: str, why: str
+) -> None:
+    app = open_page("forecast", home=home)
+    app.text_input(key="target-value").set_value(written).run()
+    app.button(key="target-write").click().run()
+    assert why in app.error[0].value
+    assert targets.in_force(records) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "line"),
+    [
+        ("mrr,2026-01", "few_columns", 1),
+        ("profit,2026-01,1", "no_metric", 1),
+        ("mrr,2026-01,1\nmrr,2026-13,1", "no_month", 2),
+        ("mrr,2026-01,1\nmrr,2026-01,2", "twice", 2),
+        ("mrr,2026-01,1,moon", "no_segment", 1),
+        ("grr_12m,2026-01,101", "over_full", 1),
+        ("logo_churn,2026-01,-1", "negative", 1),
+        ("metric,month,value", "nothing", None),
+        ("x\n" * 1001, "too_many", None),
+    ],
+)
+def test_pasted_lines_are_refused_as_a_whole_with_the_line_at_fault(
+    content: str, reason: str, line: int | None
+) -> None:
+    units = {
+        "mrr": targets.unit_of("minor_per_month", 2),
+        "grr_12m": targets.unit_of("ratio", 2, is_share=True),
+        "logo_churn": targets.unit_of("ratio", 2, is_share=True),
+    }
+    with pytest.raises(targets.Refused) as refused:
+        targets.pasted(content, units, "EUR", ["all", "smb"])
+    assert (refused.value.reason, refused.value.line) == (reason, line)
+
+
+def test_pasted_lines_become_targets_whatever_parts_their_columns() -> None:
+    units = {"mrr": targets.unit_of("minor_per_month", 3), "dso": targets.unit_of("days", 3)}
+    wanted = {
+        Key("mrr", date(2026, 1, 1), "KWD", "smb"): 1_250_500,
+        Key("dso", date(2026, 2, 1), "KWD"): 45_500_000,
+    }
+    lines = "Metric;Month;Value;Segment\nmrr;2026-01;1,250.5;smb\n\ndso;2026-02;٤٥٫٥;"
+    assert targets.pasted(lines, units, "KWD", ["all", "smb"]) == wanted
+    assert targets.pasted(lines.replace(";", "\t"), units, "KWD", ["all", "smb"]) == wanted
+
+
+def test_a_note_on_a_date_is_numbered_on_the_charts_and_told_below_them(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    hostile = "Price <b>up</b> [x](https://example.org) \u202eevil"
+    annotations.write(records, AT, "amal", "Amal", date(2025, 2, 14), hostile)
+    annotations.write(records, AT, "amal", "Amal", date(2025, 3, 20), "انقطاع الخدمة")
+    for page in ("revenue", "retention", "cash", "forecast"):
+        app = open_page(page, home=home)
+        assert_whole(app)
+        told = [text.value for text in app.text if "February 14, 2025" in text.value]
+        assert told, page
+        assert "\u202e" not in told[0]
+        assert "<b>up</b>" in told[0]
+        assert "Amal" in told[0]
+        specs = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
+        assert '"dash":"dot"' in specs
+        assert "example.org" not in specs
+    number = annotations.live(records)[0].annotation_id
+    app.button(key=f"note-delete-{number}").click().run()
+    assert [note.words for note in annotations.live(records)] == ["انقطاع الخدمة"]
+    app.button(key=f"note-undo-{number}").click().run()
+    assert len(annotations.live(records)) == 2
+    app.text_input(key="note-words").set_value("New prices")
+    app.button(key="FormSubmitter:note-form-Write the note").click().run()
+    assert [note.words for note in annotations.live(records)][-1] == "New prices"
+    assert annotations.live(records)[-1].happened_on == date(2025, 3, 31)
+
+
+def test_a_note_says_why_it_is_refused(records: Records) -> None:
+    write: Callable[..., int] = annotations.write
+    for day, words, reason in (
+        (date(2025, 1, 1), " \u202e\n", "no_words"),
+        (date(2025, 1, 1), "x" * 201, "too_long"),
+        (None, "x", "no_day"),
+        (date(1900, 1, 1), "x", "no_day"),
+    ):
+        with pytest.raises(annotations.Refused) as refused:
+            write(records, AT, "amal", "Amal", day, words)
+        assert refused.value.reason == reason
+    assert annotations.live(records) == []
+
+
+def test_targets_of_orders_stand_beside_what_came(open_page: Open, home: Path) -> None:
+    app = open_page("forecast", "bazaar", home=home)
+    assert_whole(app)
+    assert "Orders are not forecast" in said(app)
+    app.text_input(key="target-value").set_value("200").run()
+    app.button(key="target-write").click().run()
+    assert "£200.00" in html(app)

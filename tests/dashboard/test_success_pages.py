@@ -1,0 +1,260 @@
+"""Churn risk, renewals and the customer page, worked with as a customer-success manager does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import success_world
+from reader import Open, html
+from streamlit.testing.v1 import AppTest
+
+from dashboard.queries import Query, churn, customer, renewals
+from dashboard.records import actions, notes
+from dashboard.records.actions import Action
+from dashboard.records.database import Records
+
+NOBODY_ACTED: dict[str, Any] = {
+    "acted_customers": [],
+    "acted_states": [],
+    "acted_owners": [],
+    "acted_until": [],
+    "acted_touched": [],
+    "acted_next": [],
+    "reader_owner": "Dana",
+}
+EVERY = {"segment": "all", "list_name": "now", "currency": "EUR", "band": "all", "ranking": "value"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("success")
+    success_world.publish(folder / "vela")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def warehouse(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    (path,) = (home / "vela" / "warehouse").glob("*.duckdb")
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS warehouse (READ_ONLY)")
+        yield connection
+
+
+@pytest.fixture
+def records(home: Path) -> Records:
+    """The company's app.db, as empty as on the first day."""
+    for file in (home / "vela").glob("app.db*"):
+        file.unlink()
+    from dashboard.records.database import open_records
+
+    open_records.cache_clear()
+    return open_records(f"sqlite:///{home / 'vela' / 'app.db'}")
+
+
+def asked(warehouse: duckdb.DuckDBPyConnection, query: Query, **values: Any) -> list[dict[str, Any]]:
+    given = {**EVERY, **NOBODY_ACTED, "owner": "all", "state": "all", "kind": "all", "week": None, **values}
+    return warehouse.sql(query.sql, params=query.parameters(given)).pl().to_dicts()
+
+
+def worked(warehouse: duckdb.DuckDBPyConnection, **values: Any) -> list[str]:
+    return [row["customer_id"] for row in asked(warehouse, churn.WORK_ROWS, **values)]
+
+
+def words_of(app: AppTest) -> str:
+    """All that stands on the page, without the marks that isolate numbers."""
+    said = [one.value for kind in (app.caption, app.text, app.info, app.markdown) for one in kind]
+    return re.sub("[\u2066-\u2069]", "", " ".join([*said, re.sub(r"<[^>]+>", " ", html(app))]))
+
+
+def test_the_list_is_filtered_by_owner_and_state(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert worked(warehouse) == ["C2", "C1", "C4", "C3", "C6"]
+    assert worked(warehouse, owner="mine") == ["C2", "C1"]
+    assert worked(warehouse, owner="nobody") == ["C3", "C6"]
+    acted = {
+        "acted_customers": ["C1", "C2", "C3"],
+        "acted_states": ["done", "snoozed", "open"],
+        "acted_owners": [None, "", "Dana"],
+        "acted_until": [None, date(2025, 5, 1), None],
+        "acted_touched": [date(2025, 3, 30), None, None],
+        "acted_next": [None, None, None],
+    }
+    assert worked(warehouse, state="open", **acted) == ["C4", "C3", "C6"]
+    assert worked(warehouse, owner="mine", **acted) == ["C1", "C3"]
+    assert worked(warehouse, owner="nobody", **acted) == ["C2", "C6"]
+    rows = {row["customer_id"]: row for row in asked(warehouse, churn.WORK_ROWS, **acted)}
+    assert rows["C1"]["due_on"] is None
+    assert rows["C2"]["due_on"] == date(2025, 5, 1)
+    assert rows["C3"]["due_on"] == success_world.AS_OF + timedelta(days=5)
+
+
+def test_who_is_held_out_is_never_prompted(warehouse: duckdb.DuckDBPyConnection) -> None:
+    (held,) = [row for row in asked(warehouse, churn.WORK_ROWS) if row["in_holdout"]]
+    assert held["customer_id"] == success_world.HELD_OUT
+    assert [held[name] for name in ("play_en", "play_ar", "play_owner", "due_on")] == [None] * 4
+
+
+def test_the_change_of_a_week_is_against_the_same_model(warehouse: duckdb.DuckDBPyConnection) -> None:
+    changed = {row["customer_id"]: row["change_7_days"] for row in asked(warehouse, churn.WORK_ROWS)}
+    assert {name: None if by is None else round(by, 6) for name, by in changed.items()} == {
+        "C1": 0.25,
+        "C2": 0.2,
+        "C3": -0.4,
+        "C4": None,
+        "C6": 0.0,
+    }
+    rows = asked(warehouse, churn.CHANGE_ROWS, change="all")
+    assert {row["customer_id"]: row["change"] for row in rows} == {
+        "C2": "risen",
+        "C3": "fallen",
+        "C4": "new",
+        "C5": "gone",
+    }
+
+
+def test_what_renews_adds_up_by_horizon_and_by_week(warehouse: duckdb.DuckDBPyConnection) -> None:
+    totals = {row["days"]: row["mrr"] for row in asked(warehouse, renewals.TOTALS)}
+    assert totals == {30: 10_000, 60: 35_000, 90: 41_000}  # 100.00; + 250.00; + 60.00; beyond: 70.00
+    for days, total in totals.items():
+        assert sum(row["mrr"] for row in asked(warehouse, renewals.ROWS, days=days)) == total
+        assert sum(row["mrr"] for row in asked(warehouse, renewals.WEEKS, days=days)) == total
+    weeks = asked(warehouse, renewals.WEEKS, days=90)
+    assert [row["week"].weekday() for row in weeks] == [0] * len(weeks)
+    assert [later["week"] - sooner["week"] for sooner, later in pairwise(weeks)] == [timedelta(days=7)] * (
+        len(weeks) - 1
+    )
+    assert [row["customer_id"] for row in asked(warehouse, renewals.ROWS, days=90, kind="auto")] == ["C1"]
+    assert [row["customer_id"] for row in asked(warehouse, renewals.ROWS, days=90, kind="manual")] == [
+        "C2",
+        "C5",
+    ]
+
+
+def test_a_search_takes_its_words_as_they_are(warehouse: duckdb.DuckDBPyConnection) -> None:
+    def found(asked_for: str, like: str) -> list[str]:
+        return [
+            row["customer_id"]
+            for row in asked(warehouse, customer.SEARCH, asked=asked_for, like=like, limit=20)
+        ]
+
+    assert found("acme", "%acme%") == ["S1", "C1"]
+    assert found("C3", "%C3%") == ["C3"]
+    assert found("%", "%\\%%") == []
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_a_contact_is_logged_on_the_account_and_taken_back(
+    open_page: Open, home: Path, records: Records, lang: str
+) -> None:
+    app = open_page("churn", "vela", lang, home=home, customer="C1", band="all")
+    (button,) = [one for one in app.button if one.key and "act-churn-one" in one.key]
+    app.text_area[-1].input("Asked for a call back")
+    button.click().run()
+    (event,) = actions.events(records, "C1", 10)
+    assert (event["action"], event["channel"], event["outcome"]) == ("contacted", "call", "reached")
+    assert (event["note"], event["as_of"], event["model_id"], event["play"]) == (
+        "Asked for a call back",
+        success_world.AS_OF,
+        success_world.MODEL,
+        "onboarding",
+    )
+    assert event["recorded_by"] == "local"
+    assert "Acme Supplies" not in html(app)  # the list shows what is open
+    app.button(key="undo-last").click().run()
+    assert actions.events(records, "C1", 10)[0]["undone_at"] is not None
+    assert "Acme Supplies" in html(app)
+
+
+def test_accounts_are_assigned_together_and_found_under_their_owner(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    app = open_page("churn", "vela", home=home, band="all")
+    app.multiselect(key="act-customers").set_value(["C1", "C3"])
+    app.button_group(key="act-kind-churn-list").set_value("assigned").run()
+    (button,) = [one for one in app.button if one.key and "act-churn-list-assigned" in one.key]
+    button.click().run()
+    assert {name: one.owner for name, one in actions.standings(records, date(2030, 1, 1)).items()} == {
+        "C1": "Local reader",
+        "C3": "Local reader",
+    }
+    app.query_params["owner"] = "mine"
+    app.run()
+    listed = html(app)
+    assert "Acme Supplies" in listed
+    assert "Cedar GmbH" not in listed
+
+
+def test_what_was_done_and_noted_stands_on_the_customers_page(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    now = datetime(2025, 4, 2, 8, tzinfo=UTC)
+    wait = Action("C2", actions.SNOOZED, until_on=date(2025, 4, 20), note="On leave")
+    actions.record(records, [wait], now, "dana")
+    notes.write(records, "C2", "Prefers <b>e-mail</b>", now, "dana")
+    said = words_of(open_page("customer", "vela", home=home, customer="C2"))
+    assert "Snoozed · until 2025-04-20 · On leave" in said
+    assert "Prefers &lt;b&gt;e-mail&lt;/b&gt;" in said
+    assert "Expansion · Quantity" in said
+    assert "+€50.00" in said
+    app = open_page("customer", "vela", home=home, customer="C2", part="work")
+    (delete,) = [one for one in app.button if one.key and one.key.startswith("note-delete-")]
+    delete.click().run()
+    assert notes.of(records, "C2", 10) == []
+    app.button(key="undo-note-button").click().run()
+    assert [one["body"] for one in notes.of(records, "C2", 10)] == ["Prefers <b>e-mail</b>"]
+
+
+def test_every_part_of_the_customers_page_opens(open_page: Open, home: Path, records: Records) -> None:
+    app = open_page("customer", "vela", "ar", home=home, customer="C2")
+    expected = {
+        "subscriptions": "C2-sub",
+        "invoices": "20.05",
+        "payments": "25.05",
+        "usage": "15.0%",
+        "risk": "m-current",
+        "work": "",
+    }
+    for part, shown in expected.items():
+        app.query_params["part"] = part
+        app.run()
+        assert [error.message for error in app.exception] == []
+        assert [error.value for error in app.error] == []
+        assert shown in words_of(app)
+
+
+def test_an_unknown_customer_is_said_to_be_unknown(open_page: Open, home: Path, records: Records) -> None:
+    app = open_page("customer", "vela", home=home, customer="<script>alert(1)</script>")
+    assert "There is no customer with this id" in app.info[0].value
+    assert app.code[0].value == "<script>alert(1)</script>"
+    assert app.exception == []  # type: ignore[comparison-overlap]
+
+
+def test_a_customer_of_orders_has_its_orders_and_its_rhythm(open_page: Open) -> None:
+    app = open_page("customer", "bazaar", customer="K1", part="orders")
+    assert [error.message for error in app.exception] == []
+    assert "O6" in words_of(app)
+    assert "£90.00" in words_of(app)
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_rows_behind_what_renews_add_up_to_the_card(
+    open_page: Open, home: Path, records: Records, lang: str
+) -> None:
+    app = open_page("renewals", "vela", lang, home=home, rows="within-60")
+    assert [error.message for error in app.exception] == []
+    assert app.metric[1].value.strip("\u2066\u2069") in ("€350.00", "350.00\xa0€")
+    assert app.metric[3].value.strip("\u2066\u2069") == "75.0%"  # 150.00 of 200.00 renewed
+    marks = [mark.value for mark in app.markdown if "badge" in mark.value]
+    assert sum("✓" in mark for mark in marks) == 2
+    assert sum("✗" in mark for mark in marks) == 0
+
+
+def test_a_company_of_orders_has_nothing_to_renew(open_page: Open) -> None:
+    app = open_page("renewals", "bazaar")
+    assert "No subscription of this company has a term" in app.info[0].value
