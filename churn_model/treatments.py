@@ -2,7 +2,8 @@
 ever.
 
 It lies in the company's app.db (SQLite, or PostgreSQL by URL), beside what else people write. The database
-itself refuses to change, replace or delete a row. Every build copies it into churn.churn_treatments.
+itself refuses to change, replace or delete a row. Every build copies it into churn.churn_treatments, together
+with the contacts that the success team logged on a score and did not take back (fct_customer_actions).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 from sqlalchemy import (
     BigInteger,
@@ -35,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from churn_model import tables
+from churn_model import score_history, tables
 
 CHANNELS = ("call", "email", "meeting", "message", "letter")
 OUTCOMES = ("no_answer", "reached", "accepted", "declined")
@@ -86,6 +88,15 @@ _REFUSE = (
 )
 
 
+CONTACTS = """
+SELECT customer_id, as_of, model_id, coalesce(play, 'none') AS play, recorded_by AS who, contacted_at,
+  channel, outcome, NULL::BIGINT AS cost_minor, NULL::VARCHAR AS currency, recorded_at
+FROM marts.fct_customer_actions
+WHERE action = 'contacted' AND NOT is_undone AND as_of IS NOT NULL AND model_id IS NOT NULL
+ORDER BY recorded_at, event_id
+"""
+
+
 class TreatmentRefused(Exception):
     """A contact that can't be logged: the message says why."""
 
@@ -118,8 +129,7 @@ def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
     """
     _check(treatment, recorded_at)
     moment = treatment.contacted_at.astimezone(UTC)
-    words = f"{treatment.customer_id}|{moment.isoformat()}|{treatment.channel}"
-    treatment_id = hashlib.sha256(words.encode()).hexdigest()[:16]
+    treatment_id = _id_of(treatment.customer_id, moment, treatment.channel)
     row = asdict(treatment) | {
         "treatment_id": treatment_id,
         "contacted_at": moment,
@@ -143,6 +153,30 @@ def log(url: str, treatment: Treatment, *, recorded_at: datetime) -> str:
     except SQLAlchemyError as error:
         raise TreatmentRefused(f"The treatment log can't be written: {error.__cause__ or error}") from error
     return treatment_id
+
+
+def _id_of(customer_id: str, moment: datetime, channel: str) -> str:
+    """A contact is one whatever score, play or outcome it is logged with. moment: UTC."""
+    return hashlib.sha256(f"{customer_id}|{moment.isoformat()}|{channel}".encode()).hexdigest()[:16]
+
+
+def with_contacts(log: pl.DataFrame, stage_file: Path) -> pl.DataFrame:
+    """The log, and the contacts of marts.fct_customer_actions that it lacks; columns of churn_treatments.
+
+    A contact counts that followed a score and was not taken back. The log's row stands where both have it.
+    """
+    with duckdb.connect(str(stage_file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        if not score_history.exists(connection, "marts", "fct_customer_actions"):
+            return log
+        contacts = connection.sql(CONTACTS).pl().to_dicts()
+    rows = [
+        row
+        | {"treatment_id": _id_of(row["customer_id"], row["contacted_at"].astimezone(UTC), row["channel"])}
+        for row in contacts
+    ]
+    logged = pl.DataFrame(rows, schema=tables.frame_types("churn_treatments"))
+    return pl.concat([log, logged]).unique("treatment_id", keep="first", maintain_order=True)
 
 
 def _guard(connection: Connection) -> None:

@@ -126,6 +126,17 @@ def header(view: View, page: str, title: str, question: str) -> None:
     if view.published is not None:
         _banners(view, view.published)
         welcome.show(view, page)
+        _reports(view, page)
+
+
+def _reports(view: View, page: str) -> None:
+    """What changed since the reader was last here; saved views, e-mails and the board pack."""
+    from dashboard import restatements, saved_views  # they draw with this frame themselves
+
+    with panel(view):
+        restatements.notice(view)
+    with panel(view):
+        saved_views.bar(view, page)
 
 
 def _freshness(view: View, published: Published, page: str) -> None:

@@ -18,6 +18,7 @@ from dashboard.queries import Query
 from dashboard.queries import build as build_queries
 from dashboard.states import panel
 from dashboard.view import Published, View
+from dashboard.workbench import questions
 
 TABLES = re.compile(r"warehouse\.\w+\.(\w+)")
 
@@ -68,7 +69,9 @@ def sql(view: View, published: Published, query: Query, values: Mapping[str, obj
     """The statement that gave the number, ready to be copied and run, and the way to the workbench."""
     words = query.readable(published.build.build_id, values)
     st.code(words, language="sql", wrap_lines=True)
-    page_link(view, "workbench", view.text.gettext("Open in the SQL workbench"), sql=words)
+    if view.may("sql") and questions.can_be_asked(query):
+        label = view.text.gettext("Open in the SQL workbench")
+        page_link(view, "workbench", label, **questions.link(query, values))
 
 
 def mark(view: View, published: Published, one: Drill) -> None:

@@ -19,6 +19,8 @@ import polars as pl
 
 from dashboard import address, snapshot
 from dashboard.companies import Company, companies
+from dashboard.engine import Engine
+from dashboard.engine_access import engine_for
 from dashboard.format import DIGITS, LATIN, Formatter
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 from dashboard.people import session
@@ -100,7 +102,7 @@ class View:
     problem: str | None = None  # why the published file cannot be read
     reader: Reader = NOBODY
     records: Records | None = None
-    engine: Any | None = None
+    engine: Engine | None = None
     visit: Visit = NOBODY_HERE
     slots: dict[str, Any] = field(default_factory=dict, compare=False)
     """Places on the page that a later step fills: the menu and the mark of each card."""
@@ -203,6 +205,7 @@ def open_view() -> View:
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
         problem=problem,
         reader=reader,
+        engine=engine_for(reader, company.folder, published) if company else None,
         records=open_records(company.records_url) if company and company.records_url else None,
         visit=visit,
     )

@@ -98,7 +98,7 @@ def _tour(view: View) -> None:
     title, words = tour[step]
     with st.container(border=True, key="tour"):
         st.caption(_("Step {step} of {all}").format(step=show.number(step + 1), all=show.number(len(tour))))
-        st.subheader(title, anchor=False)
+        st.markdown(f"**{title}**")
         st.text(words)
         with st.container(horizontal=True):
             if step < len(tour) - 1:

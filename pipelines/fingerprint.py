@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from pipelines.sources import app
 from pipelines.sources.loading import SourceConfig
 
 PIPELINES = Path(__file__).parent
@@ -61,6 +62,8 @@ def of_inputs(project: Path, sources: tuple[SourceConfig, ...], settings: dict[s
 
 def _of_source(source: SourceConfig) -> str | None:
     """A fingerprint of a source's content; None for a database server, which would have to be read."""
+    if source.kind == "app":
+        return app.state_of(source.location)
     if source.kind == "billing":
         if not source.location.startswith("sqlite:///"):
             return None

@@ -130,6 +130,21 @@ CREATE TABLE IF NOT EXISTS raw_orders.skus (
   sku VARCHAR, name VARCHAR, category VARCHAR, is_goods BOOLEAN,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 
+-- raw_app: what people wrote about the company, from its app.db
+
+CREATE TABLE IF NOT EXISTS raw_app.customer_actions (
+  event_id VARCHAR, customer_id VARCHAR, action VARCHAR, owner VARCHAR, until_on DATE, channel VARCHAR, outcome VARCHAR,
+  note VARCHAR, contacted_at TIMESTAMPTZ, next_on DATE, as_of DATE, model_id VARCHAR, play VARCHAR, undoes VARCHAR,
+  recorded_by VARCHAR,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_app.customer_notes (
+  note_id VARCHAR, version_no BIGINT, customer_id VARCHAR, body VARCHAR, is_deleted BOOLEAN, recorded_by VARCHAR,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_app.targets (
+  target_id BIGINT, metric_id VARCHAR, month DATE, currency VARCHAR, segment VARCHAR, amount BIGINT,
+  deleted_at TIMESTAMPTZ, deleted_by VARCHAR, recorded_by VARCHAR,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+
 -- raw_meta: how the rows above came in, and under which definitions this build reads them
 
 CREATE TABLE IF NOT EXISTS raw_meta.loads (
@@ -181,6 +196,13 @@ CREATE TABLE IF NOT EXISTS raw_meta.past_due_days_before (
 CREATE TABLE IF NOT EXISTS raw_meta.test_results (
   build_id VARCHAR, test_name VARCHAR, model VARCHAR, column_name VARCHAR, kind VARCHAR, status VARCHAR, failures BIGINT,
   message VARCHAR, seconds DOUBLE);
+
+-- what the models of this build are, what each is made from, and what its tests read (pipelines/lineage.py)
+CREATE TABLE IF NOT EXISTS raw_meta.models (
+  model VARCHAR, schema_name VARCHAR, kind VARCHAR, description VARCHAR, parents VARCHAR[], sql VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_meta.model_columns (
+  model VARCHAR, schema_name VARCHAR, column_name VARCHAR, position BIGINT, data_type VARCHAR, description VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_meta.test_models (test_name VARCHAR, model VARCHAR, asks VARCHAR);
 
 -- raw_history: what was kept of earlier builds (pipelines/history.py); tables without files are made by no build
 

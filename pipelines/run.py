@@ -21,7 +21,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines import fingerprint, history, increment, meta, models, warehouse
+from pipelines import fingerprint, history, increment, lineage, meta, models, warehouse
 from pipelines.policy import Policy
 from pipelines.sources import KINDS, crm
 from pipelines.sources.loading import SourceConfig, SourceError, Stage, create_raw_tables
@@ -192,6 +192,7 @@ def _build(run: _Run, score: Callable[[Path], None] | None) -> tuple[Path, str]:
     with duckdb.connect(run.stage_file) as connection:
         models.drop_stale(connection, target)
         _write_test_results(connection, run.build_id, outcome)
+        lineage.write(connection, target)
     with run.doing("score"):
         if score is not None:
             run.progress("score: starting")
@@ -362,8 +363,8 @@ def _drop_other_sources(run: _Run, connection: duckdb.DuckDBPyConnection) -> Non
 def _source_tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
         "SELECT table_schema || '.' || table_name FROM information_schema.columns "
-        "WHERE column_name = 'source_system' AND table_schema IN ('raw_billing', 'raw_crm', 'raw_orders') "
-        "ORDER BY 1"
+        "WHERE column_name = 'source_system' "
+        "AND table_schema IN ('raw_app', 'raw_billing', 'raw_crm', 'raw_orders') ORDER BY 1"
     ).fetchall()
     return [name for (name,) in rows]
 

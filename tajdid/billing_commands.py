@@ -485,22 +485,28 @@ def print_invoice(
 def doctor(company: CompanyOption = None, as_json: JsonOption = False) -> None:
     """Prove that the billing data is sound, and name every row that is not; nothing is changed.
 
-    May run beside everything else. Exit code 0: sound; 3: something was found.
+    May run beside everything else; the dashboard shows what was found last. Exit code 0: sound; 3: something
+    was found.
 
     Example: tajdid billing doctor --company atlas
     """
     from billing.jobs.doctor.examination import CHECKS, examine
+    from tajdid.engine.runs import KEPT_FINDINGS, keep_examination
 
-    findings = 0
+    findings, kept = 0, []
+    at, of = now(), chosen(company)
     if as_json:
         say("[")
-    with opened(chosen(company)) as store:
-        for one in examine(store, now()):
+    with opened(of) as store:
+        for one in examine(store, at):
             findings += 1
+            if findings <= KEPT_FINDINGS:
+                kept.append(asdict(one))
             if as_json:
                 say(f"{',' if findings > 1 else ''}{json.dumps(asdict(one), default=str)}")
             else:
                 say(one.in_words())
+    keep_examination(of.folder, at, len(CHECKS), kept, findings)
     say("]" if as_json else f"{len(CHECKS)} checks, {findings:,} findings")
     raise SystemExit(3 if findings else 0)
 

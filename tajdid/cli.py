@@ -37,6 +37,7 @@ from tajdid.console import (
     stop,
 )
 from tajdid.people_commands import people_app
+from tajdid.report_commands import dashboard_pack, digest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,6 +56,8 @@ app = typer.Typer(
 warehouse_app = typer.Typer(no_args_is_help=True, help="The warehouse: build it, look at it, ask it.")
 conformance_app = typer.Typer(no_args_is_help=True, help="Run worked cases through the product.")
 app.command()(init)
+app.command()(dashboard_pack)
+app.command()(digest)
 app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
@@ -130,7 +133,7 @@ def dashboard(
 
     Example: tajdid dashboard --port 8600
     """
-    from dashboard.serve import command
+    from tajdid.dashboard_server import command
 
     free = free_port(port)
     say(f"Dashboard: http://localhost:{free}  (Ctrl+C ends it)")

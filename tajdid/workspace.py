@@ -14,8 +14,10 @@ from typing import Any
 
 from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
+from pipelines.sources import app
 
 PROJECT = Path(__file__).resolve().parents[1]
+OF_NO_LOADER = ("kind", "location", "fresh_within_days")
 SOURCE_KINDS = ("billing", "crm", "orders", "periods", "rates", "stripe")
 KEYS = {
     "name",
@@ -50,6 +52,8 @@ class Company:
     max_reject_share_bp: int
     database_url: str
     sources: tuple[SourceConfig, ...]
+    app_database: str
+    """Address of what people write about the company."""
     is_incremental: bool = True
     """Whether a build may add to the last one instead of making all rows anew."""
     stock: dict[str, Any] | None = None
@@ -107,11 +111,18 @@ def build_request(company: Company, at: datetime, *, is_full: bool = False) -> B
         as_of=as_of,
         built_at=at,
         policy=policy,
-        sources=company.sources,
+        sources=(*company.sources, *_records(company)),
         is_sample=company.is_sample,
         max_reject_share_bp=company.max_reject_share_bp,
         is_full=is_full or not company.is_incremental,
     )
+
+
+def _records(company: Company) -> tuple[SourceConfig, ...]:
+    """What people wrote, as a source; nothing where nobody has written yet."""
+    if app.state_of(company.app_database) == app.NOTHING:
+        return ()
+    return (SourceConfig(app.NAME, "app", company.app_database),)
 
 
 def _company(folder: Path, content: dict[str, Any]) -> Company:
@@ -121,7 +132,7 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
     as_of = content.get("as_of")
     if as_of is not None and (not isinstance(as_of, date) or isinstance(as_of, datetime)):
         raise ValueError("as_of must be a date such as 2025-12-31, without quotes")
-    for key in ("name", "title_en", "title_ar", "database_url"):
+    for key in ("name", "title_en", "title_ar", "database_url", "app_database"):
         if not isinstance(content.get(key, ""), str):
             raise ValueError(f"{key} must be a text")
     share = content.get("max_reject_share_bp", 10)
@@ -144,6 +155,7 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         max_reject_share_bp=share,
         is_incremental=content.get("incremental", True),
         database_url=database_url,
+        app_database=_database_url(folder, content.get("app_database", f"sqlite:///{app.NAME}")),
         stock=_stock(content.get("stock")),
         gateway=_gateway(content.get("gateway")),
         sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
@@ -203,7 +215,11 @@ def _source(folder: Path, name: str, options: Any, database_url: str) -> SourceC
     if not isinstance(given, str):
         raise ValueError(f"source '{name}': location must be a text")
     location = _database_url(folder, given) if kind == "billing" else str(folder / given)
-    rest = {key: value for key, value in options.items() if key not in ("kind", "location")}
+    days = options.get("fresh_within_days", 1)
+    if type(days) is not int or days < 1:
+        raise ValueError(f"source '{name}': fresh_within_days must be a whole number of days, 1 or more")
+    # What a source promises is told beside the figures; it changes nothing of what is loaded.
+    rest = {key: value for key, value in options.items() if key not in OF_NO_LOADER}
     return SourceConfig(name=name, kind=kind, location=location, options=rest)
 
 

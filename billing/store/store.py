@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -21,6 +22,7 @@ from pathlib import Path
 from struct import unpack
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import quote
 
 import polars as pl
 from sqlalchemy import (
@@ -108,6 +110,51 @@ def open_store(url: str, ids: IdGenerator | None = None, *, is_disposable: bool 
     if address.drivername in ("postgresql", "postgres"):
         address = address.set(drivername="postgresql+psycopg")
     return Store(_engine(address, _DISPOSABLE if is_disposable else _DURABLE), ids)
+
+
+def open_to_look(url: str, *, rehearses: bool = False) -> Store:
+    """Open a database that is only looked at, beside those who work with it: the connection itself refuses to
+    write, makes no file and changes no setting of one.
+
+    With `rehearses` it may write inside `Store.rehearsal`, which takes everything back; of SQLite nothing of
+    that reaches the file. It then waits a few seconds for others that write, and no longer. Raises as the
+    driver does where there is no such database.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        return Store(_looking_engine(str(address.database), rehearses), None)
+    limits = {"statement_timeout": "60s", "lock_timeout": f"{_LOOKING_WAITS}s"}
+    if not rehearses:
+        limits["default_transaction_read_only"] = "on"
+    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    address = address.set(drivername="postgresql+psycopg").update_query_dict({"options": options})
+    return Store(_kept_engine(address, (), NullPool), None)
+
+
+_LOOKING_WAITS = 5
+"""Seconds that who only looks waits for a lock."""
+
+
+@lru_cache(maxsize=32)
+def _looking_engine(file: str, rehearses: bool) -> Engine:
+    mode = "rw" if rehearses else "ro"
+    # What a rehearsal writes stays in memory until it is rolled back.
+    guard = "cache_spill=OFF" if rehearses else "query_only=ON"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(Path(file).absolute()))}?mode={mode}",
+            uri=True,
+            timeout=_LOOKING_WAITS,
+            cached_statements=512,
+            check_same_thread=False,
+        )
+        for pragma in (guard, "foreign_keys=ON", *_MEMORY):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    address = URL.create("sqlite", database=file)
+    return create_engine(address, creator=connect, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
 
 _DURABLE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=16384")

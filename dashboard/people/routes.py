@@ -35,7 +35,7 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # "no-referrer" would make the browser hide where the form came from
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -73,7 +73,7 @@ def routes(settings: SignIn, clock: Callable[[], datetime]) -> list[Route]:
             )
         if came.token is None:
             return _page(words, target, _why_not(words, came), 429 if came.locked_for else 401)
-        answer = RedirectResponse(target, 303, HEADERS)
+        answer = RedirectResponse(_beside(target), 303, HEADERS)
         answer.set_cookie(
             COOKIE,
             came.token,
@@ -92,8 +92,13 @@ def _words(language: str | None) -> Text:
 
 
 def _safe(target: str | None) -> str:
-    """A page of this dashboard to go to; anything else becomes its first page."""
+    """A page of this dashboard to go to, as `/page?…`; anything else becomes its first page."""
     return target if target and NEXT.fullmatch(target) else "/"
+
+
+def _beside(target: str) -> str:
+    """A page as seen from the sign-in form, which lies beside it: also under a path of a proxy."""
+    return "." + target if target == "/" else target[1:]
 
 
 async def _fields(request: Request) -> dict[str, str] | None:

@@ -84,7 +84,7 @@ def visit(home: Path, at: datetime) -> Visit:
     try:
         people = directory.open_people(settings.people_url)
         if settings.kind == "password":
-            return by_token(people, settings, at, st.context.cookies.get(COOKIE))
+            return by_token(people, settings, at, token_of_browser())
         check_auth(settings.auth or st.secrets["auth"])
         return by_claims(people, settings, at, dict(st.user.to_dict()))
     except RecordsError:
@@ -93,6 +93,11 @@ def visit(home: Path, at: datetime) -> Visit:
     except (ValueError, KeyError, FileNotFoundError):
         logger.error("[auth] is missing or incomplete")
         return Visit(Door.MISCONFIGURED, settings=settings)
+
+
+def token_of_browser() -> str | None:
+    """The token that the browser of the running page sent."""
+    return st.context.cookies.get(COOKIE)
 
 
 def _is_exposed() -> bool:

@@ -7,10 +7,13 @@ here.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class Query:
     def parameters(self, values: Mapping[str, object]) -> dict[str, object]:
         """Those of `values` that the statement asks for."""
         return {name: value for name, value in values.items() if re.search(rf"\${name}\b", self.sql)}
+
+
+@cache
+def named() -> Mapping[str, Query]:
+    """Every statement of the dashboard by its name; what an address may ask for."""
+    modules = (importlib.import_module(f"{__name__}.{part.name}") for part in pkgutil.iter_modules(__path__))
+    found = (one for module in modules for one in vars(module).values() if isinstance(one, Query))
+    return {one.name: one for one in found}
 
 
 def _literal(value: object) -> str:

@@ -169,26 +169,6 @@ ORDER BY abs(month.delta_booked) DESC, month.customer_id
 """,
 )
 
-AGING = Query(
-    "ar_aging",
-    """
-WITH newest AS (
-  SELECT max(snapshot_on) AS snapshot_on FROM warehouse.marts.fct_ar_aging
-)
-SELECT
-  aging.bucket,
-  sum(aging.remaining_minor)::BIGINT AS remaining_minor,
-  sum(aging.invoices)::BIGINT AS invoices
-FROM warehouse.marts.fct_ar_aging AS aging
-JOIN newest ON newest.snapshot_on = aging.snapshot_on
-WHERE aging.bucket <> 'unapplied'
-  AND aging.currency = $currency AND ($segment = 'all' OR aging.segment = $segment)
-GROUP BY aging.bucket
-ORDER BY list_position(['current', 'd1_30', 'd31_60', 'd61_90', 'd91_plus'], aging.bucket)
-""",
-    metric="ar_bucket",
-)
-
 # Gains count reactivation unless the policy says otherwise (quick_ratio_gain).
 MOVED_ROWS = Query(
     "moved_rows",

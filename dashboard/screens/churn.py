@@ -486,14 +486,16 @@ def one_customer(view: View, published: Published, chosen: Chosen, listed: pl.Da
         ],
         reasons,
     )
+    basis = _("Scored for {day} by model {model}.")
     if score["support"] is not None:
-        st.caption(
-            _("Scored for {day} by model {model}, from {support} comparable customers.").format(
-                day=show.day(score["as_of"]),
-                model=f"`{score['model_id']}`",
-                support=show.number(score["support"]),
-            )
+        basis = _("Scored for {day} by model {model}, from {support} comparable customers.")
+    st.caption(
+        basis.format(
+            day=show.day(score["as_of"]),
+            model=f"`{score['model_id']}`",
+            support=show.number(score["support"]),
         )
+    )
     if score["in_holdout"]:
         st.caption(_("This customer is in the comparison group: no contact is prompted by the score."))
     frame.page_link(view, "customer", _("All about this customer"), customer=customer)

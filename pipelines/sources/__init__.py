@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.sources import billing, crm, orders, periods, rates, stripe
+from pipelines.sources import app, billing, crm, orders, periods, rates, stripe
 from pipelines.sources.loading import SourceConfig, Stage
 
 KINDS: Mapping[str, Callable[[Stage, SourceConfig], None]] = {
+    "app": app.load,
     "billing": billing.load,
     "crm": crm.load,
     "orders": orders.load,

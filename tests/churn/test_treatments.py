@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -183,3 +184,50 @@ def test_a_broken_file_is_told(url: str, tmp_path: Path) -> None:
     (tmp_path / "app.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
     with pytest.raises(TreatmentRefused, match="can't be read"):
         treatments.read(url, known_to=AT)
+
+
+def actions_in(path: Path, rows: list[tuple[Any, ...]]) -> Path:
+    """A stage file with fct_customer_actions: (event_id, action, is_undone, as_of, contacted_at)."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE SCHEMA marts; CREATE TABLE marts.fct_customer_actions (event_id VARCHAR, "
+            "customer_id VARCHAR, action VARCHAR, is_undone BOOLEAN, as_of DATE, model_id VARCHAR, "
+            "play VARCHAR, recorded_by VARCHAR, contacted_at TIMESTAMPTZ, channel VARCHAR, outcome VARCHAR, "
+            "recorded_at TIMESTAMPTZ)"
+        )
+        for event_id, action, is_undone, as_of, contacted_at in rows:
+            connection.execute(
+                "INSERT INTO marts.fct_customer_actions VALUES "
+                "(?, 'c1', ?, ?, ?, 'm1', NULL, 'dana', ?, 'call', 'reached', ?)",
+                [event_id, action, is_undone, as_of, contacted_at, AT],
+            )
+    return path
+
+
+def test_a_logged_contact_joins_the_log_unless_it_was_taken_back_or_follows_no_score(url, tmp_path):
+    treatments.log(url, CALL, recorded_at=AT)
+    log = treatments.read(url, known_to=AT)
+    as_of, later = CALL.as_of, CALL.contacted_at + timedelta(hours=1)
+    stage = actions_in(
+        tmp_path / "stage.duckdb",
+        [
+            ("e1", "contacted", False, as_of, CALL.contacted_at),  # in the log already
+            ("e2", "contacted", False, as_of, later),
+            ("e3", "contacted", True, as_of, later + timedelta(hours=1)),
+            ("e4", "contacted", False, None, later + timedelta(hours=2)),
+            ("e5", "assigned", False, as_of, None),
+        ],
+    )
+    both = treatments.with_contacts(log, stage)
+    assert both.schema == log.schema
+    assert both["contacted_at"].to_list() == [CALL.contacted_at, later]
+    assert both["play"].to_list() == [CALL.play, "none"]
+    assert treatments.with_contacts(both, stage).equals(both)
+    again = replace(CALL, contacted_at=later)
+    assert treatments.log(url, again, recorded_at=AT + timedelta(days=1)) == both["treatment_id"][1]
+
+
+def test_a_stage_without_actions_leaves_the_log_as_it_is(url, tmp_path):
+    duckdb.connect(str(tmp_path / "stage.duckdb")).close()
+    log = treatments.read(url, known_to=AT)
+    assert treatments.with_contacts(log, tmp_path / "stage.duckdb").equals(log)

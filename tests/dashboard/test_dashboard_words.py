@@ -17,7 +17,9 @@ from dashboard.i18n.extract import PACKAGE, messages
 TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
 MODULES = [
     "app",
+    "billing_words",
     "cohorts",
+    "desk",
     "export",
     "figures",
     "frame",

@@ -1,0 +1,259 @@
+"""The e-mails a reader wants, set up on the page they are about: digests, alerts, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import streamlit as st
+
+from dashboard import figures
+from dashboard import report_words as words
+from dashboard.digest import letters
+from dashboard.digest.letters import Reading
+from dashboard.digest.settings import MailError, MailSettings, read_mail
+from dashboard.pack.content import NothingToReport
+from dashboard.records import audit, mail, targets
+from dashboard.records.database import RecordsError
+from dashboard.records.mail import Alert, Digest, Refused
+from dashboard.records.views import SavedView
+from dashboard.states import panel
+from dashboard.view import View, home
+
+SAID = "mail-said"
+
+
+def button(view: View, page: str, seen: Sequence[SavedView]) -> None:
+    """The menu of e-mails; nothing for a reader who may not take figures away. A letter's link opens it."""
+    if not view.may("export"):
+        return
+    _ = view.text.gettext
+    is_asked = st.query_params.get("mail") == "settings"
+    with st.popover(_("E-mail"), key="mail-menu", on_change="rerun") as menu:
+        if menu.open:
+            with panel(view):
+                _menu(view, page, [one for one in seen if one.page == page])
+    if is_asked and not menu.open:
+        with st.container(border=True, key="mail-settings"), panel(view):
+            _mine(view)
+    said = st.session_state.pop(SAID, None)
+    if said:
+        st.toast(said)
+
+
+def _menu(view: View, page: str, seen: Sequence[SavedView]) -> None:
+    _ = view.text.gettext
+    try:
+        settings = read_mail(home())
+    except MailError as error:
+        st.warning(_("The e-mail settings of this workspace cannot be used:"))
+        st.code(str(error), language=None, wrap_lines=True)
+        return
+    if settings is None:
+        st.info(_("This workspace sends no e-mail yet. Write [mail] into its dashboard.toml."))
+        return
+    by_id = {one.view_id: one for one in seen}
+    about = st.selectbox(
+        _("About"),
+        ["", *by_id],
+        format_func=lambda key: by_id[key].name if key else _("This page as it is now"),
+        key="mail-about",
+    )
+    address = st.text_input(
+        _("To the address"),
+        value=view.reader.reader_id if "@" in view.reader.reader_id else "",
+        key="mail-address",
+        max_chars=mail.LONGEST_ADDRESS,
+    )
+    parameters = {} if about else letters.steady({**st.query_params})
+    _ask_digest(view, page, settings, about or None, parameters, address)
+    st.divider()
+    _ask_alert(view, page, settings, by_id.get(about), parameters, address)
+    st.divider()
+    _mine(view)
+
+
+def _ask_digest(
+    view: View,
+    page: str,
+    settings: MailSettings,
+    view_id: str | None,
+    parameters: dict[str, str],
+    address: str,
+) -> None:
+    _ = view.text.gettext
+    names = words.mail_period(view.text)
+    period = st.segmented_control(
+        _("A digest"),
+        list(mail.PERIODS),
+        default="weekly",
+        format_func=names,
+        key="mail-period",
+        required=True,
+    )
+    st.caption(
+        _("It speaks of the newest closed month, and comes from {hour}:00 on ({timezone}).").format(
+            hour=view.show.identifier(f"{settings.hour:02}"), timezone=view.show.identifier(settings.timezone)
+        )
+    )
+
+    def asked() -> None:
+        assert view.records is not None
+        to = mail.checked_address(address, settings.domains)
+        mail.ask_digest(
+            view.records,
+            view.now,
+            view.reader,
+            page=page,
+            parameters=parameters,
+            view_id=view_id,
+            period=period or "weekly",
+            language=view.language,
+            address=to,
+        )
+        audit.note(view.records, view.reader.reader_id, view.now, "digest", to, f"{period} {page}")
+        st.session_state[SAID] = _("The digest will be sent.")
+
+    st.button(_("Send me this digest"), key="mail-ask-digest", on_click=_tried, args=(view, asked))
+
+
+def _ask_alert(
+    view: View,
+    page: str,
+    settings: MailSettings,
+    about: SavedView | None,
+    parameters: dict[str, str],
+    address: str,
+) -> None:
+    _ = view.text.gettext
+    try:
+        found = letters.watched(view, about.parameters if about else parameters)
+    except NothingToReport:
+        st.caption(_("There is no figure yet that an alert could watch."))
+        return
+    metric_id = st.selectbox(
+        _("An alert when"),
+        list(found),
+        format_func=lambda key: found[key].metric.label,
+        key="mail-metric",
+    )
+    watched = found[metric_id]
+    sides = words.mail_side(view.text)
+    side = st.segmented_control(
+        _("Goes"), list(mail.SIDES), default="above", format_func=sides, key="mail-side", required=True
+    )
+    unit = "%" if figures.is_percentage(watched.metric) else watched.currency
+    if watched.metric.unit not in (*figures.MONEY, *figures.RATIOS):
+        unit = ""
+    written = st.text_input(
+        _("This value ({unit})").format(unit=view.show.identifier(unit)) if unit else _("This value"),
+        key="mail-value",
+        max_chars=30,
+    )
+    st.caption(
+        _("Now: {value}").format(value=figures.shown(view, watched.metric, watched.amount, watched.currency))
+    )
+
+    def asked() -> None:
+        assert view.records is not None
+        to = mail.checked_address(address, settings.domains)
+        amount, scale = threshold(view, watched, written)
+        mail.ask_alert(
+            view.records,
+            view.now,
+            view.reader,
+            page=page,
+            parameters=parameters,
+            view_id=about.view_id if about else None,
+            metric_id=metric_id,
+            side=side or "above",
+            amount=amount,
+            scale=scale,
+            language=view.language,
+            address=to,
+        )
+        audit.note(view.records, view.reader.reader_id, view.now, "digest", to, f"alert {metric_id} {side}")
+        st.session_state[SAID] = _("The alert is set.")
+
+    st.button(_("Set this alert"), key="mail-ask-alert", on_click=_tried, args=(view, asked))
+
+
+def threshold(view: View, watched: Reading, written: str) -> tuple[int, int]:
+    """The threshold a reader wrote, as a whole number and its scale. Raises Refused: no_number."""
+    try:
+        amount = targets.amount_of(written, figures.unit_of(view, watched.metric, watched.currency))
+    except targets.Refused:
+        raise Refused("no_number") from None
+    value = figures.target_value(view, watched.metric, amount, watched.currency)
+    return amount, int(value.denominator or Decimal(1))
+
+
+def _mine(view: View) -> None:
+    """The reader's digests and alerts, how the last of each went, and a button that ends it."""
+    _ = view.text.gettext
+    assert view.records is not None
+    st.markdown(f"**{_('My e-mails')}**")
+    digests = mail.digests(view.records, view.reader.reader_id)
+    alerts = mail.alerts(view.records, view.reader.reader_id)
+    if not digests and not alerts:
+        st.caption(_("None yet."))
+        return
+    for wish in digests:
+        _one(view, wish.digest_id, digest_words(view, wish))
+    for watch in alerts:
+        _one(view, watch.alert_id, alert_words(view, watch))
+
+
+def digest_words(view: View, wish: Digest) -> str:
+    return view.text.gettext("{period} digest of {page}, to {address}").format(
+        period=words.mail_period(view.text)(wish.period),
+        page=words.page(view.text)(wish.page),
+        address=view.show.identifier(wish.address),
+    )
+
+
+def alert_words(view: View, wish: Alert) -> str:
+    _ = view.text.gettext
+    try:
+        metric = letters.watched(view, wish.parameters)[wish.metric_id]
+        what, line = metric.metric.label, letters.threshold_words(view, wish, metric)
+    except (KeyError, NothingToReport):
+        what, line = wish.metric_id, view.show.number(letters.threshold(wish), 2)
+    return _("Alert: {metric} {side} {threshold}, to {address}").format(
+        metric=what,
+        side=words.mail_side(view.text)(wish.side),
+        threshold=line,
+        address=view.show.identifier(wish.address),
+    )
+
+
+def _one(view: View, wish_id: str, said: str) -> None:
+    _ = view.text.gettext
+    assert view.records is not None
+    last = mail.deliveries(view.records, wish_id, 1)
+
+    def stopped() -> None:
+        assert view.records is not None
+        mail.stop(view.records, view.now, view.reader, wish_id)
+        st.session_state[SAID] = _("It is stopped.")
+
+    with st.container(horizontal=True, vertical_alignment="center", key=f"mail-{wish_id}"):
+        st.text(said)
+        st.button(_("Stop"), key=f"mail-stop-{wish_id}", on_click=_tried, args=(view, stopped))
+    if last:
+        when = last[0]["finished_at"] or last[0]["recorded_at"]
+        st.caption(
+            _("Last: {state}, {when}").format(
+                state=words.mail_state(view.text)(last[0]["state"]), when=view.show.instant(when)
+            )
+        )
+
+
+def _tried(view: View, act: Callable[[], None]) -> None:
+    """Do it; what speaks against it is said to the reader."""
+    try:
+        act()
+    except Refused as refused:
+        st.session_state[SAID] = words.mail_refused(view.text)(refused.reason)
+    except RecordsError:
+        st.session_state[SAID] = view.text.gettext("This could not be kept now. Please try again.")

@@ -1,0 +1,67 @@
+"""What a report tells of the build itself: figures of closed months that are not as they were printed."""
+
+from dashboard.queries import Query
+
+# A figure's print at a build is its newest row up to it; the registry's headline figures, over all segments.
+RESTATED_SINCE = Query(
+    "restated_since",
+    """
+WITH prints AS (
+  SELECT metric_id, month, currency, build_id, printed_at, definition_version, numerator, denominator
+  FROM warehouse.marts.fct_metric_prints
+  WHERE segment = 'all' AND list_contains($metric_ids, metric_id)
+),
+seen AS (
+  SELECT * FROM prints
+  WHERE printed_at <= $seen_at
+  QUALIFY row_number() OVER (
+    PARTITION BY metric_id, month, currency ORDER BY printed_at DESC, build_id DESC
+  ) = 1
+),
+now AS (
+  SELECT * FROM prints
+  QUALIFY row_number() OVER (
+    PARTITION BY metric_id, month, currency ORDER BY printed_at DESC, build_id DESC
+  ) = 1
+)
+SELECT
+  now.metric_id,
+  now.month,
+  now.currency,
+  seen.numerator AS seen_numerator,
+  seen.denominator AS seen_denominator,
+  now.numerator,
+  now.denominator,
+  now.printed_at AS restated_at,
+  now.definition_version <> seen.definition_version AS is_redefined
+FROM now
+JOIN seen USING (metric_id, month, currency)
+WHERE now.build_id <> seen.build_id
+  AND (now.numerator IS DISTINCT FROM seen.numerator OR now.denominator IS DISTINCT FROM seen.denominator)
+ORDER BY now.month DESC, list_position($metric_ids, now.metric_id), now.currency
+LIMIT 50
+""",
+)
+
+RESTATED = Query(
+    "restated",
+    """
+SELECT
+  metric_id,
+  month,
+  currency,
+  first_numerator AS seen_numerator,
+  first_denominator AS seen_denominator,
+  numerator,
+  denominator,
+  restated_at,
+  first_definition_version <> definition_version AS is_redefined
+FROM warehouse.marts.fct_restatements
+WHERE segment = 'all' AND list_contains($metric_ids, metric_id)
+  AND month BETWEEN $month - INTERVAL 11 MONTH AND $month
+ORDER BY month DESC, list_position($metric_ids, metric_id), currency
+LIMIT 12
+""",
+)
+
+SET_ASIDE = Query("rows_set_aside", "SELECT count(*)::BIGINT AS set_aside FROM warehouse.raw_meta.rejects")

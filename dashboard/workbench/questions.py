@@ -1,0 +1,124 @@
+"""A question between the pages: its name in the address, its parameters, and asking it for a reader."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.queries import Query, named
+from dashboard.records import audit, saved_queries
+from dashboard.view import Published, View, clock
+from dashboard.workbench.pool import Answer, Place, Pool, Question, Value, plain_place
+from dashboard.workbench.rules import SCHEMAS
+from dashboard.workbench.words import KINDS
+
+TABLE = re.compile(r"\bwarehouse\.(\w+)\.")
+# Strings, quoted names and comments, in which a $ is no parameter.
+QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+PARAMETER = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+LONGEST_VALUES = 4_000
+KEPT_PLACES = 32
+
+
+def parameters_of(text: str) -> list[str]:
+    """Names of the parameters a text has, in its order."""
+    return list(dict.fromkeys(PARAMETER.findall(QUOTED.sub(" ", text))))
+
+
+def can_be_asked(query: Query) -> bool:
+    """Whether a statement of the dashboard reads only what the workbench offers."""
+    return named().get(query.name) == query and set(TABLE.findall(query.sql)) <= set(SCHEMAS)
+
+
+def link(query: Query, values: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of the address that open a statement in the workbench: its name and its values."""
+    given = {name: value_of(value) for name, value in query.parameters(values).items()}
+    written = json.dumps({name: [one.kind, one.text] for name, one in given.items()}, ensure_ascii=False)
+    return {"query": query.name, "values": written}
+
+
+def value_of(value: object) -> Value:
+    """A value as it is written in a field."""
+    if value is None:
+        return Value("nothing", "")
+    if isinstance(value, bool):
+        return Value("yes_no", "yes" if value else "no")
+    if isinstance(value, int):
+        return Value("whole", str(value))
+    if isinstance(value, datetime):
+        return Value("instant", value.isoformat())
+    if isinstance(value, date):
+        return Value("day", value.isoformat())
+    return Value("text" if isinstance(value, str) else "number", str(value))
+
+
+def values_from(written: str | None) -> dict[str, Value]:
+    """The values an address holds; none where they are not understood."""
+    if not written or len(written) > LONGEST_VALUES:
+        return {}
+    try:
+        return {
+            str(name): Value(str(kind), str(text))
+            for name, (kind, text) in json.loads(written).items()
+            if kind in KINDS
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
+def workers() -> Pool:
+    """The workers of this server."""
+    return Pool()
+
+
+@lru_cache(maxsize=KEPT_PLACES)
+def _place(path: str) -> Place:
+    return plain_place(Path(path))
+
+
+def ask(view: View, published: Published, text: str, values: Mapping[str, Value]) -> Question:
+    """Ask for the reader of the view, in what they may see. Raises Busy.
+
+    What was asked, when, how it ended and how long it took goes into the records before the answer is shown.
+    """
+    records, reader_id = view.records, view.reader.reader_id
+    used = {name: values[name] for name in parameters_of(text) if name in values}
+    written = {name: (value.kind, value.text) for name, value in used.items()}
+
+    def note(_question: Question, answer: Answer) -> None:
+        if records is None:
+            return
+        at = clock()
+        detail = json.dumps(
+            {
+                "rows": answer.rows.height,
+                "seconds": answer.seconds,
+                "state": answer.state,
+                "code": answer.code,
+                "values": written,
+                "text": text,
+            },
+            ensure_ascii=False,
+        )
+        audit.note(records, reader_id, at, "query", "workbench", detail)
+        saved_queries.note_run(
+            records,
+            reader_id,
+            at,
+            text,
+            written,
+            state=answer.state,
+            code=answer.code,
+            row_count=answer.rows.height,
+            seconds=answer.seconds,
+        )
+
+    place = _place(str(published.snapshot.path))
+    return workers().start(reader_id, place, text, used, note)

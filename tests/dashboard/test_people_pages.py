@@ -1,0 +1,281 @@
+"""The sign-in form, and what readers of each role then see on the pages."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from reader import Open, html
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from dashboard.people import directory, entry, passwords, session
+from dashboard.people.routes import routes
+from dashboard.people.settings import read_sign_in
+from dashboard.records import audit, database
+from dashboard.records.database import Records
+
+PASSWORD = "a long walk home 9"
+KEPT = passwords.kept(PASSWORD)
+AT = datetime.now(UTC)
+OWN = "http://testserver"
+SignedIn = Callable[..., Records]
+
+
+@pytest.fixture
+def home(workspace: Path, tmp_path: Path) -> Path:
+    """The two companies, with sign-in by password. In bazaar Amal has K1 and K2, Basil has the others."""
+    for company in ("lumen", "bazaar"):
+        shutil.copytree(workspace / company, tmp_path / company)
+    (tmp_path / "dashboard.toml").write_text('[sign_in]\nkind = "password"\n', encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def people(home: Path) -> Records:
+    return directory.open_people(read_sign_in(home).people_url)
+
+
+@pytest.fixture
+def as_reader(people: Records, monkeypatch: pytest.MonkeyPatch) -> SignedIn:
+    """Signs a new person in who has the given roles in the given companies."""
+
+    def signed_in(**roles: tuple[str, str | None]) -> Records:
+        directory.add(people, AT, "admin", "sara", "Sara Haddad", KEPT)
+        for company, (role, owner) in roles.items():
+            directory.give_role(people, AT, "admin", "sara", company, role, owner)
+        token = entry.enter(people, datetime.now(UTC), "sara", PASSWORD).token
+        monkeypatch.setattr(session, "token_of_browser", lambda: token)
+        return people
+
+    return signed_in
+
+
+@pytest.fixture
+def form(home: Path, people: Records) -> TestClient:
+    directory.add(people, AT, "admin", "sara", "Sara", KEPT)
+    application = Starlette(routes=routes(read_sign_in(home), lambda: AT))
+    return TestClient(application, base_url=OWN, follow_redirects=False)
+
+
+def test_the_right_password_starts_a_session_of_its_own(form: TestClient, people: Records) -> None:
+    form.cookies.set(session.COOKIE, "chosen by somebody else")
+    answer = form.post(
+        "/sign-in",
+        data={"name": " SARA", "password": PASSWORD, "next": "/churn?company=x"},
+        headers={"origin": OWN},
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "churn?company=x")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "chosen by somebody else" not in cookie
+    token = cookie.split("=", 1)[1].split(";")[0]
+    assert len(token) > 40
+    found = directory.person_of_session(people, entry.key_of_token(token), AT, AT - timedelta(hours=1))
+    assert found is not None
+    assert found.reader_id == "sara"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/churn\r\nSet-Cookie: a=b",
+        "",
+    ],
+)
+def test_after_signing_in_one_goes_to_no_other_place_than_a_page(form: TestClient, target: str) -> None:
+    answer = form.post(
+        "/sign-in", data={"name": "sara", "password": PASSWORD, "next": target}, headers={"origin": OWN}
+    )
+    assert answer.headers["location"] == "./"
+
+
+@pytest.mark.parametrize("origin", [None, "http://evil.example", "null", "http://testserver.evil.example"])
+def test_a_form_that_another_site_sends_is_refused(
+    form: TestClient, people: Records, origin: str | None
+) -> None:
+    headers = {} if origin is None else {"origin": origin}
+    answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers=headers)
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert [line["act"] for line in audit.lines(people)] == ["role"]
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "do not belong together"), ("ar", "غير متطابقين")])
+def test_a_wrong_password_and_a_strange_name_are_answered_alike(
+    form: TestClient, lang: str, words: str
+) -> None:
+    answers = [
+        form.post("/sign-in", data={"name": name, "password": "wrong", "lang": lang}, headers={"origin": OWN})
+        for name in ("sara", "nobody", "<script>alert(1)</script>")
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) == 1
+    assert words in answers[0].text
+    assert "set-cookie" not in answers[0].headers
+
+
+def test_too_many_guesses_are_told_how_long_to_wait(form: TestClient) -> None:
+    for _ in range(entry.FREE_FAILURES):
+        form.post("/sign-in", data={"name": "sara", "password": "wrong"}, headers={"origin": OWN})
+    answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers={"origin": OWN})
+    assert answer.status_code == 429
+    assert "Try again in 1 minute." in answer.text
+
+
+def test_a_form_of_any_size_or_content_is_answered(form: TestClient) -> None:
+    for body in (b"x" * 100_000, b"\xff\xfe=1", b"", b"&".join([b"a=b"] * 1000), b"name=%00&password=%ff"):
+        assert form.post("/sign-in", content=body, headers={"origin": OWN}).status_code in (401, 403)
+
+
+@pytest.mark.parametrize(("lang", "direction"), [("en", "ltr"), ("ar", "rtl"), ("<b>", "ltr")])
+def test_the_form_speaks_the_language_asked_for_and_runs_no_script(
+    form: TestClient, lang: str, direction: str
+) -> None:
+    answer = form.get("/sign-in", params={"lang": lang, "next": '/x"><script>'})
+    assert f'dir="{direction}"' in answer.text
+    assert "<script" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_locked_list_of_people_lets_nobody_in_and_says_so(
+    form: TestClient, home: Path, people: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_MS", 50)
+    people.close()
+    other = sqlite3.connect(home / "app.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers={"origin": OWN})
+    other.close()
+    assert answer.status_code == 503
+    assert "Nobody can sign in just now" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "Sign in to see the figures."), ("ar", "سجّل الدخول لرؤية الأرقام.")]
+)
+def test_who_has_not_signed_in_sees_no_company_and_no_figure(
+    open_page: Open, home: Path, monkeypatch: pytest.MonkeyPatch, lang: str, words: str
+) -> None:
+    monkeypatch.setattr(session, "token_of_browser", lambda: None)
+    app = open_page("revenue", lang=lang, home=home)
+    assert not app.exception
+    assert [message.value for message in app.info] == [words]
+    assert not app.metric
+    assert not app.sidebar.selectbox
+    assert "sign-in?lang=" in html(app)
+
+
+def test_settings_that_cannot_be_used_show_nothing(open_page: Open, home: Path) -> None:
+    (home / "dashboard.toml").write_text("[sign_in\n", encoding="utf-8")
+    app = open_page("revenue", home=home)
+    assert not app.exception
+    assert "cannot be used" in app.warning[0].value
+    assert not app.metric
+
+
+def test_a_company_without_a_role_cannot_be_opened_by_its_name(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    as_reader(lumen=("executive", None))
+    app = open_page("revenue", "bazaar", home=home)
+    assert app.metric[0].value == "€560.33"  # of lumen
+    assert app.sidebar.selectbox(key="choice-company").options == ["Lumen"]
+
+
+def test_a_person_without_a_role_is_told_whom_to_ask(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    as_reader()
+    app = open_page("revenue", home=home)
+    assert "no role in any company" in app.warning[0].value
+    assert not app.metric
+
+
+def test_a_csm_sees_the_own_accounts_and_begins_with_the_risk_list(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    give_owners(home)
+    as_reader(bazaar=("csm", "Amal"))
+    app = open_page("churn", "bazaar", home=home, band="all", ranking="risk")
+    assert not app.exception
+    assert not app.error
+    text = html(app)
+    assert "<bdi>K1</bdi>" in text
+    assert "<bdi>K3</bdi>" not in text
+    assert "<bdi>K4</bdi>" not in text
+    links = {link.proto.label for link in app.sidebar.get("page_link")}
+    assert {"Churn risk"} <= links <= {"Churn risk", "Renewals", "Metrics and lineage"}
+    assert app.metric[0].value == "2"
+
+
+def test_an_analyst_sees_all_accounts_without_their_names(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    as_reader(lumen=("analyst", None))
+    app = open_page("revenue", home=home, rows="mrr")
+    assert app.metric[0].value == "€560.33"
+    assert "C1" in html(app)
+    assert "Acme Supplies" not in html(app)
+
+
+def test_who_leaves_the_list_sees_nothing_on_the_next_run(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    app = open_page("revenue", home=home)
+    assert app.metric
+    directory.remove(people, AT, "admin", "sara")
+    app.run()
+    assert not app.metric
+    assert "session has ended" in app.info[0].value
+
+
+def test_signing_out_ends_the_session(open_page: Open, home: Path, as_reader: SignedIn) -> None:
+    people = as_reader(lumen=("executive", None))
+    app = open_page("revenue", home=home)
+    assert "Sara Haddad" in [text.value for text in app.sidebar.text]
+    app.sidebar.button(key="sign-out").click().run()
+    assert not app.metric
+    assert "session has ended" in app.info[0].value
+    assert audit.lines(people, 1)[0]["act"] == "sign_out"
+
+
+def test_a_locked_list_of_people_shows_nothing_and_the_page_stays_alive(
+    open_page: Open, home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    monkeypatch.setattr(database, "PATIENCE_MS", 50)
+    people.close()
+    other = sqlite3.connect(home / "app.db", isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("PRAGMA journal_mode = DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+    app = open_page("revenue", home=home)
+    other.close()
+    assert not app.exception
+    assert "just now" in app.warning[0].value
+    assert not app.metric
+    app.run()
+    assert app.metric
+
+
+def give_owners(home: Path) -> None:
+    import duckdb
+
+    with duckdb.connect(str(next((home / "bazaar" / "warehouse").glob("*.duckdb")))) as connection:
+        connection.execute("DELETE FROM marts.dim_customers")
+        connection.execute(
+            "INSERT INTO marts.dim_customers (customer_id, name, is_current, valid_from, owner) "
+            "SELECT DISTINCT customer_id, customer_id, true, DATE '0001-01-01', "
+            "CASE WHEN customer_id IN ('K1', 'K2') THEN 'Amal' ELSE 'Basil' END FROM churn.churn_scores"
+        )
