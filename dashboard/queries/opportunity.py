@@ -25,9 +25,12 @@ ORDER BY expected_mrr DESC NULLS LAST, potential_mrr DESC, customer_id, sku
 HAS_NAMES = Query(
     "opportunity_has_names",
     """
-SELECT coalesce(bool_or(sku_name <> sku), false)
-FROM warehouse.marts.fct_subscription_opportunity
-WHERE currency = $currency
+SELECT count(*) > 0
+FROM (
+  FROM warehouse.marts.fct_subscription_opportunity
+  WHERE currency = $currency AND sku_name <> sku
+  LIMIT 1
+)
 """,
 )
 

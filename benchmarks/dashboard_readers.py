@@ -1,0 +1,174 @@
+"""The dashboard under twenty readers at once, and with a million customers: `make bench-dashboard`.
+
+Claims, each a line of both sides, their ratio, the limit and ok or short:
+- A rerun of a page, p95 of twenty websocket sessions, is at most 3 times one of a bare page (bare_page.py)
+  with the same widgets and constants for data, measured in turn in the same run.
+- A page of a company of a million customers takes at most 1.5 times that of one of 2,000, opened for the
+  first time (nothing kept yet) and again.
+- 500 changes of the filters in a row leave the server's memory as it was after the first hundred.
+Without a claim: memory a session.
+
+SIZE=small checks that the benchmark works, not its figures. PAGES names pages, separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+
+from bare_page import write as write_bare
+from copied_company import publish
+from sessions import at, cpu_seconds, free_port, memory_mb, read, served
+from streamlit.testing.v1 import AppTest
+
+from dashboard.serve import APP, command
+
+SIZES = {"small": (12, 60, 3, 4, 40), "full": (2_000, 1_000_000, 20, 12, 500)}
+BESIDE_BARE, BESIDE_SMALL, GROWTH = 3.0, 1.5, 1.05
+PAUSE = 2.0  # seconds a reader looks at a page, on average
+SEGMENTS, MONTHS = ("all", "enterprise", "smb"), ("2025-03", "2025-02", "2025-01", "2024-12", "2024-11")
+
+
+def main() -> None:
+    few, many, readers, turns, changes = SIZES[os.environ.get("SIZE", "full")]
+    holds = []
+    with tempfile.TemporaryDirectory(prefix="tajdid-bench-") as folder:
+        home = Path(folder) / "home"
+        print(f"{publish(home / 'few', few):,} customers beside {publish(home / 'many', many):,}", flush=True)
+        pages = os.environ.get("PAGES", "").split(",") if os.environ.get("PAGES") else pages_there()
+        holds += [beside_bare(home, Path(folder), page, readers, turns) for page in pages]
+        holds += beside_small(home, pages, turns)
+        holds.append(grows_not(home, changes))
+    sys.exit(0 if all(holds) or os.environ.get("SIZE") == "small" else 1)
+
+
+def pages_there() -> list[str]:
+    """The pages that read the warehouse; those of the billing engine need one."""
+    engine = {"runs", "documents", "catalogue", "whatif"}
+    screens = {path.stem for path in (APP.parent / "screens").glob("*.py")}
+    from dashboard.people import permissions
+
+    return [page for page in permissions.PAGES if page in screens and page not in engine]
+
+
+def address(company: str, page: str, number: int = 0) -> dict[str, str]:
+    """The address of a page; each number is another choice of filters."""
+    chosen = {
+        "company": company,
+        "lang": "en",
+        "month": MONTHS[number % len(MONTHS)],
+        "segment": SEGMENTS[number // len(MONTHS) % len(SEGMENTS)],
+    }
+    return chosen | ({"customer": "C2"} if page == "customer" else {})
+
+
+def path(page: str) -> str:
+    return "" if page == "revenue" else page
+
+
+def report(claim: str, ours: str, beside: str, ratio: float, limit: float) -> bool:
+    verdict = "ok" if ratio <= limit else "short"
+    print(
+        f"{claim}: {ours} | beside {beside} | ratio {ratio:.2f} | limit {limit:.2f} | {verdict}", flush=True
+    )
+    return ratio <= limit
+
+
+def beside_bare(home: Path, folder: Path, page: str, readers: int, turns: int) -> bool:
+    bare = folder / f"bare_{page}.py"
+    os.environ["TAJDID_HOME"] = str(home)
+    write_bare(drawn(page), bare)
+    pause = PAUSE if readers > 5 else 0.05
+    asks = [(path(page), address("few", page, number)) for number in range(turns)]
+    bare_asks = [("", {})] * turns
+    ours, theirs, cpu = [], [], []
+    port, bare_port = free_port(), free_port()
+    bare_command = [sys.executable, "-m", "streamlit", "run", str(bare), "--server.port", str(bare_port)]
+    bare_command += ["--server.headless=true", "--browser.gatherUsageStats=false"]
+    bare_command += ["--server.fileWatcherType=none"]
+    with served(command(home, port), port, {}) as pid, served(bare_command, bare_port, {}) as bare_pid:
+        for side, kind in ((port, asks), (bare_port, bare_asks)):
+            read(side, 1, kind)
+        for _ in range(2):  # in turn, so that a busy machine is busy for both
+            begun = cpu_seconds(pid), cpu_seconds(bare_pid)
+            ours += read(port, readers, asks, pause=pause)
+            theirs += read(bare_port, readers, bare_asks, pause=pause)
+            cpu.append((cpu_seconds(pid) - begun[0], cpu_seconds(bare_pid) - begun[1]))
+        memory = memory_mb(pid)
+    drawn_pages = 2 * readers * turns
+    each = [1_000 * sum(side) / drawn_pages for side in zip(*cpu, strict=True)]
+    return report(
+        f"rerun of {page}, p95 of {readers} sessions",
+        f"{at(ours, 0.95) * 1e3:.0f} ms (p50 {at(ours, 0.5) * 1e3:.0f}, CPU {each[0]:.0f}, {memory:.0f} MB)",
+        f"{at(theirs, 0.95) * 1e3:.0f} ms (p50 {at(theirs, 0.5) * 1e3:.0f}, CPU {each[1]:.0f})",
+        at(ours, 0.95) / at(theirs, 0.95),
+        BESIDE_BARE,
+    )
+
+
+def drawn(page: str) -> AppTest:
+    """The page as a test of the dashboard sees it."""
+    app = AppTest.from_file(str(APP), default_timeout=300)
+
+    def ask() -> None:
+        for name, value in address("few", page).items():
+            app.query_params[name] = value
+        app.run()
+
+    ask()
+    if page != "revenue":
+        app.switch_page(f"screens/{page}.py")
+        ask()
+    return app
+
+
+def beside_small(home: Path, pages: list[str], turns: int) -> list[bool]:
+    """Each page of both companies: with nothing kept yet, and again."""
+    first: dict[tuple[str, str], list[float]] = {}
+    again: dict[tuple[str, str], list[float]] = {}
+    port = free_port()
+    with served(command(home, port), port, {}):
+        for page in pages:
+            for company in ("few", "many"):
+                read(port, 1, [(path(page), address(company, page, 0))], warm=0)
+                fresh = [(path(page), address(company, page, number)) for number in range(1, 1 + turns)]
+                first[company, page] = read(port, 1, fresh, warm=0)
+                again[company, page] = read(port, 1, fresh, warm=0)
+    holds = []
+    for page in pages:
+        for name, spent in (("other filters", first), ("again", again)):
+            many, few = (statistics.median(spent[company, page]) for company in ("many", "few"))
+            shown = (f"{seconds * 1e3:.0f} ms" for seconds in (many, few))
+            holds.append(
+                report(f"{page} of the many customers, {name}", *shown, ratio=many / few, limit=BESIDE_SMALL)
+            )
+    return holds
+
+
+def grows_not(home: Path, changes: int) -> bool:
+    """Memory of the server after the first fifth of the changes, and after all of them."""
+    port = free_port()
+    asks = list(islice(cycle([("", address("few", "revenue", number)) for number in range(15)]), changes))
+    with served(command(home, port), port, {}) as pid:
+        before = memory_mb(pid)
+        read(port, 1, asks[: changes // 5])
+        early = memory_mb(pid)
+        read(port, 1, asks[changes // 5 :])
+        late = memory_mb(pid)
+        read(port, 20, [("", address("few", "revenue"))] * 2)
+        print(f"memory: {before:.0f} MB before the first reader, {memory_mb(pid) - late:.1f} MB for 20 more")
+    return report(
+        f"memory after {changes} changes of the filters",
+        f"{late:.0f} MB",
+        f"{early:.0f} MB after {changes // 5}",
+        late / early,
+        GROWTH,
+    )
+
+
+if __name__ == "__main__":
+    main()

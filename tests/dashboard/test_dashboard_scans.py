@@ -1,0 +1,83 @@
+"""No page reads the whole of a table that grows with the customers: what it asks of one is keyed or limited.
+
+A page is opened and every statement it asks is noted. Tables by customer are those that have its id. On the
+way to a number's rows a count and the sums are taken of exactly the rows that are shown.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import success_world
+import tiny_orders
+import tiny_world
+from reader import Open
+
+from dashboard.people import permissions
+from dashboard.queries import Query
+from dashboard.view import Published
+
+SCREENS = Path(__file__).resolve().parents[2] / "dashboard" / "screens"
+ENGINE = {"runs", "documents", "catalogue", "whatif"}
+PAGES = [page for page in permissions.PAGES if (SCREENS / f"{page}.py").is_file() and page not in ENGINE]
+KEYED = re.compile(r"\$(limit|customer\w*)\b|\bLIMIT\s+\d")
+TABLES = re.compile(r"warehouse\.(\w+\.\w+)")
+# The newest day's scores are one row a customer of few columns; what is read of them is added up in one pass.
+OF_ONE_DAY = {"churn.churn_scores"}
+# What is still added up on the page and wants a mart of its own; the list may only become shorter.
+ADDED_UP = {
+    ("retention", "bazaar"): {"second_orders"},
+    ("cash", "lumen"): {"dunning_stages"},
+    ("churn", "lumen"): {"churn_change_counts", "churn_work_list_sums"},
+    ("churn", "bazaar"): {"churn_work_list_sums"},
+    ("renewals", "lumen"): {
+        *("renewals_by_week", "renewals_currencies", "renewals_past", "renewals_segments"),
+        "renewals_totals",
+    },
+    ("renewals", "bazaar"): {"renewals_currencies"},
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    success_world.publish(folder / "lumen")
+    tiny_world.publish(folder / "bazaar", "b1", tiny_orders.fill_orders, title=("Bazaar", "بازار"))
+    return folder
+
+
+def by_customer() -> set[str]:
+    """The marts that have a row, or more, a customer."""
+    marts = tiny_world.columns_of_marts()
+    return {
+        f"marts.{table}"
+        for table, columns in marts.items()
+        if any(name == "customer_id" for name, _ in columns)
+    }
+
+
+@pytest.mark.parametrize("company", ["lumen", "bazaar"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_asks_tables_by_customer_for_keyed_or_limited_rows(
+    open_page: Open, home: Path, monkeypatch: pytest.MonkeyPatch, page: str, company: str
+) -> None:
+    asked: list[Query] = []
+    rows = Published.rows
+
+    def noted(self: Published, query: Query, **values: object):
+        asked.append(query)
+        return rows(self, query, **values)
+
+    monkeypatch.setattr(Published, "rows", noted)
+    app = open_page(page, company, home=home, **({"customer": "C2"} if page == "customer" else {}))
+    assert not app.exception
+    assert asked
+    large = by_customer() - OF_ONE_DAY
+    whole = {
+        query.name: sorted(large & set(TABLES.findall(query.sql)))
+        for query in asked
+        if large & set(TABLES.findall(query.sql)) and not KEYED.search(query.sql)
+    }
+    assert set(whole) == ADDED_UP.get((page, company), set()), whole
