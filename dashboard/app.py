@@ -76,16 +76,20 @@ def main() -> None:
     titles = {name: title for name, title in titles_of(view.text).items() if (PAGES / f"{name}.py").is_file()}
     first = permissions.landing_of(view.reader.roles, titles) or next(iter(titles))
     pages = {
-        name: st.Page(_content(view, name, title), title=title, url_path=name, default=name == first)
+        name: st.Page(_content(view, name, title), title=title, url_path=name)
         for name, title in titles.items()
     }
     address.offer({name: page.url_path for name, page in pages.items() if view.may_open(name)})
-    page = st.navigation(list(pages.values()), position="hidden")
-    # The first page has an empty path of its own.
-    name = next(name for name, one in pages.items() if one == page)
+    # The first page once more, for an address without a page: the default has no path of its own.
+    content = _content(view, first, titles[first])
+    landing = st.Page(content, title=titles[first], url_path="home", default=True)
+    page = st.navigation([*pages.values(), landing], position="hidden")
+    name = first if page == landing else page.url_path
     if view.visit.door is not None:
-        door.closed(view.text, view.visit, "" if name == first else name)
+        door.closed(view.text, view.visit, page.url_path)
         return
+    if page == landing:
+        pages[first] = landing  # so that the list shows where one is
     names = groups_of(view.text)
     listed = {
         group: [(pages[one], titles[one]) for one in members if one in pages and view.may_open(one)]

@@ -414,6 +414,24 @@ def doctor_part(text: Text, table: str) -> str:
     return words.get(table, table)
 
 
+def missing_fact(text: Text) -> Words:
+    """What the law wants on an invoice and nobody has entered."""
+    _ = text.gettext
+    return _lookup(
+        {
+            "number": _("its number"),
+            "issued_on": _("the day of issue"),
+            "seller.name": _("the seller's name"),
+            "seller.address": _("the seller's address"),
+            "seller.tax_number": _("the seller's tax number"),
+            "buyer.name": _("the customer's name"),
+            "buyer.address": _("the customer's address"),
+            "buyer.tax_number": _("the customer's tax number"),
+            "lines": _("lines"),
+        }
+    )
+
+
 def refusal(text: Text) -> Words:
     """Why something was refused, set aside or held, in a sentence."""
     _ = text.gettext

@@ -317,7 +317,7 @@ def steps(view: View, caption: str, found: Sequence[Step], currency: str) -> Non
 # Choices that live in the address.
 
 
-def entry(name: str, label: str, *, resets: Sequence[str] = (), help: str | None = None) -> str | None:
+def entry(name: str, label: str, *, resets: Sequence[str] = (), example: str | None = None) -> str | None:
     """A text that lives in the address under `name`; None where there is none."""
     key = f"entry-{name}"
     st.session_state[key] = address.read(name) or ""
@@ -326,7 +326,7 @@ def entry(name: str, label: str, *, resets: Sequence[str] = (), help: str | None
         address.write(name, st.session_state[key].strip() or None)
         address.clear(resets)
 
-    st.text_input(label, key=key, on_change=changed, max_chars=200, help=help)
+    st.text_input(label, key=key, on_change=changed, max_chars=200, placeholder=example)
     return address.read(name)
 
 

@@ -347,6 +347,10 @@ class Engine(Protocol):
     def json(self, document: str) -> str:
         """A document for programs."""
 
+    def drafts(self, customer: str) -> pl.DataFrame:
+        """What waits for its days of grace: `issue_on`, `currency`, `lines`, `total_minor`, `credit_minor`,
+        `held` (the code, if a purchase order will hold it)."""
+
     def dunning(self, customers: tuple[str, ...] | None, limit: int) -> pl.DataFrame:
         """Open cases, the next act first: `customer_id`, `name`, `currency`, `track`, `state`, `opened_on`,
         `last_step`, `next_step`, `next_on`, `open_minor` (overdue)."""

@@ -31,8 +31,8 @@ from dashboard.engine import (
     Wanted,
     engine_of,
 )
-from dashboard.people.permissions import OWN_ACCOUNTS
 from dashboard.people.reader import Reader
+from dashboard.people.scope import scope_of
 from dashboard.queries import Query
 from dashboard.queries import engine as queries
 
@@ -51,7 +51,7 @@ def engine_for(reader: Reader, folder: Path, published: Rows | None) -> Engine |
     engine = engine_of(folder)
     if engine is None:
         return None
-    only_own = reader.roles <= {OWN_ACCOUNTS}
+    only_own = scope_of(reader).only_own
     if reader.may("bill") and not only_own:
         return engine
     return DocumentsOnly(engine, published if only_own else None, only_own)
@@ -110,6 +110,11 @@ class DocumentsOnly:
 
     def json(self, document: str) -> str:
         return self._engine.json(self._checked(document))
+
+    def drafts(self, customer: str) -> pl.DataFrame:
+        if not self._is_own(customer):
+            raise EngineProblem(UNKNOWN, "unknown_customer", customer)
+        return self._engine.drafts(customer)
 
     def dunning(self, customers: tuple[str, ...] | None, limit: int) -> pl.DataFrame:
         return self._engine.dunning(self._own(customers), limit)

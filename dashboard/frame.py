@@ -14,7 +14,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, menu, tables, welcome
+from dashboard import address, charts, drawn, menu, tables, welcome
 from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
 from dashboard.export import download
 from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
@@ -367,10 +367,12 @@ def chart(
     query: Query | None = None,
     values: Mapping[str, object] | None = None,
     metric: str | None = None,
+    opens: Sequence[str | None] = (),
 ) -> None:
     """A chart under its title, described in words, with the same values as a table and as a file.
 
     `query` with its `values` is what it was drawn from, `metric` the id of what it shows: its menu has both.
+    `opens` are the rows behind its bars, in their order on the axis: a click on a bar opens them.
     """
     _ = view.text.gettext
     metric = metric or (query.metric if query else None)
@@ -393,4 +395,30 @@ def chart(
             table(view, title, columns, frame)
             download(view, name, columns, lambda: frame, published)
         else:
-            st.plotly_chart(draw(), theme=None, config=charts.CONFIG, key=f"chart-{name}", alt=description)
+            figure = draw()
+            if view.show.system != LATIN:
+                figure = drawn.in_digits(figure, view.show.written)
+            _drawn(figure, name, description, opens)
+
+
+def _drawn(figure: Any, name: str, description: str, opens: Sequence[str | None]) -> None:
+    key = f"chart-{name}"
+    if not opens:
+        st.plotly_chart(figure, theme=None, config=charts.CONFIG, key=key, alt=description)
+        return
+
+    def clicked() -> None:
+        for point in st.session_state[key].selection.points[:1]:
+            rows = opens[point["point_index"]]
+            if rows is not None:
+                _open_rows(rows)
+
+    st.plotly_chart(
+        figure,
+        theme=None,
+        config=charts.CONFIG,
+        key=key,
+        alt=description,
+        on_select=clicked,
+        selection_mode="points",
+    )

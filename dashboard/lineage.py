@@ -119,6 +119,19 @@ def failed_tables(published: Published) -> set[str]:
     return found.downstream(found.failing)
 
 
+def failed_tests(published: Published, tables: set[str]) -> list[str]:
+    """Tests that failed in this build on one of these tables, or on what one of them is made from."""
+    if not published.build.failed_tests:
+        return []
+    found = lineage(published)
+    if found is None:
+        rows = published.rows(build.FAILED_TESTS)
+        return rows.filter(pl.col("model").is_in(list(tables)))["test_name"].to_list()
+    behind = [*found.upstream(tables), *tables]
+    failing = found.tests_of(behind).filter(pl.col("status").is_in(FAILED))
+    return sorted(set(failing["test_name"].to_list()))
+
+
 def failed_metrics(published: Published) -> set[str]:
     """Metrics of the registry that rest on a table whose tests failed in this build."""
     touched = failed_tables(published)

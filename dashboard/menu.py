@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import streamlit as st
 from streamlit.elements.lib.mutable_popover_container import PopoverContainer
 
+from dashboard import lineage
 from dashboard.drills import Drill, to_take_away
 from dashboard.export import download
 from dashboard.links import page_link
 from dashboard.queries import Query
-from dashboard.queries import build as build_queries
 from dashboard.states import panel
 from dashboard.view import Published, View
 from dashboard.workbench import questions
@@ -79,9 +79,7 @@ def mark(view: View, published: Published, one: Drill) -> None:
     place = view.slots.get(f"mark-{one.key}")
     if place is None:
         return
-    failed = published.rows(build_queries.FAILED_TESTS)
-    rests_on = set(TABLES.findall(one.query.sql))
-    names = failed.filter(failed["model"].is_in(list(rests_on)))["test_name"].to_list()
+    names = lineage.failed_tests(published, set(TABLES.findall(one.query.sql)))
     if names:
         _, ngettext = view.text.gettext, view.text.ngettext
         with place:

@@ -195,6 +195,7 @@ def chart(view: View, published: Published, chosen: Scope, owed: Receivables) ->
         rows,
         query=cash.AGING,
         values={**chosen.values, "closed_on": owed.closed_on},
+        opens=owed.buckets,
     )
     unapplied = owed.amount(UNAPPLIED)
     if unapplied:

@@ -48,8 +48,10 @@ def notice(view: View) -> None:
 
 def since(published: Published, visit: Visit) -> pl.DataFrame:
     """The headline figures that are not what they were at the build a reader knows, newest month first."""
-    metric_ids = list(content.METRICS if published.build.has_subscriptions else content.ORDER_METRICS)
-    return published.rows(reports.RESTATED_SINCE, seen_at=visit.built_at, metric_ids=metric_ids)
+    metric_ids = content.METRICS if published.build.has_subscriptions else content.ORDER_METRICS
+    return published.rows(
+        reports.RESTATED_SINCE, seen_at=visit.built_at.isoformat(), metric_ids=",".join(metric_ids)
+    )
 
 
 def know(view: View) -> None:

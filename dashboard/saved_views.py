@@ -44,6 +44,7 @@ def bar(view: View, page: str) -> None:
         mail.button(view, page, seen)
         if page == "revenue":
             pack.button(view, view.published)
+    mail.own_list(view)
     _said(view)
 
 

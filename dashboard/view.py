@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -191,16 +191,17 @@ def open_view() -> View:
         published = Published(opened, snapshot.build_of(opened)) if opened else None
     except (WarehouseError, duckdb.Error) as error:
         opened, problem = None, _problem(error, reader)
+    show = Formatter(
+        words.language,
+        snapshot.exponents(opened) if opened else {},
+        address.chosen("digits", list(DIGITS), LATIN),
+    )
     return View(
         now=now,
         companies=tuple(known),
         company=company,
-        text=words,
-        show=Formatter(
-            words.language,
-            snapshot.exponents(opened) if opened else {},
-            address.chosen("digits", list(DIGITS), LATIN),
-        ),
+        text=replace(words, written=show.written),
+        show=show,
         published=published,
         attempts=tuple(snapshot.attempts(company.folder)) if company else (),
         problem=problem,

@@ -506,7 +506,10 @@ def doctor(company: CompanyOption = None, as_json: JsonOption = False) -> None:
                 say(f"{',' if findings > 1 else ''}{json.dumps(asdict(one), default=str)}")
             else:
                 say(one.in_words())
-    keep_examination(of.folder, at, len(CHECKS), kept, findings)
+    try:
+        keep_examination(of.folder, at, len(CHECKS), kept, findings)
+    except OSError as error:
+        print(f"The dashboard will not show this: {error}", file=sys.stderr)
     say("]" if as_json else f"{len(CHECKS)} checks, {findings:,} findings")
     raise SystemExit(3 if findings else 0)
 

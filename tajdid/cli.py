@@ -127,19 +127,33 @@ def build_sample_command(name: str, customers: int = 2000) -> None:
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(help="First port to try.")] = 8501,
+    port: Annotated[int, typer.Option(help="First port to try; with sign-in by OIDC the only one.")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="Where to listen; beyond this machine only with sign-in by OIDC.")
+    ] = "127.0.0.1",
 ) -> None:
-    """Serve the dashboard on this machine only.
+    """Serve the dashboard, without sign-in on this machine only.
 
     Example: tajdid dashboard --port 8600
     """
+    from dashboard.people.settings import SettingsError, read_sign_in
     from tajdid.dashboard_server import command
 
-    free = free_port(port)
-    say(f"Dashboard: http://localhost:{free}  (Ctrl+C ends it)")
+    try:
+        sign_in = read_sign_in(home())
+    except SettingsError as error:
+        stop(str(error), 2)
+    why_not = sign_in.refusal(address)
+    if why_not:
+        stop(why_not, 2)
+    # The identity provider sends readers back to one port.
+    chosen_port = port if sign_in.kind == "oidc" else free_port(port)
+    if sign_in.kind == "none":
+        say("There is no sign-in: everybody at this machine sees everything.")
+    say(f"Dashboard: http://localhost:{chosen_port}  (Ctrl+C ends it)")
     environment = os.environ | {"TAJDID_HOME": str(home())}
     try:
-        raise SystemExit(subprocess.call(command(home(), free), env=environment))
+        raise SystemExit(subprocess.call(command(home(), chosen_port, address), env=environment))
     except KeyboardInterrupt:
         raise SystemExit(0) from None
 

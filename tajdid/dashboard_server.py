@@ -1,6 +1,6 @@
 """The dashboard's server with the billing engine handed over: what `tajdid dashboard` and `demo` start.
 
-The same server as `dashboard.serve`, in the same process that says how the engine of a company is made.
+It is the server of `dashboard.serve`, in a process that says before how the engine of a company is made.
 """
 
 from __future__ import annotations

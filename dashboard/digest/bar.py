@@ -24,21 +24,26 @@ SAID = "mail-said"
 
 
 def button(view: View, page: str, seen: Sequence[SavedView]) -> None:
-    """The menu of e-mails; nothing for a reader who may not take figures away. A letter's link opens it."""
+    """The menu of e-mails; nothing for a reader who may not take figures away."""
     if not view.may("export"):
         return
     _ = view.text.gettext
-    is_asked = st.query_params.get("mail") == "settings"
     with st.popover(_("E-mail"), key="mail-menu", on_change="rerun") as menu:
         if menu.open:
             with panel(view):
                 _menu(view, page, [one for one in seen if one.page == page])
-    if is_asked and not menu.open:
-        with st.container(border=True, key="mail-settings"), panel(view):
-            _mine(view)
     said = st.session_state.pop(SAID, None)
     if said:
         st.toast(said)
+
+
+def own_list(view: View) -> None:
+    """The reader's e-mails, where the link at the foot of a letter leads; nothing without it."""
+    is_asked = st.query_params.get("mail") == "settings" and not st.session_state.get("mail-menu")
+    if not is_asked or not view.may("export"):
+        return
+    with st.container(border=True, key="mail-settings"), panel(view):
+        _mine(view)
 
 
 def _menu(view: View, page: str, seen: Sequence[SavedView]) -> None:
@@ -46,8 +51,9 @@ def _menu(view: View, page: str, seen: Sequence[SavedView]) -> None:
     try:
         settings = read_mail(home())
     except MailError as error:
-        st.warning(_("The e-mail settings of this workspace cannot be used:"))
-        st.code(str(error), language=None, wrap_lines=True)
+        st.warning(_("The e-mail settings of this workspace cannot be used."))
+        if view.may("manage_people"):
+            st.code(str(error), language=None, wrap_lines=True)
         return
     if settings is None:
         st.info(_("This workspace sends no e-mail yet. Write [mail] into its dashboard.toml."))
@@ -59,17 +65,18 @@ def _menu(view: View, page: str, seen: Sequence[SavedView]) -> None:
         format_func=lambda key: by_id[key].name if key else _("This page as it is now"),
         key="mail-about",
     )
-    address = st.text_input(
+    st.text_input(
         _("To the address"),
         value=view.reader.reader_id if "@" in view.reader.reader_id else "",
         key="mail-address",
         max_chars=mail.LONGEST_ADDRESS,
     )
     parameters = {} if about else letters.steady({**st.query_params})
-    _ask_digest(view, page, settings, about or None, parameters, address)
+    _ask_digest(view, page, settings, about or None, parameters)
     st.divider()
-    _ask_alert(view, page, settings, by_id.get(about), parameters, address)
-    st.divider()
+    if view.may_open("revenue"):  # the figures that alerts watch are those of its page
+        _ask_alert(view, page, settings, by_id.get(about), parameters)
+        st.divider()
     _mine(view)
 
 
@@ -79,11 +86,10 @@ def _ask_digest(
     settings: MailSettings,
     view_id: str | None,
     parameters: dict[str, str],
-    address: str,
 ) -> None:
     _ = view.text.gettext
     names = words.mail_period(view.text)
-    period = st.segmented_control(
+    st.segmented_control(
         _("A digest"),
         list(mail.PERIODS),
         default="weekly",
@@ -92,14 +98,15 @@ def _ask_digest(
         required=True,
     )
     st.caption(
-        _("It speaks of the newest closed month, and comes from {hour}:00 on ({timezone}).").format(
-            hour=view.show.identifier(f"{settings.hour:02}"), timezone=view.show.identifier(settings.timezone)
+        _("It speaks of the newest closed month, and comes from {hour} on ({timezone}).").format(
+            hour=view.show.identifier(f"{settings.hour:02}:00"),
+            timezone=view.show.identifier(settings.timezone),
         )
     )
 
     def asked() -> None:
         assert view.records is not None
-        to = mail.checked_address(address, settings.domains)
+        to, period = _address(settings), st.session_state["mail-period"]
         mail.ask_digest(
             view.records,
             view.now,
@@ -107,7 +114,7 @@ def _ask_digest(
             page=page,
             parameters=parameters,
             view_id=view_id,
-            period=period or "weekly",
+            period=period,
             language=view.language,
             address=to,
         )
@@ -123,7 +130,6 @@ def _ask_alert(
     settings: MailSettings,
     about: SavedView | None,
     parameters: dict[str, str],
-    address: str,
 ) -> None:
     _ = view.text.gettext
     try:
@@ -139,13 +145,13 @@ def _ask_alert(
     )
     watched = found[metric_id]
     sides = words.mail_side(view.text)
-    side = st.segmented_control(
+    st.segmented_control(
         _("Goes"), list(mail.SIDES), default="above", format_func=sides, key="mail-side", required=True
     )
     unit = "%" if figures.is_percentage(watched.metric) else watched.currency
     if watched.metric.unit not in (*figures.MONEY, *figures.RATIOS):
         unit = ""
-    written = st.text_input(
+    st.text_input(
         _("This value ({unit})").format(unit=view.show.identifier(unit)) if unit else _("This value"),
         key="mail-value",
         max_chars=30,
@@ -156,8 +162,8 @@ def _ask_alert(
 
     def asked() -> None:
         assert view.records is not None
-        to = mail.checked_address(address, settings.domains)
-        amount, scale = threshold(view, watched, written)
+        to, side = _address(settings), st.session_state["mail-side"]
+        amount, scale = threshold(view, watched, st.session_state["mail-value"])
         mail.ask_alert(
             view.records,
             view.now,
@@ -166,7 +172,7 @@ def _ask_alert(
             parameters=parameters,
             view_id=about.view_id if about else None,
             metric_id=metric_id,
-            side=side or "above",
+            side=side,
             amount=amount,
             scale=scale,
             language=view.language,
@@ -176,6 +182,11 @@ def _ask_alert(
         st.session_state[SAID] = _("The alert is set.")
 
     st.button(_("Set this alert"), key="mail-ask-alert", on_click=_tried, args=(view, asked))
+
+
+def _address(settings: MailSettings) -> str:
+    """The address as it stands in its field when a button is pressed. Raises Refused."""
+    return mail.checked_address(st.session_state["mail-address"], settings.domains)
 
 
 def threshold(view: View, watched: Reading, written: str) -> tuple[int, int]:
@@ -192,7 +203,8 @@ def _mine(view: View) -> None:
     """The reader's digests and alerts, how the last of each went, and a button that ends it."""
     _ = view.text.gettext
     assert view.records is not None
-    st.markdown(f"**{_('My e-mails')}**")
+    title = _("My e-mails")
+    st.markdown(f"**{title}**")
     digests = mail.digests(view.records, view.reader.reader_id)
     alerts = mail.alerts(view.records, view.reader.reader_id)
     if not digests and not alerts:

@@ -7,6 +7,7 @@ there is nothing to compile. What is missing in a catalogue shows in English, an
 from __future__ import annotations
 
 import gettext
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -29,12 +30,13 @@ class Text:
 
     language: str
     translations: gettext.NullTranslations
+    written: Callable[[str], str] = str  # how the digits of a sentence are written
 
     def gettext(self, message: str) -> str:
-        return self.translations.gettext(message)
+        return self.written(self.translations.gettext(message))
 
     def ngettext(self, one: str, many: str, number: int) -> str:
-        return self.translations.ngettext(one, many, number)
+        return self.written(self.translations.ngettext(one, many, number))
 
     def whole(self, phrase: str) -> str:
         """A phrase that keeps its reader's direction wherever it stands, as beside the arrow of a change."""

@@ -424,10 +424,10 @@ def risks(view: View, published: Published) -> Section:
             "words", title, _("No customer of this company has been scored, so there is no list to call.")
         )
     currency = parts["currency"][0]
-    values = {"segment": ALL, "band": "high", "ranking": "value", "list_name": "now", "currency": currency}
+    values = {"segment": ALL, "band": ALL, "ranking": "value", "list_name": "now", "currency": currency}
     rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
     if rows.is_empty():
-        return section("words", title, _("No customer is scored as high risk."))
+        return section("words", title, _("No customer is to be called now."))
     score = published.rows(churn.SUMMARY, **values).row(0, named=True)
     return table(
         title,
@@ -437,6 +437,7 @@ def risks(view: View, published: Published) -> Section:
         [
             (_("Customer"), "wide"),
             (_("Segment"), ""),
+            (_("Risk"), ""),
             (_("Score"), "number"),
             (_("Revenue at risk"), "number"),
             (_("Strongest reason"), "wider"),
@@ -445,6 +446,7 @@ def risks(view: View, published: Published) -> Section:
             [
                 plain(row["name"]),
                 plain(row["segment"] or "–"),
+                words.band(view.text)(row["band_fixed"]),
                 show.percent(row["p_90"]),
                 show.money(row["revenue_at_risk_90_minor"], currency),
                 plain(row[f"reason_{view.language}"] or "–"),
@@ -657,7 +659,7 @@ def restated(
     """Figures of the last twelve closed months that are not as they were first reported."""
     _ = view.text.gettext
     title = _("Restated figures of the last twelve months")
-    rows = published.rows(reports.RESTATED, metric_ids=list(metric_ids), month=chosen.month)
+    rows = published.rows(reports.RESTATED, metric_ids=",".join(metric_ids), month=chosen.month)
     if rows.is_empty():
         return section("words", title, _("None: every figure is as it was first reported."), new_page=False)
     return table(

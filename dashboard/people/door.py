@@ -57,7 +57,7 @@ def _way_in(text: Text, settings: SignIn, page: str) -> None:
         return
     target = "/" + page + ("?" + urlencode(dict(st.query_params)) if len(st.query_params) else "")
     address = f"{SIGN_IN}?{urlencode({'lang': text.language, 'next': target})}"
-    st.html(f'<a class="sign-in" href="{escape(address)}" target="_self">{escape(label)}</a>')
+    st.html(f'<a class="tj-sign-in" href="{escape(address)}" target="_self">{escape(label)}</a>')
 
 
 def leaving(text: Text, visit: Visit) -> None:

@@ -54,7 +54,7 @@ ROLES: Mapping[str, Role] = {
     ),
     OWN_ACCOUNTS: Role(
         frozenset({"export", "write_actions", "see_names"}),
-        frozenset({"churn", "renewals", "customer", "metrics"}),
+        frozenset({"churn", "renewals", "customer", "documents", "metrics"}),
         "churn",
     ),
     "analyst": Role(frozenset({"export", "sql", "share_views"}), FIGURES | {"workbench"}, "workbench"),

@@ -201,6 +201,11 @@ ORDER BY owed DESC, billed DESC, at_close.invoice_no
     metric="dso",
 )
 
+DSO_METHOD = Query(
+    "dso_method",
+    "SELECT value FROM warehouse.marts.dim_policy WHERE setting = 'dso_method'",
+)
+
 DUNNING = Query(
     "dunning_stages",
     """

@@ -142,157 +142,205 @@ OWNER = (
     """if(standings.owner IS NOT NULL, nullif(standings.owner, ''), coalesce(customer.csm, customer.owner))"""
 )
 
-# The scores of a week before the newest by the same model: the last day from 7 to 14 days before.
-WEEK_BEFORE = """
-week_before AS (
-  SELECT newest.is_repeat_trade, newest.as_of AS now_on, newest.model_id, max(scorings.as_of) AS as_of
-  FROM newest
-  JOIN scorings
-    ON scorings.is_repeat_trade = newest.is_repeat_trade
-    AND scorings.model_id = newest.model_id
-    AND scorings.as_of BETWEEN newest.as_of - 14 AND newest.as_of - 7
-  GROUP BY ALL
-),
-earlier AS (
-  SELECT score.customer_id, score.p_90, score.band_fixed, score.segment, score.currency,
-    score.revenue_at_risk_90_minor, coalesce(score.list_name, 'now') AS list_name,
-    week_before.is_repeat_trade, week_before.as_of
-  FROM warehouse.churn.churn_scores AS score
-  JOIN week_before
-    ON week_before.is_repeat_trade = (score.commitment_class = 'non_contract')
-    AND week_before.as_of = score.as_of
-    AND week_before.model_id = score.model_id
+# The scorings in use, with the day of a week before by the same model: the last from 7 to 14 days before.
+SCORINGS = Query(
+    "churn_scorings",
+    f"""
+WITH {GIVEN.split("given AS (")[0].strip().removesuffix(",")}
+SELECT newest.is_repeat_trade, newest.as_of, newest.model_id, max(scorings.as_of) AS before_on
+FROM newest
+LEFT JOIN scorings
+  ON scorings.is_repeat_trade = newest.is_repeat_trade
+  AND scorings.model_id = newest.model_id
+  AND scorings.as_of BETWEEN newest.as_of - 14 AND newest.as_of - 7
+GROUP BY ALL
+ORDER BY newest.is_repeat_trade
+""",
 )
+
+# The scores of those days, given by value, so that no other day is read.
+IN_USE = """
+    score.as_of IN ($contract_on, $trade_on) AND (
+      (score.commitment_class <> 'non_contract' AND score.as_of = $contract_on
+        AND score.model_id = $contract_model)
+      OR (score.commitment_class = 'non_contract' AND score.as_of = $trade_on
+        AND score.model_id = $trade_model)
+    )
+"""
+WEEK_BEFORE = """
+    score.as_of IN ($contract_before, $trade_before) AND (
+      (score.commitment_class <> 'non_contract' AND score.as_of = $contract_before
+        AND score.model_id = $contract_model)
+      OR (score.commitment_class = 'non_contract' AND score.as_of = $trade_before
+        AND score.model_id = $trade_model)
+    )
 """
 
-# The list as it is worked through: beside each score who looks after the account, where it stands, when it
-# was last touched, and what changed in a week. No contact is prompted with who is held out, put off or done.
+# The list as it is worked through, first by what decides who stands on it: who looks after the account, and
+# where it stands.
+LOOKED_AFTER = f"""
+looked_after AS (
+  SELECT coalesce(standings.customer_id, customer.customer_id) AS customer_id, {OWNER} AS owner
+  FROM (SELECT * FROM warehouse.marts.dim_customers WHERE is_current) AS customer
+  FULL JOIN standings ON standings.customer_id = customer.customer_id
+)
+"""
+OF_OWNER = """
+    AND ($owner <> 'mine' OR score.customer_id IN (
+      SELECT customer_id FROM looked_after WHERE owner = $reader_owner
+    ))
+    AND ($owner <> 'nobody' OR score.customer_id NOT IN (
+      SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
+    ))
+"""
+OF_ANYBODY = f"""
+{STANDINGS.strip()},
+listed AS (
+  SELECT score.customer_id, score.as_of, score.model_id, score.value_rank, score.revenue_at_risk_90_minor,
+    score.score_pct
+  FROM warehouse.churn.churn_scores AS score
+  LEFT JOIN standings ON standings.customer_id = score.customer_id
+  WHERE {IN_USE.strip()}
+    AND ($segment = 'all' OR score.segment = $segment)
+    AND coalesce(score.list_name, 'now') = $list_name
+    AND score.currency = $currency
+    AND ($band = 'all' OR score.band_fixed = $band)
+    AND ($state = 'all' OR coalesce(standings.state, 'open') = $state)
+)
+"""
+LISTED = (
+    OF_ANYBODY.strip().removesuffix(")").replace("listed AS", f"{LOOKED_AFTER.strip()},\nlisted AS")
+    + OF_OWNER.strip("\n")
+    + "\n)"
+)
+
+COUNT = "\nSELECT count(*)::BIGINT AS customers FROM listed\n"
+WORK_COUNT = Query("churn_work_count", f"WITH {OF_ANYBODY.strip()}{COUNT}", metric="mrr_at_risk")
+OWNED_COUNT = Query("churn_owned_count", f"WITH {LISTED.strip()}{COUNT}", metric="mrr_at_risk")
+
+# A page of it, with when each account was last touched and what changed within a week. No contact is prompted
+# with who is held out, put off or done.
 WORK_ROWS = Query(
     "churn_work_list",
     f"""
-WITH {NEWEST.rstrip()},
-{STANDINGS.strip()},
-{WEEK_BEFORE.strip()},
-listed AS (
-  SELECT
-    scores.customer_id,
-    coalesce(customer.name, scores.customer_id) AS name,
-    scores.segment,
-    scores.commitment_class,
-    scores.cause,
-    scores.p_90,
-    scores.p_90 - earlier.p_90 AS change_7_days,
-    scores.p_nonrenewal_next_term,
-    scores.value_rank,
-    scores.rule_points,
-    scores.band_fixed,
-    scores.yearly_revenue_minor,
-    scores.mrr_minor,
-    scores.revenue_at_risk_90_minor,
-    scores.expected_save_minor,
-    scores.currency,
-    scores.reason_1.sentence_en AS reason_en,
-    scores.reason_1.sentence_ar AS reason_ar,
-    scores.reason_2.sentence_en AS reason_2_en,
-    scores.reason_2.sentence_ar AS reason_2_ar,
-    scores.reason_3.sentence_en AS reason_3_en,
-    scores.reason_3.sentence_ar AS reason_3_ar,
-    scores.decision_on,
-    scores.in_holdout,
-    scores.score_pct,
-    scores.as_of,
-    scores.model_id,
-    scores.recommended_play,
-    {OWNER} AS owner,
-    coalesce(standings.state, 'open') AS state,
-    standings.touched_on,
-    if(scores.in_holdout, NULL, scores.play_en) AS play_en,
-    if(scores.in_holdout, NULL, scores.play_ar) AS play_ar,
-    if(scores.in_holdout, NULL, scores.play_owner) AS play_owner,
-    CASE
-      WHEN scores.in_holdout OR standings.state = 'done' THEN NULL
-      WHEN standings.state = 'snoozed' THEN standings.snoozed_until
-      WHEN standings.state = 'contacted' THEN standings.next_on
-      ELSE scores.due_on
-    END AS due_on
-  FROM scores
-  LEFT JOIN warehouse.marts.dim_customers AS customer
-    ON customer.customer_id = scores.customer_id AND customer.is_current
-  LEFT JOIN standings ON standings.customer_id = scores.customer_id
-  LEFT JOIN earlier ON earlier.customer_id = scores.customer_id
-    AND earlier.is_repeat_trade = (scores.commitment_class = 'non_contract')
-  WHERE $band = 'all' OR scores.band_fixed = $band
+WITH {LISTED.strip()},
+page AS (
+  SELECT *
+  FROM listed
+  ORDER BY if($ranking = 'value', value_rank, NULL) NULLS LAST,
+    if($ranking = 'value', revenue_at_risk_90_minor, NULL) DESC NULLS LAST, score_pct DESC, customer_id
+  LIMIT $limit OFFSET $offset
+),
+earlier AS (
+  SELECT score.customer_id, score.model_id, score.p_90
+  FROM warehouse.churn.churn_scores AS score
+  WHERE {WEEK_BEFORE.strip()}
 )
-SELECT *
-FROM listed
-WHERE ($state = 'all' OR state = $state)
-  AND ($owner = 'all' OR ($owner = 'nobody' AND owner IS NULL) OR ($owner = 'mine' AND owner = $reader_owner))
-ORDER BY if($ranking = 'value', value_rank, NULL) NULLS LAST,
-  if($ranking = 'value', revenue_at_risk_90_minor, NULL) DESC NULLS LAST, score_pct DESC, customer_id
+SELECT
+  scores.customer_id,
+  coalesce(customer.name, scores.customer_id) AS name,
+  scores.segment,
+  scores.commitment_class,
+  scores.cause,
+  scores.p_90,
+  scores.p_90 - earlier.p_90 AS change_7_days,
+  scores.p_nonrenewal_next_term,
+  scores.rule_points,
+  scores.band_fixed,
+  scores.yearly_revenue_minor,
+  scores.mrr_minor,
+  scores.revenue_at_risk_90_minor,
+  scores.expected_save_minor,
+  scores.reason_1.sentence_en AS reason_en,
+  scores.reason_1.sentence_ar AS reason_ar,
+  scores.reason_2.sentence_en AS reason_2_en,
+  scores.reason_2.sentence_ar AS reason_2_ar,
+  scores.reason_3.sentence_en AS reason_3_en,
+  scores.reason_3.sentence_ar AS reason_3_ar,
+  scores.decision_on,
+  scores.in_holdout,
+  scores.as_of,
+  scores.model_id,
+  scores.recommended_play,
+  {OWNER} AS owner,
+  coalesce(standings.state, 'open') AS state,
+  standings.touched_on,
+  if(scores.in_holdout, NULL, scores.play_en) AS play_en,
+  if(scores.in_holdout, NULL, scores.play_ar) AS play_ar,
+  if(scores.in_holdout, NULL, scores.play_owner) AS play_owner,
+  CASE
+    WHEN scores.in_holdout OR standings.state = 'done' THEN NULL
+    WHEN standings.state = 'snoozed' THEN standings.snoozed_until
+    WHEN standings.state = 'contacted' THEN standings.next_on
+    ELSE scores.due_on
+  END AS due_on
+FROM page
+JOIN warehouse.churn.churn_scores AS scores
+  ON scores.customer_id = page.customer_id AND scores.as_of = page.as_of AND scores.model_id = page.model_id
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = page.customer_id AND customer.is_current
+LEFT JOIN standings ON standings.customer_id = page.customer_id
+LEFT JOIN earlier ON earlier.customer_id = page.customer_id AND earlier.model_id = page.model_id
+ORDER BY if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
+  if($ranking = 'value', scores.revenue_at_risk_90_minor, NULL) DESC NULLS LAST, scores.score_pct DESC,
+  scores.customer_id
 """,
     metric="mrr_at_risk",
 )
 
 # Who came onto the 90-day list or left it within a week, and who crossed the line to high risk.
+CHANGED = f"""
+scores AS (
+  SELECT score.customer_id, score.segment, score.p_90, score.band_fixed, score.revenue_at_risk_90_minor
+  FROM warehouse.churn.churn_scores AS score
+  WHERE {IN_USE.strip()} AND coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
+),
+earlier AS (
+  SELECT score.customer_id, score.segment, score.p_90, score.band_fixed, score.revenue_at_risk_90_minor
+  FROM warehouse.churn.churn_scores AS score
+  WHERE {WEEK_BEFORE.strip()} AND coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
+),
+pairs AS (
+  SELECT
+    coalesce(scores.customer_id, earlier.customer_id) AS customer_id,
+    coalesce(scores.segment, earlier.segment) AS segment,
+    coalesce(scores.revenue_at_risk_90_minor, earlier.revenue_at_risk_90_minor) AS revenue_at_risk_90_minor,
+    earlier.p_90 AS p_before,
+    scores.p_90,
+    CASE
+      WHEN scores.customer_id IS NULL THEN 'gone'
+      WHEN earlier.customer_id IS NULL THEN 'new'
+      WHEN scores.band_fixed = 'high' AND earlier.band_fixed IS DISTINCT FROM 'high' THEN 'risen'
+      WHEN earlier.band_fixed = 'high' AND scores.band_fixed IS DISTINCT FROM 'high' THEN 'fallen'
+    END AS change
+  FROM scores
+  FULL JOIN earlier ON earlier.customer_id = scores.customer_id
+),
+changed AS (
+  SELECT *, p_90 - p_before AS change_7_days
+  FROM pairs
+  WHERE change IS NOT NULL AND ($segment = 'all' OR segment = $segment)
+)
+"""
+
 CHANGE_ROWS = Query(
     "churn_changes",
     f"""
-WITH {GIVEN.rstrip()},
-{WEEK_BEFORE.strip()},
-pairs AS (
-  SELECT
-    coalesce(score.customer_id, earlier.customer_id) AS customer_id,
-    coalesce(score.segment, earlier.segment) AS segment,
-    coalesce(score.currency, earlier.currency) AS currency,
-    coalesce(score.revenue_at_risk_90_minor, earlier.revenue_at_risk_90_minor) AS revenue_at_risk_90_minor,
-    earlier.p_90 AS p_before,
-    score.p_90,
-    score.p_90 - earlier.p_90 AS change_7_days,
-    CASE
-      WHEN score.customer_id IS NULL THEN 'gone'
-      WHEN earlier.customer_id IS NULL THEN 'new'
-      WHEN score.band_fixed = 'high' AND earlier.band_fixed IS DISTINCT FROM 'high' THEN 'risen'
-      WHEN earlier.band_fixed = 'high' AND score.band_fixed IS DISTINCT FROM 'high' THEN 'fallen'
-    END AS change
-  FROM (
-    SELECT given.*, week_before.is_repeat_trade
-    FROM given
-    JOIN week_before ON week_before.is_repeat_trade = (given.commitment_class = 'non_contract')
-    WHERE given.list_name = 'now'
-  ) AS score
-  FULL JOIN (SELECT * FROM earlier WHERE list_name = 'now') AS earlier
-    ON earlier.customer_id = score.customer_id AND earlier.is_repeat_trade = score.is_repeat_trade
-)
-SELECT pairs.*, coalesce(customer.name, pairs.customer_id) AS name
-FROM pairs
+WITH {CHANGED.strip()}
+SELECT changed.*, coalesce(customer.name, changed.customer_id) AS name
+FROM changed
 LEFT JOIN warehouse.marts.dim_customers AS customer
-  ON customer.customer_id = pairs.customer_id AND customer.is_current
-WHERE pairs.change IS NOT NULL AND pairs.currency = $currency
-  AND ($segment = 'all' OR pairs.segment = $segment) AND ($change = 'all' OR pairs.change = $change)
-ORDER BY pairs.revenue_at_risk_90_minor DESC NULLS LAST, pairs.customer_id
+  ON customer.customer_id = changed.customer_id AND customer.is_current
+WHERE $change = 'all' OR changed.change = $change
+ORDER BY changed.revenue_at_risk_90_minor DESC NULLS LAST, changed.customer_id
 """,
 )
 
 CHANGES = Query(
     "churn_change_counts",
     f"""
-SELECT change, count(*)::BIGINT AS customers,
-  sum(revenue_at_risk_90_minor)::BIGINT AS revenue_at_risk_90_minor
-FROM (
-{CHANGE_ROWS.sql.strip()}
-)
-GROUP BY change
-ORDER BY change
-""",
-)
-
-# The day that the newest scores are compared with; no row where there is none within a week or two.
-COMPARED = Query(
-    "churn_compared_with",
-    f"""
-WITH {GIVEN.rstrip()},
-{WEEK_BEFORE.strip()}
-SELECT now_on, as_of FROM week_before WHERE as_of IS NOT NULL ORDER BY is_repeat_trade LIMIT 1
+WITH {CHANGED.strip()}
+SELECT change, count(*)::BIGINT AS customers FROM changed GROUP BY change ORDER BY change
 """,
 )
 

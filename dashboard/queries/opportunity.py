@@ -27,7 +27,7 @@ HAS_NAMES = Query(
     """
 SELECT count(*) > 0
 FROM (
-  FROM warehouse.marts.fct_subscription_opportunity
+  SELECT sku FROM warehouse.marts.fct_subscription_opportunity
   WHERE currency = $currency AND sku_name <> sku
   LIMIT 1
 )

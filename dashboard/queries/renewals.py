@@ -1,85 +1,103 @@
 """Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out."""
 
 from dashboard.queries import Query
-from dashboard.queries.churn import GIVEN, OWNER, STANDINGS
+from dashboard.queries.churn import IN_USE, OWNER, STANDINGS
 
 # A renewal is what of one subscription ends its term on one day. Amounts stand at the constant rate, in one
 # currency. What is due already but may still renew in time is in it; its day lies before the first.
-UPCOMING = f"""
-{GIVEN.strip()},
+CHOSEN = f"""
 {STANDINGS.strip()},
 build AS (
   SELECT as_of FROM warehouse.raw_meta.build
 ),
-due AS (
+looked_after AS (
+  SELECT customer.customer_id, {OWNER} AS owner
+  FROM warehouse.marts.dim_customers AS customer
+  LEFT JOIN standings ON standings.customer_id = customer.customer_id
+  WHERE customer.is_current AND $owner <> 'all'
+),
+chosen AS (
   SELECT
     renewals.subscription_id,
     renewals.customer_id,
     renewals.due_on,
     any_value(renewals.segment) AS segment,
-    any_value(renewals.amount_currency) AS currency,
     min(renewals.notice_by_on) AS notice_by_on,
     bool_and(renewals.auto_renew) AS auto_renew,
     max(renewals.cancel_requested_on) AS cancel_requested_on,
-    sum(renewals.mrr_before_constant)::DECIMAL(38, 16) AS mrr
+    sum(renewals.mrr_before_constant)::DECIMAL(38, 16) AS mrr,
+    any_value(renewals.due_on - build.as_of) AS days_left,
+    any_value(date_trunc('week', renewals.due_on)::DATE) AS week
   FROM warehouse.marts.fct_renewals AS renewals
   CROSS JOIN build
   WHERE renewals.outcome = 'undecided' AND renewals.due_on <= build.as_of + 90
+    AND renewals.amount_currency = $currency
+    AND ($segment = 'all' OR renewals.segment = $segment)
+    AND ($owner <> 'mine' OR renewals.customer_id IN (
+      SELECT customer_id FROM looked_after WHERE owner = $reader_owner
+    ))
+    AND ($owner <> 'nobody' OR renewals.customer_id NOT IN (
+      SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
+    ))
   GROUP BY renewals.subscription_id, renewals.customer_id, renewals.due_on
-),
-renewals AS (
-  SELECT
-    due.*,
-    coalesce(customer.name, due.customer_id) AS name,
-    due.due_on - build.as_of AS days_left,
-    date_trunc('week', due.due_on)::DATE AS week,
-    {OWNER} AS owner,
-    coalesce(standings.state, 'open') AS state,
-    standings.touched_on,
-    given.p_90,
-    given.p_nonrenewal_next_term,
-    given.reason_1.sentence_en AS reason_en,
-    given.reason_1.sentence_ar AS reason_ar,
-    given.as_of AS scored_for,
-    given.model_id,
-    given.recommended_play
-  FROM due
-  CROSS JOIN build
-  LEFT JOIN warehouse.marts.dim_customers AS customer
-    ON customer.customer_id = due.customer_id AND customer.is_current
-  LEFT JOIN standings ON standings.customer_id = due.customer_id
-  LEFT JOIN given ON given.customer_id = due.customer_id AND given.commitment_class <> 'non_contract'
-),
-chosen AS (
-  SELECT *
-  FROM renewals
-  WHERE currency = $currency
-    AND ($segment = 'all' OR segment = $segment)
-    AND ($kind = 'all' OR ($kind = 'auto' AND auto_renew) OR ($kind = 'manual' AND auto_renew IS NOT TRUE))
-    AND ($owner = 'all' OR ($owner = 'nobody' AND owner IS NULL)
-      OR ($owner = 'mine' AND owner = $reader_owner))
+  HAVING $kind = 'all' OR ($kind = 'auto' AND bool_and(renewals.auto_renew))
+    OR ($kind = 'manual' AND bool_and(renewals.auto_renew) IS NOT TRUE)
 )
 """
 
-# `weeks` holds a week's first day (a Monday), or is null for every week.
+# `week` is a week's first day (a Monday), or null for every week.
+ASKED = """
+asked AS (
+  SELECT * FROM chosen WHERE days_left <= $days AND ($week::DATE IS NULL OR week = $week)
+)
+"""
+ORDER = "due_on, mrr DESC, customer_id, subscription_id"
+DETAILS = f"""
+scores AS (
+  SELECT score.customer_id, score.as_of, score.model_id, score.recommended_play, score.p_90,
+    score.p_nonrenewal_next_term
+  FROM warehouse.churn.churn_scores AS score
+  WHERE {IN_USE.strip()} AND score.commitment_class <> 'non_contract'
+)
+SELECT
+  asked.*,
+  coalesce(customer.name, asked.customer_id) AS name,
+  {OWNER} AS owner,
+  coalesce(standings.state, 'open') AS state,
+  standings.touched_on,
+  scores.p_90,
+  scores.p_nonrenewal_next_term,
+  scores.as_of AS scored_for,
+  scores.model_id,
+  scores.recommended_play
+FROM asked
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = asked.customer_id AND customer.is_current
+LEFT JOIN standings ON standings.customer_id = asked.customer_id
+LEFT JOIN scores ON scores.customer_id = asked.customer_id
+ORDER BY {ORDER.replace("customer_id", "asked.customer_id")}
+"""
+
+# All of them; and a page of them, of which alone the details are read.
 ROWS = Query(
     "renewals_to_come",
-    f"""
-WITH {UPCOMING.strip()}
-SELECT *
-FROM chosen
-WHERE days_left <= $days AND ($week::DATE IS NULL OR week = $week)
-ORDER BY due_on, mrr DESC, customer_id, subscription_id
-""",
+    f"WITH {CHOSEN.strip()},\n{ASKED.strip()},\n{DETAILS.strip()}\n",
+    metric="renewals_due",
+)
+PAGE = Query(
+    "renewals_page",
+    f"WITH {CHOSEN.strip()},\n"
+    f"{ASKED.replace('asked AS', 'every AS').strip()},\n"
+    f"asked AS (\n  SELECT * FROM every ORDER BY {ORDER} LIMIT $limit OFFSET $offset\n),\n"
+    f"{DETAILS.strip()}\n",
     metric="renewals_due",
 )
 
 TOTALS = Query(
     "renewals_totals",
     f"""
-WITH {UPCOMING.strip()}
+WITH {CHOSEN.strip()}
 SELECT horizon.days, count(chosen.due_on)::BIGINT AS renewals,
-  count(DISTINCT chosen.customer_id)::BIGINT AS customers,
   coalesce(sum(chosen.mrr), 0)::DECIMAL(38, 16) AS mrr
 FROM (VALUES (30), (60), (90)) AS horizon(days)
 LEFT JOIN chosen ON chosen.days_left <= horizon.days
@@ -93,7 +111,7 @@ ORDER BY horizon.days
 WEEKS = Query(
     "renewals_by_week",
     f"""
-WITH {UPCOMING.strip()},
+WITH {CHOSEN.strip()},
 weeks AS (
   SELECT unnest(generate_series(
     date_trunc('week', as_of + 1), date_trunc('week', as_of + $days), INTERVAL 1 WEEK
@@ -124,25 +142,18 @@ ORDER BY renewals DESC, currency
 """,
 )
 
-SEGMENTS = Query(
-    "renewals_segments",
-    "SELECT DISTINCT segment FROM warehouse.marts.fct_renewals WHERE segment IS NOT NULL ORDER BY segment",
-)
-
-# Of the terms that ended in the 12 months up to the as-of day and are decided: how much of their MRR renewed.
+# Of the terms that ended in the 12 months up to the as-of day's month and are decided: how much renewed.
 PAST = Query(
     "renewals_past",
     """
 SELECT
-  coalesce(sum(renewals.mrr_before_constant), 0)::DECIMAL(38, 16) AS mrr_due,
-  coalesce(sum(renewals.mrr_before_constant) FILTER (renewals.outcome = 'renewed'), 0)::DECIMAL(38, 16)
-    AS mrr_renewed,
-  count(*)::BIGINT AS renewals,
-  count(*) FILTER (renewals.outcome = 'renewed')::BIGINT AS renewed
-FROM warehouse.marts.fct_renewals AS renewals
+  coalesce(sum(denominator) FILTER (metric_id = 'renewal_rate'), 0)::DECIMAL(38, 16) AS mrr_due,
+  coalesce(sum(numerator) FILTER (metric_id = 'renewal_rate'), 0)::DECIMAL(38, 16) AS mrr_renewed,
+  coalesce(sum(denominator) FILTER (metric_id = 'renewal_rate_count'), 0)::BIGINT AS renewals
+FROM warehouse.marts.fct_metric_values
 CROSS JOIN warehouse.raw_meta.build AS build
-WHERE renewals.outcome <> 'undecided' AND renewals.due_on > build.as_of - INTERVAL 12 MONTH
-  AND renewals.amount_currency = $currency AND ($segment = 'all' OR renewals.segment = $segment)
+WHERE metric_id IN ('renewal_rate', 'renewal_rate_count') AND currency = $currency AND segment = $segment
+  AND month BETWEEN date_trunc('month', build.as_of) - INTERVAL 11 MONTH AND build.as_of
 """,
     metric="renewal_rate",
 )
@@ -165,7 +176,8 @@ FROM warehouse.marts.fct_renewals AS renewals
 CROSS JOIN warehouse.raw_meta.build AS build
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = renewals.customer_id AND customer.is_current
-WHERE renewals.outcome <> 'undecided' AND renewals.due_on > build.as_of - INTERVAL 12 MONTH
+WHERE renewals.outcome <> 'undecided' AND renewals.is_due
+  AND renewals.month >= date_trunc('month', build.as_of) - INTERVAL 11 MONTH
   AND renewals.amount_currency = $currency AND ($segment = 'all' OR renewals.segment = $segment)
 ORDER BY renewals.due_on DESC, renewals.mrr_before_constant DESC, renewals.subscription_item_id
 """,

@@ -2,18 +2,18 @@
 
 from dashboard.queries import Query
 
-# A figure's print at a build is its newest row up to it; the registry's headline figures, over all segments.
+# `metric_ids` are parted by commas. A figure's print at a build is its newest row up to that build.
 RESTATED_SINCE = Query(
     "restated_since",
     """
 WITH prints AS (
   SELECT metric_id, month, currency, build_id, printed_at, definition_version, numerator, denominator
   FROM warehouse.marts.fct_metric_prints
-  WHERE segment = 'all' AND list_contains($metric_ids, metric_id)
+  WHERE segment = 'all' AND list_contains(string_split($metric_ids, ','), metric_id)
 ),
 seen AS (
   SELECT * FROM prints
-  WHERE printed_at <= $seen_at
+  WHERE printed_at <= $seen_at::TIMESTAMPTZ
   QUALIFY row_number() OVER (
     PARTITION BY metric_id, month, currency ORDER BY printed_at DESC, build_id DESC
   ) = 1
@@ -37,14 +37,14 @@ SELECT
 FROM now
 JOIN seen USING (metric_id, month, currency)
 WHERE now.build_id <> seen.build_id
-  AND (now.numerator IS DISTINCT FROM seen.numerator OR now.denominator IS DISTINCT FROM seen.denominator)
-ORDER BY now.month DESC, list_position($metric_ids, now.metric_id), now.currency
+  AND {'n': now.numerator, 'd': now.denominator} <> {'n': seen.numerator, 'd': seen.denominator}
+ORDER BY now.month DESC, list_position(string_split($metric_ids, ','), now.metric_id), now.currency
 LIMIT 50
 """,
 )
 
 RESTATED = Query(
-    "restated",
+    "restated_in_a_year",
     """
 SELECT
   metric_id,
@@ -57,9 +57,9 @@ SELECT
   restated_at,
   first_definition_version <> definition_version AS is_redefined
 FROM warehouse.marts.fct_restatements
-WHERE segment = 'all' AND list_contains($metric_ids, metric_id)
+WHERE segment = 'all' AND list_contains(string_split($metric_ids, ','), metric_id)
   AND month BETWEEN $month - INTERVAL 11 MONTH AND $month
-ORDER BY month DESC, list_position($metric_ids, metric_id), currency
+ORDER BY month DESC, list_position(string_split($metric_ids, ','), metric_id), currency
 LIMIT 12
 """,
 )

@@ -57,7 +57,7 @@ def money(view: View, published: Published) -> None:
         failed = failures(view, published, chosen)
         series = cash_series(published, chosen)
         frame.cards(view, cards(view, chosen, known, owed, failed))
-        frame.drill(view, published, list(drills(view, chosen, known, owed, failed, series)))
+        frame.drill(view, published, list(drills(view, published, chosen, known, owed, failed, series)))
         left, right = st.columns(2, gap="large")
         with left, frame.panel(view):
             cash_chart(view, published, chosen, series)
@@ -86,11 +86,9 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
     overdue = figures.card(
         view, metric, now, against.value, chosen.currency, against.words, rows="overdue", note=note
     )
-    is_counted_back = known.values.filter(pl.col("metric_id") == "dso").is_empty()
-    dso = figures.card_of(view, chosen, known, "dso", rows=None if is_counted_back else "dso")
     return [
         overdue,
-        dso,
+        figures.card_of(view, chosen, known, "dso", rows="dso"),
         figures.card_of(view, chosen, known, "net_cash", rows="net_cash"),
         failed.card(view),
     ]
@@ -174,6 +172,7 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
     outcome = words.dunning_outcome(view.text)
     rows = failed.of_month
     steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
+    opens: list[str | None] = ["dunning-all"]
     paid = rows.filter(pl.col("recovered") > 0)
     for attempt in sorted(set(paid["recovered_attempt"].to_list()), key=lambda one: (one is None, one)):
         part = paid.filter(pl.col("recovered_attempt").eq_missing(attempt))
@@ -186,11 +185,13 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
     credited = failed.amount("failed", "recovered") - failed.amount("recovered", "recovered")
     if credited:
         steps.append((_("Credited, the rest was paid"), credited, 0, theme.SKY))
+        opens.append("dunning-recovered")
     for name in OUTCOMES[1:]:
         rest = failed.amount("failed", name) - failed.amount("recovered", name)
         count = sum(rows.filter(pl.col("outcome") == name)["invoices"].to_list())
         if rest:
             steps.append((outcome(name), rest, count, theme.AMBER if name == "pending" else theme.RED))
+            opens.append(f"dunning-{name}")
     frame_rows = pl.DataFrame(
         {
             "step": [label for label, *_rest in steps],
@@ -226,6 +227,7 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
         help=view.metric("dunning_recovery").definition,
         query=cash.DUNNING,
         values={**failed.chosen.values, "first_month": failed.month},
+        opens=opens,
     )
     if not failed.amount("failed"):
         return
@@ -357,6 +359,7 @@ def cash_chart(view: View, published: Published, chosen: Scope, series: pl.DataF
         by_day=by_day,
         query=cash.CASH,
         values={**chosen.values, "first_month": series["day"].min(), "by_day": by_day},
+        opens=[f"cash-{day:%Y-%m-%d}" for day in series["day"]],
     )
     if chosen.segment != ALL:
         st.caption(_("Of all segments: money by day is not kept by segment."))
@@ -371,6 +374,7 @@ def cash_chart(view: View, published: Published, chosen: Scope, series: pl.DataF
 
 def drills(
     view: View,
+    published: Published,
     chosen: Scope,
     known: Figures,
     owed: Receivables,
@@ -380,7 +384,8 @@ def drills(
     """The rows behind each card, bar and column."""
     _, show = view.text.gettext, view.show
     yield from receivables.drills(view, chosen, owed, OVERDUE)
-    yield dso_drill(view, chosen, known, owed)
+    method = published.rows(cash.DSO_METHOD)["value"].to_list()
+    yield dso_drill(view, chosen, known, owed, "countback" in method)
     net = figures.value_of(known.values, "net_cash", chosen.month)
     label = figures.of_month(view, view.metric("net_cash").label, chosen.month)
     yield payments(view, chosen, "net_cash", label, (chosen.month, last_day(chosen.month)), net.numerator)
@@ -422,12 +427,22 @@ def payments(
     )
 
 
-def dso_drill(view: View, chosen: Scope, known: Figures, owed: Receivables) -> Drill:
-    """What is owed and what was billed in 90 days: the two parts of the days outstanding."""
+def dso_drill(view: View, chosen: Scope, known: Figures, owed: Receivables, is_counted_back: bool) -> Drill:
+    """What is owed and what was billed in 90 days: the two parts of the days outstanding.
+
+    Where the policy counts back month by month, what was billed in 90 days is no part of it.
+    """
     _, show = view.text.gettext, view.show
     value = figures.value_of(known.values, "dso", chosen.month)
     open_amount = Column("owed", _("Owed at the close"), "money", currency=chosen.currency)
     billed = Column("billed", _("Billed in 90 days"), "money", currency=chosen.currency)
+    note = _("90 × {owed} owed / {billed} billed.").format(
+        owed=show.money(owed.total, chosen.currency), billed=show.money(value.denominator, chosen.currency)
+    )
+    checks = [Check(open_amount, owed.total), Check(billed, value.denominator)]
+    if is_counted_back:
+        checks = checks[:1]
+        note = _("Counted back: the days of the last months whose billing makes up what is owed.")
     return Drill(
         "dso",
         figures.of_month(view, view.metric("dso").label, chosen.month),
@@ -442,16 +457,8 @@ def dso_drill(view: View, chosen: Scope, known: Figures, owed: Receivables) -> D
             open_amount,
             billed,
         ],
-        [
-            Check(open_amount, None if value.numerator is None else Decimal(value.numerator) / 90),
-            Check(billed, value.denominator),
-        ],
-        notes=[
-            _("90 × {owed} owed / {billed} billed.").format(
-                owed=show.money(owed.total, chosen.currency),
-                billed=show.money(value.denominator, chosen.currency),
-            )
-        ],
+        checks,
+        notes=[note],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -375,14 +376,14 @@ def file_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
 def risk_list(view: View, published: Published, summary: Mapping[str, Any], chosen: Chosen) -> pl.DataFrame:
     """The list itself, a page of it at a time; returns the rows on screen. The file holds all of them."""
     _, show = view.text.gettext, view.show
-    compared = published.rows(churn.COMPARED)
-    about = {**summary, "with_week": not compared.is_empty()}
-    values = {**chosen.values, **acting.values(view)}
-    ranked = Drill("risk-list", _("Customers by risk"), churn.WORK_ROWS, values, list_columns(view, about))
-    count = frame.sums(published, ranked)["row_count"]
+    used = acting.scorings(published)
+    about = {**summary, "with_week": bool(used["contract_before"] or used["trade_before"])}
+    values = {**chosen.values, **acting.values(view), **used}
+    counted = churn.WORK_COUNT if chosen.owner == ALL else churn.OWNED_COUNT
+    count = published.rows(counted, **values)["customers"].item()
     pages = paging.count(count, LIST_ROWS)
     page = paging.current("listed", pages)
-    rows = frame.page_of(published, ranked, page, LIST_ROWS)
+    rows = published.rows(churn.WORK_ROWS, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
     title = _("Whom to call")
     if chosen.list_name != "now":
         title = words.risk_list(view.text)(chosen.list_name)
@@ -394,13 +395,15 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
             view, _("No customer of the list has this owner, state and risk."), ("owner", "state", "band")
         )
         return rows
-    frame.table(view, ranked.title, ranked.columns, with_steps(view, rows))
+    frame.table(view, _("Customers by risk"), list_columns(view, about), with_steps(view, rows))
     paging.choice("listed", pages, page, ("customer",))
     frame.download(
         view,
-        ranked.key,
+        "risk-list",
         file_columns(view, about),
-        lambda: with_steps(view, frame.page_of(published, ranked, 1, frame.EXPORT_ROWS)),
+        lambda: with_steps(
+            view, published.rows(churn.WORK_ROWS, **values, limit=frame.EXPORT_ROWS, offset=0)
+        ),
         published,
     )
     return rows
@@ -508,13 +511,13 @@ def changes(view: View, published: Published, chosen: Chosen) -> None:
     """What changed on the 90-day list within a week: how many came, went, rose and fell, and who."""
     _, show = view.text.gettext, view.show
     st.subheader(_("What changed in 7 days"), anchor=False)
-    compared = published.rows(churn.COMPARED)
-    if compared.is_empty():
+    used = acting.scorings(published)
+    day = used["contract_before"] or used["trade_before"]
+    if not isinstance(day, date):
         st.caption(_("There is no score of a week ago by the same model to compare with."))
         return
-    day = compared["as_of"][0]
     st.caption(_("Against the scores of {day} by the same model.").format(day=show.day(day)))
-    values = {**chosen.values, "change": ALL}
+    values = {**chosen.values, **used, "change": ALL}
     counts = dict(published.rows(churn.CHANGES, **values).select("change", "customers").iter_rows())
     if not counts:
         st.caption(_("Nobody came onto the list, left it or crossed the line to high risk."))

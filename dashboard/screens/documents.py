@@ -39,7 +39,7 @@ def render(view: View) -> None:
             "find",
             _("Find a document or a customer"),
             resets=("document", "customer", "after", "line"),
-            help=_("The number of an invoice or a credit note, or the id or name of a customer."),
+            example=_("Number of a document, id or name of a customer"),
         )
         document = address.read("document") or _found(view, engine, words)
         if document is not None:
@@ -115,8 +115,38 @@ def _one_customer(view: View, engine: Engine, customer: str) -> None:
     frame.table(
         view, _("Customer"), [Column("name", _("Customer")), Column("customer_id", _("Id"), "id")], row
     )
-    st.button(
-        _("All customers"), key="all-customers", on_click=address.clear, args=(("customer", "after", "find"),)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            _("All customers"),
+            key="all-customers",
+            on_click=address.clear,
+            args=(("customer", "after", "find"),),
+        )
+        frame.page_link(view, "whatif", _("What if this account changed?"), customer=customer)
+    with desk.asked(view):
+        drafts(view, engine, customer)
+
+
+def drafts(view: View, engine: Engine, customer: str) -> None:
+    """What is due of a customer and will be issued after the days of grace; a draft is no document yet."""
+    _ = view.text.gettext
+    rows = engine.drafts(customer)
+    if rows.is_empty():
+        return
+    st.subheader(_("Drafts"), anchor=False)
+    st.caption(_("As they stand today. Usage and changes that come before the day of issue are in them."))
+    desk.table(
+        view,
+        "drafts",
+        _("Drafts"),
+        [
+            Column("issue_on", _("Issued on"), "day"),
+            Column("lines", _("Lines"), "count"),
+            Amount("total_minor", _("Total")),
+            Amount("credit_minor", _("Credit note")),
+            Column("held", _("Held because"), words=billing_words.refusal(view.text)),
+        ],
+        rows,
     )
 
 
@@ -253,7 +283,7 @@ def one_document(view: View, engine: Engine, key: str) -> None:
         },
     )
     for missing in one.missing:
-        st.text(_("Missing on it: {fact}").format(fact=view.show.identifier(missing)))
+        st.text(_("Missing on it: {fact}").format(fact=billing_words.missing_fact(view.text)(missing)))
 
 
 def head(view: View, one: Document) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard import address, charts, frame, paging, theme, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.queries import renewals
+from dashboard.queries import renewals, revenue
 from dashboard.scope import ALL
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
@@ -65,7 +65,7 @@ def render(view: View) -> None:
     acting.undo_bar(view, PLACE)
     with frame.panel(view):
         chosen = filters(view, published, currencies)
-        values = {**chosen.values, **acting.values(view)}
+        values = {**chosen.values, **acting.values(view), **acting.scorings(published)}
         totals = {row["days"]: row for row in published.rows(renewals.TOTALS, **values).iter_rows(named=True)}
         past = published.rows(renewals.PAST, **chosen.values).row(0, named=True)
         weeks = published.rows(renewals.WEEKS, **values)
@@ -83,7 +83,7 @@ def render(view: View) -> None:
 def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
     _ = view.text.gettext
     resets = ("listed", "rows", "page")
-    segments = [ALL, *published.rows(renewals.SEGMENTS)["segment"].to_list()]
+    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
     owners = {ALL: _("All accounts"), "mine": _("Mine"), "nobody": _("Unassigned")}
     kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
 
@@ -180,7 +180,6 @@ def file_columns(view: View, chosen: Chosen) -> list[Column]:
         Column("segment", _("Segment")),
         Column("state", _("State"), words=words.state(view.text)),
         Column("p_nonrenewal_next_term", _("No renewal"), "percent"),
-        Column(f"reason_{view.language}", _("Strongest reason")),
     ]
 
 
@@ -311,17 +310,16 @@ def renewal_list(
     """Every renewal of the choice, soonest first, and the work on it."""
     _ = view.text.gettext
     st.subheader(_("Renewals, soonest first"), anchor=False)
-    listed = Drill("renewals", _("Renewals"), renewals.ROWS, values, columns(view, chosen))
     pages = paging.count(total["renewals"], LIST_ROWS)
     page = paging.current("listed", pages)
-    rows = frame.page_of(published, listed, page, LIST_ROWS)
-    frame.table(view, listed.title, listed.columns, rows)
+    rows = published.rows(renewals.PAGE, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
+    frame.table(view, _("Renewals"), columns(view, chosen), rows)
     paging.choice("listed", pages, page)
     frame.download(
         view,
-        listed.key,
+        "renewals",
         file_columns(view, chosen),
-        lambda: frame.page_of(published, listed, 1, frame.EXPORT_ROWS),
+        lambda: published.rows(renewals.PAGE, **values, limit=frame.EXPORT_ROWS, offset=0),
         published,
     )
     accounts = accounts_of(rows)

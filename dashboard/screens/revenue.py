@@ -276,6 +276,7 @@ def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mappin
         rows,
         query=revenue.BRIDGE,
         values=chosen.values,
+        opens=[name if name in MOVEMENTS else None for name in shown],
     )
     if start > 0:
         st.caption(

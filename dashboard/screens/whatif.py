@@ -122,6 +122,7 @@ def standing(view: View, account: Account) -> None:
         ],
         pl.DataFrame([row], schema_overrides={"next_bill_on": pl.Date}),
     )
+    frame.page_link(view, "documents", _("Documents of this account"), customer=account.customer_id)
     if account.parked_code:
         st.warning(_("Bill runs leave this account aside until this is put right:"))
         st.text(billing_words.refusal(view.text)(account.parked_code))

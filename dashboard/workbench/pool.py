@@ -24,6 +24,9 @@ WORKERS = 3
 QUERIES_A_READER = 2
 ROW_LIMIT = 10_000
 SECONDS = 30.0
+UNHEARD = "unheard"
+AT_ONCE = 1.0
+"""A worker that is gone so soon has most likely died before: the question is asked once more."""
 GRACE = 3.0
 """How long a worker has to stop by itself, beyond the limit or after being told to."""
 PROJECT = Path(__file__).resolve().parents[2]
@@ -89,7 +92,7 @@ class Question:
 
 
 class Worker:
-    """One process and its pipes, ready for questions. Raises OSError or ValueError if it does not start."""
+    """One process and its pipes, ready for questions. Raises OSError or EOFError if it does not start."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -112,13 +115,15 @@ class Worker:
         return self._process.poll() is None
 
     def ask(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Send a question and read its answer. Raises OSError or ValueError when the process ends first."""
+        """Send a question, read its answer. Raises OSError, EOFError or ValueError when the process ends."""
         self._write(message)
         return self._read()
 
     def _read(self) -> tuple[dict[str, Any], bytes]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
+        if not line:
+            raise EOFError
         head: dict[str, Any] = json.loads(line)
         body = self._process.stdout.read(head["bytes"])
         if len(body) != head["bytes"]:
@@ -149,10 +154,13 @@ START = "import sys; sys.path.insert(0, sys.argv.pop()); from dashboard.workbenc
 
 
 class Pool:
-    """Some workers, shared by all readers of a server."""
+    """Some workers, shared by all readers of a server.
+
+    `seconds` is how long a question may take, `grace` how long a worker then has to stop by itself.
+    """
 
     def __init__(self, workers: int = WORKERS, seconds: float = SECONDS, grace: float = GRACE) -> None:
-        self._seconds, self._grace = seconds, grace
+        self.seconds, self.grace = seconds, grace
         self._free: list[Worker] = []
         self._places = threading.BoundedSemaphore(workers)
         self._lock = threading.Lock()
@@ -183,7 +191,7 @@ class Pool:
             "text": text,
             "values": {name: {"kind": value.kind, "text": value.text} for name, value in values.items()},
             "rows": rows,
-            "seconds": self._seconds,
+            "seconds": self.seconds,
             "place": {
                 "path": place.path,
                 "statements": list(place.statements),
@@ -204,7 +212,7 @@ class Pool:
     def _warm(self) -> None:
         try:
             self._give_back(Worker())
-        except (OSError, ValueError):
+        except (OSError, EOFError):
             return  # the first question will tell
         finally:
             self._is_warming = False
@@ -224,7 +232,7 @@ class Pool:
                 worker.stop(question.question_id)
             except OSError:
                 return
-            timer = threading.Timer(self._grace, self._kill_if_at_it, [worker, question])
+            timer = threading.Timer(self.grace, self._kill_if_at_it, [worker, question])
             timer.daemon = True
             timer.start()
 
@@ -250,6 +258,10 @@ class Pool:
     ) -> None:
         with self._places:
             answer = Answer("failed", "stopped") if question.is_stopped else self._answer(question, message)
+            if answer.code == UNHEARD:  # the worker had died while it waited
+                answer = self._answer(question, message)
+            if answer.code == UNHEARD:
+                answer = Answer("failed", "ended")
         with self._lock:
             del self._asked[question.question_id]
         try:
@@ -263,20 +275,25 @@ class Pool:
     def _answer(self, question: Question, message: Mapping[str, Any]) -> Answer:
         try:
             worker = self._taken()
-        except (OSError, ValueError):
+        except (OSError, EOFError):
             return Answer("failed", "ended")
-        killer = threading.Timer(self._seconds + self._grace, worker.kill)
+        killer = threading.Timer(self.seconds + self.grace, worker.kill)
         killer.daemon = True
         began = time.monotonic()
         with self._lock:
+            if question.is_stopped:  # while the worker started
+                self._free.append(worker)
+                return Answer("failed", "stopped")
             question.worker = worker
         killer.start()
         try:
             head, body = worker.ask(message)
             rows = _frame(body)
-        except (OSError, ValueError, pa.ArrowException):
+        except (OSError, ValueError, EOFError, pa.ArrowException):
             worker.kill()
             seconds = round(time.monotonic() - began, 3)
+            if seconds < min(AT_ONCE, self.seconds) and not question.is_stopped:
+                return Answer("failed", UNHEARD)
             return Answer("failed", self._why_it_died(question, seconds), seconds=seconds)
         finally:
             killer.cancel()
@@ -293,7 +310,7 @@ class Pool:
     def _why_it_died(self, question: Question, seconds: float) -> str:
         if question.is_stopped:
             return "stopped"
-        return "late" if seconds >= self._seconds else "ended"
+        return "late" if seconds >= self.seconds else "ended"
 
     def _taken(self) -> Worker:
         with self._lock:
@@ -315,9 +332,3 @@ def _frame(body: bytes) -> pl.DataFrame:
         return pl.DataFrame()
     with pa.ipc.open_stream(body) as stream:
         return pl.DataFrame(pl.from_arrow(stream.read_all()))
-
-
-def plain_place(path: Path) -> Place:
-    """A whole snapshot, for a reader who may see all of it."""
-    quoted = str(path).replace("'", "''")
-    return Place(str(path), (f"ATTACH '{quoted}' AS warehouse (READ_ONLY)",))

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.people.scope import Scope, scope_of, statements
 from dashboard.queries import Query, named
 from dashboard.records import audit, saved_queries
 from dashboard.view import Published, View, clock
-from dashboard.workbench.pool import Answer, Place, Pool, Question, Value, plain_place
+from dashboard.workbench.pool import Answer, Place, Pool, Question, Value
 from dashboard.workbench.rules import SCHEMAS
 from dashboard.workbench.words import KINDS
 
@@ -79,8 +80,9 @@ def workers() -> Pool:
 
 
 @lru_cache(maxsize=KEPT_PLACES)
-def _place(path: str) -> Place:
-    return plain_place(Path(path))
+def place_of(path: Path, scope: Scope) -> Place:
+    """The tables of a snapshot that can be asked, as they are seen in a scope."""
+    return Place(str(path), tuple(statements(path, scope, SCHEMAS)), is_whole=scope.is_everything)
 
 
 def ask(view: View, published: Published, text: str, values: Mapping[str, Value]) -> Question:
@@ -120,5 +122,5 @@ def ask(view: View, published: Published, text: str, values: Mapping[str, Value]
             seconds=answer.seconds,
         )
 
-    place = _place(str(published.snapshot.path))
+    place = place_of(published.snapshot.path, scope_of(view.reader))
     return workers().start(reader_id, place, text, used, note)

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from dashboard.workbench.rules import CATALOG, SCHEMAS, Refused, Statement, checked
 
 MEMORY = "1GB"
-ADDRESS_SPACE = 3 * 2**30
+ADDRESS_SPACE = 2 * 2**30
 ANSWER_BYTES = 64 * 2**20
 ROWS_AT_A_TIME = 512
 IDLE_SECONDS = 900

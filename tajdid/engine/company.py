@@ -135,6 +135,11 @@ class CompanyEngine:
         with reading(self._url) as store:
             return papers.as_json(store, document)
 
+    def drafts(self, customer: str) -> pl.DataFrame:
+        # They are worked out in temporary tables, which a connection that may not write has none of.
+        with rehearsing(self._url) as store:
+            return whatif.drafts_of(store, customer, self.today())
+
     def dunning(self, customers: tuple[str, ...] | None, limit: int) -> pl.DataFrame:
         with reading(self._url) as store:
             return papers.queue(store, self.today(), customers, limit)

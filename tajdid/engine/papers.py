@@ -47,12 +47,15 @@ _OPEN = {
 }
 
 
-def _in_state(state: str | None, today: date) -> list[ColumnElement[bool]]:
+def _in_state(state: str | None, today: date, *, by_index: bool = True) -> list[ColumnElement[bool]]:
+    """Invoices of a state. Without `by_index` the state is no way to find them: where most are of it, the
+    order of their ids finds a page sooner than all of them put in order."""
     if state is None:
         return [invoices.c.number.is_not(None)]
+    held: Any = invoices.c.state if by_index else func.coalesce(invoices.c.state, "")
     if state == "past_due":
-        return [invoices.c.state == "open", invoices.c.due_on < today]
-    return [invoices.c.state == state, invoices.c.number.is_not(None)]
+        return [held == "open", invoices.c.due_on < today]
+    return [held == state, invoices.c.number.is_not(None)]
 
 
 def _of(column: Any, ids: tuple[str, ...] | None) -> list[ColumnElement[bool]]:
@@ -141,14 +144,25 @@ _NOTES = select(
 
 
 def listed(store: Store, today: date, wanted: Wanted, after: str | None, limit: int) -> Page:
-    """A page of documents. Those of a state by the day they are due (what is past due from the oldest on),
-    all others from the newest on."""
-    statement = _statement(store, today, wanted, after)
-    rows = store.rows(statement.limit(limit + 1))
-    more, rows = len(rows) > limit, rows[:limit]
-    names = names_of(store, [row["customer_id"] for row in rows])
-    frame = pl.DataFrame([_shown(row, names) for row in rows], schema=_ROW, orient="row")
-    return Page(frame, _place(rows[-1], wanted) if more else None)
+    """A page of documents: first which they are, then what is told of these.
+
+    Those of a state come by the day they are due (what is past due from the oldest on), as long as there are
+    not too many to be put in order; all others from the newest on.
+    """
+    is_note = wanted.state == "credit_note"
+    by_due = _is_by_due_day(store, today, wanted, after)
+    places = store.rows(_places(store, today, wanted, after, by_due).limit(limit + 1))
+    more, places = len(places) > limit, places[:limit]
+    if not places:
+        return Page(pl.DataFrame(schema=_ROW), None)
+    ids = [place["id"] for place in places]
+    told = _NOTES.where(credit_notes.c.note_id.in_(ids)) if is_note else _INVOICES.where(_KEY.in_(ids))
+    rows = {row["document_id"]: row for row in store.rows(told)}
+    names = names_of(store, [row["customer_id"] for row in rows.values()])
+    frame = pl.DataFrame([_shown(rows[one], names) for one in ids], schema=_ROW, orient="row")
+    last = places[-1]
+    following = f"{last['due_on']}~{last['id']}" if by_due else str(last["id"])
+    return Page(frame, following if more else None)
 
 
 def _shown(row: Row, names: dict[str, str]) -> list[Any]:
@@ -164,34 +178,41 @@ def _left(row: Row) -> int | None:
     return 0 if row["state"] in ("paid", "void") else None
 
 
-def _by_due_day(wanted: Wanted) -> bool:
-    return wanted.state is not None and wanted.state != "credit_note" and wanted.run is None
+_KEY = invoices.c.invoice_id
 
 
-def _place(row: Row, wanted: Wanted) -> str:
-    return f"{row['due_on']}~{row['document_id']}" if _by_due_day(wanted) else str(row["document_id"])
+def _is_by_due_day(store: Store, today: date, wanted: Wanted, after: str | None) -> bool:
+    """Whether the documents are put in the order of the days they are due; a place says which order it is
+    of."""
+    if wanted.state in (None, "credit_note") or wanted.run is not None or wanted.number is not None:
+        return False
+    if after is not None:
+        return "~" in after
+    own = (*_in_state(wanted.state, today), *_of(invoices.c.customer_id, wanted.customers))
+    return _count(store, select(_KEY).where(*own).limit(COUNTED + 1).subquery()) <= COUNTED
 
 
-def _statement(store: Store, today: date, wanted: Wanted, after: str | None) -> Select[Any]:
-    conditions: list[ColumnElement[bool]]
+def _places(store: Store, today: date, wanted: Wanted, after: str | None, by_due: bool) -> Select[Any]:
+    """Ids of documents (`id`), and when they are due."""
     if wanted.state == "credit_note":
-        key, table, statement, prefix = credit_notes.c.note_id, credit_notes, _NOTES, "note"
-        conditions = [credit_notes.c.number.is_not(None)]
+        key, table, prefix = credit_notes.c.note_id, credit_notes, "note"
+        places = select(key.label("id"), null().label("due_on"))
+        conditions: list[ColumnElement[bool]] = [credit_notes.c.number.is_not(None)]
     else:
-        key, table, statement, prefix = invoices.c.invoice_id, invoices, _INVOICES, "inv"
-        conditions = _in_state(wanted.state, today)
+        key, table, prefix = _KEY, invoices, "inv"
+        places = select(key.label("id"), invoices.c.due_on)
+        conditions = _in_state(wanted.state, today, by_index=by_due)
     conditions += _of(table.c.customer_id, wanted.customers)
     if wanted.run is not None:
         conditions += [ids_of_run(store, wanted.run, prefix, key), table.c.run_id == wanted.run]
     if wanted.number is not None:
         conditions.append(table.c.number == wanted.number)
-    if not _by_due_day(wanted):
+    if not by_due:
         before = [key < after] if after else []
-        return statement.where(*conditions, *before).order_by(key.desc())
+        return places.where(*conditions, *before).order_by(key.desc())
     due, rises = invoices.c.due_on, wanted.state == "past_due"
-    conditions += _beyond(after, rises)
     order = (due.asc(), key.asc()) if rises else (due.desc(), key.desc())
-    return statement.where(*conditions).order_by(*order)
+    return places.where(*conditions, *_beyond(after, rises)).order_by(*order)
 
 
 def _beyond(after: str | None, rises: bool) -> list[ColumnElement[bool]]:

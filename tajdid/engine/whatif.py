@@ -15,6 +15,7 @@ from billing.core.subscription import Item as HeldItem
 from billing.core.subscription import ItemVersion
 from billing.core.subscription import Subscription as Held
 from billing.service import subscriptions as acts
+from billing.service.drafts import drafts
 from billing.service.previews import preview_change
 from billing.store.store import Row, Store
 from billing.store.subscriptions import read_standing
@@ -116,6 +117,15 @@ def _item(store: Store, item: HeldItem, version: ItemVersion, currency: str) -> 
         currency=currency,
         recurring_minor=version.recurring_minor,
     )
+
+
+def drafts_of(store: Store, customer_id: str, on: date) -> pl.DataFrame:
+    """What is due of a customer who pays and waits for its days of grace. Raises `unknown_customer`."""
+    row = store.row(_CUSTOMER, {"id": customer_id})
+    if row is None:
+        raise BillingError("unknown_customer", customer_id)
+    found = drafts(store, noon(on, row["time_zone"]), up_to=on, customer_id=customer_id).documents
+    return found.select("issue_on", "currency", "lines", "total_minor", "credit_minor", "held")
 
 
 # Previews.

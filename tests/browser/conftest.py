@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,13 +51,13 @@ def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 @contextmanager
-def served(home: Path, log: Path) -> Iterator[str]:
+def served(home: Path, log: Path, started_by: Callable[[Path, int], list[str]] = command) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with log.open("w") as output:
         process = subprocess.Popen(
-            command(home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
+            started_by(home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
         )
         try:
             _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)

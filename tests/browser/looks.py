@@ -12,7 +12,8 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 # Elements whose text is wider than their box, and what sticks out of the window.
 CUT = """() => {
   const cut = [];
-  const all = '[data-testid="stMetric"] *, [data-testid="stMetric"], h1, h2, h3, button p, .st-key-freshness *';
+  const metric = '[data-testid="stMetric"]';
+  const all = `${metric} *, ${metric}, h1, h2, h3, button p, .st-key-freshness *`;
   for (const element of document.querySelectorAll(all)) {
     const box = element.getBoundingClientRect();
     if (box.width === 0 || element.closest('svg')) continue;

@@ -39,6 +39,9 @@ COMPANIES = {
     "revenue": ("lumen", "bazaar"),
     "retention": ("lumen", "bazaar"),
     "opportunity": ("bazaar",),
+    "churn": ("bazaar", "vela"),
+    "renewals": ("vela",),
+    "customer": ("vela",),
 }
 VIEWS = [(name, company) for name in TITLES for company in COMPANIES.get(name, ("lumen",))]
 PARAMETERS = {"customer": {"customer": "C2"}}

@@ -8,6 +8,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dashboard"))
 
 import hostile_world
+import success_world
+import tiny_engine
 import tiny_orders
 import tiny_world
 
@@ -15,7 +17,14 @@ FIRST_BUILD = "20250401T0430-a1"
 
 
 def publish(home: Path) -> None:
-    """`lumen` has subscriptions, `bazaar` orders, `mallory` subscriptions of customers with hostile names."""
+    """`lumen` has subscriptions, `bazaar` orders, `mallory` subscriptions of customers with hostile names,
+    `vela` scores, terms and accounts to look after."""
     tiny_world.publish(home / "lumen", FIRST_BUILD, tiny_world.fill_subscriptions, title=("Lumen", "لومن"))
     tiny_world.publish(home / "bazaar", FIRST_BUILD, tiny_orders.fill_orders, title=("Bazaar", "بازار"))
+    success_world.publish(home / "vela")
     hostile_world.publish(home / "mallory", FIRST_BUILD)
+
+
+def publish_engine(home: Path) -> None:
+    """`tiny`: a billing database whose amounts can be worked out with a pencil, and nothing published."""
+    tiny_engine.publish(home / "tiny")

@@ -178,6 +178,11 @@ def _terms(connection: duckdb.DuckDBPyConnection) -> None:
         _renewal(connection, customer, AS_OF + timedelta(days=days), mrr, "undecided", auto, notice)
     for number, (mrr, outcome) in enumerate([("10000", "renewed"), ("5000", "renewed"), ("5000", "lost")]):
         _renewal(connection, "C1", AS_OF - timedelta(days=60 + number), mrr, outcome, True, 0)
+    for metric, numerator, denominator in [("renewal_rate", 15_000, 20_000), ("renewal_rate_count", 2, 3)]:
+        for segment in ("all", "enterprise"):
+            value = {"metric_id": metric, "month": date(2025, 1, 1), "currency": "EUR", "segment": segment}
+            parts = {"numerator": numerator, "denominator": denominator, "value": numerator / denominator}
+            insert(connection, "marts.fct_metric_values", [value | parts])
 
 
 def _renewal(

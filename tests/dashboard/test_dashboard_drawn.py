@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import plotly.io
 
-from dashboard import charts
+from dashboard import charts, theme
 from dashboard.charts import Series
+from dashboard.drawn import in_digits
 from dashboard.format import ARABIC_INDIC, Formatter
 
 
@@ -38,3 +39,17 @@ def test_a_figure_that_is_kept_is_sent_as_it_was_drawn() -> None:
         validate=False,
     )
     assert plotly.io.to_json(line(), validate=False) == kept
+
+
+def test_a_chart_has_the_digits_of_its_reader_and_keeps_its_numbers_and_colours() -> None:
+    arabic = Formatter("ar", digits=ARABIC_INDIC)
+    series = [Series("P90", [0.5, 0.75], ["50%", "75%"]), Series("<b>2", [0.1, 0.2], ["10%", "20%"])]
+    figure = charts.lines(["0", "1"], series, True, is_percent=True)
+    content = in_digits(figure, arabic.written)
+    assert list(content["data"][0]["x"]) == ["٠", "١"]
+    assert list(content["data"][0]["text"]) == ["٥٠٪", "٧٥٪"]
+    assert list(content["data"][0]["y"]) == [0.5, 0.75]
+    assert content["layout"]["yaxis"]["ticktext"] == ["٠٪", "٢٥٪", "٥٠٪", "٧٥٪"]
+    assert theme.BLUE in content["layout"]["annotations"][0]["text"]
+    assert "&lt;b&gt;٢" in content["layout"]["annotations"][0]["text"]
+    assert list(figure.data[0].x) == ["0", "1"]  # what is kept for others stays

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
-from dashboard.format import END_ISOLATE, ISOLATE, Formatter
+from dashboard.format import ARABIC_INDIC, END_ISOLATE, ISOLATE, Formatter
 
 EXPONENTS = {"EUR": 2, "GBP": 2, "USD": 2, "JPY": 0, "KWD": 3}
 ENGLISH = Formatter("en", EXPONENTS)
@@ -106,3 +107,26 @@ def test_dates_are_gregorian_with_latin_digits_in_both_languages() -> None:
 def test_ids_keep_their_own_order_inside_arabic() -> None:
     assert ARABIC.identifier("INV-7/2025") == isolated("INV-7/2025")
     assert ENGLISH.identifier("INV-7/2025") == "INV-7/2025"
+
+
+def test_arabic_indic_digits_are_in_every_number_date_and_share_and_only_in_arabic() -> None:
+    show = Formatter("ar", {"EUR": 2}, digits=ARABIC_INDIC)
+    day, instant = date(2025, 3, 31), datetime(2025, 3, 31, 4, 30, tzinfo=UTC)
+    written = [
+        show.money(123456, "EUR"),
+        show.money_short(123456, "EUR"),
+        show.number(1234),
+        show.size_short(1_500_000),
+        show.percent(0.123),
+        show.points(0.05),
+        show.basis_points(250),
+        show.day(day),
+        show.day_short(day),
+        show.month(day),
+        show.quarter(day),
+        show.instant(instant),
+    ]
+    assert not [one for one in written if re.search("[0-9%]", one)]
+    assert "١٬٢٣٤٫٥٦" in written[0]
+    assert show.identifier("INV-7") == Formatter("ar").identifier("INV-7")
+    assert Formatter("en", digits=ARABIC_INDIC).number(1234) == "1,234"

@@ -30,12 +30,7 @@ OF_ONE_DAY = {"churn.churn_scores"}
 ADDED_UP = {
     ("retention", "bazaar"): {"second_orders"},
     ("cash", "lumen"): {"dunning_stages"},
-    ("churn", "lumen"): {"churn_change_counts", "churn_work_list_sums"},
-    ("churn", "bazaar"): {"churn_work_list_sums"},
-    ("renewals", "lumen"): {
-        *("renewals_by_week", "renewals_currencies", "renewals_past", "renewals_segments"),
-        "renewals_totals",
-    },
+    ("renewals", "lumen"): {"renewals_by_week", "renewals_currencies", "renewals_totals"},
     ("renewals", "bazaar"): {"renewals_currencies"},
 }
 

@@ -358,6 +358,15 @@ def test_a_reader_who_lost_the_page_gets_nothing_more(office: Office, box: Box) 
         )  # fmt: skip
 
 
+def test_a_digest_is_made_in_the_readers_own_scope(office: Office, box: Box) -> None:
+    csm = Reader("local", "Sam", frozenset({"csm"}), "Sam")
+    ask(office.records, page="churn")
+    assert run(replace(office, readers=lambda _: csm)).sent == 1
+    (made,) = box.letters
+    assert "MRR bridge" not in parts(made)[0]
+    assert "https://numbers.example.com/?company=lumen" in parts(made)[0]  # a csm begins with this page
+
+
 def test_a_digest_of_a_view_has_its_name_and_filters(office: Office, box: Box, clock: Clock) -> None:
     name = "<b>كبار</b>\r\nBcc: all@example.com"
     view = views.save(office.records, ASKED, LOCAL, name, "revenue", {"segment": "enterprise"})

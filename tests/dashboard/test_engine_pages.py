@@ -21,6 +21,7 @@ from dashboard.people.reader import Reader
 from dashboard.queries import Query
 from dashboard.queries import engine as queries
 from tajdid.engine.company import company_engine
+from tajdid.engine.runs import keep_examination
 
 PAGES = {
     "runs": ("Runs", "عمليات التشغيل"),
@@ -118,6 +119,12 @@ def test_a_run_leads_to_its_invoices(page: Open) -> None:
     assert len([mark for mark in badges(app) if "✓" in mark]) == 3  # the count, and two currencies
     assert "Nobody set the rate of this tax." in shown
     assert "tajdid billing doctor --company tiny" in [code.value for code in app.code]
+    finding = {"check": "sums", "table": "invoices", "key": {"invoice_id": "i1"}, "sentence": "They add up."}
+    keep_examination(HOME[0], tiny_engine.at(2, 20), 130, [finding], 1)
+    found = page("runs")
+    assert "130 checks, 1 finding." in texts(found)
+    assert "They add up." in html(found)
+    (HOME[0] / "logs" / "doctor.json").unlink()
     other = page("runs", run=engine.engine_of(HOME[0]).runs("dun", 1)[0].key)  # type: ignore[union-attr]
     assert "Done" in texts(other)
 

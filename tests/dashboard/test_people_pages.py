@@ -12,13 +12,16 @@ import pytest
 from reader import Open, html
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
 
-from dashboard.people import directory, entry, passwords, session
+from dashboard.people import directory, entry, passwords, permissions, session
 from dashboard.people.routes import routes
 from dashboard.people.settings import read_sign_in
 from dashboard.records import audit, database
 from dashboard.records.database import Records
+from dashboard.view import HOME
 
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 PASSWORD = "a long walk home 9"
 KEPT = passwords.kept(PASSWORD)
 AT = datetime.now(UTC)
@@ -214,8 +217,24 @@ def test_a_csm_sees_the_own_accounts_and_begins_with_the_risk_list(
     assert "<bdi>K3</bdi>" not in text
     assert "<bdi>K4</bdi>" not in text
     links = {link.proto.label for link in app.sidebar.get("page_link")}
-    assert {"Churn risk"} <= links <= {"Churn risk", "Renewals", "Metrics and lineage"}
+    assert "Churn risk" in links
+    assert not links & {"Revenue overview", "Cash and receivables", "SQL workbench", "Data health", "Runs"}
     assert app.metric[0].value == "2"
+
+
+@pytest.mark.parametrize("page", sorted(permissions.pages_of(["csm"])))
+@pytest.mark.parametrize("company", ["bazaar", "lumen"])
+def test_each_page_of_a_csm_opens_or_says_that_it_speaks_of_the_whole_company(
+    open_page: Open, home: Path, as_reader: SignedIn, page: str, company: str
+) -> None:
+    if company == "bazaar":
+        give_owners(home)
+    as_reader(**{company: ("csm", "Amal")})
+    app = open_page(page, company, home=home)
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    text = html(app) + " ".join(option for box in app.selectbox for option in box.options)
+    assert not any(f"K{number}<" in text or f"C{number}<" in text for number in (3, 4, 5, 6))
 
 
 def test_an_analyst_sees_all_accounts_without_their_names(
@@ -223,6 +242,9 @@ def test_an_analyst_sees_all_accounts_without_their_names(
 ) -> None:
     as_reader(lumen=("analyst", None))
     app = open_page("revenue", home=home, rows="mrr")
+    app.switch_page("screens/revenue.py")
+    app.query_params["company"], app.query_params["rows"] = "lumen", "mrr"
+    app.run()
     assert app.metric[0].value == "€560.33"
     assert "C1" in html(app)
     assert "Acme Supplies" not in html(app)
@@ -267,6 +289,74 @@ def test_a_locked_list_of_people_shows_nothing_and_the_page_stays_alive(
     assert not app.metric
     app.run()
     assert app.metric
+
+
+def test_a_csm_cannot_open_a_customer_of_another_by_its_number(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    give_owners(home)
+    as_reader(bazaar=("csm", "Amal"))
+    app = open_page("customer", "bazaar", home=home, customer="K3")
+    assert not app.exception
+    assert not app.metric
+    assert "K3<" not in html(app)
+
+
+def bare(home: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The dashboard opened without asking for anything."""
+    monkeypatch.setenv(HOME, str(home))
+    return AppTest.from_file(str(APP), default_timeout=60).run()
+
+
+def test_the_filters_and_the_language_used_last_come_back(
+    open_page: Open, home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_reader(lumen=("executive", None), bazaar=("executive", None))
+    open_page("revenue", "lumen", "ar", home=home, month="2024-07", rows="mrr")
+    app = bare(home, monkeypatch)
+    assert app.title[0].value == "نظرة عامة على الإيراد"
+    assert "450.00\xa0€" in app.metric[0].value
+    assert app.query_params["month"] == "2024-07"
+    assert "rows" not in app.query_params
+    shared = open_page("revenue", "lumen", home=home)
+    assert shared.metric[0].value == "€560.33"  # an address that asks for something is shown as it stands
+
+
+def test_what_one_reader_used_does_not_come_back_to_another(
+    open_page: Open, home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    open_page("revenue", "lumen", home=home, month="2024-07")
+    directory.add(people, AT, "admin", "omar", "Omar", KEPT)
+    directory.give_role(people, AT, "admin", "omar", "lumen", "executive")
+    token = entry.enter(people, datetime.now(UTC), "omar", PASSWORD).token
+    monkeypatch.setattr(session, "token_of_browser", lambda: token)
+    assert bare(home, monkeypatch).metric[0].value == "€560.33"
+
+
+@pytest.mark.parametrize(("role", "sees_path"), [("executive", False), ("admin", True)])
+def test_a_damaged_warehouse_is_one_sentence_and_its_path_is_for_who_looks_after_it(
+    open_page: Open, home: Path, as_reader: SignedIn, role: str, sees_path: bool
+) -> None:
+    as_reader(lumen=(role, None))
+    next((home / "lumen" / "warehouse").glob("*.duckdb")).write_bytes(b"not a warehouse" * 1_000)
+    app = open_page("revenue", home=home)
+    assert not app.exception
+    assert "cannot be read" in app.error[0].value
+    assert (str(home) in " ".join(code.value for code in app.code)) is sees_path
+
+
+def test_a_locked_app_db_of_the_company_leaves_the_figures_on_the_page(
+    open_page: Open, home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_reader(lumen=("executive", None))
+    monkeypatch.setattr(database, "PATIENCE_MS", 50)
+    other = sqlite3.connect(home / "lumen" / "app.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    app = open_page("revenue", home=home)
+    other.close()
+    assert not app.exception
+    assert app.metric[0].value == "€560.33"
 
 
 def give_owners(home: Path) -> None:

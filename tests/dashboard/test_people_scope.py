@@ -6,6 +6,7 @@ that a reader can read is searched for names that are not theirs to see.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,8 +154,11 @@ def test_a_csm_reads_no_table_of_the_whole_company(file: Path) -> None:
         assert table not in there
         with pytest.raises(duckdb.CatalogException):
             snapshot.cursor().execute(f"SELECT * FROM warehouse.{table}")
-    for table in ("raw_meta.rejects", "raw_meta.loads", "churn.churn_evaluation"):
+    for table in ("raw_meta.rejects", "raw_meta.files", "churn.churn_evaluation"):
         assert table not in there
+    sizes = "rows_read, rows_accepted, rows_rejected, rows_unchanged, note"
+    loads = snapshot.cursor().execute(f"SELECT {sizes} FROM warehouse.raw_meta.loads").fetchall()
+    assert loads == [(None, 1, None, None, None)]
     assert REFERENCE - there == frozenset()
 
 
@@ -234,6 +238,26 @@ def test_a_scope_is_opened_once_for_a_build_and_told_from_others(company: Path) 
     assert published(company, amal) is not published(company, basil)
     assert isinstance(published(company), Snapshot)
     assert not isinstance(published(company), ScopedSnapshot)
+
+
+@pytest.mark.parametrize("scope", [scope_of(LOCAL), Scope(True, AMAL, True)])
+def test_a_reader_goes_on_reading_while_another_snapshot_is_published_and_the_old_one_taken_away(
+    file: Path, tmp_path: Path, scope: Scope
+) -> None:
+    warehouse = tmp_path / "walk" / "warehouse"
+    warehouse.mkdir(parents=True)
+    for build in ("b1", "b2"):
+        shutil.copyfile(file, warehouse / f"warehouse-{build}.duckdb")
+    (warehouse / "current").write_text("warehouse-b1.duckdb\n")
+    before = published(tmp_path / "walk", scope)
+    assert before is not None
+    (warehouse / "current").write_text("warehouse-b2.duckdb\n")
+    (warehouse / "warehouse-b1.duckdb").unlink()
+    after = published(tmp_path / "walk", scope)
+    assert after is not None
+    assert (before.build_id, after.build_id) == ("b1", "b2")
+    count = "SELECT count(*) FROM warehouse.marts.dim_customers"
+    assert before.cursor().execute(count).fetchone() == after.cursor().execute(count).fetchone()
 
 
 def test_a_damaged_file_is_refused_in_every_scope(tmp_path: Path) -> None:

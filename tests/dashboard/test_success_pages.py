@@ -29,6 +29,16 @@ NOBODY_ACTED: dict[str, Any] = {
     "acted_next": [],
     "reader_owner": "Dana",
 }
+USED: dict[str, Any] = {
+    "contract_on": success_world.AS_OF,
+    "contract_model": success_world.MODEL,
+    "contract_before": success_world.AS_OF - timedelta(days=7),
+    "trade_on": None,
+    "trade_model": None,
+    "trade_before": None,
+    "limit": 50,
+    "offset": 0,
+}
 EVERY = {"segment": "all", "list_name": "now", "currency": "EUR", "band": "all", "ranking": "value"}
 
 
@@ -59,12 +69,25 @@ def records(home: Path) -> Records:
 
 
 def asked(warehouse: duckdb.DuckDBPyConnection, query: Query, **values: Any) -> list[dict[str, Any]]:
-    given = {**EVERY, **NOBODY_ACTED, "owner": "all", "state": "all", "kind": "all", "week": None, **values}
+    given = {
+        **EVERY,
+        **NOBODY_ACTED,
+        **USED,
+        "owner": "all",
+        "state": "all",
+        "kind": "all",
+        "week": None,
+        **values,
+    }
     return warehouse.sql(query.sql, params=query.parameters(given)).pl().to_dicts()
 
 
 def worked(warehouse: duckdb.DuckDBPyConnection, **values: Any) -> list[str]:
-    return [row["customer_id"] for row in asked(warehouse, churn.WORK_ROWS, **values)]
+    """Who stands on the list, which is as long as is said."""
+    listed = [row["customer_id"] for row in asked(warehouse, churn.WORK_ROWS, **values)]
+    counts = [churn.OWNED_COUNT] if "owner" in values else [churn.OWNED_COUNT, churn.WORK_COUNT]
+    assert [asked(warehouse, one, **values) for one in counts] == [[{"customers": len(listed)}]] * len(counts)
+    return listed
 
 
 def words_of(app: AppTest) -> str:
@@ -92,6 +115,18 @@ def test_the_list_is_filtered_by_owner_and_state(warehouse: duckdb.DuckDBPyConne
     assert rows["C1"]["due_on"] is None
     assert rows["C2"]["due_on"] == date(2025, 5, 1)
     assert rows["C3"]["due_on"] == success_world.AS_OF + timedelta(days=5)
+
+
+def test_the_scores_in_use_are_told_with_those_of_a_week_before(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    (used,) = asked(warehouse, churn.SCORINGS)
+    assert used == {
+        "is_repeat_trade": False,
+        "as_of": success_world.AS_OF,
+        "model_id": success_world.MODEL,
+        "before_on": success_world.AS_OF - timedelta(days=7),
+    }
 
 
 def test_who_is_held_out_is_never_prompted(warehouse: duckdb.DuckDBPyConnection) -> None:

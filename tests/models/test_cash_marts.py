@@ -484,6 +484,41 @@ def test_cash_agrees_with_a_ledger_that_posts_fees_and_transfers_on_other_days()
     assert [row[0] for row in warehouse_test(connection, "cash_equals_ledger")] == [day(2, 1)]
 
 
+def test_the_movements_of_money_add_up_to_each_day_and_an_undecided_dispute_is_none() -> None:
+    books = Books()
+    books.pay("p", 1000, day(1, 30), fee_minor=29)
+    books.pay("q", 500, day(2, 10))
+    books.refund("p", 100, day(2, 20))
+    books.dispute("q", 500, day(2, 15), day(3, 1), "lost")
+    books.dispute("p", 900, day(2, 16), None, None)
+    connection = books.open("fct_cash_days", "fct_cash_events")
+    events = connection.execute(
+        "SELECT event_on, event_kind, source_id, customer_id, net_minor "
+        "FROM marts.fct_cash_events ORDER BY ALL"
+    ).fetchall()
+    assert events == [
+        (day(1, 30), "fee", "p", "x", -29),
+        (day(1, 30), "received", "p", "x", 1000),
+        (day(2, 10), "received", "q", "x", 500),
+        (day(2, 20), "refunded", f"r-p-{day(2, 20)}", "x", -100),
+        (day(3, 1), "dispute_lost", f"d-q-{day(2, 15)}", "x", -500),
+    ]
+    days = "SELECT day, currency, net_minor FROM marts.fct_cash_days WHERE net_minor <> 0 ORDER BY day"
+    summed = (
+        "SELECT event_on, currency, sum(net_minor)::BIGINT FROM marts.fct_cash_events GROUP BY ALL ORDER BY 1"
+    )
+    assert connection.execute(days).fetchall() == connection.execute(summed).fetchall()
+
+
+def test_a_void_invoice_has_the_day_it_was_made_void_once_that_has_come() -> None:
+    books = Books()
+    books.invoice("a", 1000, day(1, 10), status="void", voided_on=day(2, 1))
+    books.invoice("b", 1000, day(1, 10), status="void", voided_on=AS_OF + DAY)
+    connection = books.open("fct_invoices")
+    voided = connection.execute("SELECT invoice_id, voided_on FROM marts.fct_invoices ORDER BY 1").fetchall()
+    assert voided == [("a", day(2, 1)), ("b", None)]
+
+
 # Dunning.
 
 

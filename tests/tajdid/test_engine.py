@@ -17,6 +17,8 @@ import polars as pl
 import pytest
 from sqlalchemy import event, insert, make_url, select
 
+from billing.service.policies import set_policy
+from billing.service.subscriptions import change_quantity
 from billing.store import store as stores
 from billing.store import tables
 from billing.store.store import open_store, open_to_look
@@ -436,3 +438,19 @@ def test_no_answer_reads_a_large_table_whole(tmp_path: Path) -> None:
 def test_sums_are_whole_numbers_on_both_databases(world: World) -> None:
     counts = world.engine.document_counts(None)
     assert counts.schema["open_minor"] == pl.Int64
+
+
+def test_what_waits_for_its_days_of_grace_is_a_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    tiny_engine.publish(folder)
+    with open_store(f"sqlite:///{folder / 'billing.db'}") as store:
+        set_policy(store, tiny_engine.at(2, 10), settings={"grace_days": 10}, valid_from=date(2025, 2, 10))
+        change_quantity(store, tiny_engine.at(2, 15), subscription_id="sub-dora", quantity=20)
+    engine = company_engine(folder)
+    assert engine is not None
+    (draft,) = engine.drafts("dora").rows(named=True)
+    # Half of February: 45.00 less 25.00, and 19 %.
+    assert (draft["issue_on"], draft["total_minor"], draft["held"]) == (date(2025, 2, 25), 2380, None)
+    assert engine.drafts("bert").is_empty()
+    with pytest.raises(EngineProblem):
+        engine.drafts("nobody")

@@ -1,0 +1,47 @@
+"""In a real browser a click on a bar opens the rows behind it, in both languages."""
+
+from __future__ import annotations
+
+import pytest
+from window import Reader
+
+pytestmark = pytest.mark.browser
+
+WIDE_BARS = """chart => {
+  const bars = [...document.querySelectorAll(`.st-key-chart-${chart} .point path`)];
+  return bars.filter(bar => bar.getBoundingClientRect().width > 1);
+}"""
+
+
+def click(reader: Reader, chart: str, place: int) -> str:
+    """Click a bar that can be seen, the first being 0; gives what the rows opened by it say."""
+    reader.page.wait_for_function(f"chart => ({WIDE_BARS})(chart).length > 1", arg=chart)
+    box = reader.page.evaluate(
+        f"""([chart, place]) => {{
+            const bar = ({WIDE_BARS})(chart)[place];
+            bar.scrollIntoView({{block: 'center'}});
+            const box = bar.getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        }}""",
+        [chart, place],
+    )
+    reader.page.mouse.click(*box)
+    reader.page.wait_for_selector(".st-key-drill .tj-table")
+    reader.settle()
+    return reader.page.locator(".st-key-drill").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("lang", "churn", "current"), [("en", "Churn, Mar 2025", "Not yet due"), ("ar", "تسرّب", "غير مستحقة بعد")]
+)
+def test_a_click_on_a_bar_opens_its_rows(reader: Reader, lang: str, churn: str, current: str) -> None:
+    reader.open("", company="lumen", lang=lang)
+    shown = click(reader, "bridge", 5)
+    assert churn in shown
+    assert "✓" in shown
+    assert "✗" not in shown
+    reader.open("cash", company="lumen", lang=lang)
+    shown = click(reader, "aging", 0)
+    assert current in shown
+    assert "✓" in shown
+    assert "✗" not in shown

@@ -1,0 +1,33 @@
+"""Data whose every text is hostile is shown as text: no page breaks, and nothing of it becomes markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hostile_world
+import pytest
+from reader import Open, html
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    hostile_world.publish(folder / "mallory")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [("revenue", "mrr"), ("revenue", "overdue"), ("retention", "nrr_12m"), ("cash", ""), ("customer", "")],
+)
+def test_hostile_texts_are_shown_as_text(open_page: Open, home: Path, page: str, rows: str) -> None:
+    app = open_page(page, "mallory", "ar", home=home, rows=rows)
+    assert not app.exception
+    assert not app.error
+    shown = html(app)
+    for mark in ("<script>window.hacked", "<img", "<svg", 'href="javascript:', 'href="http'):
+        assert mark not in shown, mark
+    said = [*app.markdown, *app.caption, *app.subheader, *app.title, *app.info, *app.warning]
+    assert not [one.value for one in said if "example.org" in one.value or "window.hacked" in one.value]
+    if rows == "mrr":
+        assert "&lt;script&gt;" in shown

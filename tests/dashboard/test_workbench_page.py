@@ -1,0 +1,131 @@
+"""The workbench as a reader meets it: asking, parameters, saving, history, sentences in both languages."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from reader import Open, html
+from streamlit.testing.v1 import AppTest
+
+from dashboard.i18n import LANGUAGES, text
+from dashboard.queries import Query, named, revenue
+from dashboard.records import audit, saved_queries
+from dashboard.records.database import open_records
+from dashboard.workbench import questions, words
+from dashboard.workbench.pool import Answer, Value
+
+PLANS = "SELECT plan_id, plan_name FROM marts.dim_plans WHERE plan_id = $plan"
+
+
+@pytest.fixture(autouse=True)
+def no_workers_are_left() -> object:
+    yield
+    questions.workers.clear()
+
+
+def desk(app: AppTest) -> object:
+    return app.session_state["workbench"]["lumen"]
+
+
+def ask(app: AppTest, words: str, **values: tuple[str, str]) -> AppTest:
+    """Ask as a reader would who typed the words: AppTest has no editor to type into."""
+    desk(app).put(words, {name: Value(*value) for name, value in values.items()})  # type: ignore[attr-defined]
+    app.run()
+    app.button(key="workbench-run").click().run()
+    question = desk(app).asked  # type: ignore[attr-defined]
+    if question is not None:
+        question.wait(60)
+    return app.run()
+
+
+def told(app: AppTest) -> list[str]:
+    return [message.value for message in (*app.error, *app.warning, *app.info)]
+
+
+def test_a_question_is_asked_with_its_parameter_and_goes_on_record(open_page: Open, workspace: Path) -> None:
+    app = ask(open_page("workbench"), PLANS, plan=("text", "P"))
+    assert not app.exception
+    assert "Standard" in html(app)
+    assert [box.value for box in app.text_input if box.label == "Value of $plan"] == ["P"]
+    records = open_records(f"sqlite:///{workspace / 'lumen' / 'app.db'}")
+    (run,) = saved_queries.runs_of(records, "local")
+    assert (run.text, run.parameters, run.state, run.row_count) == (
+        PLANS,
+        {"plan": ("text", "P")},
+        "answered",
+        1,
+    )
+    line = audit.lines(records, limit=1)[0]
+    assert (line["act"], line["recorded_by"]) == ("query", "local")
+    detail = json.loads(line["detail"])
+    assert (detail["text"], detail["rows"], detail["values"]) == (PLANS, 1, {"plan": ["text", "P"]})
+
+    app = ask(app, "SELECT * FROM read_csv('/etc/passwd')")
+    assert "The function read_csv cannot be used here." in told(app)
+    assert saved_queries.runs_of(records, "local")[0].code == "function"
+
+    app.text_input(key="workbench-name").set_value("Plans by id").run()
+    desk(app).put(PLANS, {"plan": Value("text", "P")})  # type: ignore[attr-defined]
+    app.button(key="workbench-save").click().run()
+    (saved,) = saved_queries.seen_by(records, "local")
+    assert (saved.name, saved.text, saved.is_shared) == ("Plans by id", PLANS, False)
+    app.button(key="workbench-delete").click().run()
+    assert saved_queries.seen_by(records, "local") == []
+    app.button(key="workbench-undo").click().run()
+    assert [one.name for one in saved_queries.seen_by(records, "local")] == ["Plans by id"]
+    app.button(key="workbench-open").click().run()
+    assert app.query_params["saved"] == str(saved.query_id)
+    assert desk(app).text == PLANS  # type: ignore[attr-defined]
+
+
+def test_a_statement_of_the_dashboard_opens_by_its_name_and_gives_the_same_rows(open_page: Open) -> None:
+    query = next(one for one in named().values() if questions.can_be_asked(one) and "$" not in one.sql)
+    app = open_page("workbench", **questions.link(query, {}))
+    assert desk(app).text == query.sql.strip()  # type: ignore[attr-defined]
+    app = open_page("workbench", query="no such query", values="{]", saved="99", table="nothing")
+    assert not app.exception
+    assert "FROM marts." in desk(app).text  # type: ignore[attr-defined]
+
+
+def test_a_name_as_of_a_script_or_a_formula_is_shown_as_it_is(open_page: Open) -> None:
+    app = ask(open_page("workbench"), "SELECT '<script>alert(1)</script>' AS \"<b>x</b>\", '=1+1' AS y")
+    assert "<script>alert" not in html(app)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html(app)
+    assert "&lt;b&gt;x&lt;/b&gt;" in html(app)
+
+
+@pytest.mark.parametrize("language", list(LANGUAGES))
+def test_every_end_of_a_question_has_a_sentence_of_its_own(language: str) -> None:
+    source = Path(words.__file__).read_text(encoding="utf-8")
+    codes = re.findall(r'^        "(\w+)": _\(', source.split("sentences = {")[1].split("}\n")[0], re.M)
+    assert len(codes) >= 18
+    sentences = {words.told(text(language), Answer("failed", code, "name")) for code in codes}
+    assert len(sentences) == len(codes)
+    assert words.told(text(language), Answer("failed", "unheard of")) not in sentences
+
+
+@pytest.mark.parametrize(
+    ("text_", "names"),
+    [
+        ("SELECT $a, $b, $a", ["a", "b"]),
+        ("SELECT '$no', \"$no\" -- $no\n, $yes /* $no */", ["yes"]),
+        ("SELECT 'it''s $no', $_x1", ["_x1"]),
+        ("SELECT 1", []),
+    ],
+)
+def test_parameters_are_found_outside_of_words_and_comments(text_: str, names: list[str]) -> None:
+    assert questions.parameters_of(text_) == names
+
+
+def test_what_reads_more_than_can_be_asked_has_no_link() -> None:
+    assert not questions.can_be_asked(Query("not of ours", "SELECT 1"))
+    assert questions.can_be_asked(revenue.VALUES)
+    assert not questions.can_be_asked(named()["build"])
+
+
+@pytest.mark.parametrize("written", [None, "", "[]", "{", '{"a": 1}', '{"a": ["magic", "x"]}', "x" * 5000])
+def test_values_of_an_address_that_are_not_understood_are_none(written: str | None) -> None:
+    assert questions.values_from(written) == {}
