@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-faults test-properties test-trades test-increments check format lock bench bench-billing bench-warehouse bench-churn clean
+.PHONY: help install demo test test-browser test-faults test-properties test-trades test-increments check format lock bench bench-billing bench-warehouse bench-churn bench-dashboard clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,7 +70,7 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 	  --python-version 3.11 --group dev pyproject.toml -o requirements.lock
 
-bench: bench-billing bench-warehouse bench-churn ## run every benchmark
+bench: bench-billing bench-warehouse bench-churn bench-dashboard ## run every benchmark
 
 bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows; dunning, documents and the doctor by size
 	@fell_short=0; for one in bill_run_beside_copy collect_beside_copy usage_import_beside_copy dun_many_customers documents doctor_many_customers; do \
@@ -79,8 +79,11 @@ bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their r
 bench-warehouse: .venv/.ready ## movement log and month marts beside a customers × months spine join; an increment beside a full build; ingest beside a bare copy; what a build spends beside its models; ten million orders lines
 	@fell_short=0; for one in warehouse warehouse_increment warehouse_ingest warehouse_overhead orders_ingest; do $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
 
-bench-churn: .venv/.ready ## churn models on open data they were not made for; scoring and explaining beside bare predictions
-	@fell_short=0; for one in churn churn_scoring; do $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
+bench-churn: .venv/.ready ## churn models on open data they were not made for, and beside the truth of the generated company; scoring beside bare predictions; a day of a million accounts
+	@fell_short=0; for one in churn churn_scoring churn_truth churn_day; do $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
+
+bench-dashboard: .venv/.ready ## reruns and twenty readers at once beside a bare page; a warehouse of a million customers beside atlas; memory
+	@$(BIN)/python benchmarks/dashboard_readers.py
 
 clean: ## remove the environment, caches and the sample companies (not your own)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs

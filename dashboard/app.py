@@ -13,6 +13,7 @@ from dashboard import address, frame, theme
 from dashboard.i18n import Text
 from dashboard.people import door, last_used, permissions
 from dashboard.people.directory import open_people
+from dashboard.people.scope import scope_of
 from dashboard.records.database import Records
 from dashboard.view import View, open_view
 
@@ -100,7 +101,19 @@ def main() -> None:
         door.leaving(view.text, view.visit)
         with frame.panel(view):
             page.run()
+            nothing_own(view)
     warm_up()
+
+
+def nothing_own(view: View) -> None:
+    """Why the pages are empty, for a reader who sees only their own accounts and has none here."""
+    if view.published is not None and scope_of(view.reader).only_own and not view.published.has_accounts:
+        st.info(
+            view.text.gettext(
+                "None of this company's accounts names you as its owner or success manager, so there is "
+                "nothing of it for you to see."
+            )
+        )
 
 
 def opened_view() -> View:

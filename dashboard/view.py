@@ -79,6 +79,11 @@ class Published:
                 raise
             raise Withheld(query.name) from error
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether there is any customer whose rows the reader may see."""
+        return not self.rows(build_queries.ANY_CUSTOMER).is_empty()
+
     def sees(self, customer_id: str) -> bool:
         """Whether a customer is among those whose rows the reader may see."""
         return not self.rows(build_queries.CUSTOMER, customer=customer_id).is_empty()

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from importlib import import_module
 from typing import Any
+
+from xlsxwriter import Workbook
 
 from dashboard.format import Formatter
 from dashboard.tables import FORMULA_STARTS, Column
@@ -46,7 +47,7 @@ def file(
     Raises ValueError for more rows than a sheet has.
     """
     out = io.BytesIO()
-    with import_module("xlsxwriter").Workbook(out, OPTIONS) as book:  # a library without types
+    with Workbook(out, OPTIONS) as book:
         sheet = book.add_worksheet(sheet_name(title))
         cells = [_Cells(sheet, book.add_format, place, column, show) for place, column in enumerate(columns)]
         if direction == "rtl":

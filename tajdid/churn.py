@@ -146,7 +146,9 @@ def score_step(
             progress=progress,
             assumptions=settings.assumptions,
             sources=sources_of(stage_file, settings.sla_days, request.as_of),
-            treatments=treatments.read(treatments.url_of(company.folder), known_to=request.built_at),
+            treatments=treatments.with_contacts(
+                treatments.read(company.app_database, known_to=request.built_at), stage_file
+            ),
         )
 
     return score

@@ -16,7 +16,6 @@ from billing.simulator.population import ANCHOR_DAYS, Calendar, Customer, Topic,
 SOURCE = "dispensers"
 NOISE = 0.12
 DAYS_A_MONTH = 30.4
-USERS_PER_BOXES = 12
 
 
 COUNT_DAYS = (5, 12, 19, 26)
@@ -49,7 +48,6 @@ class Counts:
     starts: np.ndarray
     values: np.ndarray
     offsets: np.ndarray
-    users: np.ndarray
 
 
 def draw_counts(
@@ -62,20 +60,19 @@ def draw_counts(
     months = np.array([calendar.number(day) for day in days[:-1]])
     season = np.array([calendar.season(month) for month in months])
     shape = (len(customers), len(lengths))
-    values, offsets, users = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    values, offsets = (np.zeros(shape, dtype=np.int64) for _ in range(2))
     for row, (customer, life) in enumerate(zip(customers, lives, strict=True)):
         draws = stream(seed, Topic.USAGE, customer.number)
         noise = np.exp(NOISE * draws.standard_normal(len(lengths)))
-        u = draws.random((2, len(lengths)))
+        placed = draws.random(len(lengths))
         level = life.usage[months] * season * lengths / DAYS_A_MONTH * noise
-        offsets[row] = (u[0] * lengths).astype(np.int64)
+        offsets[row] = (placed * lengths).astype(np.int64)
         on = starts[:-1] + offsets[row]
         served = np.zeros(len(lengths), dtype=bool)
         for start, end in life.served:
             served |= (on >= np.datetime64(start)) & (on < np.datetime64(end or date.max))
         values[row] = np.where(served, np.maximum(np.rint(level), 1), 0)
-        users[row] = (u[1] * (1 + min(customer.quantity // USERS_PER_BOXES, 20))).astype(np.int64)
-    return Counts(starts, values, offsets, users)
+    return Counts(starts, values, offsets)
 
 
 def events_before(counts: Counts, on: date, items: Mapping[int, tuple[str, str]]) -> pl.DataFrame:
@@ -98,7 +95,6 @@ def events_before(counts: Counts, on: date, items: Mapping[int, tuple[str, str]]
             "meter_id": [METER] * len(numbers),
             "occurred_on": [first + timedelta(days=int(counts.offsets[one, stretch])) for one in numbers],
             "value": [int(counts.values[one, stretch]) for one in numbers],
-            "dimension": [f"user-{counts.users[one, stretch] + 1}" for one in numbers],
         },
         schema={
             "source": pl.String,
@@ -108,6 +104,5 @@ def events_before(counts: Counts, on: date, items: Mapping[int, tuple[str, str]]
             "meter_id": pl.String,
             "occurred_on": pl.Date,
             "value": pl.Int64,
-            "dimension": pl.String,
         },
     )

@@ -46,3 +46,5 @@ CUSTOMER = Query(
     "customer",
     "SELECT customer_id FROM warehouse.marts.dim_customers WHERE customer_id = $customer LIMIT 1",
 )
+
+ANY_CUSTOMER = Query("any_customer", "SELECT customer_id FROM warehouse.marts.dim_customers LIMIT 1")

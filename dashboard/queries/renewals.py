@@ -96,10 +96,13 @@ PAGE = Query(
 TOTALS = Query(
     "renewals_totals",
     f"""
-WITH {CHOSEN.strip()}
+WITH {CHOSEN.strip()},
+horizon AS (
+  SELECT unnest([30, 60, 90]) AS days
+)
 SELECT horizon.days, count(chosen.due_on)::BIGINT AS renewals,
   coalesce(sum(chosen.mrr), 0)::DECIMAL(38, 16) AS mrr
-FROM (VALUES (30), (60), (90)) AS horizon(days)
+FROM horizon
 LEFT JOIN chosen ON chosen.days_left <= horizon.days
 GROUP BY horizon.days
 ORDER BY horizon.days

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -286,7 +287,7 @@ def plain(value: object) -> str:
         return "–"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 def drawing(view: View, rows: pl.DataFrame) -> None:

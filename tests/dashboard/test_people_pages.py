@@ -291,6 +291,17 @@ def test_a_locked_list_of_people_shows_nothing_and_the_page_stays_alive(
     assert app.metric
 
 
+@pytest.mark.parametrize(("owner", "has_none"), [("Amal", False), ("Nobody", True)])
+def test_a_csm_without_an_account_is_told_so(
+    open_page: Open, home: Path, as_reader: SignedIn, owner: str, has_none: bool
+) -> None:
+    give_owners(home)
+    as_reader(bazaar=("csm", owner))
+    app = open_page("churn", "bazaar", home=home)
+    told = [info.value for info in app.info if "names you as its owner" in info.value]
+    assert (len(told) == 1) is has_none
+
+
 def test_a_csm_cannot_open_a_customer_of_another_by_its_number(
     open_page: Open, home: Path, as_reader: SignedIn
 ) -> None:

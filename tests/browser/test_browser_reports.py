@@ -1,0 +1,52 @@
+"""Saved views, the menus of the bar, the board pack and paper, in a real browser and both languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from looks import barriers, faults
+from playwright.sync_api import expect
+from pypdf import PdfReader
+from window import PATIENCE_MS, Reader
+
+pytestmark = pytest.mark.browser
+WORDS = {
+    "en": ("Save or change views", "Save this page as a view", "Board pack (PDF)", "Delete", "Undo"),
+    "ar": ("حفظ العروض وتعديلها", "حفظ هذه الصفحة عرضًا", "تقرير مجلس الإدارة (PDF)", "حذف", "تراجع"),
+}
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_a_view_is_kept_and_deleted_and_undone_and_the_pack_taken(
+    reader: Reader, lang: str, tmp_path: Path
+) -> None:
+    menu, save, pack, delete, undo = WORDS[lang]
+    page = reader.open(company="lumen", lang=lang, segment="smb")
+    page.get_by_role("button", name=menu).click()
+    page.locator(".st-key-new-view-name input").fill("<b>صغيرة</b> & small")
+    page.get_by_role("button", name=save).click()
+    kept, name = page.locator(".st-key-saved-view input"), "\u2068<b>صغيرة</b> & small\u2069"
+    expect(kept).to_have_value(name, timeout=PATIENCE_MS)
+    reader.settle()
+    assert barriers(page) == []
+    reader.picture(f"saved-views-{lang}")
+    page.get_by_role("button", name=delete, exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=undo, exact=True).click()
+    expect(kept).to_have_value(name, timeout=PATIENCE_MS)
+    reader.settle()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=pack).click()
+    file = tmp_path / "pack.pdf"
+    waiting.value.save_as(file)
+    assert len(PdfReader(file).pages) == 8
+    assert waiting.value.suggested_filename.endswith(f"-{lang}.pdf")
+    for width in (400, 1280):
+        reader.resize(width)
+        assert faults(page, width) == {}
+    page.emulate_media(media="print")
+    for hidden in ('[data-testid="stSidebar"]', ".st-key-saved-views", ".stDownloadButton", ".stButton"):
+        assert not page.locator(hidden).first.is_visible()
+    assert page.locator(".st-key-filters").is_visible()
+    page.emulate_media(media="screen")
