@@ -307,12 +307,18 @@ WITH happened AS (
     ON invoices.invoice_id = dunning.invoice_id AND invoices.customer_id = $customer_id
   WHERE dunning.customer_id = $customer_id
   UNION ALL
-  SELECT decided_on, 'renewal', outcome, subscription_item_id, mrr_before, currency, NULL
-  FROM warehouse.marts.fct_renewals WHERE customer_id = $customer_id AND decided_on IS NOT NULL
+  SELECT renewals.decided_on, 'renewal', renewals.outcome, coalesce(plans.plan_name, renewals.plan_id),
+    renewals.mrr_before, renewals.currency, NULL
+  FROM warehouse.marts.fct_renewals AS renewals
+  LEFT JOIN warehouse.marts.dim_plans AS plans ON plans.plan_id = renewals.plan_id
+  WHERE renewals.customer_id = $customer_id AND renewals.decided_on IS NOT NULL
   UNION ALL
-  SELECT coalesce(requested_on, effective_on), 'cancellation', state, subscription_item_id, mrr_before,
-    currency, NULL
-  FROM warehouse.marts.fct_cancellations WHERE customer_id = $customer_id
+  SELECT coalesce(cancellations.requested_on, cancellations.effective_on), 'cancellation',
+    cancellations.state, coalesce(plans.plan_name, cancellations.plan_id), cancellations.mrr_before,
+    cancellations.currency, NULL
+  FROM warehouse.marts.fct_cancellations AS cancellations
+  LEFT JOIN warehouse.marts.dim_plans AS plans ON plans.plan_id = cancellations.plan_id
+  WHERE cancellations.customer_id = $customer_id
   UNION ALL
   SELECT as_of, 'score', band_fixed, if($lang = 'ar', reason_1.sentence_ar, reason_1.sentence_en), NULL, NULL,
     NULL

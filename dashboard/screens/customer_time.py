@@ -32,7 +32,7 @@ def timeline(shown: Shown) -> None:
             Column("kind", _("What"), words=words.happening(view.text)),
             Column("said", _("Detail")),
             Column("invoice_no", _("Invoice"), "id"),
-            Column("shown_amount", _("Amount")),
+            Column("shown_amount", _("Amount"), "decimal", words=lambda amount: amount or "–"),
         ],
         more=_written(shown),
         adds=lambda rows: _said(view, rows),

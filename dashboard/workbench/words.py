@@ -46,7 +46,7 @@ def kind(text: Text) -> Callable[[str], str]:
     words = {
         "text": _("Text"),
         "whole": _("Whole number"),
-        "number": _("Number"),
+        "number": _("Decimal number"),
         "day": _("Day"),
         "instant": _("Instant"),
         "yes_no": _("Yes or no"),
