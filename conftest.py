@@ -10,9 +10,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 SMALL_ATLAS = 80
 SAMPLES = ("retail", "atlas")
+# What a file's tests share that is too dear to be made in every process.
+MADE_ONCE = {
+    "tests/billing/simulator/test_simulated_world.py": "world",
+    "tests/docs/test_sql_questions.py": "samples",
+    "tests/models/test_reconciliation_from_mrr.py": "samples",
+    "tests/tajdid/test_alternatives_command.py": "samples",
+    "tests/tajdid/test_demo.py": "samples",
+}
 
 # No test fails by the clock. CI draws the same examples each time; elsewhere every run draws new ones.
 settings.register_profile(
@@ -21,12 +31,17 @@ settings.register_profile(
 settings.load_profile("shared")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that read the sample companies run in one process: no other waits until they are built."""
-    for item in items:
-        if "sample_home" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("samples"))
+class _MadeOnce(LoadScopeScheduling):
+    """Gives each test to whichever process is free, but all that share a costly fixture to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return MADE_ONCE.get(nodeid.split("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _MadeOnce | None:
+    """How tests are shared out with `--dist loadgroup`."""
+    return _MadeOnce(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

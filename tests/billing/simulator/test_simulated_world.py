@@ -25,8 +25,6 @@ from billing.store.store import Store, open_store
 SEED = 43
 FIRST_DAY, LAST_DAY = date(2023, 1, 1), date(2025, 12, 31)
 CUSTOMERS = 60
-# The world is made once, in one process.
-pytestmark = pytest.mark.xdist_group("simulated world")
 
 
 @dataclass(frozen=True)
