@@ -10,7 +10,8 @@ from sqlalchemy import Column, Integer, String, Table, Text, insert, select
 from dashboard.records.database import METADATA, Instant, Records
 
 ACTS = frozenset({"export", "query", "sign_in", "sign_out", "refused", "role", "share", "digest"})
-DETAIL_CHARACTERS = 20_000
+DETAIL_CHARACTERS = 400_000
+"""More than the longest statement takes as JSON: nobody hides what they asked behind a long comment."""
 
 AUDIT = Table(
     "audit",

@@ -147,7 +147,7 @@ def writing(view: View, published: Published, desk: Desk, tables: Sequence[Mappi
             hint=_("Write a query. Ctrl and Enter together ask it."),
             key="workbench-editor",
         )
-        desk.text = typed.text
+        desk.text = questions.readable(typed.text)
         fields(view, desk)
         with st.container(horizontal=True, vertical_alignment="center"):
             is_pressed = st.button(_("Run"), key="workbench-run", type="primary")

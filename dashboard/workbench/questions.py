@@ -16,12 +16,13 @@ from dashboard.queries import Query, named
 from dashboard.records import audit, saved_queries
 from dashboard.view import Published, View, clock
 from dashboard.workbench.pool import Answer, Place, Pool, Question, Value
-from dashboard.workbench.rules import SCHEMAS
+from dashboard.workbench.rules import LONGEST_STATEMENT, SCHEMAS
 from dashboard.workbench.words import KINDS
 
 TABLE = re.compile(r"\bwarehouse\.(\w+)\.")
-# Strings, quoted names and comments, in which a $ is no parameter.
-QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+# Strings, quoted names and comments, in which a $ is no parameter. One that is not closed reaches to the end:
+# looking for its end from each beginning anew would hold up the whole server.
+QUOTED = re.compile(r"'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 PARAMETER = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 LONGEST_VALUES = 4_000
 KEPT_PLACES = 32
@@ -29,7 +30,12 @@ KEPT_PLACES = 32
 
 def parameters_of(text: str) -> list[str]:
     """Names of the parameters a text has, in its order."""
-    return list(dict.fromkeys(PARAMETER.findall(QUOTED.sub(" ", text))))
+    return list(dict.fromkeys(PARAMETER.findall(QUOTED.sub(" ", readable(text)))))
+
+
+def readable(text: str) -> str:
+    """As much of a text as shows that it is longer than a statement may be: no more of it is kept or read."""
+    return text[: LONGEST_STATEMENT + 1]
 
 
 def can_be_asked(query: Query) -> bool:
@@ -90,7 +96,7 @@ def ask(view: View, published: Published, text: str, values: Mapping[str, Value]
 
     What was asked, when, how it ended and how long it took goes into the records before the answer is shown.
     """
-    records, reader_id = view.records, view.reader.reader_id
+    records, reader_id, text = view.records, view.reader.reader_id, readable(text)
     used = {name: values[name] for name in parameters_of(text) if name in values}
     written = {name: (value.kind, value.text) for name, value in used.items()}
 

@@ -16,6 +16,7 @@ from dashboard.records import audit, saved_queries
 from dashboard.records.database import open_records
 from dashboard.workbench import questions, words
 from dashboard.workbench.pool import Answer, Value
+from dashboard.workbench.rules import LONGEST_STATEMENT
 
 PLANS = "SELECT plan_id, plan_name FROM marts.dim_plans WHERE plan_id = $plan"
 
@@ -81,6 +82,22 @@ def test_a_question_is_asked_with_its_parameter_and_goes_on_record(open_page: Op
     assert desk(app).text == PLANS  # type: ignore[attr-defined]
 
 
+def test_a_text_without_end_is_refused_and_only_its_beginning_is_kept(
+    open_page: Open, workspace: Path
+) -> None:
+    app = ask(open_page("workbench"), "SELECT 1 --" + "x" * 2_000_000)
+    assert "This statement is too long" in told(app)[0]
+    records = open_records(f"sqlite:///{workspace / 'lumen' / 'app.db'}")
+    assert len(saved_queries.runs_of(records, "local")[0].text) == LONGEST_STATEMENT + 1
+
+
+def test_the_whole_of_a_long_question_stands_in_the_audit(open_page: Open, workspace: Path) -> None:
+    question = "-- " + '"' * 45_000 + "\nSELECT plan_id FROM marts.dim_plans"
+    ask(open_page("workbench"), question)
+    records = open_records(f"sqlite:///{workspace / 'lumen' / 'app.db'}")
+    assert json.loads(audit.lines(records, limit=1)[0]["detail"])["text"] == question
+
+
 def test_a_statement_of_the_dashboard_opens_by_its_name_and_gives_the_same_rows(open_page: Open) -> None:
     query = next(one for one in named().values() if questions.can_be_asked(one) and "$" not in one.sql)
     app = open_page("workbench", **questions.link(query, {}))
@@ -114,7 +131,12 @@ def test_every_end_of_a_question_has_a_sentence_of_its_own(language: str) -> Non
         ("SELECT '$no', \"$no\" -- $no\n, $yes /* $no */", ["yes"]),
         ("SELECT 'it''s $no', $_x1", ["_x1"]),
         ("SELECT 1", []),
+        ("SELECT $a /* $no", ["a"]),
+        ("SELECT $a, '$no", ["a"]),
+        ("/* " * 200_000 + "$no", []),
+        ("SELECT " + "x " * 100_000 + "$no", []),
     ],
+    ids=lambda part: str(part)[:40],
 )
 def test_parameters_are_found_outside_of_words_and_comments(text_: str, names: list[str]) -> None:
     assert questions.parameters_of(text_) == names
