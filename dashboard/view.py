@@ -29,7 +29,7 @@ from dashboard.people.scope import is_everything, scope_of
 from dashboard.people.session import NOBODY_HERE, Visit
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
-from dashboard.records.database import Records, open_records
+from dashboard.records.database import Guarded, Records, open_records
 from dashboard.snapshot import Build, BuildAttempt
 from pipelines.warehouse import Snapshot, WarehouseError
 
@@ -212,8 +212,17 @@ def open_view() -> View:
         problem=problem,
         reader=reader,
         engine=engine_for(reader, company.folder, published) if company else None,
-        records=open_records(company.records_url) if company and company.records_url else None,
+        records=_records(company, visit, reader) if company else None,
         visit=visit,
+    )
+
+
+def _records(company: Company, visit: Visit, reader: Reader) -> Records | None:
+    """What people wrote about a company, to be written only while the reader of this page is let in."""
+    if company.records_url is None:
+        return None
+    return Guarded(
+        open_records(company.records_url), lambda: session.is_still(visit, company.name, reader, clock())
     )
 
 

@@ -95,6 +95,20 @@ def visit(home: Path, at: datetime) -> Visit:
         return Visit(Door.MISCONFIGURED, settings=settings)
 
 
+def is_still(over: Visit, company: str, reader: Reader, at: datetime) -> bool:
+    """Whether whoever a page was drawn for is still let in, as the same reader. Raises RecordsError.
+
+    What a page offers may be used long after it was drawn, and without drawing it anew.
+    """
+    if over.settings is None or over.settings.kind == "none":
+        return over.settings is not None
+    if over.key is None:
+        return False
+    people = directory.open_people(over.settings.people_url)
+    person = directory.person_of_session(people, over.key, at, at - over.settings.session)
+    return person is not None and person.reader(company) == reader
+
+
 def token_of_browser() -> str | None:
     """The token that the browser of the running page sent."""
     return st.context.cookies.get(COOKIE)

@@ -9,7 +9,7 @@ Nothing is removed from it: a row that was deleted has a `deleted_at`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -122,6 +122,34 @@ class Records:
                 for name, column in _missing(connection, self._metadata):
                     _add_column(connection, name, column)
             self._ready = wanted
+
+
+class Guarded(Records):
+    """Records that are written only as long as somebody may; reading them is as before.
+
+    A page may stay open longer than its reader is let in. What it then does, by a button or a file, is
+    written down before it happens, so it does not happen.
+    """
+
+    def __init__(self, records: Records, may_write: Callable[[], bool]) -> None:
+        self._records = records
+        self._may_write = may_write
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """As of the records themselves. Raises RecordsError also when nobody may write any more."""
+        if not self._may_write():
+            raise RecordsError(
+                "What people write is not kept: whoever wrote it is no longer let in as before."
+            )
+        with self._records.transaction() as connection:
+            yield connection
+
+    def rows(self, select: Select[Any]) -> list[dict[str, Any]]:
+        return self._records.rows(select)
+
+    def close(self) -> None:
+        self._records.close()
 
 
 def _missing(connection: Connection, metadata: MetaData) -> list[tuple[str, Column[Any]]]:

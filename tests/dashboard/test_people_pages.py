@@ -15,9 +15,10 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from dashboard.people import directory, entry, passwords, permissions, session
+from dashboard.people.reader import Reader
 from dashboard.people.routes import routes
 from dashboard.people.settings import read_sign_in
-from dashboard.records import audit, database
+from dashboard.records import audit, database, views
 from dashboard.records.database import Records
 from dashboard.view import HOME
 
@@ -260,6 +261,48 @@ def test_who_leaves_the_list_sees_nothing_on_the_next_run(
     app.run()
     assert not app.metric
     assert "session has ended" in app.info[0].value
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda people: directory.remove(people, AT, "admin", "sara"),
+        lambda people: directory.take_role(people, AT, "admin", "sara", "lumen", "executive"),
+        lambda people: directory.set_password(people, AT, "admin", "sara", KEPT),
+    ],
+    ids=["removed", "without the role", "with another password"],
+)
+def test_a_page_left_open_gives_no_file_and_keeps_nothing_once_its_reader_is_gone(
+    open_page: Open,
+    home: Path,
+    as_reader: SignedIn,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[Records], None],
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    files: dict[str, Callable[[], bytes]] = {}
+
+    def button(label: str, *, data: Callable[[], bytes], file_name: str, **other: object) -> None:
+        files[file_name.split("-")[1] + file_name[-4:]] = data
+
+    monkeypatch.setattr("streamlit.download_button", button)
+    app = open_page("revenue", home=home, rows="mrr")
+    app.session_state["views-menu"] = True
+    app.run()
+    app.text_input(key="new-view-name").set_value("Of somebody who is gone")
+    assert files["mrr.csv"]()
+    records = database.open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
+    lines = len(audit.lines(records))
+    assert lines
+    end(people)
+    for name in ("mrr.csv", "mrrxlsx", "board.pdf"):
+        with pytest.raises(database.RecordsError):
+            files[name]()
+    app.button(key="save-view").click().run()
+    assert not app.exception
+    assert not app.metric
+    assert views.seen_by(records, Reader("sara", "Sara", frozenset({"executive"}))) == []
+    assert len(audit.lines(records)) == lines
 
 
 def test_signing_out_ends_the_session(open_page: Open, home: Path, as_reader: SignedIn) -> None:
