@@ -122,7 +122,8 @@ def header(view: View, page: str, title: str, question: str) -> None:
         st.warning(
             _("The company.toml of this company cannot be read, so its names and sources are unknown.")
         )
-        st.code(view.company.problem, language=None, wrap_lines=True)
+        if view.may("manage_people"):
+            st.code(view.company.problem, language=None, wrap_lines=True)
     if view.published is not None:
         _banners(view, view.published)
         welcome.show(view, page)
@@ -172,7 +173,7 @@ def _banners(view: View, published: Published) -> None:
             ).format(when=view.show.instant(failed.finished_at or failed.started_at), built=built)
         )
         with st.expander(_("What failed")):
-            st.code(f"{failed.step}\n{failed.message}".strip(), language=None, wrap_lines=True)
+            st.code(f"{failed.step}\n{view.told_of(failed)}".strip(), language=None, wrap_lines=True)
     elif view.freshness is Freshness.LATE:
         st.warning(
             _("Newer data was expected. The figures below reach to {as_of} and were built {built}.").format(

@@ -29,7 +29,7 @@ def nothing_published(view: View) -> None:
         st.code(view.problem, language=None, wrap_lines=True)
     elif failed is not None:
         st.error(_("The first build of this company failed, so there are no figures yet."))
-        st.code(f"{failed.step}\n{failed.message}".strip(), language=None, wrap_lines=True)
+        st.code(f"{failed.step}\n{view.told_of(failed)}".strip(), language=None, wrap_lines=True)
     else:
         st.info(_("Nothing has been built for this company yet. Build its warehouse, then reload this page:"))
     st.code(f"tajdid warehouse build --company {view.company.name}", language=None)

@@ -130,6 +130,10 @@ class View:
         last = self.attempts[0] if self.attempts else None
         return last if last is not None and not last.is_published else None
 
+    def told_of(self, attempt: BuildAttempt) -> str:
+        """What a build says of itself, to who looks after it: it may name files, and rows of anybody."""
+        return attempt.message if self.may("manage_people") else ""
+
     @property
     def freshness(self) -> Freshness:
         """Failed tests weigh more than age.

@@ -479,7 +479,7 @@ def builds(view: View) -> None:
             "seconds": attempt.seconds,
             "peak_memory_mb": attempt.peak_memory_mb,
             "step": attempt.step,
-            "message": attempt.message,
+            "message": view.told_of(attempt),
         }
         for attempt in view.attempts[:SHOWN_BUILDS]
     ]
@@ -490,8 +490,9 @@ def builds(view: View) -> None:
         Column("seconds", _("Seconds"), "decimal"),
         Column("peak_memory_mb", _("Peak memory, MB"), "count"),
         Column("step", _("Last step"), "id"),
-        Column("message", _("Message")),
     ]
+    if view.may("manage_people"):
+        columns.append(Column("message", _("Message")))
     frame.table(view, _("Builds"), columns, pl.DataFrame(rows, infer_schema_length=None))
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tiny_world
 from reader import Open, html
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -398,6 +399,33 @@ def test_a_damaged_warehouse_is_one_sentence_and_its_path_is_for_who_looks_after
     assert not app.exception
     assert "cannot be read" in app.error[0].value
     assert (str(home) in " ".join(code.value for code in app.code)) is sees_path
+
+
+@pytest.mark.parametrize(("role", "sees_it"), [("executive", False), ("analyst", False), ("admin", True)])
+@pytest.mark.parametrize("page", ["revenue", "health"])
+def test_what_broke_in_a_build_is_told_in_detail_to_who_looks_after_it(
+    open_page: Open, home: Path, as_reader: SignedIn, role: str, sees_it: bool, page: str
+) -> None:
+    as_reader(lumen=(role, None))
+    message = "Could not convert string 'Huda Karim, 12 Palm Street' to INT64"
+    tiny_world.log_build(home / "lumen", "20250402T0430-x9", "failed", "models", message)
+    app = open_page(page, home=home)
+    assert not app.exception
+    assert "The last build failed" in app.error[0].value
+    assert "models" in app.code[0].value
+    told = html(app) + " ".join(code.value for code in app.code)
+    assert ("Huda Karim" in told) is sees_it
+
+
+@pytest.mark.parametrize(("role", "sees_it"), [("executive", False), ("admin", True)])
+def test_why_a_company_file_cannot_be_read_is_for_who_looks_after_it(
+    open_page: Open, home: Path, as_reader: SignedIn, role: str, sees_it: bool
+) -> None:
+    as_reader(lumen=(role, None))
+    (home / "lumen" / "company.toml").write_text('app_database = "s3cret words"\n', encoding="utf-8")
+    app = open_page("revenue", home=home)
+    assert "company.toml" in app.warning[0].value
+    assert any("app_database must be" in code.value for code in app.code) is sees_it
 
 
 def test_a_locked_app_db_of_the_company_leaves_the_figures_on_the_page(
