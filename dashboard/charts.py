@@ -202,13 +202,14 @@ def _mark(figure: go.Figure, x: Sequence[str], marks: Sequence[Mark]) -> None:
     """Draw the notes on dates; those of one place share a line, and neighbours stand at different heights."""
     numbers: dict[int, list[str]] = {}
     for mark in marks:
-        if mark.place in x:
-            numbers.setdefault(list(x).index(mark.place), []).append(mark.number)
-    for order, (place, shown) in enumerate(sorted(numbers.items())):
+        place = escape(mark.place)
+        if place in x:
+            numbers.setdefault(list(x).index(place), []).append(mark.number)
+    for order, (index, shown) in enumerate(sorted(numbers.items())):
         figure.add_shape(
             type="line",
-            x0=place,
-            x1=place,
+            x0=index,
+            x1=index,
             y0=0,
             y1=1,
             yref="paper",
@@ -216,7 +217,7 @@ def _mark(figure: go.Figure, x: Sequence[str], marks: Sequence[Mark]) -> None:
         )
         figure.add_annotation(
             text=" ".join(shown),
-            x=place,
+            x=index,
             y=1 - 0.09 * (order % 3),
             yref="paper",
             yanchor="top",
@@ -262,7 +263,7 @@ def lines(
 
     `size` writes a place on the axis, unless it is a percentage. `marks` are notes on dates of the axis.
     """
-    figure = go.Figure()
+    figure, x = go.Figure(), [escape(place) for place in x]
     # Drawn over every place first, so that the axis keeps its order whatever the lines lack.
     figure.update_xaxes(categoryorder="array", categoryarray=list(x))
     if band is not None:
@@ -381,7 +382,7 @@ def stacked_columns(
     marks: Sequence[Mark] = (),
 ) -> go.Figure:
     """Columns whose parts add up, one colour a part; `size` writes a place on the axis."""
-    figure = go.Figure()
+    figure, x = go.Figure(), [escape(place) for place in x]
     for one in series:
         figure.add_bar(
             x=list(x),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from typing import Any
 
 import pytest
 
 from dashboard import charts, theme
-from dashboard.charts import Series, Step
+from dashboard.charts import Mark, Series, Step
 from dashboard.format import Formatter
 from dashboard.i18n.extract import PACKAGE
 
@@ -123,6 +124,14 @@ def test_labels_of_charts_cannot_smuggle_markup() -> None:
     assert "New &lt;b&gt;" in charts.bridge(STEPS, False).data[0].x
     lines = charts.lines(["a"], [Series('<a href="x">', [1], ["1"])], False)
     assert "<a" not in lines.data[0].name
+
+
+@pytest.mark.parametrize("draw", [charts.lines, charts.stacked_columns])
+def test_a_place_on_an_axis_cannot_become_a_link(draw: Any) -> None:
+    place = '<a href="https://example.org">Sign in again</a>'
+    figure = draw([place, "b"], [Series("x", [1, 2], ["1", "2"])], False, marks=[Mark(place, "1")])
+    assert "<a href" not in str(figure.to_dict())
+    assert figure.layout.annotations[0].x == 0
 
 
 def test_a_bridge_begins_at_zero_unless_its_movements_would_vanish() -> None:
