@@ -10,10 +10,12 @@ from dashboard.workbench.pool import QUERIES_A_READER, SECONDS, Answer
 KINDS = ("text", "whole", "number", "day", "instant", "yes_no", "nothing")
 # What the engine says itself stands below the sentence.
 WITH_DETAIL = frozenset({"not_sql", "sql", "form"})
+LONGEST_NAME = 200
 
 
 def told(text: Text, answer: Answer) -> str:
-    """Why there is no answer, in a sentence. Names from the statement are put in as plain text."""
+    """Why there is no answer, in a sentence of Markdown. Names from the statement stand in it as code: no
+    link and no picture comes of them."""
     _ = text.gettext
     sentences = {
         "empty": _("Write a question first."),
@@ -37,7 +39,8 @@ def told(text: Text, answer: Answer) -> str:
         "not_recorded": _("The question could not be put on record, so its answer is not shown."),
     }
     known = sentences.get(answer.code, _("The question could not be answered."))
-    return known.format(name=answer.detail[:200], seconds=round(SECONDS), count=QUERIES_A_READER)
+    name = " ".join(answer.detail[:LONGEST_NAME].replace("`", "'").split()) or "–"
+    return known.format(name=f"`{name}`", seconds=round(SECONDS), count=QUERIES_A_READER)
 
 
 def kind(text: Text) -> Callable[[str], str]:

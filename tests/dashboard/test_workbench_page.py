@@ -65,7 +65,7 @@ def test_a_question_is_asked_with_its_parameter_and_goes_on_record(open_page: Op
     assert (detail["text"], detail["rows"], detail["values"]) == (PLANS, 1, {"plan": ["text", "P"]})
 
     app = ask(app, "SELECT * FROM read_csv('/etc/passwd')")
-    assert "The function read_csv cannot be used here." in told(app)
+    assert "The function `read_csv` cannot be used here." in told(app)
     assert saved_queries.runs_of(records, "local")[0].code == "function"
 
     app.text_input(key="workbench-name").set_value("Plans by id").run()
@@ -122,6 +122,19 @@ def test_every_end_of_a_question_has_a_sentence_of_its_own(language: str) -> Non
     sentences = {words.told(text(language), Answer("failed", code, "name")) for code in codes}
     assert len(sentences) == len(codes)
     assert words.told(text(language), Answer("failed", "unheard of")) not in sentences
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["![x](https://example.org/x.png)", "`![x](https://example.org/x.png)`", "a\n\n# b www.example.org"],
+)
+@pytest.mark.parametrize("code", ["function", "table", "wrong_value", "missing_value"])
+def test_a_name_in_a_sentence_becomes_no_picture_and_no_link(code: str, name: str) -> None:
+    said = words.told(text("en"), Answer("refused", code, name))
+    before, inside, after = said.split("`")
+    assert "\n" not in said
+    assert "example.org" in inside
+    assert "example.org" not in before + after
 
 
 @pytest.mark.parametrize(
