@@ -98,7 +98,7 @@ def _safe(target: str | None) -> str:
 
 def _beside(target: str) -> str:
     """A page as seen from the sign-in form, which lies beside it: also under a path of a proxy."""
-    return "." + target if target == "/" else target[1:]
+    return "." + target if target.startswith("/?") or target == "/" else target[1:]
 
 
 async def _fields(request: Request) -> dict[str, str] | None:

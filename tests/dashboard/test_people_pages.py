@@ -104,6 +104,15 @@ def test_after_signing_in_one_goes_to_no_other_place_than_a_page(form: TestClien
     assert answer.headers["location"] == "./"
 
 
+@pytest.mark.parametrize(
+    ("target", "place"), [("/", "./"), ("/?company=x&lang=ar", "./?company=x&lang=ar"), ("/churn", "churn")]
+)
+def test_after_signing_in_one_is_where_one_wanted_to_go(form: TestClient, target: str, place: str) -> None:
+    fields = {"name": "sara", "password": PASSWORD, "next": target}
+    answer = form.post("/sign-in", data=fields, headers={"origin": OWN})
+    assert answer.headers["location"] == place
+
+
 @pytest.mark.parametrize("origin", [None, "http://evil.example", "null", "http://testserver.evil.example"])
 def test_a_form_that_another_site_sends_is_refused(
     form: TestClient, people: Records, origin: str | None
