@@ -152,15 +152,15 @@ def sums_by_currency(view: View, rows: pl.DataFrame, name: str) -> str:
 
 
 def files(view: View, made: Mapping[str, tuple[str, str, Callable[[], bytes]]]) -> None:
-    """Buttons that give files: label → name, kind and what makes it; nothing for readers who may not export.
-    Each one is noted in the audit."""
-    if not view.may("export"):
+    """Buttons that give files: label → name, kind and what makes it; nothing for readers who may not export,
+    or without records. Each one is noted in the audit, with the address of the page that offered it."""
+    if not view.may("export") or view.records is None:
         return
+    chosen = json.dumps(dict(st.query_params), ensure_ascii=False)
 
     def noted(file_name: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
         def give() -> bytes:
-            detail = json.dumps(dict(st.query_params), ensure_ascii=False)
-            audit.note(view.records, view.reader.reader_id, clock(), "export", file_name, detail)
+            audit.note(view.records, view.reader.reader_id, clock(), "export", file_name, chosen)
             return make()
 
         return give

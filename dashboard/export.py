@@ -25,12 +25,12 @@ def download(
     *,
     place: str = "",
 ) -> None:
-    """Buttons that give the rows as CSV and XLSX; nothing for a reader who may not export.
+    """Buttons that give the rows as CSV and XLSX; nothing without records, or for a reader who may not.
 
     The rows are read when a button is pressed, and the audit then says who took which file, with how many
     rows and under which choices. `place` tells apart two places of a page that offer the same rows.
     """
-    if not view.may("export"):
+    if not view.may("export") or view.records is None:
         return
     _ = view.text.gettext
     company = view.company.name if view.company else "company"

@@ -13,7 +13,7 @@ from dashboard.view import Published, View
 
 def button(view: View, published: Published) -> None:
     """Offer the board pack of the page's filters, to readers who may export; it is made when pressed."""
-    if not view.may("export"):
+    if not view.may("export") or view.records is None:
         return
     company = view.company.name if view.company else "company"
     file_name = f"{company}-board-pack-{published.build.as_of.isoformat()}-{view.language}.pdf"

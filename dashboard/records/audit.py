@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Integer, String, Table, Text, insert, select
 
-from dashboard.records.database import METADATA, Instant, Records
+from dashboard.records.database import METADATA, Instant, Records, RecordsError
 
 ACTS = frozenset({"export", "query", "sign_in", "sign_out", "refused", "role", "share", "digest"})
 DETAIL_CHARACTERS = 400_000
@@ -30,12 +30,12 @@ def note(
 ) -> None:
     """Write one line. `subject` is what it was about (a file's name, a reader); `detail` the SQL, the rows.
 
-    Raises RecordsError when it cannot be kept: then the act must not happen. Without records nothing is kept.
+    Raises RecordsError when it cannot be kept, also where there are no records: then the act must not happen.
     """
     if act not in ACTS:
         raise ValueError(f"unknown act {act}")
     if records is None:
-        return
+        raise RecordsError("There are no records to note this in.")
     line = {
         "recorded_at": at,
         "recorded_by": reader_id,

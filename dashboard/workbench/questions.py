@@ -14,6 +14,7 @@ import streamlit as st
 from dashboard.people.scope import Scope, scope_of, statements
 from dashboard.queries import Query, named
 from dashboard.records import audit, saved_queries
+from dashboard.records.database import RecordsError
 from dashboard.view import Published, View, clock
 from dashboard.workbench.pool import Answer, Place, Pool, Question, Value
 from dashboard.workbench.rules import LONGEST_STATEMENT, SCHEMAS
@@ -102,7 +103,7 @@ def ask(view: View, published: Published, text: str, values: Mapping[str, Value]
 
     def note(_question: Question, answer: Answer) -> None:
         if records is None:
-            return
+            raise RecordsError("There are no records to note this in.")
         at = clock()
         detail = json.dumps(
             {

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import streamlit as st
 
-from dashboard import export, snapshot
+from dashboard import desk, export, snapshot
 from dashboard.companies import companies
 from dashboard.format import Formatter
 from dashboard.i18n import text
@@ -97,3 +97,26 @@ def test_nobody_takes_a_file_that_could_not_be_noted(view: View, monkeypatch: py
 def test_a_reader_who_may_not_export_is_offered_no_file(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = Reader("x", "X", frozenset())
     assert offered(replace(view, reader=nobody), monkeypatch) == {}
+
+
+def test_without_records_no_file_is_offered_and_nothing_goes_unnoted(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert offered(replace(view, records=None), monkeypatch) == {}
+    with pytest.raises(RecordsError):
+        audit.note(None, "local", datetime(2025, 4, 1, tzinfo=UTC), "export", "mrr.csv")
+
+
+def test_the_audit_of_a_document_says_where_it_was_taken(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Callable[[], bytes]] = []
+    monkeypatch.setattr(st, "download_button", lambda *_words, data, **_other: given.append(data))
+    monkeypatch.setattr(st, "query_params", {"company": "lumen", "document": "INV-7"})
+    desk.files(view, {"PDF": ("INV-7.pdf", "application/pdf", lambda: b"%PDF")})
+    monkeypatch.setattr(st, "query_params", {})  # it is made outside of any run of the page
+    assert given[0]() == b"%PDF"
+    assert view.records is not None
+    (line,) = audit.lines(view.records)
+    assert (line["subject"], json.loads(line["detail"])["document"]) == ("INV-7.pdf", "INV-7")
+    given.clear()
+    desk.files(replace(view, records=None), {"PDF": ("INV-7.pdf", "application/pdf", lambda: b"%PDF")})
+    assert given == []

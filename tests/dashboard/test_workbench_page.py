@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def test_a_text_without_end_is_refused_and_only_its_beginning_is_kept(
     assert "This statement is too long" in told(app)[0]
     records = open_records(f"sqlite:///{workspace / 'lumen' / 'app.db'}")
     assert len(saved_queries.runs_of(records, "local")[0].text) == LONGEST_STATEMENT + 1
+
+
+def test_without_records_no_question_is_answered(open_page: Open, workspace: Path, tmp_path: Path) -> None:
+    shutil.copytree(workspace / "lumen", tmp_path / "lumen")
+    (tmp_path / "lumen" / "company.toml").write_text("this is = = no TOML", encoding="utf-8")
+    app = ask(open_page("workbench", home=tmp_path), "SELECT plan_name FROM marts.dim_plans")
+    assert any("could not be put on record" in said for said in told(app))
+    assert "Standard" not in html(app)
 
 
 def test_the_whole_of_a_long_question_stands_in_the_audit(open_page: Open, workspace: Path) -> None:
