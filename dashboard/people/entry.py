@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from dashboard.people import passwords
 from dashboard.people.directory import ATTEMPTS, PEOPLE, normal, start_session
+from dashboard.records import audit
 from dashboard.records.database import Records
 
 FREE_FAILURES = 5
@@ -40,6 +41,7 @@ def enter(people: Records, at: datetime, reader_id: str, password: str) -> Entry
     asked = select(PEOPLE.c.password).where(PEOPLE.c.reader_id == key, PEOPLE.c.deleted_at.is_(None))
     rows = people.rows(asked)
     if not passwords.is_right(password, rows[0]["password"] if rows else None):
+        _note_lock(people, at, key)
         return Entry()
     token = secrets.token_urlsafe(32)
     with people.transaction() as connection:
@@ -51,6 +53,18 @@ def enter(people: Records, at: datetime, reader_id: str, password: str) -> Entry
 def key_of_token(token: str) -> str:
     """What is kept of a session's token: whoever reads the database cannot take a session over."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _note_lock(people: Records, at: datetime, key: str) -> None:
+    """Put on record that a wrong password has locked the name of somebody on the list."""
+    locked = select(ATTEMPTS.c.failures, ATTEMPTS.c.locked_until).where(
+        ATTEMPTS.c.reader_id == key,
+        ATTEMPTS.c.locked_until > at,
+        ATTEMPTS.c.reader_id.in_(select(PEOPLE.c.reader_id).where(PEOPLE.c.deleted_at.is_(None))),
+    )
+    for row in people.rows(locked):
+        detail = f"{row['failures']} wrong passwords, locked until {row['locked_until'].isoformat()}"
+        audit.note(people, key, at, "refused", key, detail)
 
 
 def _count(connection: Connection, at: datetime, key: str) -> timedelta | None:

@@ -140,6 +140,19 @@ def test_guessing_locks_a_name_for_longer_each_time_and_no_other(people: Records
     assert entry.enter(people, later + timedelta(minutes=3), "omar", "wrong").locked_for is None
 
 
+def test_a_name_that_guessing_locked_goes_on_record_without_the_guess(people: Records) -> None:
+    directory.add(people, AT, "admin", "omar", "Omar", KEPT)
+    for _ in range(entry.FREE_FAILURES):
+        entry.enter(people, AT, "omar", "a guess that is wrong")
+        entry.enter(people, AT, "nobody", "a guess that is wrong")
+    refused = [line for line in audit.lines(people) if line["act"] == "refused"]
+    assert [(line["subject"], line["recorded_at"]) for line in refused] == [("omar", AT)]
+    assert refused[0]["detail"].startswith("5 wrong passwords, locked until ")
+    later = AT + timedelta(minutes=2)
+    assert entry.enter(people, later, "omar", PASSWORD).token  # the sixth attempt, and a right one
+    assert len([line for line in audit.lines(people) if line["act"] == "refused"]) == 1
+
+
 def test_a_name_that_nobody_has_is_answered_like_any_other(people: Records) -> None:
     answers = [entry.enter(people, AT, "nobody", "wrong") for _ in range(entry.FREE_FAILURES)]
     assert answers == [entry.Entry()] * entry.FREE_FAILURES
