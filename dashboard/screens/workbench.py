@@ -26,6 +26,7 @@ from dashboard.workbench.pool import Answer, Busy, Question, Value
 AT_ONCE_SECONDS = 1.5
 LOOK_EVERY = 1.0
 PAGE_ROWS = 100
+CELL_CHARACTERS = 500
 DRAWN_ROWS = 500
 DRAWN_COLUMNS = 4
 STATE = "workbench"
@@ -271,7 +272,7 @@ def turn(desk: Desk) -> None:
 def shown_columns(rows: pl.DataFrame) -> list[Column]:
     """Values as they are, numbers at the right: what they mean only the reader knows."""
     return [
-        Column(name, name, "count" if kind.is_numeric() else "text", words=plain)
+        Column(name, shortened(name), "count" if kind.is_numeric() else "text", words=shortened)
         for name, kind in rows.schema.items()
     ]
 
@@ -280,6 +281,12 @@ def file_columns(rows: pl.DataFrame) -> list[Column]:
     return [
         Column(name, name, "ratio" if kind.is_numeric() else "text") for name, kind in rows.schema.items()
     ]
+
+
+def shortened(value: object) -> str:
+    """A value as a page shows it: its beginning, where it has no end. Files have all of it."""
+    words = plain(value)
+    return words if len(words) <= CELL_CHARACTERS else words[:CELL_CHARACTERS] + "…"
 
 
 def plain(value: object) -> str:
@@ -314,7 +321,7 @@ def drawing(view: View, rows: pl.DataFrame) -> None:
     head = rows.head(DRAWN_ROWS)
     if rows.height > DRAWN_ROWS:
         st.caption(_("The first {count} rows are drawn.").format(count=view.show.number(DRAWN_ROWS)))
-    places = [plain(value) for value in head[along]]
+    places = [shortened(value) for value in head[along]]
     sizes = {name: [None if value is None else float(value) for value in head[name]] for name in drawn}
     described = _("{drawn} along {along}, {count} rows.").format(
         drawn=", ".join(drawn), along=along, count=view.show.number(head.height)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dashboard.i18n import Text
 from dashboard.workbench.pool import QUERIES_A_READER, SECONDS, Answer
+from dashboard.workbench.rules import MOST_COLUMNS
 
 KINDS = ("text", "whole", "number", "day", "instant", "yes_no", "nothing")
 # What the engine says itself stands below the sentence.
@@ -29,6 +30,7 @@ def told(text: Text, answer: Answer) -> str:
         "parameter": _("A parameter needs a name, such as $month."),
         "missing_value": _("The parameter {name} has no value yet."),
         "wrong_value": _("The value of {name} does not fit its kind."),
+        "too_wide": _("An answer has {columns} columns at most. Name those you need."),
         "memory": _("This question needs more memory than one may take. Narrow it, or add up earlier."),
         "late": _("This question took longer than {seconds} seconds and was ended. Narrow it."),
         "stopped": _("The question was stopped."),
@@ -40,7 +42,9 @@ def told(text: Text, answer: Answer) -> str:
     }
     known = sentences.get(answer.code, _("The question could not be answered."))
     name = " ".join(answer.detail[:LONGEST_NAME].replace("`", "'").split()) or "–"
-    return known.format(name=f"`{name}`", seconds=round(SECONDS), count=QUERIES_A_READER)
+    return known.format(
+        name=f"`{name}`", seconds=round(SECONDS), count=QUERIES_A_READER, columns=MOST_COLUMNS
+    )
 
 
 def kind(text: Text) -> Callable[[str], str]:

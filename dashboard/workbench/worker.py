@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dashboard.workbench.rules import CATALOG, SCHEMAS, Refused, Statement, checked
+from dashboard.workbench.rules import CATALOG, MOST_COLUMNS, SCHEMAS, Refused, Statement, checked
 
 MEMORY = "1GB"
 ADDRESS_SPACE = 2 * 2**30
@@ -272,6 +272,8 @@ def _fetched(
 ) -> tuple[pa.Table, bool]:
     """At most `limit` rows, and whether there were more, or more bytes than an answer may have."""
     reader = connection.execute(statement.text, values or None).to_arrow_reader(ROWS_AT_A_TIME)
+    if len(reader.schema) > MOST_COLUMNS:
+        raise Refused("too_wide")
     batches: list[pa.RecordBatch] = []
     rows, size, is_cut = 0, 0, False
     for batch in reader:

@@ -253,6 +253,13 @@ def test_more_rows_than_are_shown_are_cut_and_that_is_told(pool: Pool, place: Pl
     assert cut.rows["i"].to_list() == list(range(10_000))
 
 
+def test_an_answer_of_too_many_columns_is_refused(pool: Pool, place: Place) -> None:
+    columns = ", ".join(f"{number} AS c{number}" for number in range(rules.MOST_COLUMNS))
+    assert asked(pool, place, f"SELECT {columns}").rows.width == rules.MOST_COLUMNS
+    answer = asked(pool, place, f"SELECT {columns}, 1 AS last")
+    assert (answer.state, answer.code, answer.rows.width) == ("refused", "too_wide", 0)
+
+
 def test_an_answer_of_too_many_bytes_is_cut(pool: Pool, place: Place) -> None:
     answer = asked(pool, place, "SELECT repeat('x', 100_000) AS x FROM range(5000)")
     assert answer.is_cut

@@ -123,6 +123,13 @@ def test_a_name_as_of_a_script_or_a_formula_is_shown_as_it_is(open_page: Open) -
     assert "&lt;b&gt;x&lt;/b&gt;" in html(app)
 
 
+def test_of_a_value_without_end_the_page_shows_the_beginning(open_page: Open) -> None:
+    app = ask(open_page("workbench"), "SELECT repeat('x', 1_000_000) AS long, repeat('y', 500) AS short")
+    shown = html(app)
+    assert f"<bdi>{'x' * 500}…</bdi>" in shown
+    assert f"<bdi>{'y' * 500}</bdi>" in shown
+
+
 @pytest.mark.parametrize("language", list(LANGUAGES))
 def test_every_end_of_a_question_has_a_sentence_of_its_own(language: str) -> None:
     source = Path(words.__file__).read_text(encoding="utf-8")
