@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -139,6 +140,10 @@ def by_claims(people: Records, settings: SignIn, at: datetime, claims: Mapping[s
     name, issued = claims.get(settings.claim), claims.get("iat")
     if not isinstance(name, str) or not name or not isinstance(issued, int | float):
         return Visit(Door.NO_ACCESS, settings=settings)
+    if len(name) > directory.LONGEST_ID or not unicodedata.is_normalized("NFKC", name):
+        return Visit(
+            Door.NO_ACCESS, settings=settings
+        )  # a sign that becomes another would be somebody else's
     if settings.claim == "email" and claims.get("email_verified") is not True:
         return Visit(Door.NO_ACCESS, settings=settings)
     started = datetime.fromtimestamp(issued, UTC)

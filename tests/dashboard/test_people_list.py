@@ -220,6 +220,8 @@ def test_who_the_provider_vouches_for_is_let_in_by_the_list(
         ({"email_verified": "true"}, Door.NO_ACCESS),
         ({"email": "omar@example.com"}, Door.NO_ACCESS),
         ({"email": ""}, Door.NO_ACCESS),
+        ({"email": "\u212aarim@example.com"}, Door.NO_ACCESS),  # KELVIN SIGN, a k when made small
+        ({"email": "k" * directory.LONGEST_ID + "@elsewhere.example"}, Door.NO_ACCESS),
         ({"email": 7}, Door.NO_ACCESS),
         ({"iat": None}, Door.NO_ACCESS),
         ({"iat": (AT - timedelta(hours=13)).timestamp()}, Door.ENDED),
@@ -229,6 +231,9 @@ def test_who_the_provider_vouches_for_is_let_in_by_the_list(
 def test_a_claim_that_is_not_enough_lets_nobody_in(
     people: Records, settings: Callable[[str], SignIn], change: dict[str, object], door: Door
 ) -> None:
+    for name in ("karim@example.com", "k" * directory.LONGEST_ID):
+        directory.add(people, AT, "admin", name, "Karim", None)
+        directory.give_role(people, AT, "admin", name, "atlas", "admin")
     visit = by_claims(people, settings("oidc"), AT, CLAIMS | change)
     assert visit.door is door
     assert visit.reader("atlas") is NOBODY
