@@ -82,10 +82,17 @@ ORDER BY coalesce(closing.end_mrr, 0) - opening.start_mrr, opening.customer_id
     metric="nrr_12m",
 )
 
+# Of a quarter's cohort, only those whose own month has reached the age by the month looked at, as in its cell.
 COHORT_ROWS = Query(
     "cohort_rows",
     """
-WITH cohort AS (
+WITH reached AS (
+  SELECT DISTINCT cohort_month
+  FROM warehouse.marts.fct_cohorts
+  WHERE currency = $currency AND age_months = $age_months AND NOT is_provisional
+    AND cohort_month + to_months(age_months) <= $month
+),
+cohort AS (
   SELECT customer_id, min(month) AS cohort_month
   FROM warehouse.marts.fct_customer_months
   WHERE currency = $currency AND closing_mrr > 0
@@ -97,6 +104,7 @@ at_start AS (
   JOIN cohort ON cohort.customer_id = month.customer_id AND cohort.cohort_month = month.month
   WHERE $cohort_month
       = if($grain = 'quarter', date_trunc('quarter', cohort.cohort_month), cohort.cohort_month)
+    AND cohort.cohort_month IN (SELECT cohort_month FROM reached)
     AND month.currency = $currency AND ($segment = 'all' OR month.segment = $segment)
 )
 SELECT

@@ -74,6 +74,14 @@ def test_rows_of_a_segment_add_up_to_its_number(open_page: Open, rows: str, segm
     assert not any("✗" in badge for badge in shown)
 
 
+def test_rows_of_a_quarter_that_has_only_begun_are_those_of_its_cell(open_page: Open) -> None:
+    """At the close of January four customers have begun; who begins in February is not among them yet."""
+    app = open_page("retention", month="2024-01", grain="quarter", rows="cohort-2024-01")
+    assert MATCHES in badges(app)
+    assert not any("✗" in badge for badge in badges(app))
+    assert "Rows: 4" in [text.value for text in app.text]
+
+
 def test_a_sum_that_differs_is_shown_as_different(open_page: Open, workspace: Path) -> None:
     published = Published(_opened(workspace / "lumen"), snapshot.build_of(_opened(workspace / "lumen")))
     values = {"month": None, "currency": "EUR", "segment": "all"}
