@@ -14,6 +14,7 @@ from dashboard import report_words as words
 from dashboard.digest import bar as mail
 from dashboard.format import END_ISOLATE, ISOLATE_FIRST_STRONG
 from dashboard.pack import button as pack
+from dashboard.people import last_used
 from dashboard.records import views
 from dashboard.records.database import RecordsError
 from dashboard.records.views import Refused, SavedView
@@ -101,6 +102,7 @@ def _follow(view: View) -> None:
         st.session_state[SAID] = words.view_refused(view.text)(refused.reason)
         return
     kept = {name: st.query_params[name] for name in ("company", "lang") if name in st.query_params}
+    last_used.opens_as_asked(one.page)
     st.switch_page(f"screens/{one.page}.py", query_params={**kept, **one.parameters})
 
 

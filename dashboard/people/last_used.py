@@ -35,12 +35,22 @@ def begin(people: Records, reader_id: str) -> bool:
 
 
 def arrive(people: Records, reader_id: str, company: str, page: str) -> None:
-    """On coming to a page: set the filters used there last, unless the address names some itself."""
-    is_arrival = st.session_state.get("page_shown") != page
+    """On coming to a page: set the filters used there last, unless the address names some itself.
+
+    What is carried from page to page comes back on the first page alone: on a later one it is what the reader
+    has chosen meanwhile, also where that is all segments.
+    """
+    before = st.session_state.get("page_shown")
     st.session_state["page_shown"] = page
     named = [name for name in st.query_params if name not in address.CARRIED]
-    if is_arrival and st.session_state.get("comes_back") and not named:
-        _put(read(people, reader_id, company, page), None)
+    if before != page and st.session_state.get("comes_back") and not named:
+        kept = read(people, reader_id, company, page)
+        _put({name: kept[name] for name in kept if before is None or name not in address.CARRIED}, None)
+
+
+def opens_as_asked(page: str) -> None:
+    """The next page is shown as its address says, whatever was used last there."""
+    st.session_state["page_shown"] = page
 
 
 def leave(people: Records, reader_id: str, at: datetime, company: str, page: str) -> None:

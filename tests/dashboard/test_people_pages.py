@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from dashboard.people import directory, entry, passwords, permissions, session
+from dashboard.people import directory, entry, last_used, passwords, permissions, session
 from dashboard.people.reader import Reader
 from dashboard.people.routes import routes
 from dashboard.people.settings import read_sign_in
@@ -384,6 +384,37 @@ def test_the_filters_and_the_language_used_last_come_back(
     assert "rows" not in app.query_params
     shared = open_page("revenue", "lumen", home=home)
     assert shared.metric[0].value == "€560.33"  # an address that asks for something is shown as it stands
+
+
+def test_a_saved_view_opens_with_its_own_filters_and_not_with_those_used_last(
+    home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    used = {"segment": "smb", "measure": "cohort_net"}
+    last_used.write(people, "sara", AT, "lumen", "retention", used)
+    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    records = database.open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
+    reader = Reader("sara", "Sara Haddad", frozenset({"executive"}))
+    kept = views.save(records, AT, reader, "Everybody", "retention", {"month": "2025-02"})
+    app = bare(home, monkeypatch)
+    app.selectbox(key="saved-view").set_value(kept.view_id).run()
+    assert app.title[0].value == "Retention and cohorts"
+    assert app.query_params["month"] in ("2025-02", ["2025-02"])
+    assert not {"segment", "measure"} & set(app.query_params)
+    assert app.selectbox(key="saved-view").value == kept.view_id
+
+
+def test_a_filter_taken_away_stays_away_on_the_next_page(
+    home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = as_reader(lumen=("executive", None))
+    used = {"segment": "smb", "measure": "cohort_net"}
+    last_used.write(people, "sara", AT, "lumen", "retention", used)
+    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    app = bare(home, monkeypatch)
+    app.switch_page("screens/retention.py").run()
+    assert "segment" not in app.query_params
+    assert app.query_params["measure"] in ("cohort_net", ["cohort_net"])
 
 
 def test_what_one_reader_used_does_not_come_back_to_another(
