@@ -13,7 +13,7 @@ import streamlit as st
 
 # What a reader takes along from page to page. The rest belongs to one page.
 CARRIED = ("company", "lang", "digits", "month", "compare", "segment", "currency")
-OFFERED = "offered-pages"
+OFFERED, FIRST = "offered-pages", "first-page"
 Option = TypeVar("Option")
 
 
@@ -35,9 +35,9 @@ def carried() -> dict[str, str]:
     return {name: value for name in CARRIED if (value := read(name)) is not None}
 
 
-def offer(pages: Mapping[str, str]) -> None:
-    """Keep which pages this reader has: the name of each, and its path in the address."""
-    st.session_state[OFFERED] = dict(pages)
+def offer(pages: Mapping[str, str], first: str | None = None) -> None:
+    """Keep which pages this reader has: the name of each, and its path in the address; and the first one."""
+    st.session_state[OFFERED], st.session_state[FIRST] = dict(pages), first
 
 
 def offers(page: str) -> bool:
@@ -47,8 +47,7 @@ def offers(page: str) -> bool:
 
 def is_first(page: str) -> bool:
     """Whether this reader begins with the page of that name."""
-    offered: Mapping[str, str] = st.session_state.get(OFFERED, {})
-    return offered.get(page) == ""
+    return bool(st.session_state.get(FIRST) == page)
 
 
 def to(page: str, **parameters: str) -> str:

@@ -80,7 +80,7 @@ def main() -> None:
         name: st.Page(_content(view, name, title), title=title, url_path=name)
         for name, title in titles.items()
     }
-    address.offer({name: page.url_path for name, page in pages.items() if view.may_open(name)})
+    address.offer({name: page.url_path for name, page in pages.items() if view.may_open(name)}, first)
     # The first page once more, for an address without a page: the default has no path of its own.
     content = _content(view, first, titles[first])
     landing = st.Page(content, title=titles[first], url_path="home", default=True)

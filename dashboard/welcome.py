@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import address
-from dashboard.records import marks
+from dashboard.links import page_link
+from dashboard.people.directory import everybody, open_people
+from dashboard.records import marks, targets
 from dashboard.records.database import RecordsError
 from dashboard.view import Published, View, clock
 
@@ -22,11 +24,16 @@ STEP = "tour-step"
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to set up: what it is, whether it is done, and the command or file that does it."""
+    """One thing to set up: what it is, whether it is done, and the command, file or page that does it.
+
+    `before` says what has to be there first.
+    """
 
     title: str
     is_done: bool
-    how: tuple[str, ...]
+    how: tuple[str, ...] = ()
+    page: str | None = None
+    before: str | None = None
 
 
 def show(view: View, page: str) -> None:
@@ -35,12 +42,12 @@ def show(view: View, page: str) -> None:
         return
     try:
         seen = _seen(view)
+        if TOUR not in seen:
+            _tour(view)
+        elif CHECKLIST not in seen:
+            _checklist(view, view.published)
     except RecordsError:
         return
-    if TOUR not in seen:
-        _tour(view)
-    elif CHECKLIST not in seen:
-        _checklist(view, view.published)
 
 
 def _key(view: View) -> str:
@@ -130,7 +137,28 @@ def tasks(view: View, published: Published) -> list[Task]:
             ("tajdid", "init", name),
         ),
         Task(_("Set the currency and the month end"), _has_policy(view), (f"{name}/policy.toml",)),
+        _invitation(view, name),
+        Task(_("Set targets"), bool(targets.in_force(view.records)), page="forecast"),
     ]
+
+
+def _invitation(view: View, company: str) -> Task:
+    """Whether somebody else has a role in the company and can sign in; without sign-in nobody can."""
+    _, settings = view.text.gettext, view.visit.settings
+    has_sign_in = settings is not None and settings.kind != "none"
+    others = [
+        person
+        for person in (everybody(open_people(settings.people_url)) if settings and has_sign_in else [])
+        if person.reader_id != view.reader.reader_id and person.roles.get(company)
+    ]
+    return Task(
+        _("Invite your colleagues"),
+        bool(others),
+        ("tajdid", "people", "add", "sara@example.com", "--role", "executive", "--company", company),
+        before=None
+        if has_sign_in
+        else _("First set up sign-in in dashboard.toml; until then nobody else comes in."),
+    )
 
 
 def _has_policy(view: View) -> bool:
@@ -156,7 +184,17 @@ def _checklist(view: View, published: Published) -> None:
         for task in todo:
             st.text(("✓ " if task.is_done else "○ ") + task.title)
             if not task.is_done:
-                st.code(" ".join(task.how), language=None)
+                _way(view, task)
         st.button(
             _("Do not show this again"), key="first-steps-hide", on_click=_put_away, args=(view, CHECKLIST)
         )
+
+
+def _way(view: View, task: Task) -> None:
+    """How a task is done."""
+    if task.before is not None:
+        st.caption(task.before)
+    if task.how:
+        st.code(" ".join(task.how), language=None)
+    if task.page is not None:
+        page_link(view, task.page, view.text.gettext("Forecast and targets"))
