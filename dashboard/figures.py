@@ -99,6 +99,14 @@ def shown(view: View, metric: Metric, amount: Decimal | None, currency: str, *, 
     return show.number(amount, signed=signed)
 
 
+def changed_by(view: View, metric: Metric, difference: Decimal | None, currency: str) -> str:
+    """A change of a figure with its sign; of percentages in points."""
+    if difference is not None and is_percentage(metric):
+        points = view.text.gettext("{points} points").format(points=view.show.points(difference))
+        return view.text.whole(points)
+    return shown(view, metric, difference, currency, signed=True)
+
+
 def compared(
     view: View,
     chosen: Scope | OrderScope,

@@ -16,7 +16,7 @@ from dashboard.records import visits
 from dashboard.records.database import RecordsError
 from dashboard.records.visits import Visit
 from dashboard.tables import Column
-from dashboard.view import Metric, Published, View
+from dashboard.view import Published, View
 
 PUT_AWAY = "restatements-put-away"
 
@@ -49,8 +49,9 @@ def notice(view: View) -> None:
 def since(published: Published, visit: Visit) -> pl.DataFrame:
     """The headline figures that are not what they were at the build a reader knows, newest month first."""
     metric_ids = content.METRICS if published.build.has_subscriptions else content.ORDER_METRICS
-    return published.rows(
-        reports.RESTATED_SINCE, seen_at=visit.built_at.isoformat(), metric_ids=",".join(metric_ids)
+    asked = (reports.RESTATED_SINCE_WITH_CAUSES, reports.RESTATED_SINCE)
+    return content.restated_rows(
+        published, *asked, seen_at=visit.built_at.isoformat(), metric_ids=",".join(metric_ids)
     )
 
 
@@ -97,17 +98,9 @@ def line(view: View, row: Mapping[str, Any]) -> dict[str, object]:
         "month": row["month"],
         "then": figures.shown(view, metric, then, currency),
         "now": figures.shown(view, metric, now, currency),
-        "change": _change(view, metric, difference, currency),
-        "why": content.why_restated(view, bool(row["is_redefined"])),
+        "change": figures.changed_by(view, metric, difference, currency),
+        "why": content.why_restated(view, row),
     }
-
-
-def _change(view: View, metric: Metric, difference: Any, currency: str) -> str:
-    if difference is not None and figures.is_percentage(metric):
-        return view.text.whole(
-            view.text.gettext("{points} points").format(points=view.show.points(difference))
-        )
-    return figures.shown(view, metric, difference, currency, signed=True)
 
 
 def _put_away(view: View) -> None:

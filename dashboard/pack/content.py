@@ -12,18 +12,19 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import duckdb
 import polars as pl
 
-from dashboard import charts, cohorts, figures, receivables, scope, words
+from dashboard import charts, cohorts, figures, receivables, scope, trust_words, words
 from dashboard.figures import Figures, Value
 from dashboard.frame import Card
 from dashboard.pack import reading
 from dashboard.pack.document import plain
-from dashboard.queries import churn, health, orders, reports, retention, revenue
+from dashboard.queries import Query, churn, health, orders, reports, retention, revenue
 from dashboard.receivables import Receivables
 from dashboard.records import targets
 from dashboard.scope import ALL, OrderScope, Scope
-from dashboard.view import Freshness, Metric, Published, View
+from dashboard.view import Freshness, Metric, Published, View, Withheld
 
 Section = dict[str, Any]
 METRICS = ("mrr", "nrr_12m", "grr_12m", "gross_mrr_churn", "logo_churn")
@@ -31,6 +32,8 @@ ORDER_METRICS = ("order_revenue", "orders", "order_customers", "repeat_rate")
 OVERDUE_DAYS = 31
 MOVEMENTS = ("new", "expansion", "reactivation", "contraction", "churn")
 STEPS = ("opening", *MOVEMENTS, "entered", "left", "fx_impact", "closing")
+LEAST_CAUSE = 1e-6
+"""What a cause adds is worked out in floats: below this it is nothing."""
 SHOWN_RISKS, SHOWN_COHORTS, SHOWN_AGES = 10, 18, 18
 
 
@@ -659,7 +662,8 @@ def restated(
     """Figures of the last twelve closed months that are not as they were first reported."""
     _ = view.text.gettext
     title = _("Restated figures of the last twelve months")
-    rows = published.rows(reports.RESTATED, metric_ids=",".join(metric_ids), month=chosen.month)
+    asked = (reports.RESTATED_WITH_CAUSES, reports.RESTATED)
+    rows = restated_rows(published, *asked, metric_ids=",".join(metric_ids), month=chosen.month)
     if rows.is_empty():
         return section("words", title, _("None: every figure is as it was first reported."), new_page=False)
     return table(
@@ -682,7 +686,7 @@ def restated(
                 ),
                 figure(view, row["metric_id"], row["numerator"], row["denominator"], row["currency"]),
                 view.show.instant(row["restated_at"]),
-                why_restated(view, row["is_redefined"]),
+                why_restated(view, row),
             ]
             for row in rows.iter_rows(named=True)
         ],
@@ -690,9 +694,28 @@ def restated(
     )
 
 
-def why_restated(view: View, is_redefined: bool) -> str:
+def restated_rows(published: Published, with_causes: Query, plain: Query, **values: object) -> pl.DataFrame:
+    """Restated figures, with what each cause adds where that has been worked out for this build."""
+    try:
+        return published.rows(with_causes, **values)
+    except (duckdb.Error, Withheld):
+        return published.rows(plain, **values)
+
+
+def why_restated(view: View, row: Mapping[str, Any]) -> str:
+    """What made a figure change and by how much; in general words where nobody has worked that out."""
     _ = view.text.gettext
-    return _("The definition was changed") if is_redefined else _("Data came late or was corrected")
+    metric = view.metric(row["metric_id"])
+    causes = [
+        _("{cause}: {change}").format(
+            cause=label, change=figures.changed_by(view, metric, Decimal(repr(row[name])), row["currency"])
+        )
+        for name, label in trust_words.restatement_cause(view.text).items()
+        if abs(row.get(name) or 0) > LEAST_CAUSE
+    ]
+    if causes:
+        return " · ".join(causes)
+    return _("The definition was changed") if row["is_redefined"] else _("Data came late or was corrected")
 
 
 def figure(

@@ -89,6 +89,43 @@ def test_what_changed_since_the_last_visit_is_told_until_it_is_put_away(
     assert seen.build_id == "20250401T0430-r1"
 
 
+def test_why_a_figure_changed_is_told_with_amounts_once_it_is_worked_out(
+    tmp_path: Path, open_page: Open
+) -> None:
+    """MRR was 440.00 when it was first reported and at the visit: late rows add 12.00, rates take 2.00."""
+    world(tmp_path)
+    write_causes(tmp_path / "lumen" / "warehouse" / "policy-20250401T0430-r1.duckdb")
+    records = Records(f"sqlite:///{tmp_path / 'lumen' / 'app.db'}")
+    at_first = datetime(2025, 3, 2, tzinfo=UTC)
+    visits.put(records, at_first, "local", "a", at_first)
+    told = html(open_page(home=tmp_path)).split("Restated figures</caption>")[1].split("</table>")[0]
+    assert "+€12.00" in told
+    assert "−€2.00" in told
+    assert "Late or corrected rows" in told
+    assert "Exchange rates" in told
+    assert "Parents" not in told
+    assert "Definitions" in told
+    assert "Data came late or was corrected" not in told
+    arabic = html(open_page(home=tmp_path, lang="ar"))
+    assert "صفوف متأخرة أو مصحَّحة" in arabic
+
+
+def write_causes(path: Path) -> None:
+    cells = [("mrr", 44_000.0, 1200.0, -200.0, 0.0), ("gross_mrr_churn", 0.1, 0.0, 0.0, 0.05)]
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE fct_restatement_causes (metric_id VARCHAR, month DATE, currency VARCHAR, "
+            "segment VARCHAR, first_build_id VARCHAR, first_value DOUBLE, by_models DOUBLE, by_rows DOUBLE, "
+            "by_parents DOUBLE, by_rates DOUBLE, by_definition DOUBLE, value DOUBLE)"
+        )
+        for metric_id, first, rows, rates, definition in cells:
+            connection.execute(
+                "INSERT INTO fct_restatement_causes "
+                "VALUES (?, ?, 'EUR', 'all', 'a', ?, 1e-12, ?, 0, ?, ?, 0)",
+                [metric_id, FEBRUARY, first, rows, rates, definition],
+            )
+
+
 def test_a_first_visit_has_no_news(tmp_path: Path, open_page: Open) -> None:
     world(tmp_path)
     assert not has_notice(open_page(home=tmp_path))
