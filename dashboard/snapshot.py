@@ -22,7 +22,7 @@ from dashboard.people.scope import EVERYTHING, Scope, key_of, open_scope
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
 from dashboard.waiting import Waiting, has_reader
-from pipelines.warehouse import Snapshot, WarehouseError, current
+from pipelines.warehouse import Snapshot, WarehouseError, current, policy_path
 
 KEPT_SNAPSHOTS = 32
 logger = logging.getLogger(__name__)
@@ -64,9 +64,10 @@ class BuildAttempt:
 
 
 @st.cache_resource(max_entries=KEPT_SNAPSHOTS, show_spinner=False)
-def _opened(file: str, scope: Scope) -> Snapshot:
+def _opened(file: str, scope: Scope, has_alternatives: bool) -> Snapshot:
     """The connection to one published file in one scope.
 
+    Opened anew once the figures under other definitions have been written beside it.
     Nothing closes it by hand: it ends when the last page that reads it lets go.
     """
     return open_scope(Path(file), scope)
@@ -81,12 +82,12 @@ def published(folder: Path, scope: Scope = EVERYTHING) -> Snapshot | None:
     if path is None:
         return None
     try:
-        return _opened(str(path), scope)
+        return _opened(str(path), scope, policy_path(path).is_file())
     except WarehouseError:
         newer = current(folder)  # it was published, and the other one taken away, in between
-        if newer in (None, path):
+        if newer is None or newer == path:
             raise
-        return _opened(str(newer), scope)
+        return _opened(str(newer), scope, policy_path(newer).is_file())
 
 
 def answer(snapshot: Snapshot, query: Query, values: Mapping[str, object]) -> pl.DataFrame:

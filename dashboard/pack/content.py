@@ -707,9 +707,7 @@ def why_restated(view: View, row: Mapping[str, Any]) -> str:
     _ = view.text.gettext
     metric = view.metric(row["metric_id"])
     causes = [
-        _("{cause}: {change}").format(
-            cause=label, change=figures.changed_by(view, metric, Decimal(repr(row[name])), row["currency"])
-        )
+        f"{label}: {figures.changed_by(view, metric, Decimal(repr(row[name])), row['currency'])}"
         for name, label in trust_words.restatement_cause(view.text).items()
         if abs(row.get(name) or 0) > LEAST_CAUSE
     ]

@@ -94,10 +94,11 @@ def test_why_a_figure_changed_is_told_with_amounts_once_it_is_worked_out(
 ) -> None:
     """MRR was 440.00 when it was first reported and at the visit: late rows add 12.00, rates take 2.00."""
     world(tmp_path)
-    write_causes(tmp_path / "lumen" / "warehouse" / "policy-20250401T0430-r1.duckdb")
     records = Records(f"sqlite:///{tmp_path / 'lumen' / 'app.db'}")
     at_first = datetime(2025, 3, 2, tzinfo=UTC)
     visits.put(records, at_first, "local", "a", at_first)
+    assert "Data came late or was corrected" in html(open_page(home=tmp_path))
+    write_causes(tmp_path / "lumen" / "warehouse" / "policy-20250401T0430-r1.duckdb")
     told = html(open_page(home=tmp_path)).split("Restated figures</caption>")[1].split("</table>")[0]
     assert "+€12.00" in told
     assert "−€2.00" in told
