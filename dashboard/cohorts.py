@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,6 +11,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import charts, frame
+from dashboard.queries import Query
 from dashboard.tables import Column
 from dashboard.view import Published, View
 
@@ -92,8 +94,21 @@ def key(month: date) -> str:
     return f"cohort-{month:%Y-%m}"
 
 
-def heat_map(view: View, published: Published, cells: Grid, title: str, name: str = "cohorts") -> None:
-    """The grid as a heat map, or as a table; the style sheet knows by `name` how wide it has to be."""
+def heat_map(
+    view: View,
+    published: Published,
+    cells: Grid,
+    title: str,
+    query: Query,
+    values: Mapping[str, object],
+    *,
+    name: str = "cohorts",
+    metric: str | None = None,
+) -> None:
+    """The grid as a heat map, or as a table; the style sheet knows by `name` how wide it has to be.
+
+    `query` with its `values` gave the cohorts; `metric` is the share shown, where not that of the query.
+    """
     _, show = view.text.gettext, view.show
     first, last = (cells.months[0], cells.months[-1]) if cells.months else (None, None)
     if cells.months and cells.is_all_small:
@@ -123,4 +138,7 @@ def heat_map(view: View, published: Published, cells: Grid, title: str, name: st
         ),
         cells.columns(view),
         cells.frame,
+        query=query,
+        values=values,
+        metric=metric,
     )

@@ -97,7 +97,7 @@ WITH spells AS (
 ),
 closes AS (
   SELECT month::DATE AS month, least(last_day(month::DATE), build.as_of) AS closes_on
-  FROM warehouse.raw_meta.build AS build,
+  FROM (SELECT $as_of::DATE AS as_of) AS build,
     generate_series(
       date_trunc('month', greatest((SELECT min(valid_from) FROM spells), build.as_of - INTERVAL 60 MONTH)),
       date_trunc('month', build.as_of),

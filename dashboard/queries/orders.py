@@ -191,7 +191,7 @@ SELECT
 FROM warehouse.marts.fct_second_orders
 WHERE cohort_month BETWEEN $month - INTERVAL 24 MONTH AND $month
   AND cohort_month + INTERVAL 1 MONTH + INTERVAL 90 DAY
-    <= (SELECT as_of FROM warehouse.raw_meta.build) + INTERVAL 1 DAY
+    <= $as_of::DATE + INTERVAL 1 DAY
 GROUP BY cohort_month
 HAVING count(*) >= $min_customers
 ORDER BY cohort_month

@@ -8,7 +8,7 @@ from dashboard.queries.churn import IN_USE, OWNER, STANDINGS
 CHOSEN = f"""
 {STANDINGS.strip()},
 build AS (
-  SELECT as_of FROM warehouse.raw_meta.build
+  SELECT $as_of::DATE AS as_of
 ),
 looked_after AS (
   SELECT customer.customer_id, {OWNER} AS owner
@@ -154,7 +154,7 @@ SELECT
   coalesce(sum(numerator) FILTER (metric_id = 'renewal_rate'), 0)::DECIMAL(38, 16) AS mrr_renewed,
   coalesce(sum(denominator) FILTER (metric_id = 'renewal_rate_count'), 0)::BIGINT AS renewals
 FROM warehouse.marts.fct_metric_values
-CROSS JOIN warehouse.raw_meta.build AS build
+CROSS JOIN (SELECT $as_of::DATE AS as_of) AS build
 WHERE metric_id IN ('renewal_rate', 'renewal_rate_count') AND currency = $currency AND segment = $segment
   AND month BETWEEN date_trunc('month', build.as_of) - INTERVAL 11 MONTH AND build.as_of
 """,
@@ -176,7 +176,7 @@ SELECT
   renewals.mrr_before_constant AS mrr_due,
   if(renewals.outcome = 'renewed', renewals.mrr_before_constant, 0) AS mrr_renewed
 FROM warehouse.marts.fct_renewals AS renewals
-CROSS JOIN warehouse.raw_meta.build AS build
+CROSS JOIN (SELECT $as_of::DATE AS as_of) AS build
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = renewals.customer_id AND customer.is_current
 WHERE renewals.outcome <> 'undecided' AND renewals.is_due

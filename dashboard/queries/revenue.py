@@ -88,7 +88,9 @@ BRIDGE = Query(
     "mrr_bridge",
     """
 WITH months AS (
-  SELECT *, $currency = (SELECT reporting_currency FROM warehouse.raw_meta.policy) AS is_reporting
+  SELECT *, $currency = (
+    SELECT value FROM warehouse.marts.dim_policy WHERE setting = 'reporting_currency'
+  ) AS is_reporting
   FROM warehouse.marts.fct_mrr_months
   WHERE month = $month AND ($segment = 'all' OR segment = $segment)
 ),

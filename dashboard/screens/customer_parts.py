@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, paging, words
+from dashboard import charts, figures, frame, paging, timeline, words
 from dashboard.frame import Drill
 from dashboard.queries import Query
 from dashboard.queries import customer as queries
@@ -38,6 +38,7 @@ class Shown:
             "customer_id": self.account.customer_id,
             "currency": self.currency,
             "lang": self.view.language,
+            "as_of": self.published.build.as_of,
         }
 
 
@@ -98,12 +99,13 @@ def mrr_history(shown: Shown) -> None:
     view, show, currency = shown.view, shown.view.show, shown.currency
     months = shown.published.rows(queries.MRR_MONTHS, **shown.values)
     label = view.metric("mrr").label
-    frame.chart(
+    timeline.chart(
         view,
         shown.published,
         "customer-mrr",
         view.text.gettext("{metric} at month end").format(metric=label),
-        lambda: charts.lines(
+        months["month"].to_list(),
+        lambda marks: charts.lines(
             [show.month(month) for month in months["month"]],
             [
                 charts.Series(
@@ -114,6 +116,7 @@ def mrr_history(shown: Shown) -> None:
             ],
             view.text.is_right_to_left,
             size=show.size_short,
+            marks=marks,
         ),
         figures.trend_words(view, label, months, "mrr", lambda mrr: show.money(mrr, currency)),
         [
@@ -121,6 +124,8 @@ def mrr_history(shown: Shown) -> None:
             Column("mrr", label, "money", currency=currency),
         ],
         months,
+        query=queries.MRR_MONTHS,
+        values=shown.values,
     )
 
 

@@ -15,7 +15,7 @@ from dashboard import address, charts, figures, frame, plan, scope, theme, timel
 from dashboard.figures import Figures, Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.plan import Plan
-from dashboard.queries import forecast, orders, revenue
+from dashboard.queries import Query, forecast, orders, revenue
 from dashboard.scope import ALL, OrderScope, Scope
 from dashboard.tables import Column
 from dashboard.view import Published, View, month_before, open_view
@@ -40,7 +40,8 @@ METRICS = (
     "dunning_recovery",
 )
 RETAINED = ("nrr_12m", "grr_12m", "gross_mrr_churn", "logo_churn")
-ORDER_METRICS = ("order_revenue", "orders", "order_customers", "repeat_rate")
+OF_ORDERS = ("order_revenue", "orders")
+ORDER_METRICS = (*OF_ORDERS, "order_customers", "repeat_rate")
 
 
 def render(view: View) -> None:
@@ -73,7 +74,8 @@ def subscriptions(view: View, published: Published) -> None:
         frame.cards(view, cards(view, chosen, known, expected, published))
         frame.drill(view, published, list(drills(view, published, chosen, known, expected, shown)))
         with frame.panel(view):
-            plan_chart(view, published, shown, chosen.month)
+            values = history_values(chosen, shown.metric.metric_id)
+            plan_chart(view, published, shown, chosen.month, forecast.HISTORY, values)
             expected.explained()
         with frame.panel(view):
             variance_table(view, published, shown, chosen.month)
@@ -101,7 +103,8 @@ def order_targets(view: View, published: Published) -> None:
         metric_id = metric_choice(view, ORDER_METRICS)
         shown = order_plan(view, published, chosen, metric_id)
         with frame.panel(view):
-            plan_chart(view, published, shown, chosen.month)
+            query = orders.REVENUE if metric_id in OF_ORDERS else orders.REPEAT
+            plan_chart(view, published, shown, chosen.month, query, chosen.values)
         with frame.panel(view):
             variance_table(view, published, shown, chosen.month)
         with frame.panel(view):
@@ -131,12 +134,7 @@ def units(view: View, metrics: Sequence[str], currency: str) -> dict[str, Any]:
 def subscription_plan(
     view: View, published: Published, chosen: Scope, metric_id: str, ahead: pl.DataFrame
 ) -> Plan:
-    rows = published.rows(
-        forecast.HISTORY,
-        **chosen.values,
-        metric_id=metric_id,
-        first_month=month_before(chosen.month, SHOWN_MONTHS - 1),
-    )
+    rows = published.rows(forecast.HISTORY, **history_values(chosen, metric_id))
     actual = {
         row["month"]: Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
         for row in rows.iter_rows(named=True)
@@ -149,6 +147,12 @@ def subscription_plan(
         }
     wanted = plan.wanted(view, metric_id, chosen.currency, chosen.segment)
     return Plan(view.metric(metric_id), chosen.currency, chosen.segment, actual, expected, wanted)
+
+
+def history_values(chosen: Scope, metric_id: str) -> dict[str, object]:
+    """What the months of a metric are asked with."""
+    first = month_before(chosen.month, SHOWN_MONTHS - 1)
+    return {**chosen.values, "metric_id": metric_id, "first_month": first}
 
 
 def order_plan(view: View, published: Published, chosen: OrderScope, metric_id: str) -> Plan:
@@ -303,8 +307,16 @@ def target_card(view: View, chosen: Scope, expected: Expected, published: Publis
     )
 
 
-def plan_chart(view: View, published: Published, shown: Plan, month: date) -> None:
-    """Actual, expected with its interval, and target as a dashed line."""
+def plan_chart(
+    view: View,
+    published: Published,
+    shown: Plan,
+    month: date,
+    query: Query,
+    values: Mapping[str, object],
+) -> None:
+    """Actual, expected with its interval, and target as a dashed line. `query` with `values` gave the actual
+    ones."""
     _, show = view.text.gettext, view.show
     first = month_before(month, SHOWN_MONTHS - 1)
     last = max([month, *shown.expected, *(one for one in shown.wanted if one <= month_before(month, -12))])
@@ -374,6 +386,8 @@ def plan_chart(view: View, published: Published, shown: Plan, month: date) -> No
         ),
         plan.columns(view, shown),
         table if actual else table.clear(),
+        query=query,
+        values=values,
         metric=shown.metric.metric_id,
     )
 

@@ -585,6 +585,8 @@ def model_record(view: View, published: Published, model: Mapping[str, Any]) -> 
             Column("observed", _("Observed"), "percent"),
         ],
         reliability,
+        query=churn.RELIABILITY,
+        values={"model_id": model["model_id"]},
     )
 
 

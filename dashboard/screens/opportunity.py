@@ -272,6 +272,8 @@ def parts_chart(view: View, published: Published, summary: Mapping[str, Any]) ->
         ),
         part_columns(view, currency),
         parts,
+        query=opportunity.PARTS,
+        values={"currency": currency},
     )
     frame.verdict(
         view,

@@ -57,6 +57,9 @@ def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.Data
         published,
         cohorts.grid(rows, *MEASURES[measure], "cohort_customers", view.min_customers),
         titles[measure],
+        orders.COHORTS,
+        chosen.values,
+        metric=measure,
     )
     months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
     frame.rows_choice(
@@ -125,13 +128,16 @@ def repeat_trend(view: View, published: Published, chosen: OrderScope) -> None:
             Column("repeat_rate", metric.label, "percent"),
         ],
         trend,
-        help=metric.definition,
+        query=orders.REPEAT,
+        values=chosen.values,
     )
 
 
 def second_orders(view: View, published: Published, chosen: OrderScope) -> None:
     _, show = view.text.gettext, view.show
-    rows = published.rows(orders.SECOND_ORDERS, **chosen.values, min_customers=published.build.min_customers)
+    build = published.build
+    values = {**chosen.values, "min_customers": build.min_customers, "as_of": build.as_of}
+    rows = published.rows(orders.SECOND_ORDERS, **values)
     label = _("Second order within 90 days")
     timeline.chart(
         view,
@@ -155,4 +161,6 @@ def second_orders(view: View, published: Published, chosen: OrderScope) -> None:
         ],
         rows,
         help=_("Only months whose customers have all been watched for 90 days."),
+        query=orders.SECOND_ORDERS,
+        values=values,
     )

@@ -35,13 +35,22 @@ def show(view: View, published: Published) -> None:
         revenue_chart(view, published, chosen, months, now)
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
-        customers_chart(view, published, repeat)
+        customers_chart(view, published, chosen, repeat)
     with right, frame.panel(view):
         countries_chart(view, published, chosen)
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
         by_age = published.rows(orders.COHORTS, **chosen.values)
-        strips.newest_cohorts(view, published, by_age, "active_customers", "cohort_customers", "month")
+        strips.newest_cohorts(
+            view,
+            published,
+            by_age,
+            "active_customers",
+            "cohort_customers",
+            "month",
+            orders.COHORTS,
+            chosen.values,
+        )
     with right, frame.panel(view):
         strips.top_risks(view, published)
     timeline.editor(view)
@@ -194,7 +203,8 @@ def revenue_chart(
             *money.values(),
         ],
         months,
-        help=view.metric("order_revenue").definition,
+        query=orders.REVENUE,
+        values=chosen.values,
     )
     if now:
         net = now["revenue_minor"]
@@ -216,7 +226,7 @@ def revenue_chart(
         )
 
 
-def customers_chart(view: View, published: Published, repeat: pl.DataFrame) -> None:
+def customers_chart(view: View, published: Published, chosen: OrderScope, repeat: pl.DataFrame) -> None:
     _, show = view.text.gettext, view.show
     parts = (
         ("returning_customers", _("Returning"), theme.BLUE),
@@ -250,6 +260,9 @@ def customers_chart(view: View, published: Published, repeat: pl.DataFrame) -> N
             Column("customers", _("All"), "count"),
         ],
         repeat,
+        query=orders.REPEAT,
+        values=chosen.values,
+        metric="order_customers",
     )
 
 
@@ -278,4 +291,6 @@ def countries_chart(view: View, published: Published, chosen: OrderScope) -> Non
             Column("revenue_minor", view.metric("order_revenue").label, "money", currency=chosen.currency),
         ],
         countries,
+        query=orders.BY_COUNTRY,
+        values=chosen.values,
     )

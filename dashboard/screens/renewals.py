@@ -66,8 +66,9 @@ def render(view: View) -> None:
     with frame.panel(view):
         chosen = filters(view, published, currencies)
         values = {**chosen.values, **acting.values(view), **acting.scorings(published)}
+        values["as_of"] = published.build.as_of
         totals = {row["days"]: row for row in published.rows(renewals.TOTALS, **values).iter_rows(named=True)}
-        past = published.rows(renewals.PAST, **chosen.values).row(0, named=True)
+        past = published.rows(renewals.PAST, **values).row(0, named=True)
         weeks = published.rows(renewals.WEEKS, **values)
         frame.cards(view, cards(view, totals, past, chosen))
         every_week = week_drills(view, weeks, chosen, values)
@@ -75,7 +76,7 @@ def render(view: View) -> None:
         if not totals[chosen.days]["renewals"]:
             frame.empty(view, _("Nothing of this choice comes up for renewal in these days."), FILTERS)
             return
-        calendar(view, published, weeks, chosen, every_week)
+        calendar(view, published, weeks, chosen, every_week, values)
     with frame.panel(view):
         renewal_list(view, published, chosen, values, totals[chosen.days])
 
@@ -253,7 +254,12 @@ def week_words(view: View, week: date) -> str:
 
 
 def calendar(
-    view: View, published: Published, weeks: pl.DataFrame, chosen: Chosen, every: Mapping[date, Drill]
+    view: View,
+    published: Published,
+    weeks: pl.DataFrame,
+    chosen: Chosen,
+    every: Mapping[date, Drill],
+    values: Mapping[str, object],
 ) -> None:
     """What is at stake in each week, parted by whether it renews by itself."""
     _, show = view.text.gettext, view.show
@@ -295,6 +301,8 @@ def calendar(
             at_stake(view, chosen),
         ],
         weeks,
+        query=renewals.WEEKS,
+        values=values,
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
     frame.drill(view, published, list(every.values()))

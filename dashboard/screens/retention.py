@@ -50,12 +50,12 @@ def subscriptions(view: View, published: Published) -> None:
         by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
         drills = [figures.retention_drill(view, chosen, known.values, metric_id) for metric_id in CARDS]
         frame.drill(view, published, [*drills, *cohort_drills(view, chosen, by_age, grain)])
-        measure = heat_map(view, published, by_age, grain)
+        measure = heat_map(view, published, chosen, by_age, grain)
         left, right = st.columns(2, gap="large")
         with left, frame.panel(view):
             retention_trend(view, published, chosen)
         with right, frame.panel(view):
-            retention_curves(view, published, by_age, grain, measure)
+            retention_curves(view, published, chosen, by_age, grain, measure)
     timeline.editor(view)
 
 
@@ -113,7 +113,7 @@ def cohort_grain(view: View, published: Published, chosen: Scope) -> str:
     )
 
 
-def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -> str:
+def heat_map(view: View, published: Published, chosen: Scope, rows: pl.DataFrame, grain: str) -> str:
     """Cohorts by age, by customers or by revenue, and the way to each cohort's customers.
 
     Returns what was chosen.
@@ -137,6 +137,9 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -
         published,
         cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers, grain),
         titles[measure],
+        retention.COHORTS,
+        {**chosen.values, "grain": grain},
+        metric=measure,
     )
     months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
     frame.rows_choice(
@@ -147,7 +150,9 @@ def heat_map(view: View, published: Published, rows: pl.DataFrame, grain: str) -
     return measure
 
 
-def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain: str, measure: str) -> None:
+def retention_curves(
+    view: View, published: Published, chosen: Scope, rows: pl.DataFrame, grain: str, measure: str
+) -> None:
     """One line a cohort: the newest that has reached three months strong, the others grey."""
     _, show = view.text.gettext, view.show
     cells = cohorts.grid(rows, *MEASURES[measure], "start_customers", view.min_customers, grain)
@@ -184,6 +189,8 @@ def retention_curves(view: View, published: Published, rows: pl.DataFrame, grain
         ),
         cells.columns(view),
         cells.frame,
+        query=retention.COHORTS,
+        values={**chosen.values, "grain": grain},
         metric=measure,
     )
 

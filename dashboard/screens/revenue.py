@@ -84,7 +84,10 @@ def charts_of(
         monthly = published.rows(retention.COHORTS, **chosen.values, grain="month")
         grain = cohorts.best_grain(monthly, "start_customers", view.min_customers)
         by_age = published.rows(retention.COHORTS, **chosen.values, grain=grain)
-        strips.newest_cohorts(view, published, by_age, "customers", "start_customers", grain)
+        values = {**chosen.values, "grain": grain}
+        strips.newest_cohorts(
+            view, published, by_age, "customers", "start_customers", grain, retention.COHORTS, values
+        )
     with right, frame.panel(view):
         strips.top_risks(view, published)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 import streamlit as st
 
 from dashboard import cohorts, frame
-from dashboard.queries import churn
+from dashboard.queries import Query, churn
 from dashboard.scope import ALL
 from dashboard.tables import Column
 from dashboard.view import Published, View
@@ -39,7 +41,14 @@ def top_risks(view: View, published: Published) -> None:
 
 
 def newest_cohorts(
-    view: View, published: Published, rows: pl.DataFrame, part: str, whole: str, grain: str
+    view: View,
+    published: Published,
+    rows: pl.DataFrame,
+    part: str,
+    whole: str,
+    grain: str,
+    query: Query,
+    values: Mapping[str, object],
 ) -> None:
     """The newest cohorts by age, and the way to all of them."""
     _ = view.text.gettext
@@ -47,5 +56,5 @@ def newest_cohorts(
     shown = rows.filter(pl.col("cohort_month").is_in(newest), pl.col("age_months") <= SHOWN_AGES)
     title = _("Newest cohorts: customers, % by age in months")
     cells = cohorts.grid(shown, part, whole, whole, view.min_customers, grain)
-    cohorts.heat_map(view, published, cells, title, "newest-cohorts")
+    cohorts.heat_map(view, published, cells, title, query, values, name="newest-cohorts")
     frame.page_link(view, "retention", _("Open retention and cohorts"))

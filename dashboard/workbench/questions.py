@@ -63,7 +63,13 @@ def value_of(value: object) -> Value:
         return Value("instant", value.isoformat())
     if isinstance(value, date):
         return Value("day", value.isoformat())
+    if isinstance(value, list):  # DuckDB reads a list from its text, cast to what the statement says
+        return Value("text", f"[{', '.join(map(_part, value))}]")
     return Value("text" if isinstance(value, str) else "number", str(value))
+
+
+def _part(value: object) -> str:
+    return "NULL" if value is None else json.dumps(str(value), ensure_ascii=False)
 
 
 def values_from(written: str | None) -> dict[str, Value]:

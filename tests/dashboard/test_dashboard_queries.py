@@ -17,6 +17,7 @@ import dashboard.queries
 from dashboard.i18n.extract import PACKAGE
 from dashboard.queries import Query
 from dashboard.serve import command
+from dashboard.workbench import questions
 from pipelines.alternatives import _RESTATED, _SENSITIVITY
 from pipelines.meta import read_registry, registry_files
 from pipelines.warehouse import open_snapshot
@@ -28,6 +29,12 @@ QUERIES = [
     for query in vars(importlib.import_module(f"dashboard.queries.{module.name}")).values()
     if isinstance(query, Query)
 ]
+DRAWN = {
+    *("mrr_bridge", "mrr_trend", "receivables_by_age", "retention_trend", "cohorts", "cash_by_month"),
+    *("dunning_stages", "dunning_recovery_trend", "metric_history", "forecast_backtest"),
+    *("renewals_by_week", "customer_mrr_months", "order_revenue", "repeat_rate", "order_cohorts"),
+    *("order_revenue_by_country", "second_orders", "revenue_parts", "churn_reliability"),
+}
 VALUES = {
     "metric": "mrr",
     "table": "dim_plans",
@@ -55,6 +62,7 @@ VALUES = {
     "days_from": 1,
     "days_to": 30,
     "closed_on": date(2025, 3, 31),
+    "as_of": date(2025, 3, 31),
     "first_month": date(2024, 4, 1),
     "from_day": date(2025, 3, 1),
     "to_day": date(2025, 3, 31),
@@ -95,6 +103,40 @@ VALUES = {
     "metric_ids": "mrr,nrr_12m",
     "seen_at": "2025-03-20T04:30:00+00:00",
 }
+
+
+def test_a_list_goes_to_the_workbench_as_a_text_that_the_engine_reads() -> None:
+    owners = ["Amal", "O'Neil", 'the "first", [one]', "", None]
+    days = [date(2025, 1, 31), None]
+    read = duckdb.sql(
+        "SELECT $owners::VARCHAR[], $days::DATE[]",
+        params={"owners": questions.value_of(owners).text, "days": questions.value_of(days).text},
+    )
+    assert questions.value_of(owners).kind == questions.value_of(days).kind == "text"
+    assert read.fetchall() == [(owners, days)]
+
+
+@pytest.mark.parametrize("query", [one for one in QUERIES if one.name in DRAWN], ids=lambda one: one.name)
+def test_what_a_chart_was_drawn_from_can_be_asked_in_the_workbench(query: Query) -> None:
+    assert questions.can_be_asked(query)
+
+
+def test_every_name_of_a_drawn_query_is_one() -> None:
+    assert {query.name for query in QUERIES} >= DRAWN
+
+
+def test_every_chart_names_the_query_it_was_drawn_from() -> None:
+    """So that its menu has the statement, and leads to the workbench."""
+    drawn, nameless = 0, []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("frame.chart", "timeline.chart"):
+                names = {keyword.arg for keyword in node.keywords}
+                drawn += 1
+                if "query" not in names and path.name != "timeline.py":  # which hands it on
+                    nameless.append(f"{path.name}:{node.lineno}")
+    assert drawn >= 20
+    assert nameless == []
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)

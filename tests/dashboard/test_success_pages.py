@@ -77,6 +77,7 @@ def asked(warehouse: duckdb.DuckDBPyConnection, query: Query, **values: Any) -> 
         "state": "all",
         "kind": "all",
         "week": None,
+        "as_of": success_world.AS_OF,
         **values,
     }
     return warehouse.sql(query.sql, params=query.parameters(given)).pl().to_dicts()

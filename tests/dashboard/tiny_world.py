@@ -154,7 +154,16 @@ def describe_build(
                 "is_supported": True,
                 "definition_version": "1",
                 "policy_hash": "abc",
-            }
+            },
+            {
+                "setting": "reporting_currency",
+                "value": currency,
+                "default_value": None,
+                "is_default": False,
+                "is_supported": True,
+                "definition_version": "1",
+                "policy_hash": "abc",
+            },
         ],
     )
 
