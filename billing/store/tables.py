@@ -214,6 +214,12 @@ Index(
     postgresql_where=customers.c.parked_at.is_(None),
     sqlite_where=customers.c.parked_at.is_(None),
 )
+Index(
+    "ix_customers_parked_at",
+    customers.c.customer_id,
+    postgresql_where=customers.c.parked_at.is_not(None),
+    sqlite_where=customers.c.parked_at.is_not(None),
+)
 Index("ix_customers_root_id", customers.c.root_id)
 Index(
     "ix_customers_overdue_state",

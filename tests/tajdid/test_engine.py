@@ -435,6 +435,22 @@ def test_no_answer_reads_a_large_table_whole(tmp_path: Path) -> None:
             assert read == [], f"{statement}\n{plan}"
 
 
+def test_customers_who_are_set_aside_are_found_by_their_index(tmp_path: Path) -> None:
+    tiny_engine.publish(tmp_path / "tiny")
+    asked: list[str] = []
+    looking = stores._looking_engine(str(tmp_path / "tiny" / "billing.db"), False)
+
+    @event.listens_for(looking, "before_cursor_execute")
+    def keep(_c: Any, _cursor: Any, statement: str, _p: Any, _context: Any, _many: bool) -> None:
+        asked.append(statement)
+
+    CompanyEngine(load_company(tmp_path, "tiny")).set_aside(10)
+    (statement,) = [one for one in asked if "parked_at IS NOT NULL" in one]
+    with sqlite3.connect(tmp_path / "tiny" / "billing.db") as connection:
+        (step,) = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", (10, 0))]
+    assert "ix_customers_parked_at" in step
+
+
 def test_sums_are_whole_numbers_on_both_databases(world: World) -> None:
     counts = world.engine.document_counts(None)
     assert counts.schema["open_minor"] == pl.Int64
