@@ -145,9 +145,6 @@ class Formatter:
         shown = format_percent(abs(exact), pattern, locale=self.locale, numbering_system=self.system)
         return self._isolated(_sign(exact, signed) + self.written(shown))
 
-    def basis_points(self, share_bp: int | None, decimals: int = 1) -> str:
-        return self.percent(None if share_bp is None else Decimal(share_bp) / 10_000, decimals)
-
     def points(self, ratio: Decimal | float | None, decimals: int = 1) -> str:
         """A difference of two ratios, in percentage points, with its sign and without the unit."""
         return self.number(None if ratio is None else Decimal(str(ratio)) * 100, decimals, signed=True)

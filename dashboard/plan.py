@@ -20,7 +20,6 @@ from dashboard.words import target_refused
 
 MONTHS_BACK, MONTHS_AHEAD = 12, 24
 UNDO_FOR = timedelta(days=30)
-SHOWN_LINES = 8
 
 
 @dataclass(frozen=True)

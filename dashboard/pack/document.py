@@ -1,4 +1,4 @@
-"""The board pack as PDF or as pictures: one typst template for both directions, with its own fonts.
+"""The board pack as PDF: one typst template for both directions, with its own fonts.
 
 The texts go in as data, never as markup. A sign that no font has shows as an empty box.
 """
@@ -27,12 +27,6 @@ UNBROKEN = 28
 def to_pdf(pack: Mapping[str, Any], made_at: datetime) -> bytes:
     """The pack as a tagged PDF; the same pack made at the same instant gives the same bytes."""
     return cast(bytes, _compiler(pack).compile(format="pdf", timestamp=made_at.replace(microsecond=0)))
-
-
-def to_png(pack: Mapping[str, Any], points_per_inch: int = 90) -> list[bytes]:
-    """The pages as pictures, to be looked at."""
-    found = _compiler(pack).compile(format="png", ppi=points_per_inch)
-    return found if isinstance(found, list) else [cast(bytes, found)]
 
 
 def _compiler(pack: Mapping[str, Any]) -> typst.Compiler:

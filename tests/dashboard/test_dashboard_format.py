@@ -119,7 +119,6 @@ def test_arabic_indic_digits_are_in_every_number_date_and_share_and_only_in_arab
         show.size_short(1_500_000),
         show.percent(0.123),
         show.points(0.05),
-        show.basis_points(250),
         show.day(day),
         show.day_short(day),
         show.month(day),
