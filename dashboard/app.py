@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import address, frame, theme
+from dashboard import address, frame, theme, words
 from dashboard.i18n import Text
 from dashboard.people import door, last_used, permissions
 from dashboard.people.directory import open_people
@@ -32,28 +32,6 @@ def warm_up() -> None:
     gc.freeze()
 
 
-def titles_of(text: Text) -> dict[str, str]:
-    """Every page's title, in the order of the side list."""
-    _ = text.gettext
-    return {
-        "revenue": _("Revenue overview"),
-        "retention": _("Retention and cohorts"),
-        "cash": _("Cash and receivables"),
-        "forecast": _("Forecast and targets"),
-        "churn": _("Churn risk"),
-        "renewals": _("Renewals"),
-        "customer": _("Customer 360"),
-        "workbench": _("SQL workbench"),
-        "metrics": _("Metrics and lineage"),
-        "health": _("Data health"),
-        "opportunity": _("Subscription opportunity"),
-        "runs": _("Runs"),
-        "documents": _("Documents and collections"),
-        "catalogue": _("Catalogue and prices"),
-        "whatif": _("What if"),
-    }
-
-
 def groups_of(text: Text) -> dict[str, str]:
     """The names of permissions.GROUPS."""
     _ = text.gettext
@@ -74,8 +52,8 @@ def main() -> None:
     if view.text.is_right_to_left:
         st.html(theme.STYLE_RIGHT_TO_LEFT)
     st.html(theme.SCRIPT[view.text.direction], unsafe_allow_javascript=True)
-    titles = {name: title for name, title in titles_of(view.text).items() if (PAGES / f"{name}.py").is_file()}
-    first = permissions.landing_of(view.reader.roles, titles) or next(iter(titles))
+    titles = words.page_titles(view.text)
+    first = permissions.landing_of(view.reader.roles) or next(iter(titles))
     pages = {
         name: st.Page(_content(view, name, title), title=title, url_path=name)
         for name, title in titles.items()
@@ -93,7 +71,7 @@ def main() -> None:
         pages[first] = landing  # so that the list shows where one is
     names = groups_of(view.text)
     listed = {
-        group: [(pages[one], titles[one]) for one in members if one in pages and view.may_open(one)]
+        group: [(pages[one], titles[one]) for one in members if view.may_open(one)]
         for group, members in permissions.GROUPS.items()
     }
     with kept_filters(view, name):

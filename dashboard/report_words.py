@@ -6,30 +6,12 @@ from collections.abc import Callable
 
 from dashboard.i18n import Text
 from dashboard.words import _lookup as lookup
+from dashboard.words import page_titles
 
 
 def page(text: Text) -> Callable[[str | None], str]:
     """Pages, as the list beside them calls them."""
-    _ = text.gettext
-    return lookup(
-        {
-            "revenue": _("Revenue overview"),
-            "retention": _("Retention and cohorts"),
-            "cash": _("Cash and receivables"),
-            "forecast": _("Forecast and targets"),
-            "churn": _("Churn risk"),
-            "renewals": _("Renewals"),
-            "customer": _("Customer 360"),
-            "workbench": _("SQL workbench"),
-            "metrics": _("Metrics and lineage"),
-            "health": _("Data health"),
-            "opportunity": _("Subscription opportunity"),
-            "runs": _("Runs"),
-            "documents": _("Documents and collections"),
-            "catalogue": _("Catalogue and prices"),
-            "whatif": _("What if"),
-        }
-    )
+    return lookup(page_titles(text))
 
 
 def view_refused(text: Text) -> Callable[[str | None], str]:

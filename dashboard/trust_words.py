@@ -8,21 +8,6 @@ from dashboard.i18n import Text
 from dashboard.words import _lookup
 
 
-def page_titles(text: Text) -> dict[str, str]:
-    """The pages on which figures stand."""
-    _ = text.gettext
-    return {
-        "revenue": _("Revenue overview"),
-        "retention": _("Retention and cohorts"),
-        "cash": _("Cash and receivables"),
-        "forecast": _("Forecast and targets"),
-        "churn": _("Churn risk"),
-        "renewals": _("Renewals"),
-        "customer": _("Customer 360"),
-        "opportunity": _("Subscription opportunity"),
-    }
-
-
 def unit(text: Text) -> Callable[[str | None], str]:
     """What a metric is counted in."""
     _ = text.gettext

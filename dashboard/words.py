@@ -11,6 +11,28 @@ def _lookup(words: dict[str, str]) -> Callable[[str | None], str]:
     return lambda code: "–" if code is None else words.get(code, code)
 
 
+def page_titles(text: Text) -> dict[str, str]:
+    """Every page's title by its name in the address, in the order of the side list."""
+    _ = text.gettext
+    return {
+        "revenue": _("Revenue overview"),
+        "retention": _("Retention and cohorts"),
+        "cash": _("Cash and receivables"),
+        "forecast": _("Forecast and targets"),
+        "churn": _("Churn risk"),
+        "renewals": _("Renewals"),
+        "customer": _("Customer 360"),
+        "workbench": _("SQL workbench"),
+        "metrics": _("Metrics and lineage"),
+        "health": _("Data health"),
+        "opportunity": _("Subscription opportunity"),
+        "runs": _("Runs"),
+        "documents": _("Documents and collections"),
+        "catalogue": _("Catalogue and prices"),
+        "whatif": _("What if"),
+    }
+
+
 def category(text: Text) -> Callable[[str | None], str]:
     """Movements of MRR."""
     _ = text.gettext

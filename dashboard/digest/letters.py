@@ -29,7 +29,6 @@ from dashboard.scope import OrderScope, Scope
 from dashboard.view import Metric, View
 
 FOLDER = Path(__file__).parent
-SCREENS = FOLDER.parent / "screens"
 HTML = Environment(autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(FOLDER))
 PLAIN = Environment(autoescape=False, undefined=StrictUndefined, loader=FileSystemLoader(FOLDER))
 TONES = {"good": "#1a7f64", "bad": "#b3261e", "warn": "#9a5b00", "total": "#0f5fa8", "plain": "#5b6b7b"}
@@ -208,10 +207,7 @@ def threshold(wish: Alert) -> Decimal:
 
 def address_of(view: View, link: str, page: str, parameters: Mapping[str, str]) -> str:
     """Where a page is opened, with its filters, in the reader's language; the first page has no name."""
-    there = [path.stem for path in sorted(SCREENS.glob("*.py"))]
-    is_first = page == permissions.landing_of(
-        view.reader.roles, [one for one in permissions.PAGES if one in there]
-    )
+    is_first = page == permissions.landing_of(view.reader.roles)
     company = view.company.name if view.company else ""
     asked = urlencode({"company": company, "lang": view.language, **parameters})
     return f"{link}/{'' if is_first else page}?{asked}"

@@ -80,10 +80,7 @@ def pages_of(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(ROLES[role].pages for role in roles if role in ROLES))
 
 
-def landing_of(roles: Iterable[str], existing: Iterable[str]) -> str | None:
-    """The page these roles begin with, among those that exist; None when they open none of them."""
-    own, there = frozenset(roles), list(existing)
-    wished = [role.landing for name, role in ROLES.items() if name in own]
-    opened = pages_of(own)
-    in_order = [*wished, *(page for page in PAGES if page in opened)]
-    return next((page for page in in_order if page in there), None)
+def landing_of(roles: Iterable[str]) -> str | None:
+    """The page these roles begin with; None without a role."""
+    own = frozenset(roles)
+    return next((role.landing for name, role in ROLES.items() if name in own), None)

@@ -77,7 +77,7 @@ def listing(view: View, published: Published, found: Sequence[Mapping[str, Any]]
     count = ngettext("{count} metric", "{count} metrics", len(found))
     st.caption(count.format(count=show.number(len(found))))
     titles = {row["metric_id"]: row[f"label_{view.language}"] for row in found}
-    pages = dict(trust_words.page_titles(view.text))
+    pages = words.page_titles(view.text)
     rows = pl.DataFrame(
         [
             {
@@ -190,7 +190,7 @@ def meaning(view: View, published: Published, metric: Mapping[str, Any]) -> None
     with st.expander(_("In the other language"), key="metric-other"):
         st.text(metric[f"label_{other}"])
         st.text(metric[f"definition_{other}"])
-    pages = dict(trust_words.page_titles(view.text))
+    pages = words.page_titles(view.text)
     there = [page for page in standing(published, metric["metric_id"]) if page in pages]
     if there:
         st.caption(_("Stands on"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import re
@@ -12,27 +11,16 @@ import pytest
 from looks import barriers, faults, plain
 from window import Reader
 
-import dashboard
 from dashboard.i18n import text
+from dashboard.words import page_titles
 
 pytestmark = pytest.mark.browser
 
-APP = Path(dashboard.__file__).parent / "app.py"
 LANGUAGES = ("en", "ar")
 WIDTHS = (400, 1280, 1440)
 
 
-def titles() -> dict[str, str]:
-    """Every page that is there, with its English title, as the dashboard's entry names them."""
-    tree = ast.parse(APP.read_text(encoding="utf-8"))
-    named = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "titles_of")
-    found = next(node for node in ast.walk(named) if isinstance(node, ast.Dict))
-    pairs = zip(found.keys, found.values, strict=True)
-    every = {ast.literal_eval(key): ast.literal_eval(value.args[0]) for key, value in pairs}  # type: ignore[arg-type, attr-defined]
-    return {name: title for name, title in every.items() if (APP.parent / "screens" / f"{name}.py").is_file()}
-
-
-TITLES = titles()
+TITLES = page_titles(text("en"))
 FIRST = "revenue"
 # The company each page is looked at with, where it is not `lumen`; some pages are two.
 COMPANIES = {

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.i18n import text
 from dashboard.people import directory, entry, passwords
 from dashboard.people.directory import DirectoryError
-from dashboard.people.permissions import PERMISSIONS, ROLES, allows, landing_of, pages_of
+from dashboard.people.permissions import PAGES, PERMISSIONS, ROLES, allows, landing_of, pages_of
 from dashboard.people.reader import LOCAL, NOBODY
 from dashboard.people.session import Door, Visit, by_claims, by_token
 from dashboard.people.settings import SettingsError, SignIn, read_sign_in
 from dashboard.records import audit
 from dashboard.records.database import Records
+from dashboard.words import page_titles
 
+SCREENS = Path(directory.__file__).parents[1] / "screens"
 AT = datetime(2025, 4, 1, 9, 30, tzinfo=UTC)
 PASSWORD = "a long walk home 9"
 KEPT = passwords.kept(PASSWORD)
@@ -330,11 +333,16 @@ def test_a_server_without_sign_in_by_oidc_listens_to_this_machine_only() -> None
             assert "not served" in (rules.refusal(address) or "") or "only" in (rules.refusal(address) or "")
 
 
+def test_every_page_of_the_side_list_has_a_title_and_a_screen() -> None:
+    assert tuple(page_titles(text("en"))) == PAGES
+    assert [page for page in PAGES if not (SCREENS / f"{page}.py").is_file()] == []
+
+
 def test_the_table_of_roles_is_whole() -> None:
     for name, role in ROLES.items():
         assert role.permissions <= PERMISSIONS
         assert role.landing in role.pages, name
-        assert landing_of([name], ["health", "churn", role.landing]) == role.landing
+        assert landing_of([name]) == role.landing
     assert {name: role.landing for name, role in ROLES.items()} == {
         "executive": "revenue",
         "cs_manager": "churn",
@@ -347,6 +355,6 @@ def test_the_table_of_roles_is_whole() -> None:
     assert [name for name in ROLES if allows([name], "manage_people")] == ["admin"]
     assert not pages_of(["csm"]) & {"revenue", "retention", "cash", "forecast", "workbench", "health"}
     assert pages_of([]) == frozenset()
-    assert landing_of([], ["revenue"]) is None
+    assert landing_of([]) is None
     with pytest.raises(KeyError):
         allows(["admin"], "fly")
