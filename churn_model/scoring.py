@@ -82,10 +82,11 @@ def score_stage(
         )
         outcomes = outcomes_of(connection, as_of)
         past = watch.Past(measured, outcomes, watch.save_rates_of(connection, outcomes))
-        watch.write_save_rates(connection, as_of, past.rates)
+        watch.write_save_rates(run, past.rates)
         run = replace(run, assumptions=watch.with_measured(assumptions, past.rates))
         found = [status_of(run, family, past) for family in families(run, features, account_features)]
         stage.write_status(connection, as_of, [status for status in found if status is not None])
+        stage.write_scorings(connection)
         score_history.check_tables(connection)
 
 

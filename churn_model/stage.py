@@ -206,3 +206,46 @@ def write_status(connection: duckdb.DuckDBPyConnection, as_of: date, statuses: l
     rows = [status.row(as_of) for status in statuses or [NOTHING]]
     schema = tables.frame_types("churn_status")
     tables.insert(connection, "churn_status", pl.DataFrame(rows, schema=schema))
+
+
+def write_scorings(connection: duckdb.DuckDBPyConnection) -> None:
+    """Which scores are in use, of accounts and of repeat trade: call when churn_scores and churn_status are
+    whole.
+    """
+    connection.execute("DELETE FROM churn.churn_scorings")
+    connection.execute(
+        """
+        INSERT INTO churn.churn_scorings BY NAME
+        WITH scorings AS (
+          SELECT commitment_class = 'non_contract' AS is_repeat_trade, as_of, model_id,
+            max(scored_at) AS scored_at
+          FROM churn.churn_scores
+          GROUP BY ALL
+        ),
+        in_use AS (
+          SELECT is_repeat_trade, as_of, model_id
+          FROM scorings
+          QUALIFY row_number() OVER (
+            PARTITION BY is_repeat_trade
+            ORDER BY as_of DESC, model_id IN (SELECT model_id FROM churn.churn_status) DESC, scored_at DESC
+          ) = 1
+        ),
+        before AS (
+          SELECT in_use.is_repeat_trade, in_use.model_id, max(scorings.as_of) AS as_of
+          FROM in_use
+          JOIN scorings
+            ON scorings.is_repeat_trade = in_use.is_repeat_trade
+            AND scorings.model_id = in_use.model_id
+            AND scorings.as_of BETWEEN in_use.as_of - 14 AND in_use.as_of - 7
+          GROUP BY ALL
+        )
+        SELECT
+          *,
+          (is_repeat_trade, as_of, model_id) IN (SELECT (is_repeat_trade, as_of, model_id) FROM in_use)
+            AS is_in_use,
+          (is_repeat_trade, as_of, model_id) IN (SELECT (is_repeat_trade, as_of, model_id) FROM before)
+            AS is_week_before
+        FROM scorings
+        ORDER BY ALL
+        """
+    )

@@ -95,6 +95,19 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         # left out of the draw of the holdout, as the company states in churn.toml
         ("is_excluded", "BOOLEAN"),
     ),
+    # One row per kind of trade × day scored × model: which of churn_scores are in use, so that no reader has
+    # to look through all of them (stage.py).
+    "churn_scorings": (
+        ("is_repeat_trade", "BOOLEAN"),  # of customers without a contract, else of accounts
+        ("as_of", "DATE"),
+        ("model_id", "VARCHAR"),
+        ("scored_at", "TIMESTAMPTZ"),  # the newest of them
+        (
+            "is_in_use",
+            "BOOLEAN",
+        ),  # the last scored day, by the model in use, else by the one that scored last
+        ("is_week_before", "BOOLEAN"),  # by the same model, the last day from 14 to 7 days before
+    ),
     # One row per model, stage it reached (`trained`, `scoring`) and moment: the registry (decisions.py).
     "churn_models": (
         ("model_id", "VARCHAR"),
@@ -152,6 +165,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "churn_save_rates": (
         ("as_of", "DATE"),
         ("play", "VARCHAR"),
+        ("play_en", "VARCHAR"),  # as the playbook calls it now; null for a play it no longer has
+        ("play_ar", "VARCHAR"),
         ("listed", "BIGINT"),
         ("listed_left", "BIGINT"),
         ("holdout", "BIGINT"),

@@ -97,10 +97,15 @@ def with_measured(assumptions: Assumptions, rates: Sequence[SaveRate]) -> Assump
     return replace(assumptions, measured=measured)
 
 
-def write_save_rates(connection: duckdb.DuckDBPyConnection, as_of: date, rates: Sequence[SaveRate]) -> None:
-    rows = [{"as_of": as_of, **asdict(rate), "is_enough": rate.is_enough} for rate in rates]
+def write_save_rates(run: Run, rates: Sequence[SaveRate]) -> None:
+    """The rows of churn_save_rates, each with what its play is called in both languages."""
+    called = {play.play: {"play_en": play.play_en, "play_ar": play.play_ar} for play in run.plays}
+    rows = [
+        {"as_of": run.as_of, **asdict(rate), "is_enough": rate.is_enough, **called.get(rate.play, {})}
+        for rate in rates
+    ]
     schema = tables.frame_types("churn_save_rates")
-    tables.insert(connection, "churn_save_rates", pl.DataFrame(rows, schema=schema))
+    tables.insert(run.connection, "churn_save_rates", pl.DataFrame(rows, schema=schema))
 
 
 def watch(

@@ -32,7 +32,8 @@ SCHEMAS = ("marts", "churn", "raw_meta")
 REFERENCE = frozenset(
     {
         *("marts.dim_days", "marts.dim_metrics", "marts.dim_plans", "marts.dim_policy"),
-        *("churn.churn_status", "raw_meta.build", "raw_meta.policy", "raw_meta.currencies"),
+        *("churn.churn_status", "churn.churn_scorings"),
+        *("raw_meta.build", "raw_meta.policy", "raw_meta.currencies"),
         *("raw_meta.metrics", "raw_meta.test_results", "raw_meta.loads"),
         *("raw_meta.models", "raw_meta.model_columns", "raw_meta.test_models"),
     }

@@ -7,29 +7,23 @@ STATUS = Query(
     "SELECT state, reason_code, reason_en, reason_ar, enough_data_on FROM warehouse.churn.churn_status",
 )
 
-# The newest scores alone: of accounts and of repeat trade those of the last scored day, by the model in use,
-# else by the one that scored last. One list, one currency: unlike currencies are never added.
-GIVEN = """
-scorings AS (
-  SELECT commitment_class = 'non_contract' AS is_repeat_trade, as_of, model_id, max(scored_at) AS scored_at
-  FROM warehouse.churn.churn_scores
-  GROUP BY ALL
-),
-newest AS (
-  SELECT is_repeat_trade, as_of, model_id
-  FROM scorings
-  QUALIFY row_number() OVER (
-    PARTITION BY is_repeat_trade
-    ORDER BY as_of DESC, model_id IN (SELECT model_id FROM warehouse.churn.churn_status) DESC, scored_at DESC
-  ) = 1
-),
+
+def _of_scorings(which: str) -> str:
+    return f"""warehouse.churn.churn_scores AS score
+  JOIN warehouse.churn.churn_scorings AS scoring
+    ON scoring.{which}
+    AND scoring.is_repeat_trade = (score.commitment_class = 'non_contract')
+    AND scoring.as_of = score.as_of
+    AND scoring.model_id = score.model_id"""
+
+
+# The scores in use alone, of accounts and of repeat trade, and those of a week before by the same model: no
+# other day is read. One list, one currency: unlike currencies are never added.
+IN_USE, WEEK_BEFORE = _of_scorings("is_in_use"), _of_scorings("is_week_before")
+GIVEN = f"""
 given AS (
   SELECT score.* REPLACE (coalesce(score.list_name, 'now') AS list_name)
-  FROM warehouse.churn.churn_scores AS score
-  JOIN newest
-    ON newest.is_repeat_trade = (score.commitment_class = 'non_contract')
-    AND newest.as_of = score.as_of
-    AND newest.model_id = score.model_id
+  FROM {IN_USE}
 )
 """
 NEWEST = f"""{GIVEN.rstrip()},
@@ -78,7 +72,12 @@ ORDER BY customers DESC, currency, list_name
 
 SEGMENTS = Query(
     "churn_segments",
-    "SELECT DISTINCT segment FROM warehouse.churn.churn_scores WHERE segment IS NOT NULL ORDER BY segment",
+    f"""
+SELECT DISTINCT score.segment
+FROM {IN_USE}
+WHERE score.segment IS NOT NULL
+ORDER BY score.segment
+""",
 )
 
 # Who is held out has no play: no contact is prompted by the score.
@@ -142,39 +141,11 @@ OWNER = (
     """if(standings.owner IS NOT NULL, nullif(standings.owner, ''), coalesce(customer.csm, customer.owner))"""
 )
 
-# The scorings in use, with the day of a week before by the same model: the last from 7 to 14 days before.
-SCORINGS = Query(
-    "churn_scorings",
-    f"""
-WITH {GIVEN.split("given AS (")[0].strip().removesuffix(",")}
-SELECT newest.is_repeat_trade, newest.as_of, newest.model_id, max(scorings.as_of) AS before_on
-FROM newest
-LEFT JOIN scorings
-  ON scorings.is_repeat_trade = newest.is_repeat_trade
-  AND scorings.model_id = newest.model_id
-  AND scorings.as_of BETWEEN newest.as_of - 14 AND newest.as_of - 7
-GROUP BY ALL
-ORDER BY newest.is_repeat_trade
-""",
+# The days of a week before that there are scores of, those of accounts first.
+DAYS_BEFORE = Query(
+    "churn_days_before",
+    "SELECT as_of FROM warehouse.churn.churn_scorings WHERE is_week_before ORDER BY is_repeat_trade",
 )
-
-# The scores of those days, given by value, so that no other day is read.
-IN_USE = """
-    score.as_of IN ($contract_on, $trade_on) AND (
-      (score.commitment_class <> 'non_contract' AND score.as_of = $contract_on
-        AND score.model_id = $contract_model)
-      OR (score.commitment_class = 'non_contract' AND score.as_of = $trade_on
-        AND score.model_id = $trade_model)
-    )
-"""
-WEEK_BEFORE = """
-    score.as_of IN ($contract_before, $trade_before) AND (
-      (score.commitment_class <> 'non_contract' AND score.as_of = $contract_before
-        AND score.model_id = $contract_model)
-      OR (score.commitment_class = 'non_contract' AND score.as_of = $trade_before
-        AND score.model_id = $trade_model)
-    )
-"""
 
 # The list as it is worked through, first by what decides who stands on it: who looks after the account, and
 # where it stands.
@@ -193,26 +164,25 @@ OF_OWNER = """
       SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
     ))
 """
-OF_ANYBODY = f"""
-{STANDINGS.strip()},
-listed AS (
+
+
+def _listed(of_owner: str = "") -> str:
+    return f"""listed AS (
   SELECT score.customer_id, score.as_of, score.model_id, score.value_rank, score.revenue_at_risk_90_minor,
     score.score_pct
-  FROM warehouse.churn.churn_scores AS score
+  FROM {IN_USE}
   LEFT JOIN standings ON standings.customer_id = score.customer_id
-  WHERE {IN_USE.strip()}
-    AND ($segment = 'all' OR score.segment = $segment)
+  WHERE ($segment = 'all' OR score.segment = $segment)
     AND coalesce(score.list_name, 'now') = $list_name
     AND score.currency = $currency
     AND ($band = 'all' OR score.band_fixed = $band)
-    AND ($state = 'all' OR coalesce(standings.state, 'open') = $state)
+    AND ($state = 'all' OR coalesce(standings.state, 'open') = $state){of_owner.rstrip()}
 )
 """
-LISTED = (
-    OF_ANYBODY.strip().removesuffix(")").replace("listed AS", f"{LOOKED_AFTER.strip()},\nlisted AS")
-    + OF_OWNER.strip("\n")
-    + "\n)"
-)
+
+
+OF_ANYBODY = f"{STANDINGS.strip()},\n{_listed()}"
+LISTED = f"{STANDINGS.strip()},\n{LOOKED_AFTER.strip()},\n{_listed(OF_OWNER)}"
 
 COUNT = "\nSELECT count(*)::BIGINT AS customers FROM listed\n"
 WORK_COUNT = Query("churn_work_count", f"WITH {OF_ANYBODY.strip()}{COUNT}", metric="mrr_at_risk")
@@ -233,8 +203,7 @@ page AS (
 ),
 earlier AS (
   SELECT score.customer_id, score.model_id, score.p_90
-  FROM warehouse.churn.churn_scores AS score
-  WHERE {WEEK_BEFORE.strip()}
+  FROM {WEEK_BEFORE}
 )
 SELECT
   scores.customer_id,
@@ -292,13 +261,13 @@ ORDER BY if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
 CHANGED = f"""
 scores AS (
   SELECT score.customer_id, score.segment, score.p_90, score.band_fixed, score.revenue_at_risk_90_minor
-  FROM warehouse.churn.churn_scores AS score
-  WHERE {IN_USE.strip()} AND coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
+  FROM {IN_USE}
+  WHERE coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
 ),
 earlier AS (
   SELECT score.customer_id, score.segment, score.p_90, score.band_fixed, score.revenue_at_risk_90_minor
-  FROM warehouse.churn.churn_scores AS score
-  WHERE {WEEK_BEFORE.strip()} AND coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
+  FROM {WEEK_BEFORE}
+  WHERE coalesce(score.list_name, 'now') = 'now' AND score.currency = $currency
 ),
 pairs AS (
   SELECT
@@ -362,23 +331,17 @@ LIMIT 20
 SAVE_RATES = Query(
     "churn_save_rates",
     """
-WITH plays AS (
-  SELECT recommended_play AS play, any_value(play_en) AS play_en, any_value(play_ar) AS play_ar
-  FROM warehouse.churn.churn_scores
-  GROUP BY recommended_play
-),
-contacts AS (
+WITH contacts AS (
   SELECT play, count(*)::BIGINT AS contacts, count(DISTINCT customer_id)::BIGINT AS contacted
   FROM warehouse.churn.churn_treatments
   GROUP BY play
   UNION ALL
   SELECT 'all', count(*)::BIGINT, count(DISTINCT customer_id)::BIGINT FROM warehouse.churn.churn_treatments
 )
-SELECT rates.play, plays.play_en, plays.play_ar, rates.listed, rates.listed_left, rates.holdout,
+SELECT rates.play, rates.play_en, rates.play_ar, rates.listed, rates.listed_left, rates.holdout,
   rates.holdout_left, rates.value, rates.low, rates.high, rates.is_enough,
   coalesce(contacts.contacts, 0) AS contacts, coalesce(contacts.contacted, 0) AS contacted
 FROM warehouse.churn.churn_save_rates AS rates
-LEFT JOIN plays ON plays.play = rates.play
 LEFT JOIN contacts ON contacts.play = rates.play
 ORDER BY rates.play = 'all', rates.play
 """,

@@ -56,8 +56,8 @@ DETAILS = f"""
 scores AS (
   SELECT score.customer_id, score.as_of, score.model_id, score.recommended_play, score.p_90,
     score.p_nonrenewal_next_term
-  FROM warehouse.churn.churn_scores AS score
-  WHERE {IN_USE.strip()} AND score.commitment_class <> 'non_contract'
+  FROM {IN_USE}
+  WHERE score.commitment_class <> 'non_contract'
 )
 SELECT
   asked.*,

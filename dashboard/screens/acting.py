@@ -73,18 +73,6 @@ def values(view: View) -> dict[str, object]:
     }
 
 
-def scorings(published: Published) -> dict[str, Any]:
-    """Which scores are in use, for the queries of the worked list: of contracts and of repeat trade the day,
-    the model, and the day of a week before by the same model; None where there is none."""
-    used: dict[str, Any] = {}
-    rows = {row["is_repeat_trade"]: row for row in published.rows(churn.SCORINGS).iter_rows(named=True)}
-    for is_trade, name in ((False, "contract"), (True, "trade")):
-        row = rows.get(is_trade, {})
-        used[f"{name}_on"], used[f"{name}_model"] = row.get("as_of"), row.get("model_id")
-        used[f"{name}_before"] = row.get("before_on")
-    return used
-
-
 def own_name(view: View) -> str:
     """The name under which accounts are the reader's own."""
     return view.reader.owner or view.reader.name

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import polars as pl
@@ -376,9 +375,8 @@ def file_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
 def risk_list(view: View, published: Published, summary: Mapping[str, Any], chosen: Chosen) -> pl.DataFrame:
     """The list itself, a page of it at a time; returns the rows on screen. The file holds all of them."""
     _, show = view.text.gettext, view.show
-    used = acting.scorings(published)
-    about = {**summary, "with_week": bool(used["contract_before"] or used["trade_before"])}
-    values = {**chosen.values, **acting.values(view), **used}
+    about = {**summary, "with_week": not published.rows(churn.DAYS_BEFORE).is_empty()}
+    values = {**chosen.values, **acting.values(view)}
     counted = churn.WORK_COUNT if chosen.owner == ALL else churn.OWNED_COUNT
     count = published.rows(counted, **values)["customers"].item()
     pages = paging.count(count, LIST_ROWS)
@@ -511,13 +509,12 @@ def changes(view: View, published: Published, chosen: Chosen) -> None:
     """What changed on the 90-day list within a week: how many came, went, rose and fell, and who."""
     _, show = view.text.gettext, view.show
     st.subheader(_("What changed in 7 days"), anchor=False)
-    used = acting.scorings(published)
-    day = used["contract_before"] or used["trade_before"]
-    if not isinstance(day, date):
+    days = published.rows(churn.DAYS_BEFORE)["as_of"]
+    if days.is_empty():
         st.caption(_("There is no score of a week ago by the same model to compare with."))
         return
-    st.caption(_("Against the scores of {day} by the same model.").format(day=show.day(day)))
-    values = {**chosen.values, **used, "change": ALL}
+    st.caption(_("Against the scores of {day} by the same model.").format(day=show.day(days[0])))
+    values = {**chosen.values, "change": ALL}
     counts = dict(published.rows(churn.CHANGES, **values).select("change", "customers").iter_rows())
     if not counts:
         st.caption(_("Nobody came onto the list, left it or crossed the line to high risk."))

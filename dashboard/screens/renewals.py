@@ -65,8 +65,7 @@ def render(view: View) -> None:
     acting.undo_bar(view, PLACE)
     with frame.panel(view):
         chosen = filters(view, published, currencies)
-        values = {**chosen.values, **acting.values(view), **acting.scorings(published)}
-        values["as_of"] = published.build.as_of
+        values = {**chosen.values, **acting.values(view), "as_of": published.build.as_of}
         totals = {row["days"]: row for row in published.rows(renewals.TOTALS, **values).iter_rows(named=True)}
         past = published.rows(renewals.PAST, **values).row(0, named=True)
         weeks = published.rows(renewals.WEEKS, **values)

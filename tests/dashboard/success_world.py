@@ -16,6 +16,7 @@ import duckdb
 import tiny_world
 from tiny_world import insert
 
+from churn_model.stage import write_scorings
 from churn_model.tables import create_tables as create_churn_tables
 
 AS_OF = date(2025, 3, 31)
@@ -29,6 +30,7 @@ SCORES = {
     "C6": (0.10, 0.10, 1_000),
 }
 HELD_OUT = "C4"
+PLAYS = (("onboarding", "Onboarding session with the admin", "جلسة تهيئة مع المدير"), ("all", None, None))
 MANAGERS = {"C1": "Dana", "C2": "Dana", "C3": None, "C4": "Omar", "C5": "Omar", "C6": None}
 # Customer → (days until its term ends, MRR in minor units, renews by itself, days until notice).
 TERMS = {
@@ -54,6 +56,7 @@ def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
             if p_90 is not None:
                 insert(connection, "churn.churn_scores", [score(customer, on, p_90, at_risk)])
     insert(connection, "churn.churn_status", [{"as_of": AS_OF, "state": "scored", "model_id": MODEL}])
+    write_scorings(connection)
     _earlier(connection)
     _terms(connection)
     _account(connection)
@@ -157,6 +160,8 @@ def _earlier(connection: duckdb.DuckDBPyConnection) -> None:
             {
                 "as_of": AS_OF,
                 "play": play,
+                "play_en": called_en,
+                "play_ar": called_ar,
                 "listed": 40,
                 "listed_left": 4,
                 "holdout": 8,
@@ -167,7 +172,7 @@ def _earlier(connection: duckdb.DuckDBPyConnection) -> None:
                 "high": 0.5,
                 "is_enough": False,
             }
-            for play in ("onboarding", "all")
+            for play, called_en, called_ar in PLAYS
         ],
     )
 

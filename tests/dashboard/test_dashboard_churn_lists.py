@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from tiny_world import insert
 
+from churn_model.stage import write_scorings
 from churn_model.tables import create_tables
 from dashboard.queries import Query, churn
 
@@ -57,6 +58,7 @@ def snapshot() -> Iterator[duckdb.DuckDBPyConnection]:
             score("T0", "now", 1, 8, commitment_class="non_contract", model_id="t0", as_of=date(2025, 2, 28)),
         ]
         insert(connection, "churn.churn_scores", rows)
+        write_scorings(connection)
         yield connection
 
 
@@ -102,10 +104,12 @@ def test_after_a_roll_back_the_scores_of_the_model_in_use_are_shown(
 ) -> None:
     assert "A6" not in names(snapshot)
     insert(snapshot, "churn.churn_status", [{"as_of": AS_OF, "state": "scored", "model_id": "m1"}])
+    write_scorings(snapshot)
     try:
         assert sorted(names(snapshot)) == ["A6", "T1"]
     finally:
         snapshot.execute("DELETE FROM churn.churn_status")
+        write_scorings(snapshot)
 
 
 def test_the_sums_are_those_of_the_rows_of_one_list(snapshot: duckdb.DuckDBPyConnection) -> None:

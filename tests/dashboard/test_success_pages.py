@@ -29,16 +29,7 @@ NOBODY_ACTED: dict[str, Any] = {
     "acted_next": [],
     "reader_owner": "Dana",
 }
-USED: dict[str, Any] = {
-    "contract_on": success_world.AS_OF,
-    "contract_model": success_world.MODEL,
-    "contract_before": success_world.AS_OF - timedelta(days=7),
-    "trade_on": None,
-    "trade_model": None,
-    "trade_before": None,
-    "limit": 50,
-    "offset": 0,
-}
+WHOLE: dict[str, Any] = {"limit": 50, "offset": 0}
 EVERY = {"segment": "all", "list_name": "now", "currency": "EUR", "band": "all", "ranking": "value"}
 
 
@@ -72,7 +63,7 @@ def asked(warehouse: duckdb.DuckDBPyConnection, query: Query, **values: Any) -> 
     given = {
         **EVERY,
         **NOBODY_ACTED,
-        **USED,
+        **WHOLE,
         "owner": "all",
         "state": "all",
         "kind": "all",
@@ -118,16 +109,10 @@ def test_the_list_is_filtered_by_owner_and_state(warehouse: duckdb.DuckDBPyConne
     assert rows["C3"]["due_on"] == success_world.AS_OF + timedelta(days=5)
 
 
-def test_the_scores_in_use_are_told_with_those_of_a_week_before(
+def test_the_day_of_a_week_before_is_told(
     warehouse: duckdb.DuckDBPyConnection,
 ) -> None:
-    (used,) = asked(warehouse, churn.SCORINGS)
-    assert used == {
-        "is_repeat_trade": False,
-        "as_of": success_world.AS_OF,
-        "model_id": success_world.MODEL,
-        "before_on": success_world.AS_OF - timedelta(days=7),
-    }
+    assert asked(warehouse, churn.DAYS_BEFORE) == [{"as_of": success_world.AS_OF - timedelta(days=7)}]
 
 
 def test_who_is_held_out_is_never_prompted(warehouse: duckdb.DuckDBPyConnection) -> None:

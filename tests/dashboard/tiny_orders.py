@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 from tiny_world import BUILT_AT, MARKUP_NAME, describe_build, insert, months_between
 
+from churn_model.stage import write_scorings
 from churn_model.tables import create_tables as create_churn_tables
 
 AS_OF = date(2025, 3, 31)
@@ -325,6 +326,7 @@ def churn_rows(connection: duckdb.DuckDBPyConnection) -> None:
                 }
             ],
         )
+    write_scorings(connection)
     insert(
         connection,
         "churn.churn_models",
