@@ -5,6 +5,7 @@ Kept in the address.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -61,18 +62,24 @@ def subscriptions(
     default_currency = home_currency if home_currency in currencies else currencies[0]
     with st.container(horizontal=True, key="filters"):
         month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
-        segment = address.choice(
-            "segment",
-            _("Segment"),
-            segments,
-            ALL,
-            lambda one: _("All segments") if one == ALL else one,
-            resets=("rows", "page"),
-        )
+        segment = segment_choice(view, segments)
         currency = default_currency
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, default_currency, str)
     return Scope(month, compared, segment, currency, month in _provisional(months), compare)
+
+
+def segment_choice(view: View, segments: list[str], resets: Sequence[str] = ("rows", "page")) -> str:
+    """Draw the choice of a segment; `segments` begins with all of them."""
+    _ = view.text.gettext
+    return address.choice(
+        "segment",
+        _("Segment"),
+        segments,
+        ALL,
+        lambda one: _("All segments") if one == ALL else one,
+        resets=resets,
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ What is written is checked again where it is kept (records/actions.py). Only the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -13,15 +13,17 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import frame, words
+from dashboard import address, frame, words
 from dashboard.queries import churn
 from dashboard.records import actions
 from dashboard.records.actions import Action, ActionRefused, Prompt, Standing
 from dashboard.records.database import Records
+from dashboard.scope import ALL
 from dashboard.tables import Column
 from dashboard.view import Published, View
 
 KINDS = (actions.CONTACTED, actions.ASSIGNED, actions.SNOOZED, actions.CLOSED)
+OWNERS = (ALL, "mine", "nobody")
 HISTORY_ROWS = 50
 SNOOZE_DAYS = 14
 DONE, REFUSED = "acting-done", "acting-refused"
@@ -78,6 +80,13 @@ def own_name(view: View) -> str:
     return view.reader.owner or view.reader.name
 
 
+def owner_choice(view: View, resets: Sequence[str]) -> str:
+    """Draw the choice of whose accounts are listed: one of OWNERS."""
+    _ = view.text.gettext
+    names = {ALL: _("All accounts"), "mine": _("Mine"), "nobody": _("Unassigned")}
+    return address.choice("owner", _("Owner"), OWNERS, ALL, names.__getitem__, resets=resets)
+
+
 def may_write(view: View) -> bool:
     return view.records is not None and view.may("write_actions")
 
@@ -125,6 +134,32 @@ def panel(
         return
     with st.container(key=f"acting-{place}-{part}"):
         _forms(view, published, accounts, place, part)
+
+
+def several(
+    view: View,
+    published: Published,
+    title: str,
+    accounts: Sequence[Account],
+    place: str,
+    held: Collection[str] = (),
+) -> None:
+    """Choose among the accounts on screen and act on them. `held` are those of the comparison group."""
+    _ = view.text.gettext
+    by_id = {one.customer_id: one for one in accounts}
+    with st.expander(title):
+        chosen = st.multiselect(
+            _("Customers to act on"),
+            list(by_id),
+            format_func=lambda one: by_id[one].name,
+            key=f"act-customers-{place}",
+            placeholder=_("Choose from the page above"),
+        )
+        if set(held).intersection(chosen):
+            st.caption(
+                _("Among them are customers of the comparison group: the score prompts no contact with them.")
+            )
+        panel(view, published, [by_id[one] for one in chosen], place)
 
 
 def _forms(view: View, published: Published, accounts: Sequence[Account], place: str, part: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ import streamlit as st
 from dashboard import address, charts, frame, paging, theme, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import renewals, revenue
-from dashboard.scope import ALL
+from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
 from dashboard.tables import Column
@@ -23,7 +23,6 @@ from dashboard.view import Published, View, open_view
 PLACE = "renewals"
 HORIZONS = (30, 60, 90)
 LIST_ROWS = 50
-OWNERS = (ALL, "mine", "nobody")
 KINDS = (ALL, "auto", "manual")
 FILTERS = ("days", "segment", "kind", "owner", "listed", "rows", "page")
 
@@ -40,14 +39,7 @@ class Chosen:
 
     @property
     def values(self) -> dict[str, object]:
-        return {
-            "days": self.days,
-            "segment": self.segment,
-            "kind": self.kind,
-            "owner": self.owner,
-            "currency": self.currency,
-            "week": None,
-        }
+        return {**asdict(self), "week": None}
 
 
 def render(view: View) -> None:
@@ -84,7 +76,6 @@ def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
     _ = view.text.gettext
     resets = ("listed", "rows", "page")
     segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
-    owners = {ALL: _("All accounts"), "mine": _("Mine"), "nobody": _("Unassigned")}
     kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
 
     def within(days: int) -> str:
@@ -92,18 +83,9 @@ def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
 
     with st.container(horizontal=True, key="filters"):
         days = address.choice("days", _("Look ahead"), HORIZONS, 90, within, resets=resets, as_buttons=True)
-        segment = ALL
-        if len(segments) > 2:
-            segment = address.choice(
-                "segment",
-                _("Segment"),
-                segments,
-                ALL,
-                lambda one: _("All segments") if one == ALL else one,
-                resets=resets,
-            )
+        segment = segment_choice(view, segments, resets) if len(segments) > 2 else ALL
         kind = address.choice("kind", _("Kind of renewal"), KINDS, ALL, kinds.__getitem__, resets=resets)
-        owner = address.choice("owner", _("Owner"), OWNERS, ALL, owners.__getitem__, resets=resets)
+        owner = acting.owner_choice(view, resets)
         currency = currencies[0]
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, currency, str, resets=resets)
@@ -329,28 +311,19 @@ def renewal_list(
         lambda: published.rows(renewals.PAGE, **values, limit=frame.EXPORT_ROWS, offset=0),
         published,
     )
-    accounts = accounts_of(rows)
-    with st.expander(_("Act on customers of this page")):
-        picked = st.multiselect(
-            _("Customers to act on"),
-            list(accounts),
-            format_func=lambda one: accounts[one].name,
-            key="act-renewals",
-            placeholder=_("Choose from the page above"),
-        )
-        acting.panel(view, published, [accounts[one] for one in picked], PLACE)
+    acting.several(view, published, _("Act on customers of this page"), accounts_of(rows), PLACE)
 
 
-def accounts_of(rows: pl.DataFrame) -> dict[str, Account]:
+def accounts_of(rows: pl.DataFrame) -> list[Account]:
     """The customers on screen, each once, with their newest score where there is one."""
-    return {
-        row["customer_id"]: Account(
+    return [
+        Account(
             row["customer_id"],
             row["name"],
             prompt_of(row["scored_for"], row["model_id"], row["recommended_play"]),
         )
         for row in rows.unique("customer_id", keep="first", maintain_order=True).iter_rows(named=True)
-    }
+    ]
 
 
 render(open_view())

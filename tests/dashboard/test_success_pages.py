@@ -196,7 +196,7 @@ def test_accounts_are_assigned_together_and_found_under_their_owner(
     open_page: Open, home: Path, records: Records
 ) -> None:
     app = open_page("churn", "vela", home=home, band="all")
-    app.multiselect(key="act-customers").set_value(["C1", "C3"])
+    app.multiselect(key="act-customers-churn").set_value(["C1", "C3"])
     app.button_group(key="act-kind-churn-list").set_value("assigned").run()
     (button,) = [one for one in app.button if one.key and "act-churn-list-assigned" in one.key]
     button.click().run()
