@@ -210,18 +210,18 @@ DUNNING = Query(
     "dunning_stages",
     """
 SELECT
-  dunning.cohort_month AS month, dunning.outcome, dunning.recovered_attempt,
+  dunning.outcome, dunning.recovered_attempt,
   count(*)::BIGINT AS invoices,
   sum((dunning.failed_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS failed,
   sum((dunning.recovered_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS recovered
 FROM warehouse.marts.fct_dunning AS dunning
 LEFT JOIN warehouse.marts.dim_month_rates AS rates
   ON rates.month = dunning.cohort_month AND rates.currency = dunning.currency
-WHERE dunning.cohort_month BETWEEN $first_month AND $month
+WHERE dunning.cohort_month = $month
   AND coalesce(rates.amount_currency, dunning.currency) = $currency
   AND ($segment = 'all' OR dunning.segment = $segment)
-GROUP BY dunning.cohort_month, dunning.outcome, dunning.recovered_attempt
-ORDER BY dunning.cohort_month, dunning.outcome, dunning.recovered_attempt
+GROUP BY dunning.outcome, dunning.recovered_attempt
+ORDER BY dunning.outcome, dunning.recovered_attempt
 """,
     metric="dunning_recovery",
 )

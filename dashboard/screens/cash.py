@@ -110,12 +110,8 @@ class Failures:
     def month(self) -> date:
         return self.chosen.month
 
-    @property
-    def of_month(self) -> pl.DataFrame:
-        return self.stages.filter(pl.col("month") == self.month)
-
     def amount(self, column: str, *outcomes: str) -> Decimal:
-        rows = self.of_month
+        rows = self.stages
         if outcomes:
             rows = rows.filter(pl.col("outcome").is_in(outcomes))
         return sum(rows[column].to_list(), Decimal(0))
@@ -170,7 +166,7 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
     """What failed, how it was recovered, and what became of the rest; says whether the parts add up."""
     _, show = view.text.gettext, view.show
     outcome = words.dunning_outcome(view.text)
-    rows = failed.of_month
+    rows = failed.stages
     steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
     opens: list[str | None] = ["dunning-all"]
     paid = rows.filter(pl.col("recovered") > 0)
@@ -226,7 +222,7 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
         frame_rows if failed.amount("failed") else frame_rows.clear(),
         help=view.metric("dunning_recovery").definition,
         query=cash.DUNNING,
-        values={**failed.chosen.values, "first_month": failed.month},
+        values=failed.chosen.values,
         opens=opens,
     )
     if not failed.amount("failed"):
