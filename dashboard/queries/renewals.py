@@ -93,44 +93,18 @@ PAGE = Query(
     metric="renewals_due",
 )
 
-TOTALS = Query(
-    "renewals_totals",
+# What comes up on each day, to be added up to horizons and weeks: the renewals are gone through once.
+BY_DAY = Query(
+    "renewals_by_day",
     f"""
-WITH {CHOSEN.strip()},
-horizon AS (
-  SELECT unnest([30, 60, 90]) AS days
-)
-SELECT horizon.days, count(chosen.due_on)::BIGINT AS renewals,
-  coalesce(sum(chosen.mrr), 0)::DECIMAL(38, 16) AS mrr
-FROM horizon
-LEFT JOIN chosen ON chosen.days_left <= horizon.days
-GROUP BY horizon.days
-ORDER BY horizon.days
-""",
-    metric="renewals_due",
-)
-
-# Every week that the days reach into, those in which nothing comes up too.
-WEEKS = Query(
-    "renewals_by_week",
-    f"""
-WITH {CHOSEN.strip()},
-weeks AS (
-  SELECT unnest(generate_series(
-    date_trunc('week', as_of + 1), date_trunc('week', as_of + $days), INTERVAL 1 WEEK
-  ))::DATE AS week
-  FROM build
-  UNION
-  SELECT week FROM chosen WHERE days_left <= $days
-)
-SELECT weeks.week, count(chosen.due_on)::BIGINT AS renewals,
-  coalesce(sum(chosen.mrr), 0)::DECIMAL(38, 16) AS mrr,
-  coalesce(sum(chosen.mrr) FILTER (chosen.auto_renew), 0)::DECIMAL(38, 16) AS auto_mrr,
-  coalesce(sum(chosen.mrr) FILTER (chosen.auto_renew IS NOT TRUE), 0)::DECIMAL(38, 16) AS manual_mrr
-FROM weeks
-LEFT JOIN chosen ON chosen.week = weeks.week AND chosen.days_left <= $days
-GROUP BY weeks.week
-ORDER BY weeks.week
+WITH {CHOSEN.strip()}
+SELECT week, days_left, count(*)::BIGINT AS renewals,
+  coalesce(sum(mrr), 0)::DECIMAL(38, 16) AS mrr,
+  coalesce(sum(mrr) FILTER (auto_renew), 0)::DECIMAL(38, 16) AS auto_mrr,
+  coalesce(sum(mrr) FILTER (auto_renew IS NOT TRUE), 0)::DECIMAL(38, 16) AS manual_mrr
+FROM chosen
+GROUP BY week, days_left
+ORDER BY days_left
 """,
     metric="renewals_due",
 )

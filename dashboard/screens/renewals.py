@@ -17,11 +17,11 @@ from dashboard.queries import renewals, revenue
 from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
+from dashboard.screens.renewal_days import HORIZONS, totals_of, weeks_of
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
 PLACE = "renewals"
-HORIZONS = (30, 60, 90)
 LIST_ROWS = 50
 KINDS = (ALL, "auto", "manual")
 FILTERS = ("days", "segment", "kind", "owner", "listed", "rows", "page")
@@ -58,9 +58,10 @@ def render(view: View) -> None:
     with frame.panel(view):
         chosen = filters(view, published, currencies)
         values = {**chosen.values, **acting.values(view), "as_of": published.build.as_of}
-        totals = {row["days"]: row for row in published.rows(renewals.TOTALS, **values).iter_rows(named=True)}
+        by_day = published.rows(renewals.BY_DAY, **values)
+        totals = totals_of(by_day)
         past = published.rows(renewals.PAST, **values).row(0, named=True)
-        weeks = published.rows(renewals.WEEKS, **values)
+        weeks = weeks_of(by_day, published.build.as_of, chosen.days)
         frame.cards(view, cards(view, totals, past, chosen))
         every_week = week_drills(view, weeks, chosen, values)
         frame.drill(view, published, drills(view, totals, past, chosen, values))

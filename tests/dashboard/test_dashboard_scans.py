@@ -30,7 +30,7 @@ OF_THE_DAYS_IN_USE = re.compile(r"churn_scorings AS \w+\s+ON \w+\.(is_in_use|is_
 ADDED_UP = {
     ("retention", "bazaar"): {"second_orders"},
     ("cash", "lumen"): {"dunning_stages"},
-    ("renewals", "lumen"): {"renewals_by_week", "renewals_currencies", "renewals_totals"},
+    ("renewals", "lumen"): {"renewals_by_day", "renewals_currencies"},
     ("renewals", "bazaar"): {"renewals_currencies"},
 }
 

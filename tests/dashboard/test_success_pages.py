@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 import success_world
 from reader import Open, badges, html
@@ -19,6 +19,7 @@ from dashboard.queries import Query, churn, customer, renewals
 from dashboard.records import actions, notes
 from dashboard.records.actions import Action
 from dashboard.records.database import Records
+from dashboard.screens import renewal_days
 
 NOBODY_ACTED: dict[str, Any] = {
     "acted_customers": [],
@@ -140,20 +141,47 @@ def test_the_change_of_a_week_is_against_the_same_model(warehouse: duckdb.DuckDB
 
 
 def test_what_renews_adds_up_by_horizon_and_by_week(warehouse: duckdb.DuckDBPyConnection) -> None:
-    totals = {row["days"]: row["mrr"] for row in asked(warehouse, renewals.TOTALS)}
+    by_day = asked(warehouse, renewals.BY_DAY)
+    totals = {days: sum(row["mrr"] for row in by_day if row["days_left"] <= days) for days in (30, 60, 90)}
     assert totals == {30: 10_000, 60: 35_000, 90: 41_000}  # 100.00; + 250.00; + 60.00; beyond: 70.00
     for days, total in totals.items():
         assert sum(row["mrr"] for row in asked(warehouse, renewals.ROWS, days=days)) == total
-        assert sum(row["mrr"] for row in asked(warehouse, renewals.WEEKS, days=days)) == total
-    weeks = asked(warehouse, renewals.WEEKS, days=90)
-    assert [row["week"].weekday() for row in weeks] == [0] * len(weeks)
-    assert [later["week"] - sooner["week"] for sooner, later in pairwise(weeks)] == [timedelta(days=7)] * (
-        len(weeks) - 1
-    )
+    assert [row["week"].weekday() for row in by_day] == [0] * len(by_day)
     assert [row["customer_id"] for row in asked(warehouse, renewals.ROWS, days=90, kind="auto")] == ["C1"]
     assert [row["customer_id"] for row in asked(warehouse, renewals.ROWS, days=90, kind="manual")] == [
         "C2",
         "C5",
+    ]
+
+
+def test_every_week_of_the_days_ahead_stands_in_the_calendar_and_those_of_what_is_due_already() -> None:
+    amounts = ("mrr", "auto_mrr", "manual_mrr")
+    rows = [
+        (date(2025, 3, 24), -3, 1, 700, 0, 700),  # due on Friday 28 March, may still renew
+        (date(2025, 4, 7), 8, 2, 1000, 400, 600),
+        (date(2025, 4, 7), 10, 1, 500, 500, 0),
+        (date(2025, 4, 28), 30, 1, 250, 250, 0),
+        (date(2025, 4, 28), 31, 1, 90, 0, 90),
+    ]
+    by_day = pl.DataFrame(rows, ["week", "days_left", "renewals", *amounts], orient="row").with_columns(
+        pl.col(amounts).cast(pl.Decimal(38, 16))
+    )
+    monday = date(2025, 3, 31)
+    assert renewal_days.totals_of(by_day) == {
+        30: {"renewals": 5, "mrr": 2450},
+        60: {"renewals": 6, "mrr": 2540},
+        90: {"renewals": 6, "mrr": 2540},
+    }
+    assert renewal_days.weeks_of(by_day, monday, 30).rows() == [
+        (date(2025, 3, 24), 1, 700, 0, 700),
+        (date(2025, 3, 31), 0, 0, 0, 0),
+        (date(2025, 4, 7), 3, 1500, 900, 600),
+        (date(2025, 4, 14), 0, 0, 0, 0),
+        (date(2025, 4, 21), 0, 0, 0, 0),
+        (date(2025, 4, 28), 1, 250, 250, 0),
+    ]
+    assert renewal_days.weeks_of(by_day.clear(), date(2025, 4, 6), 30)["week"].to_list() == [
+        date(2025, 4, 7) + timedelta(weeks=step) for step in range(5)
     ]
 
 
