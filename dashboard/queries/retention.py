@@ -82,7 +82,7 @@ ORDER BY coalesce(closing.end_mrr, 0) - opening.start_mrr, opening.customer_id
     metric="nrr_12m",
 )
 
-# Of a quarter's cohort, only those whose own month has reached the age by the month looked at, as in its cell.
+# Of a quarter's cohort only those whose own month has reached the age by the month looked at, as in its cell.
 COHORT_ROWS = Query(
     "cohort_rows",
     """

@@ -283,7 +283,7 @@ def calendar(
             at_stake(view, chosen),
         ],
         weeks,
-        query=renewals.WEEKS,
+        query=renewals.BY_DAY,
         values=values,
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
