@@ -12,12 +12,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from dashboard.people.routes import routes
 from dashboard.people.settings import THIS_MACHINE, SettingsError, SignIn, read_sign_in
 
 APP = Path(__file__).parent / "app.py"
+HEADERS = {
+    "Content-Security-Policy": (
+        "img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+        "frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+"""No other site shows the dashboard within its own pages, none is asked for a picture, and none is told where
+a reader was. The sign-in form has stricter ones of its own."""
 
 
 def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
@@ -31,7 +45,29 @@ def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
 def application(settings: SignIn) -> App:
     """The dashboard with the routes that its way of signing in needs."""
     secrets = {"auth": dict(settings.auth)} if settings.auth else None
-    return App(APP, secrets=secrets, routes=routes(settings, lambda: datetime.now(UTC)))
+    return App(
+        APP,
+        secrets=secrets,
+        routes=routes(settings, lambda: datetime.now(UTC)),
+        middleware=[Middleware(WithHeaders)],
+    )
+
+
+class WithHeaders:
+    """Gives every answer the HEADERS that it does not have itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sent if scope["type"] == "http" else send)
 
 
 def main(home: str, port: str, address: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import tiny_world
 from reader import Open, html
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
@@ -21,6 +22,7 @@ from dashboard.people.routes import routes
 from dashboard.people.settings import read_sign_in
 from dashboard.records import audit, database, views
 from dashboard.records.database import Records
+from dashboard.serve import WithHeaders
 from dashboard.view import HOME
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
@@ -144,6 +146,18 @@ def test_too_many_guesses_are_told_how_long_to_wait(form: TestClient) -> None:
     answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers={"origin": OWN})
     assert answer.status_code == 429
     assert "Try again in 1 minute." in answer.text
+
+
+@pytest.mark.parametrize(("path", "framed"), [("/sign-in", "DENY"), ("/nothing-here", "SAMEORIGIN")])
+def test_no_other_site_can_show_the_dashboard_within_its_own_pages(
+    home: Path, path: str, framed: str
+) -> None:
+    around = Starlette(routes=routes(read_sign_in(home), lambda: AT), middleware=[Middleware(WithHeaders)])
+    headers = TestClient(around, base_url=OWN).get(path).headers
+    assert headers["x-frame-options"] == framed
+    assert headers.get_list("content-security-policy")[0].count("frame-ancestors") == 1
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_a_form_of_any_size_or_content_is_answered(form: TestClient) -> None:
