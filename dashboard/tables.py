@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +16,9 @@ from dashboard import links
 from dashboard.format import Formatter
 
 # A cell that begins with one of these is a formula to a spreadsheet.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where spreadsheets part cells at semicolons, as they do in half the world, a cell may begin within a text.
+FORMULA_WITHIN = re.compile(r"(;\s*|(?<=\S)\s*[\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
 BYTE_ORDER_MARK = "\ufeff"
 NUMBERS = frozenset({"money", "count", "percent", "decimal", "ratio", "points", "bar"})
 
@@ -116,12 +119,9 @@ def plain_decimal(value: Decimal, places: int) -> str:
 
 
 def harmless(value: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return (
-        "'" + value
-        if value.lstrip(" ").startswith(FORMULA_STARTS) or value.startswith(FORMULA_STARTS)
-        else value
-    )
+    """Text that no spreadsheet takes for a formula, nor any part of it."""
+    is_formula = value.lstrip().startswith(FORMULA_STARTS) or value.startswith(FORMULA_STARTS)
+    return ("'" if is_formula else "") + FORMULA_WITHIN.sub(r"\1'", value)
 
 
 def html(

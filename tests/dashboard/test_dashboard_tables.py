@@ -20,13 +20,47 @@ def read(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
 
 
-@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", '=HYPERLINK("x")'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        " =1",
+        '=HYPERLINK("x")',
+        "\u00a0=1",
+        "＝1+1",
+        "＠SUM(A1)",
+    ],
+)
 def test_a_text_that_a_spreadsheet_would_run_is_neutralised(value: str) -> None:
     assert harmless(value) == "'" + value
     assert read(csv_file([NAME], [{"name": value}], SHOW))[1] == ["'" + value]
 
 
-@pytest.mark.parametrize("value", ["Acme", "3-way valve", "شركة", "", "a=b", "O'Neill"])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("Acme;=1+1", "Acme;'=1+1"),
+        (";@SUM(A1)", ";'@SUM(A1)"),
+        ("Acme; -2+3", "Acme; '-2+3"),
+        ("Acme\n=1+1", "Acme\n'=1+1"),
+        ("=1;=2", "'=1;'=2"),
+    ],
+)
+def test_no_cell_begins_a_formula_where_a_spreadsheet_parts_them_at_semicolons(value: str, kept: str) -> None:
+    assert harmless(value) == kept
+    written = csv_file([NAME], [{"name": value}], SHOW).decode("utf-8-sig")
+    cells = [cell.lstrip(' "') for line in written.splitlines() for cell in line.split(";")]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize(
+    "value", ["a; b", "1;2", "Tom & Jerry; sons\nand co", "Acme", "3-way valve", "شركة", "", "a=b", "O'Neill"]
+)
 def test_ordinary_text_is_left_as_it_is(value: str) -> None:
     assert harmless(value) == value
 
