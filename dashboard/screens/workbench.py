@@ -26,6 +26,7 @@ from dashboard.workbench.pool import Answer, Busy, Question, Value
 AT_ONCE_SECONDS = 1.5
 LOOK_EVERY = 1.0
 PAGE_ROWS = 100
+MOST_FIELDS = 40
 CELL_CHARACTERS = 500
 DRAWN_ROWS = 500
 DRAWN_COLUMNS = 4
@@ -166,7 +167,7 @@ def fields(view: View, desk: Desk) -> None:
     """A field for each parameter of the text."""
     _ = view.text.gettext
     kind_words = workbench_words.kind(view.text)
-    for name in questions.parameters_of(desk.text):
+    for name in questions.parameters_of(desk.text)[:MOST_FIELDS]:
         old = desk.values.get(name, Value("text", ""))
         kind_place, text_place = st.columns([1, 2])
         with kind_place:

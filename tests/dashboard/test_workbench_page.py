@@ -123,6 +123,14 @@ def test_a_name_as_of_a_script_or_a_formula_is_shown_as_it_is(open_page: Open) -
     assert "&lt;b&gt;x&lt;/b&gt;" in html(app)
 
 
+def test_a_text_of_many_parameters_has_fields_for_the_first(open_page: Open) -> None:
+    app = open_page("workbench")
+    desk(app).put("SELECT " + ", ".join(f"$a{number}" for number in range(500)), {})  # type: ignore[attr-defined]
+    app.run()
+    assert not app.exception
+    assert len([box for box in app.text_input if box.label.startswith("Value of $")]) == 40
+
+
 def test_of_a_value_without_end_the_page_shows_the_beginning(open_page: Open) -> None:
     app = ask(open_page("workbench"), "SELECT repeat('x', 1_000_000) AS long, repeat('y', 500) AS short")
     shown = html(app)
