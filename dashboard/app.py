@@ -20,6 +20,7 @@ from dashboard.view import View, open_view
 # Not called `pages`: a folder of that name would make the server run a page without this entry when the first
 # request of a process names it.
 PAGES = Path(__file__).parent / "screens"
+VISITOR = "visitor"
 
 
 @st.cache_resource(show_spinner=False)
@@ -97,10 +98,22 @@ def nothing_own(view: View) -> None:
 def opened_view() -> View:
     """The view; at the start of a session without an address of its own, where its reader was last."""
     view = open_view()
+    forget_another(view)
     people = people_of(view)
     if people is not None and last_used.begin(people, view.visit.reader_id):
         return open_view()
     return view
+
+
+def forget_another(view: View) -> None:
+    """Keep nothing of the page for another reader, or for one who may see something else by now.
+
+    A browser that comes back to an open page may have signed in as somebody else in the meantime.
+    """
+    now = (view.visit.key, view.visit.person)
+    if st.session_state.get(VISITOR, now) != now:
+        st.session_state.clear()
+    st.session_state[VISITOR] = now
 
 
 @contextmanager

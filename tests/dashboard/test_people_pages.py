@@ -24,6 +24,7 @@ from dashboard.records import audit, database, views
 from dashboard.records.database import Records
 from dashboard.serve import WithHeaders
 from dashboard.view import HOME
+from dashboard.workbench import questions
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 PASSWORD = "a long walk home 9"
@@ -327,6 +328,31 @@ def test_a_page_left_open_gives_no_file_and_keeps_nothing_once_its_reader_is_gon
     assert not app.metric
     assert views.seen_by(records, Reader("sara", "Sara", frozenset({"executive"}))) == []
     assert len(audit.lines(records)) == lines
+
+
+def test_an_answer_of_the_workbench_does_not_stay_for_the_next_reader_of_an_open_page(
+    open_page: Open, home: Path, as_reader: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = as_reader(lumen=("admin", None))
+    app = open_page("workbench", home=home)
+    desk = app.session_state["workbench"]["lumen"]
+    desk.put("SELECT 'kept for Sara' AS words", {})
+    app.run()
+    app.button(key="workbench-run").click().run()
+    desk.asked.wait(60)
+    app.run()
+    assert "kept for Sara" in html(app)
+    directory.add(people, AT, "admin", "omar", "Omar", KEPT)
+    directory.give_role(people, AT, "admin", "omar", "lumen", "analyst")
+    token = entry.enter(people, datetime.now(UTC), "omar", PASSWORD).token
+    monkeypatch.setattr(session, "token_of_browser", lambda: token)
+    app.run()
+    assert not app.exception
+    assert "Omar" in [text.value for text in app.sidebar.text]
+    assert app.title[0].value == "SQL workbench"
+    assert "kept for Sara" not in html(app)
+    assert "kept for Sara" not in app.session_state["workbench"]["lumen"].text
+    questions.workers.clear()
 
 
 def test_signing_out_ends_the_session(open_page: Open, home: Path, as_reader: SignedIn) -> None:
