@@ -27,6 +27,7 @@ AT_ONCE_SECONDS = 1.5
 LOOK_EVERY = 1.0
 PAGE_ROWS = 100
 MOST_FIELDS = 40
+LONGEST_VALUE = 1_000
 CELL_CHARACTERS = 500
 DRAWN_ROWS = 500
 DRAWN_COLUMNS = 4
@@ -183,12 +184,12 @@ def fields(view: View, desk: Desk) -> None:
             text = st.text_input(
                 _("Value of ${name}").format(name=name),
                 value=old.text,
-                max_chars=1_000,
+                max_chars=LONGEST_VALUE,
                 placeholder=hints.get(kind),
                 disabled=kind == "nothing",
                 key=f"workbench-value-{name}-{desk.version}",
             )
-        desk.values[name] = Value(kind, text)
+        desk.values[name] = Value(kind, text[:LONGEST_VALUE])  # the browser's limit is no limit
 
 
 def ask(view: View, published: Published, desk: Desk) -> None:

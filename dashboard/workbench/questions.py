@@ -82,7 +82,7 @@ def values_from(written: str | None) -> dict[str, Value]:
             for name, (kind, text) in json.loads(written).items()
             if kind in KINDS
         }
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

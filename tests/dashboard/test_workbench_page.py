@@ -185,6 +185,8 @@ def test_what_reads_more_than_can_be_asked_has_no_link() -> None:
     assert not questions.can_be_asked(named()["build"])
 
 
-@pytest.mark.parametrize("written", [None, "", "[]", "{", '{"a": 1}', '{"a": ["magic", "x"]}', "x" * 5000])
+@pytest.mark.parametrize(
+    "written", [None, "", "[]", "{", '{"a": 1}', '{"a": ["magic", "x"]}', "x" * 5000, "[" * 3900, "9" * 3900]
+)
 def test_values_of_an_address_that_are_not_understood_are_none(written: str | None) -> None:
     assert questions.values_from(written) == {}
