@@ -30,6 +30,7 @@ from dashboard.workbench.rules import CATALOG, MOST_COLUMNS, SCHEMAS, Refused, S
 MEMORY = "1GB"
 ADDRESS_SPACE = 2 * 2**30
 ANSWER_BYTES = 64 * 2**20
+LONGEST_DETAIL = 2_000
 ROWS_AT_A_TIME = 512
 IDLE_SECONDS = 900
 CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
@@ -209,8 +210,9 @@ class Catalogue:
             raise
 
     def told(self, words: str) -> str:
-        """Words without a trace of where the snapshot lies."""
-        return self._hidden.sub("…", words)
+        """Words without a trace of where the snapshot lies, cut where a value in them has no end."""
+        told = self._hidden.sub("…", words)
+        return told if len(told) <= LONGEST_DETAIL else told[:LONGEST_DETAIL] + "…"
 
     def _names(self, schema: str) -> list[str]:
         rows = self.connection.execute(

@@ -260,6 +260,12 @@ def test_an_answer_of_too_many_columns_is_refused(pool: Pool, place: Place) -> N
     assert (answer.state, answer.code, answer.rows.width) == ("refused", "too_wide", 0)
 
 
+def test_an_error_tells_the_beginning_of_a_value_without_end(pool: Pool, place: Place) -> None:
+    answer = asked(pool, place, "SELECT repeat('x', 5_000_000)::INT")
+    assert (answer.state, answer.code) == ("failed", "sql")
+    assert 100 < len(answer.detail) <= 2_001
+
+
 def test_an_answer_of_too_many_bytes_is_cut(pool: Pool, place: Place) -> None:
     answer = asked(pool, place, "SELECT repeat('x', 100_000) AS x FROM range(5000)")
     assert answer.is_cut
