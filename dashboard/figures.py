@@ -177,7 +177,7 @@ def card(
     """
     _ = view.text.gettext
     said = [note] if note else []
-    is_small = metric.unit in RATIOS and now.customers is not None and now.customers < view.min_customers
+    is_small = is_too_small(view, metric, now)
     if now.amount is None:
         value = _("Not computable")
         said = [*said, words.why_null(view.text)(now.why_null or "nothing_known")]
@@ -205,6 +205,11 @@ def card(
         note=" · ".join(said) or None,
         rows=rows,
     )
+
+
+def is_too_small(view: View, metric: Metric, value: Value) -> bool:
+    """Whether so few customers are behind a share that it would mean nothing."""
+    return metric.unit in RATIOS and value.customers is not None and value.customers < view.min_customers
 
 
 def small_words(view: View, customers: int) -> str:

@@ -52,7 +52,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure an alert looks at: None where it cannot be computed. `currency` is that of money."""
+    """A figure an alert looks at: None where it cannot be computed, or of too few customers to be a share.
+    `currency` is that of money."""
 
     metric: Metric
     amount: Decimal | None
@@ -73,10 +74,8 @@ def _of_subscriptions(view: View, chosen: Scope) -> dict[str, Reading]:
     assert view.published is not None
     values = view.published.rows(revenue.VALUES, **chosen.values)
     found = {
-        metric_id: Reading(
-            view.metric(metric_id),
-            figures.value_of(values, metric_id, chosen.month).amount,
-            chosen.currency,
+        metric_id: _reading(
+            view, metric_id, figures.value_of(values, metric_id, chosen.month), chosen.currency
         )
         for metric_id in content.METRICS
     }
@@ -100,12 +99,17 @@ def _of_orders(view: View, chosen: OrderScope) -> dict[str, Reading]:
         "order_revenue": Value(month.get("revenue_minor")),
         "orders": Value(month.get("orders")),
         "order_customers": Value(buyers.get("customers")),
-        "repeat_rate": Value(buyers.get("repeat_customers"), buyers.get("window_customers")),
+        "repeat_rate": content.repeat_rate(buyers),
     }
     return {
-        metric_id: Reading(view.metric(metric_id), value.amount, chosen.currency)
-        for metric_id, value in values.items()
+        metric_id: _reading(view, metric_id, value, chosen.currency) for metric_id, value in values.items()
     }
+
+
+def _reading(view: View, metric_id: str, value: Value, currency: str) -> Reading:
+    metric = view.metric(metric_id)
+    is_nothing = figures.is_too_small(view, metric, value)
+    return Reading(metric, None if is_nothing else value.amount, currency)
 
 
 def steady(parameters: Mapping[str, str]) -> dict[str, str]:

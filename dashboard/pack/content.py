@@ -542,7 +542,7 @@ def order_cards(view: View, published: Published, chosen: OrderScope, months: pl
         ("order_revenue", Value(now.get("revenue_minor", 0)), Value(before.get("revenue_minor")), None),
         ("orders", Value(now.get("orders", 0)), Value(before.get("orders")), None),
         ("order_customers", Value(buyers.get("customers")), Value(buyers_before.get("customers")), whole),
-        ("repeat_rate", _rate(buyers), _rate(buyers_before), whole),
+        ("repeat_rate", repeat_rate(buyers), repeat_rate(buyers_before), whole),
     ]
     cards = [order_card(view, chosen, *part) for part in parts]
     sales, count = now.get("sales_minor"), now.get("orders")
@@ -566,7 +566,8 @@ def order_cards(view: View, published: Published, chosen: OrderScope, months: pl
     ]
 
 
-def _rate(row: Mapping[str, Any]) -> Value:
+def repeat_rate(row: Mapping[str, Any]) -> Value:
+    """The share of customers who came back, of a row of orders.REPEAT."""
     return Value(row.get("repeat_customers"), row.get("window_customers"), row.get("window_customers"))
 
 

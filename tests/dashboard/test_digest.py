@@ -422,6 +422,22 @@ def test_an_alert_compares_the_exact_figure(
     assert [made["Subject"] for made in box.letters] == ([f"Lumen: {words}"] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("company", "share", "amount"),
+    [("lumen", "gross_mrr_churn", "mrr"), ("bazaar", "repeat_rate", "order_revenue")],
+)
+def test_no_alert_looks_at_a_share_of_too_few_customers(
+    office: Office, company: str, share: str, amount: str
+) -> None:
+    view = replace(office, company=company).view(LOCAL, "en")
+    assert view.published is not None
+    assert letters.watched(view, {})[share].amount is not None
+    strict = replace(view.published, build=replace(view.published.build, min_customers=1_000))
+    found = letters.watched(replace(view, published=strict), {})
+    assert found[share].amount is None
+    assert found[amount].amount is not None
+
+
 def test_a_company_of_orders_has_its_own_digest_and_alerts(office: Office, box: Box) -> None:
     of_orders = replace(office, company="bazaar")
     ask(office.records)
