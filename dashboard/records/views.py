@@ -132,7 +132,7 @@ def delete(records: Records, at: datetime, reader: Reader, view_id: str) -> None
 def restore(records: Records, at: datetime, reader: Reader, view_id: str) -> None:
     """Bring a deleted view back. Raises Refused: too_late after 30 days."""
     found = _one(records, view_id)
-    if found is None or not _is_own(reader, found):
+    if found is None or not _may_change(reader, found):
         raise Refused("not_there")
     if found.deleted_at is not None and at - found.deleted_at > KEPT_FOR:
         raise Refused("too_late")
@@ -178,12 +178,17 @@ def _change(records: Records, reader: Reader, view_id: str, values: Mapping[str,
     found = _one(records, view_id)
     if found is None or found.deleted_at is not None:
         raise Refused("not_there")
-    if not _is_own(reader, found) and not (found.is_team and reader.may("manage_people")):
+    if not _may_change(reader, found):
         raise Refused("not_yours" if found.is_team else "not_there")
     with records.transaction() as connection:
         connection.execute(
             update(VIEWS).where(VIEWS.c.view_id == view_id, VIEWS.c.deleted_at.is_(None)).values(values)
         )
+
+
+def _may_change(reader: Reader, view: SavedView) -> bool:
+    """One's own views; those of the team also whoever looks after people."""
+    return _is_own(reader, view) or (view.is_team and reader.may("manage_people"))
 
 
 def _is_own(reader: Reader, view: SavedView) -> bool:

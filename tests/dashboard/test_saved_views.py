@@ -102,6 +102,16 @@ def test_a_team_view_is_changed_by_its_owner_and_by_admins_alone(records: Record
     assert dict(views.opened(records, CFO, team.view_id).parameters) == {"band": "high"}
 
 
+def test_who_deletes_the_team_view_of_another_can_undo_it(records: Records) -> None:
+    kept = views.save(records, AT, CFO, "Ours", "revenue", {}, is_team=True)
+    views.delete(records, AT, ADMIN, kept.view_id)
+    assert names(records, CFO) == []
+    with pytest.raises(Refused, match="not_there"):
+        views.restore(records, AT, Reader("other@example.com", "O", frozenset({"finance"})), kept.view_id)
+    views.restore(records, AT, ADMIN, kept.view_id)
+    assert names(records, CFO) == ["Ours"]
+
+
 def test_a_deleted_view_comes_back_for_thirty_days(records: Records) -> None:
     own = views.save(records, AT, CFO, "Mine", "churn", {})
     views.delete(records, AT, CFO, own.view_id)
