@@ -156,8 +156,12 @@ def history_values(chosen: Scope, metric_id: str) -> dict[str, object]:
 
 
 def order_plan(view: View, published: Published, chosen: OrderScope, metric_id: str) -> Plan:
-    months = published.rows(orders.REVENUE, **chosen.values)
-    repeat = published.rows(orders.REPEAT, **chosen.values)
+    """A month that is still running has met or missed no target yet, so it is no actual one."""
+    closed = pl.col("month").is_in(
+        published.rows(orders.MONTHS).filter(~pl.col("is_provisional"))["month"].to_list()
+    )
+    months = published.rows(orders.REVENUE, **chosen.values).filter(closed)
+    repeat = published.rows(orders.REPEAT, **chosen.values).filter(closed)
     values = {
         "order_revenue": lambda: {
             row["month"]: Value(row["revenue_minor"]) for row in months.iter_rows(named=True)
@@ -395,7 +399,8 @@ def plan_chart(
 def variance_table(view: View, published: Published, shown: Plan, month: date) -> None:
     """Month by month: a year back, and as far ahead as something is expected or wanted."""
     _ = view.text.gettext
-    ahead = sorted({one for one in (*shown.expected, *shown.wanted) if one > month})
+    newest = max(shown.actual, default=month)  # the month chosen may still be running
+    ahead = sorted({one for one in (*shown.expected, *shown.wanted) if one > newest})
     back = [one for one in sorted(shown.actual) if one > month_before(month, TABLE_MONTHS)]
     months = sorted({*back, *ahead})[: TABLE_MONTHS + plan.MONTHS_AHEAD]
     title = _("{metric} by month against its target").format(metric=shown.metric.label)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
+import tiny_orders
+import tiny_world
 from reader import Open, badges, html
 from streamlit.testing.v1 import AppTest
 
@@ -280,6 +283,26 @@ def test_a_note_says_why_it_is_refused(records: Records) -> None:
             write(records, AT, "amal", "Amal", day, words)
         assert refused.value.reason == reason
     assert annotations.live(records) == []
+
+
+def test_a_month_of_orders_that_still_runs_has_missed_no_target(open_page: Open, tmp_path: Path) -> None:
+    def running(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_orders.fill_orders(connection, build_id)
+        for table in ("fct_repeat_months", "fct_order_months"):
+            connection.execute(f"UPDATE marts.{table} SET is_provisional = order_month >= DATE '2025-03-01'")
+
+    tiny_world.publish(tmp_path / "bazaar", "20250401T0430-p1", running, title=("Bazaar", "بازار"))
+    own = open_records(f"sqlite:///{tmp_path / 'bazaar' / 'app.db'}")
+    goals = {Key("order_revenue", date(2025, month, 1), "GBP"): 9_000_000 for month in (2, 3)}
+    targets.write(own, AT, "local", goals)
+    app = open_page("forecast", "bazaar", home=tmp_path, month="2025-03")
+    assert not app.exception
+    table = html(app).split("by month against its target</caption>")[1].split("</table>")[0]
+    verdicts = {
+        month: [row for row in table.split("<tr") if month in row] for month in ("Feb 2025", "Mar 2025")
+    }
+    assert ["Missed" in row for row in verdicts["Feb 2025"]] == [True]
+    assert ["Missed" in row for row in verdicts["Mar 2025"]] == [False]
 
 
 def test_targets_of_orders_stand_beside_what_came(open_page: Open, home: Path) -> None:
