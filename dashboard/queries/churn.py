@@ -147,27 +147,34 @@ DAYS_BEFORE = Query(
     "SELECT as_of FROM warehouse.churn.churn_scorings WHERE is_week_before ORDER BY is_repeat_trade",
 )
 
-# The list as it is worked through, first by what decides who stands on it: who looks after the account, and
-# where it stands.
+# Who looks after each account, where the list is narrowed by it: of all accounts nothing is read.
 LOOKED_AFTER = f"""
 looked_after AS (
   SELECT coalesce(standings.customer_id, customer.customer_id) AS customer_id, {OWNER} AS owner
-  FROM (SELECT * FROM warehouse.marts.dim_customers WHERE is_current) AS customer
+  FROM (
+    SELECT * FROM warehouse.marts.dim_customers WHERE is_current AND $owner <> 'all'
+  ) AS customer
   FULL JOIN standings ON standings.customer_id = customer.customer_id
 )
 """
-OF_OWNER = """
-    AND ($owner <> 'mine' OR score.customer_id IN (
+
+
+def of_owner(customer_id: str) -> str:
+    """Whether a customer is among those of the owner that is asked for: all, the reader's own, nobody's."""
+    return f"""($owner <> 'mine' OR {customer_id} IN (
       SELECT customer_id FROM looked_after WHERE owner = $reader_owner
     ))
-    AND ($owner <> 'nobody' OR score.customer_id NOT IN (
+    AND ($owner <> 'nobody' OR {customer_id} NOT IN (
       SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
-    ))
-"""
+    ))"""
 
 
-def _listed(of_owner: str = "") -> str:
-    return f"""listed AS (
+# The list as it is worked through, first by what decides who stands on it: who looks after the account, and
+# where it stands.
+LISTED = f"""
+{STANDINGS.strip()},
+{LOOKED_AFTER.strip()},
+listed AS (
   SELECT score.customer_id, score.as_of, score.model_id, score.value_rank, score.revenue_at_risk_90_minor,
     score.score_pct
   FROM {IN_USE}
@@ -176,17 +183,19 @@ def _listed(of_owner: str = "") -> str:
     AND coalesce(score.list_name, 'now') = $list_name
     AND score.currency = $currency
     AND ($band = 'all' OR score.band_fixed = $band)
-    AND ($state = 'all' OR coalesce(standings.state, 'open') = $state){of_owner.rstrip()}
+    AND ($state = 'all' OR coalesce(standings.state, 'open') = $state)
+    AND {of_owner("score.customer_id")}
 )
 """
 
-
-OF_ANYBODY = f"{STANDINGS.strip()},\n{_listed()}"
-LISTED = f"{STANDINGS.strip()},\n{LOOKED_AFTER.strip()},\n{_listed(OF_OWNER)}"
-
-COUNT = "\nSELECT count(*)::BIGINT AS customers FROM listed\n"
-WORK_COUNT = Query("churn_work_count", f"WITH {OF_ANYBODY.strip()}{COUNT}", metric="mrr_at_risk")
-OWNED_COUNT = Query("churn_owned_count", f"WITH {LISTED.strip()}{COUNT}", metric="mrr_at_risk")
+WORK_COUNT = Query(
+    "churn_work_count",
+    f"""
+WITH {LISTED.strip()}
+SELECT count(*)::BIGINT AS customers FROM listed
+""",
+    metric="mrr_at_risk",
+)
 
 # A page of it, with when each account was last touched and what changed within a week. No contact is prompted
 # with who is held out, put off or done.

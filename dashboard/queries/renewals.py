@@ -1,7 +1,7 @@
 """Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out."""
 
 from dashboard.queries import Query
-from dashboard.queries.churn import IN_USE, OWNER, STANDINGS
+from dashboard.queries.churn import IN_USE, LOOKED_AFTER, OWNER, STANDINGS, of_owner
 
 # A renewal is what of one subscription ends its term on one day. Amounts stand at the constant rate, in one
 # currency. What is due already but may still renew in time is in it; its day lies before the first.
@@ -10,12 +10,7 @@ CHOSEN = f"""
 build AS (
   SELECT $as_of::DATE AS as_of
 ),
-looked_after AS (
-  SELECT customer.customer_id, {OWNER} AS owner
-  FROM warehouse.marts.dim_customers AS customer
-  LEFT JOIN standings ON standings.customer_id = customer.customer_id
-  WHERE customer.is_current AND $owner <> 'all'
-),
+{LOOKED_AFTER.strip()},
 chosen AS (
   SELECT
     renewals.subscription_id,
@@ -33,12 +28,7 @@ chosen AS (
   WHERE renewals.outcome = 'undecided' AND renewals.due_on <= build.as_of + 90
     AND renewals.amount_currency = $currency
     AND ($segment = 'all' OR renewals.segment = $segment)
-    AND ($owner <> 'mine' OR renewals.customer_id IN (
-      SELECT customer_id FROM looked_after WHERE owner = $reader_owner
-    ))
-    AND ($owner <> 'nobody' OR renewals.customer_id NOT IN (
-      SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
-    ))
+    AND {of_owner("renewals.customer_id")}
   GROUP BY renewals.subscription_id, renewals.customer_id, renewals.due_on
   HAVING $kind = 'all' OR ($kind = 'auto' AND bool_and(renewals.auto_renew))
     OR ($kind = 'manual' AND bool_and(renewals.auto_renew) IS NOT TRUE)
@@ -46,50 +36,51 @@ chosen AS (
 """
 
 # `week` is a week's first day (a Monday), or null for every week.
-ASKED = """
-asked AS (
-  SELECT * FROM chosen WHERE days_left <= $days AND ($week::DATE IS NULL OR week = $week)
-)
-"""
+WITHIN = "days_left <= $days AND ($week::DATE IS NULL OR week = $week)"
 ORDER = "due_on, mrr DESC, customer_id, subscription_id"
-DETAILS = f"""
+
+
+def _detailed(asked: str) -> str:
+    """The renewals that a statement over `chosen` asks for, with their customer, owner, state and score."""
+    return f"""
+WITH {CHOSEN.strip()},
+asked AS (
+  {asked}
+),
 scores AS (
   SELECT score.customer_id, score.as_of, score.model_id, score.recommended_play, score.p_90,
     score.p_nonrenewal_next_term
   FROM {IN_USE}
   WHERE score.commitment_class <> 'non_contract'
+),
+detailed AS (
+  SELECT
+    asked.*,
+    coalesce(customer.name, asked.customer_id) AS name,
+    {OWNER} AS owner,
+    coalesce(standings.state, 'open') AS state,
+    standings.touched_on,
+    scores.p_90,
+    scores.p_nonrenewal_next_term,
+    scores.as_of AS scored_for,
+    scores.model_id,
+    scores.recommended_play
+  FROM asked
+  LEFT JOIN warehouse.marts.dim_customers AS customer
+    ON customer.customer_id = asked.customer_id AND customer.is_current
+  LEFT JOIN standings ON standings.customer_id = asked.customer_id
+  LEFT JOIN scores ON scores.customer_id = asked.customer_id
 )
-SELECT
-  asked.*,
-  coalesce(customer.name, asked.customer_id) AS name,
-  {OWNER} AS owner,
-  coalesce(standings.state, 'open') AS state,
-  standings.touched_on,
-  scores.p_90,
-  scores.p_nonrenewal_next_term,
-  scores.as_of AS scored_for,
-  scores.model_id,
-  scores.recommended_play
-FROM asked
-LEFT JOIN warehouse.marts.dim_customers AS customer
-  ON customer.customer_id = asked.customer_id AND customer.is_current
-LEFT JOIN standings ON standings.customer_id = asked.customer_id
-LEFT JOIN scores ON scores.customer_id = asked.customer_id
-ORDER BY {ORDER.replace("customer_id", "asked.customer_id")}
+SELECT * FROM detailed
+ORDER BY {ORDER}
 """
 
+
 # All of them; and a page of them, of which alone the details are read.
-ROWS = Query(
-    "renewals_to_come",
-    f"WITH {CHOSEN.strip()},\n{ASKED.strip()},\n{DETAILS.strip()}\n",
-    metric="renewals_due",
-)
+ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewals_due")
 PAGE = Query(
     "renewals_page",
-    f"WITH {CHOSEN.strip()},\n"
-    f"{ASKED.replace('asked AS', 'every AS').strip()},\n"
-    f"asked AS (\n  SELECT * FROM every ORDER BY {ORDER} LIMIT $limit OFFSET $offset\n),\n"
-    f"{DETAILS.strip()}\n",
+    _detailed(f"SELECT * FROM chosen WHERE {WITHIN} ORDER BY {ORDER} LIMIT $limit OFFSET $offset"),
     metric="renewals_due",
 )
 

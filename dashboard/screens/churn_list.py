@@ -10,7 +10,6 @@ import streamlit as st
 
 from dashboard import address, frame, paging, words
 from dashboard.queries import churn
-from dashboard.scope import ALL
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
 from dashboard.screens.churn_filters import Chosen
@@ -97,8 +96,7 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
     _, show = view.text.gettext, view.show
     about = {**summary, "with_week": not published.rows(churn.DAYS_BEFORE).is_empty()}
     values = {**chosen.values, **acting.values(view)}
-    counted = churn.WORK_COUNT if chosen.owner == ALL else churn.OWNED_COUNT
-    count = published.rows(counted, **values)["customers"].item()
+    count = published.rows(churn.WORK_COUNT, **values)["customers"].item()
     pages = paging.count(count, LIST_ROWS)
     page = paging.current("listed", pages)
     rows = published.rows(churn.WORK_ROWS, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
