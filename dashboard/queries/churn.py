@@ -80,6 +80,11 @@ ORDER BY score.segment
 """,
 )
 
+# The order of a list: by value, or by how likely each is to leave.
+RANKED = """if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
+  if($ranking = 'value', scores.revenue_at_risk_90_minor, NULL) DESC NULLS LAST, scores.score_pct DESC,
+  scores.customer_id"""
+
 # Who is held out has no play: no contact is prompted by the score.
 RISK_ROWS = Query(
     "churn_list",
@@ -114,9 +119,7 @@ FROM scores
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = scores.customer_id AND customer.is_current
 WHERE $band = 'all' OR scores.band_fixed = $band
-ORDER BY if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
-  if($ranking = 'value', scores.revenue_at_risk_90_minor, NULL) DESC NULLS LAST, scores.score_pct DESC,
-  scores.customer_id
+ORDER BY {RANKED}
 """,
     metric="mrr_at_risk",
 )
@@ -205,9 +208,8 @@ WORK_ROWS = Query(
 WITH {LISTED.strip()},
 page AS (
   SELECT *
-  FROM listed
-  ORDER BY if($ranking = 'value', value_rank, NULL) NULLS LAST,
-    if($ranking = 'value', revenue_at_risk_90_minor, NULL) DESC NULLS LAST, score_pct DESC, customer_id
+  FROM listed AS scores
+  ORDER BY {RANKED}
   LIMIT $limit OFFSET $offset
 ),
 earlier AS (
@@ -259,9 +261,7 @@ LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = page.customer_id AND customer.is_current
 LEFT JOIN standings ON standings.customer_id = page.customer_id
 LEFT JOIN earlier ON earlier.customer_id = page.customer_id AND earlier.model_id = page.model_id
-ORDER BY if($ranking = 'value', scores.value_rank, NULL) NULLS LAST,
-  if($ranking = 'value', scores.revenue_at_risk_90_minor, NULL) DESC NULLS LAST, scores.score_pct DESC,
-  scores.customer_id
+ORDER BY {RANKED}
 """,
     metric="mrr_at_risk",
 )
