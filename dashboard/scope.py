@@ -58,8 +58,7 @@ def subscriptions(
         return None
     segments = [ALL, *published.rows(choices.segments)["segment"].to_list()]
     currencies = published.rows(choices.currencies)["currency"].to_list()
-    home_currency = published.build.reporting_currency
-    default_currency = home_currency if home_currency in currencies else currencies[0]
+    default_currency = usual_currency(published, currencies)
     with st.container(horizontal=True, key="filters"):
         month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
         segment = segment_choice(view, segments)
@@ -67,6 +66,12 @@ def subscriptions(
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, default_currency, str)
     return Scope(month, compared, segment, currency, month in _provisional(months), compare)
+
+
+def usual_currency(published: Published, currencies: list[str]) -> str:
+    """The currency a page of subscriptions begins with: that of the company, where it is among them."""
+    home_currency = published.build.reporting_currency
+    return home_currency if home_currency in currencies else currencies[0]
 
 
 def segment_choice(view: View, segments: list[str], resets: Sequence[str] = ("rows", "page")) -> str:
@@ -154,7 +159,12 @@ def _period(view: View, months: list[date], provisional: frozenset[date]) -> tup
     )
     names = {"previous": _("Previous month"), "year": _("Same month last year"), "target": _("Target")}
     compare = address.choice("compare", _("Compare with"), COMPARISONS, "previous", names.__getitem__)
-    return month, month_before(month, 12 if compare == "year" else 1), compare
+    return month, compared_with(month, compare), compare
+
+
+def compared_with(month: date, compare: str) -> date:
+    """The month that one of COMPARISONS sets beside a month: targets stand with the month before."""
+    return month_before(month, 12 if compare == "year" else 1)
 
 
 def compared_words(view: View, compared: date) -> str:

@@ -21,8 +21,8 @@ from dashboard.people.scope import scope_of
 from dashboard.queries import orders as order_queries
 from dashboard.queries import revenue
 from dashboard.records.database import Records, open_records
-from dashboard.scope import ALL, OrderScope, Scope
-from dashboard.view import Published, View, month_before
+from dashboard.scope import ALL, OrderScope, Scope, compared_with, usual_currency
+from dashboard.view import Published, View
 from pipelines.warehouse import WarehouseError
 
 Option = TypeVar("Option")
@@ -77,12 +77,11 @@ def subscription_scope(published: Published, parameters: Mapping[str, str]) -> S
         return None
     month, is_provisional = _month(dict(months.iter_rows()), parameters)
     currencies = published.rows(revenue.CURRENCIES)["currency"].to_list()
-    home = published.build.reporting_currency
     return Scope(
         month,
-        month_before(month, 12 if parameters.get("compare") == "year" else 1),
+        compared_with(month, parameters.get("compare", "previous")),
         _named([ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()], parameters.get("segment"), ALL),
-        _named(currencies, parameters.get("currency"), home if home in currencies else currencies[0]),
+        _named(currencies, parameters.get("currency"), usual_currency(published, currencies)),
         is_provisional,
         _compare(parameters),
     )
@@ -98,7 +97,7 @@ def order_scope(published: Published, parameters: Mapping[str, str]) -> OrderSco
     countries = published.rows(order_queries.COUNTRIES)["country"].to_list()
     return OrderScope(
         month,
-        month_before(month, 12 if parameters.get("compare") == "year" else 1),
+        compared_with(month, parameters.get("compare", "previous")),
         _named([ALL, *countries], parameters.get("country"), ALL),
         _named(currencies, parameters.get("currency"), currencies[0]),
         _compare(parameters),

@@ -148,8 +148,7 @@ def failures(view: View, published: Published, chosen: Scope) -> Failures:
     month = chosen.month
     while month > month_before(chosen.month, 3) and last_day(month) + DECIDED_AFTER > view.as_of:
         month = month_before(month)
-    shift = 12 if chosen.compare == "year" else 1
-    cohort = replace(chosen, month=month, compared=month_before(month, shift))
+    cohort = replace(chosen, month=month, compared=scope.compared_with(month, chosen.compare))
     first = month_before(chosen.month, SHOWN_MONTHS - 1)
     values = {**cohort.values, "first_month": min(first, cohort.compared)}
     known = figures.read(published, cohort)
