@@ -12,7 +12,10 @@ from urllib.parse import urlencode
 import streamlit as st
 
 # What a reader takes along from page to page. The rest belongs to one page.
-CARRIED = ("company", "lang", "digits", "month", "compare", "segment", "currency")
+CARRIED = (
+    *("company", "lang", "digits", "month", "compare", "segment", "currency"),
+    *("trade", "country", "owner"),
+)
 OFFERED, FIRST = "offered-pages", "first-page"
 Option = TypeVar("Option")
 

@@ -27,6 +27,12 @@ def test_an_address_takes_company_and_language_along_and_leaves_what_belongs_to_
     assert parse_qs(parts.query) == {"company": ["lumen"], "lang": ["ar"], "customer": [HOSTILE]}
 
 
+@pytest.mark.parametrize(("name", "value"), [("trade", "orders"), ("country", "France"), ("owner", "mine")])
+def test_what_several_pages_filter_by_is_taken_along(name: str, value: str) -> None:
+    address.write(name, value)
+    assert address.carried() == {"company": "lumen", "lang": "ar", name: value}
+
+
 def test_the_landing_page_is_the_root() -> None:
     assert address.to("revenue").startswith("./?company=lumen")
 
