@@ -241,7 +241,8 @@ class _World:
         acts_today = self.acts.get(day, [])
         is_bill_day, is_count_day = day in self.bill_days, day in self.count_days
         pays, is_busy = bool(self.payments.get(day)), self.office.is_busy(day)
-        if not (rise or acts_today or is_count_day or pays or is_busy or self._is_money_due(day)):
+        is_day_of_books = is_bill_day or is_count_day
+        if not (rise or acts_today or is_day_of_books or pays or is_busy or self._is_money_due(day)):
             return
         with self.store.transaction():
             with self.seconds.of("office"):

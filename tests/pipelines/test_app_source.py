@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
-from dashboard.records import actions, notes
+from dashboard.records import actions, notes, targets
 from dashboard.records.actions import ACTIONS, Action, Prompt
 from dashboard.records.database import Records
 from dashboard.records.notes import NOTES
@@ -61,6 +61,7 @@ def test_a_row_comes_as_it_was_written_and_comes_once(load: Callable[..., Ask], 
     records = Records(url)
     actions.record(records, [CONTACT], AT, "dana")
     notes.write(records, "c1", "Prefers e-mail", AT, "dana")
+    assert records.rows(select(targets.TARGETS)) == []
     load()
     ask = load(BUILT + timedelta(days=1))
     assert ask("SELECT * EXCLUDE (event_id, load_id) FROM raw_app.customer_actions") == [
@@ -75,8 +76,10 @@ def test_a_row_comes_as_it_was_written_and_comes_once(load: Callable[..., Ask], 
     assert ask("SELECT target_table, rows_read, rows_unchanged FROM raw_meta.loads ORDER BY load_id") == [
         ("raw_app.customer_actions", 1, 0),
         ("raw_app.customer_notes", 1, 0),
+        ("raw_app.targets", 0, 0),
         ("raw_app.customer_actions", 1, 1),
         ("raw_app.customer_notes", 1, 1),
+        ("raw_app.targets", 0, 0),
     ]
 
 

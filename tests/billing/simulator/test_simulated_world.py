@@ -118,6 +118,13 @@ def test_lines_add_up_to_their_invoices(world: World) -> None:
     assert wrong.is_empty()
 
 
+def test_the_world_is_billed_on_its_last_day(tmp_path: Path) -> None:
+    last_day = date(2023, 6, 14)
+    world = make_world(tmp_path, SEED, 3, last_day)
+    assert world.frame("billing_runs")["up_to"].max() == last_day
+    world.store.close()
+
+
 def test_a_second_bill_run_to_the_last_day_posts_nothing(world: World) -> None:
     before = {
         name: world.frame(name).height for name in ("invoices", "line_items", "credit_notes", "journal_lines")
