@@ -89,7 +89,7 @@ def charts_of(
             view, published, by_age, "customers", "start_customers", grain, retention.COHORTS, values
         )
     with right, frame.panel(view):
-        strips.top_risks(view, published)
+        strips.top_risks(view, published, chosen.segment)
 
 
 def subscription_cards(view: View, chosen: Scope, known: Figures, owed: Receivables) -> list[Card]:

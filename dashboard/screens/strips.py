@@ -17,13 +17,19 @@ SHOWN_RISKS = 5
 SHOWN_COHORTS, SHOWN_AGES = 6, 12
 
 
-def top_risks(view: View, published: Published) -> None:
-    """The five customers with the most revenue at risk, and the way to the whole list."""
+def top_risks(view: View, published: Published, segment: str = ALL) -> None:
+    """The five customers of a segment with the most revenue at risk, and the way to the whole list."""
     _ = view.text.gettext
     st.subheader(_("Top risks"), anchor=False)
     parts = published.rows(churn.PARTS)
     currency = parts["currency"][0] if parts.height else None
-    values = {"segment": ALL, "band": "high", "ranking": "value", "list_name": "now", "currency": currency}
+    values = {
+        "segment": segment,
+        "band": "high",
+        "ranking": "value",
+        "list_name": "now",
+        "currency": currency,
+    }
     rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
     if parts.is_empty():
         st.caption(_("No customer of this company has been scored, so there is no list to call."))

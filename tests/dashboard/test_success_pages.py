@@ -139,6 +139,13 @@ def test_the_change_of_a_week_is_against_the_same_model(warehouse: duckdb.DuckDB
     }
 
 
+def test_the_top_risks_of_the_overview_are_those_of_its_segment(open_page: Open, home: Path) -> None:
+    for segment, customers in (("all", {"C1", "C2", "C4"}), ("enterprise", {"C1", "C2"}), ("smb", {"C4"})):
+        app = open_page("revenue", "vela", home=home, segment=segment)
+        listed = html(app).split("Top risks</caption>")[1].split("</table>")[0]
+        assert set(re.findall(r"customer=(C\d)", listed)) == customers
+
+
 def test_what_renews_adds_up_by_horizon_and_by_week(warehouse: duckdb.DuckDBPyConnection) -> None:
     by_day = asked(warehouse, renewals.BY_DAY)
     totals = {days: sum(row["mrr"] for row in by_day if row["days_left"] <= days) for days in (30, 60, 90)}
