@@ -6,7 +6,6 @@ as plain text, through the table template or as a widget's value, never inside M
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, drawn, menu, tables, welcome
+from dashboard import address, charts, drawn, menu, paging, tables, welcome
 from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
 from dashboard.export import download
 from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
@@ -282,12 +281,11 @@ def _drill(view: View, published: Published, one: Drill) -> None:
         st.caption(note)
     rows_tab, definition_tab, sql_tab = st.tabs([_("Rows"), _("Definition"), _("SQL")])
     with rows_tab:
-        pages = max(1, -(-count // PAGE_ROWS))
-        page = min(max(1, _whole(address.read("page"))), pages)
+        pages = paging.count(count, PAGE_ROWS)
+        page = paging.current("page", pages)
         frame = page_of(published, one, page)
         table(view, one.title, one.columns, one.adds(frame))
-        if pages > 1:
-            _pagination(view, pages, page)
+        paging.choice(view, "page", pages, page)
         if count > EXPORT_ROWS:
             st.caption(
                 _("A file holds the first {count} rows; narrow the filters for the rest.").format(
@@ -323,27 +321,6 @@ def verdict(view: View, label: str, is_match: bool, expected: str) -> None:
             st.badge(
                 "✗ " + _("Sum differs: the page shows {expected}").format(expected=expected), color="red"
             )
-
-
-def _pagination(view: View, pages: int, page: int) -> None:
-    """The way to the next hundred rows; in words, so that the digits are the reader's own."""
-    _, show = view.text.gettext, view.show
-    ways = [("first", _("First"), 1), ("back", _("Back"), page - 1)]
-    further = [("next", _("Next"), page + 1), ("last", _("Last"), pages)]
-    with st.container(horizontal=True, vertical_alignment="center", key="rows-pages"):
-        for name, label, to in ways:
-            _to_page(name, label, to, page == 1)
-        st.text(_("Page {page} of {pages}").format(page=show.number(page), pages=show.number(pages)))
-        for name, label, to in further:
-            _to_page(name, label, to, page == pages)
-
-
-def _to_page(name: str, label: str, page: int, is_there: bool) -> None:
-    st.button(label, key=f"rows-{name}", on_click=address.write, args=("page", str(page)), disabled=is_there)
-
-
-def _whole(value: str | None) -> int:
-    return int(value) if value is not None and re.fullmatch(r"\d{1,6}", value) else 1
 
 
 def table(view: View, caption: str, columns: Sequence[Column], frame: pl.DataFrame) -> None:

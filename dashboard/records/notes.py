@@ -7,7 +7,20 @@ import secrets
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, Text, func, insert, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
 
 from dashboard.records.database import METADATA, Instant, Records
 
@@ -65,6 +78,18 @@ def restore(records: Records, note_id: str, at: datetime, by: str) -> None:
 
 def of(records: Records, customer_id: str, limit: int, offset: int = 0) -> list[dict[str, Any]]:
     """The notes on an account in their newest version, newest first; `written_at` is that of the first."""
+    found = _live(customer_id)
+    newest_first = (found.selected_columns.written_at.desc(), NOTES.c.note_id)
+    return records.rows(found.order_by(*newest_first).limit(limit).offset(offset))
+
+
+def count(records: Records, customer_id: str) -> int:
+    """How many notes an account has."""
+    (row,) = records.rows(select(func.count().label("notes")).select_from(_live(customer_id).subquery()))
+    return int(row["notes"])
+
+
+def _live(customer_id: str) -> Select[Any]:
     newest = (
         select(
             NOTES.c.note_id,
@@ -75,13 +100,10 @@ def of(records: Records, customer_id: str, limit: int, offset: int = 0) -> list[
         .group_by(NOTES.c.note_id)
         .subquery()
     )
-    return records.rows(
+    return (
         select(*NOTES.c, newest.c.written_at)
         .join(newest, (newest.c.note_id == NOTES.c.note_id) & (newest.c.version_no == NOTES.c.version_no))
         .where(~NOTES.c.is_deleted)
-        .order_by(newest.c.written_at.desc(), NOTES.c.note_id)
-        .limit(limit)
-        .offset(offset)
     )
 
 

@@ -112,7 +112,7 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
         )
         return rows
     frame.table(view, _("Customers by risk"), list_columns(view, about), with_steps(view, rows))
-    paging.choice("listed", pages, page, ("customer",))
+    paging.choice(view, "listed", pages, page, ("customer",))
     frame.download(
         view,
         "risk-list",

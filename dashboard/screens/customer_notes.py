@@ -65,14 +65,16 @@ def _write(shown: Shown, records: Records) -> None:
 def _list(shown: Shown, records: Records) -> None:
     view = shown.view
     _ = view.text.gettext
-    page = paging.current("notes", 10_000)
-    found = notes.of(records, shown.account.customer_id, NOTE_ROWS + 1, (page - 1) * NOTE_ROWS)
+    customer_id = shown.account.customer_id
+    pages = paging.count(notes.count(records, customer_id), NOTE_ROWS)
+    page = paging.current("notes", pages)
+    found = notes.of(records, customer_id, NOTE_ROWS, (page - 1) * NOTE_ROWS)
     if not found:
         st.caption(_("There are no notes on this account yet."))
-    for note in found[:NOTE_ROWS]:
+    for note in found:
         with st.container(border=True):
             _one(shown, records, note)
-    paging.choice("notes", page + (len(found) > NOTE_ROWS), page)
+    paging.choice(view, "notes", pages, page)
 
 
 def _one(shown: Shown, records: Records, note: dict[str, Any]) -> None:

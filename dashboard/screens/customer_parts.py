@@ -60,7 +60,7 @@ def listing(
     page = paging.current(parameter, pages)
     st.subheader(title, anchor=False)
     frame.table(shown.view, title, columns, adds(frame.page_of(shown.published, one, page, PART_ROWS)))
-    paging.choice(parameter, pages, page)
+    paging.choice(shown.view, parameter, pages, page)
     if count:
         frame.download(
             shown.view,

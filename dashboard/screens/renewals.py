@@ -304,7 +304,7 @@ def renewal_list(
     page = paging.current("listed", pages)
     rows = published.rows(renewals.PAGE, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
     frame.table(view, _("Renewals"), columns(view, chosen), rows)
-    paging.choice("listed", pages, page)
+    paging.choice(view, "listed", pages, page)
     frame.download(
         view,
         "renewals",

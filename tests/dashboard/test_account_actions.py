@@ -134,10 +134,12 @@ def test_editing_and_deleting_a_note_are_versions_of_it(records: Records) -> Non
     notes.delete(records, note, AT + timedelta(hours=3), "dana")
     notes.delete(records, note, AT + timedelta(hours=3), "dana")
     assert notes.of(records, "C1", 10) == []
+    assert notes.count(records, "C1") == 0
     with pytest.raises(NoteRefused, match="note_changed"):
         notes.edit(records, note, 3, "Back", AT, "dana")
     notes.restore(records, note, AT + timedelta(hours=4), "dana")
     assert [one["body"] for one in notes.of(records, "C1", 10)] == ["Calls on Tuesdays"]
+    assert notes.count(records, "C1") == 1
     kept = records.rows(select(*NOTES.c).order_by(NOTES.c.version_no))
     assert [(row["version_no"], row["is_deleted"]) for row in kept] == [
         (1, False),

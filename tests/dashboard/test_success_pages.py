@@ -313,3 +313,19 @@ def test_the_rows_behind_what_renews_add_up_to_the_card(
 def test_a_company_of_orders_has_nothing_to_renew(open_page: Open) -> None:
     app = open_page("renewals", "bazaar")
     assert "No subscription of this company has a term" in app.info[0].value
+
+
+def test_a_long_list_stands_a_page_at_a_time_in_the_digits_of_its_reader(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    at = datetime(2025, 4, 1, tzinfo=UTC)
+    for number in range(21):
+        notes.write(records, "C2", f"Note {number}", at + timedelta(minutes=number), "dana")
+    app = open_page("customer", "vela", "ar", home=home, customer="C2", part="work", digits="arab")
+    said = [re.sub("[\u2066-\u2069]", "", one.value) for one in app.text]
+    assert "الصفحة ١ من ٢" in said
+    assert app.button(key="pages-notes-back").disabled
+    app.button(key="pages-notes-next").click().run()
+    assert app.query_params["notes"] in ("2", ["2"])
+    assert [one.value for one in app.text if one.value.startswith("Note")] == ["Note 0"]
+    assert app.button(key="pages-notes-next").disabled
