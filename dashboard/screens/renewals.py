@@ -120,6 +120,10 @@ def cards(
     rate = Decimal(past["mrr_renewed"]) / Decimal(past["mrr_due"]) if past["mrr_due"] else None
     count = past["renewals"]
     note = view.text.ngettext("of {count} decided renewal", "of {count} decided renewals", count)
+    note = note.format(count=show.number(count))
+    if (chosen.owner, chosen.kind) != (ALL, ALL):  # the record is kept by segment alone
+        everybody = _("of all owners and kinds")
+        note = f"{note} · {everybody}"
     value = show.percent(rate)
     if 0 < count < view.min_customers:
         value = _("n too small")
@@ -128,7 +132,7 @@ def cards(
             _("Renewal rate, 12 months"),
             value,
             help=metric.definition,
-            note=note.format(count=show.number(count)),
+            note=note,
             rows="renewal-rate",
         )
     )

@@ -146,6 +146,16 @@ def test_the_top_risks_of_the_overview_are_those_of_its_segment(open_page: Open,
         assert set(re.findall(r"customer=(C\d)", listed)) == customers
 
 
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_renewal_rate_says_that_it_is_that_of_all_owners(open_page: Open, home: Path, lang: str) -> None:
+    said = {"en": "of all owners and kinds", "ar": "لجميع المسؤولين والأنواع"}[lang]
+    everybody, mine = (
+        open_page("renewals", "vela", lang, home=home, **more) for more in ({}, {"kind": "auto"})
+    )
+    assert not any(said in one.value for one in everybody.caption)
+    assert any(said in one.value for one in mine.caption)
+
+
 def test_what_renews_adds_up_by_horizon_and_by_week(warehouse: duckdb.DuckDBPyConnection) -> None:
     by_day = asked(warehouse, renewals.BY_DAY)
     totals = {days: sum(row["mrr"] for row in by_day if row["days_left"] <= days) for days in (30, 60, 90)}
