@@ -32,7 +32,7 @@ QUERIES = [
 DRAWN = {
     *("mrr_bridge", "mrr_trend", "receivables_by_age", "retention_trend", "cohorts", "cash_by_month"),
     *("dunning_stages", "dunning_recovery_trend", "metric_history", "forecast_backtest"),
-    *("renewals_by_week", "customer_mrr_months", "order_revenue", "repeat_rate", "order_cohorts"),
+    *("renewals_by_day", "customer_mrr_months", "order_revenue", "repeat_rate", "order_cohorts"),
     *("order_revenue_by_country", "second_orders", "revenue_parts", "churn_reliability"),
 }
 VALUES = {
