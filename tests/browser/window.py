@@ -16,6 +16,11 @@ LOCAL = {"127.0.0.1", "localhost"}
 EXPECTED_MISSES = ("/_stcore/health", "/_stcore/host-config")
 
 
+# The list of pages slides away in a narrow window; words in it are cut until it has.
+STANDS_STILL = """() => document.getAnimations().every(
+    one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)"""
+
+
 @dataclass
 class Reader:
     """One reader's window, with what it asked for and what its console said."""
@@ -36,8 +41,9 @@ class Reader:
     def resize(self, width: int) -> Page:
         """Give the window another width and wait until the page has followed."""
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_timeout(150)
+        self.page.wait_for_timeout(300)
         self.settle()
+        self.page.wait_for_function(STANDS_STILL, timeout=PATIENCE_MS)
         return self.page
 
     def picture(self, name: str) -> None:
