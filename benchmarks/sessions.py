@@ -87,7 +87,7 @@ class Session:
         await self._socket.send(wish.SerializeToString())
         failed = False
         while True:
-            answer = ForwardMsg.FromString(await self._socket.recv())  # type: ignore[arg-type]
+            answer = ForwardMsg.FromString(await self._socket.recv())
             kind = answer.WhichOneof("type")
             if kind == "navigation":
                 self._hashes |= {
@@ -123,7 +123,7 @@ async def _read(
     async with connect(
         f"ws://127.0.0.1:{port}/_stcore/stream",
         subprotocols=["streamlit"],
-        max_size=BIGGEST_MESSAGE,  # type: ignore[list-item]
+        max_size=BIGGEST_MESSAGE,
     ) as socket:
         session = Session(socket)
         for place, (page, address) in enumerate(asks):

@@ -190,23 +190,8 @@ def ask_digest(
     address: str,
 ) -> str:
     """Keep the wish for a digest; gives its id. Raises Refused."""
-    if not reader.may_open(page):
-        raise Refused("no_page")
-    row = {
-        "digest_id": secrets.token_hex(8),
-        "view_id": view_id,
-        "page": page,
-        "parameters": json.dumps(dict(parameters), sort_keys=True),
-        "period": period,
-        "language": language,
-        "address": address,
-        "recorded_at": at,
-        "recorded_by": reader.reader_id,
-    }
-    with records.transaction() as connection:
-        _require_room(connection, reader)
-        connection.execute(insert(DIGESTS).values(row))
-    return str(row["digest_id"])
+    wish = {"view_id": view_id, "page": page, "period": period, "language": language, "address": address}
+    return _keep(records, at, reader, DIGESTS, "digest_id", parameters, wish)
 
 
 def ask_alert(
@@ -225,13 +210,9 @@ def ask_alert(
     address: str,
 ) -> str:
     """Keep the wish for an alert; gives its id. Raises Refused."""
-    if not reader.may_open(page):
-        raise Refused("no_page")
-    row = {
-        "alert_id": secrets.token_hex(8),
+    wish = {
         "view_id": view_id,
         "page": page,
-        "parameters": json.dumps(dict(parameters), sort_keys=True),
         "metric_id": metric_id,
         "side": side,
         "amount": amount,
@@ -239,13 +220,34 @@ def ask_alert(
         "language": language,
         "address": address,
         "crossings": 0,
+    }
+    return _keep(records, at, reader, ALERTS, "alert_id", parameters, wish)
+
+
+def _keep(
+    records: Records,
+    at: datetime,
+    reader: Reader,
+    table: Table,
+    key: str,
+    parameters: Mapping[str, str],
+    wish: Mapping[str, object],
+) -> str:
+    """Write a reader's wish for mail about a page; gives its new id. Raises Refused: no_page, too_many."""
+    if not reader.may_open(str(wish["page"])):
+        raise Refused("no_page")
+    wish_id = secrets.token_hex(8)
+    row = {
+        **wish,
+        key: wish_id,
+        "parameters": json.dumps(dict(parameters), sort_keys=True),
         "recorded_at": at,
         "recorded_by": reader.reader_id,
     }
     with records.transaction() as connection:
         _require_room(connection, reader)
-        connection.execute(insert(ALERTS).values(row))
-    return str(row["alert_id"])
+        connection.execute(insert(table).values(row))
+    return wish_id
 
 
 def _require_room(connection: Connection, reader: Reader) -> None:

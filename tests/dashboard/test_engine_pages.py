@@ -125,7 +125,7 @@ def test_a_run_leads_to_its_invoices(page: Open) -> None:
     assert "130 checks, 1 finding." in texts(found)
     assert "They add up." in html(found)
     (HOME[0] / "logs" / "doctor.json").unlink()
-    other = page("runs", run=engine.engine_of(HOME[0]).runs("dun", 1)[0].key)  # type: ignore[union-attr]
+    other = page("runs", run=engine.engine_of(HOME[0]).runs("dun", 1)[0].key)
     assert "Done" in texts(other)
 
 

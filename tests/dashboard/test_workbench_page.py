@@ -34,10 +34,10 @@ def desk(app: AppTest) -> object:
 
 def ask(app: AppTest, words: str, **values: tuple[str, str]) -> AppTest:
     """Ask as a reader would who typed the words: AppTest has no editor to type into."""
-    desk(app).put(words, {name: Value(*value) for name, value in values.items()})  # type: ignore[attr-defined]
+    desk(app).put(words, {name: Value(*value) for name, value in values.items()})
     app.run()
     app.button(key="workbench-run").click().run()
-    question = desk(app).asked  # type: ignore[attr-defined]
+    question = desk(app).asked
     if question is not None:
         question.wait(60)
     return app.run()
@@ -70,7 +70,7 @@ def test_a_question_is_asked_with_its_parameter_and_goes_on_record(open_page: Op
     assert saved_queries.runs_of(records, "local")[0].code == "function"
 
     app.text_input(key="workbench-name").set_value("Plans by id").run()
-    desk(app).put(PLANS, {"plan": Value("text", "P")})  # type: ignore[attr-defined]
+    desk(app).put(PLANS, {"plan": Value("text", "P")})
     app.button(key="workbench-save").click().run()
     (saved,) = saved_queries.seen_by(records, "local")
     assert (saved.name, saved.text, saved.is_shared) == ("Plans by id", PLANS, False)
@@ -80,7 +80,7 @@ def test_a_question_is_asked_with_its_parameter_and_goes_on_record(open_page: Op
     assert [one.name for one in saved_queries.seen_by(records, "local")] == ["Plans by id"]
     app.button(key="workbench-open").click().run()
     assert app.query_params["saved"] == str(saved.query_id)
-    assert desk(app).text == PLANS  # type: ignore[attr-defined]
+    assert desk(app).text == PLANS
 
 
 def test_a_text_without_end_is_refused_and_only_its_beginning_is_kept(
@@ -110,10 +110,10 @@ def test_the_whole_of_a_long_question_stands_in_the_audit(open_page: Open, works
 def test_a_statement_of_the_dashboard_opens_by_its_name_and_gives_the_same_rows(open_page: Open) -> None:
     query = next(one for one in named().values() if questions.can_be_asked(one) and "$" not in one.sql)
     app = open_page("workbench", **questions.link(query, {}))
-    assert desk(app).text == query.sql.strip()  # type: ignore[attr-defined]
+    assert desk(app).text == query.sql.strip()
     app = open_page("workbench", query="no such query", values="{]", saved="99", table="nothing")
     assert not app.exception
-    assert "FROM marts." in desk(app).text  # type: ignore[attr-defined]
+    assert "FROM marts." in desk(app).text
 
 
 def test_a_name_as_of_a_script_or_a_formula_is_shown_as_it_is(open_page: Open) -> None:
@@ -125,7 +125,7 @@ def test_a_name_as_of_a_script_or_a_formula_is_shown_as_it_is(open_page: Open) -
 
 def test_a_text_of_many_parameters_has_fields_for_the_first(open_page: Open) -> None:
     app = open_page("workbench")
-    desk(app).put("SELECT " + ", ".join(f"$a{number}" for number in range(500)), {})  # type: ignore[attr-defined]
+    desk(app).put("SELECT " + ", ".join(f"$a{number}" for number in range(500)), {})
     app.run()
     assert not app.exception
     assert len([box for box in app.text_input if box.label.startswith("Value of $")]) == 40

@@ -334,11 +334,8 @@ def test_the_true_probabilities_are_those_that_came_true(
             spread = 4 * float((part[name] * (1 - part[name])).sum()) ** 0.5
             assert part["left"].sum() == pytest.approx(expected, abs=spread + 1e-9), (name, low)
     # who knows what nobody can see is nearer the outcomes than who sees all that shows
-    missed = {
-        name: float(((rows[name] - rows["left"]) ** 2).mean())  # type: ignore[arg-type]
-        for name in ("p_90", "p_90_shown")
-    }
-    assert missed["p_90"] < missed["p_90_shown"] < float(rows["left"].var())  # type: ignore[arg-type]
+    missed = {name: float(((rows[name] - rows["left"]) ** 2).mean()) for name in ("p_90", "p_90_shown")}
+    assert missed["p_90"] < missed["p_90_shown"] < float(rows["left"].var())
 
 
 def test_a_true_probability_knows_nothing_that_begins_after_its_day(
