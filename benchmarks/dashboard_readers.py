@@ -6,7 +6,7 @@ Claims, each a line of both sides, their ratio, the limit and ok or short:
 - A page of a company of a million customers takes at most 1.5 times that of one of 2,000, opened for the
   first time (nothing kept yet) and again.
 - 500 changes of the filters in a row leave the server's memory as it was after the first hundred.
-Without a claim: memory a session.
+Without a claim: memory a session, and what a rerun costs without `gc.freeze` and with nothing kept.
 
 SIZE=small checks that the benchmark works, not its figures. PAGES names pages, separated by commas.
 """
@@ -24,6 +24,7 @@ from bare_page import write as write_bare
 from copied_company import publish
 from sessions import at, cpu_seconds, free_port, memory_mb, read, served
 from streamlit.testing.v1 import AppTest
+from without import LEFT_OUT
 
 from dashboard.serve import APP, command
 
@@ -43,6 +44,7 @@ def main() -> None:
         holds += [beside_bare(home, Path(folder), page, readers, turns) for page in pages]
         holds += beside_small(home, pages, turns)
         holds.append(grows_not(home, changes))
+        without(home, pages, turns)
     sys.exit(0 if all(holds) or os.environ.get("SIZE") == "small" else 1)
 
 
@@ -168,6 +170,26 @@ def grows_not(home: Path, changes: int) -> bool:
         late / early,
         GROWTH,
     )
+
+
+def without(home: Path, pages: list[str], turns: int) -> None:
+    """Reruns of three pages as they are, without `gc.freeze`, and with no answer and no chart kept."""
+    program = Path(__file__).parent / "without.py"
+    for page in [page for page in pages if page in ("revenue", "cash", "customer")]:
+        asks = [(path(page), address("few", page, number)) for number in range(turns)]
+        for part in ("", *LEFT_OUT):
+            port = free_port()
+            started = [sys.executable, str(program), part, str(home), str(port)]
+            with served(started if part else command(home, port), port, {}) as pid:
+                read(port, 1, asks)
+                begun = cpu_seconds(pid)
+                spent = read(port, 1, asks, warm=0)
+                cpu = (cpu_seconds(pid) - begun) / turns
+            print(
+                f"rerun of {page} {'without ' + part if part else 'as it is'}: "
+                f"p50 {at(spent, 0.5) * 1e3:.0f} ms, CPU {cpu * 1e3:.0f} ms",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
