@@ -22,24 +22,42 @@ FORMULA_WITHIN = re.compile(r"(;\s*|(?<=\S)\s*[\t\r\n]\s*)(?=[=+\-@＝＋－＠]
 BYTE_ORDER_MARK = "\ufeff"
 NUMBERS = frozenset({"money", "count", "percent", "decimal", "ratio", "points", "bar"})
 
+# Written out in both places, since calling a macro for each cell costs more than the cell.
+CONTENT = """\
+{% if cell["href"] %}<a href="{{ cell["href"] }}"><bdi>{{ cell["shown"] }}</bdi></a>
+{%- else %}<bdi>{{ cell["shown"] }}</bdi>{% endif %}"""
 TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
     """\
-{% macro content(cell) -%}
-{% if cell.href %}<a href="{{ cell.href }}"><bdi>{{ cell.shown }}</bdi></a>
-{%- else %}<bdi>{{ cell.shown }}</bdi>{% endif %}
-{%- endmacro -%}
 <div class="tj-table" tabindex="0" role="region" aria-label="{{ caption }}">
 <table dir="{{ direction }}"><caption>{{ caption }}</caption>
 <thead><tr>{% for column in columns -%}
 <th scope="col" class="{{ column.css }}">{{ column.label }}</th>
 {%- endfor %}</tr></thead>
-<tbody>{% for row in rows %}<tr>{% for cell in row -%}
-{% if loop.first %}<th scope="row" class="{{ cell.css }}">{{ content(cell) }}</th>
-{%- else %}<td class="{{ cell.css }}">{{ content(cell) }}
-{%- if cell.share is not none %}<meter min="0" max="1" value="{{ cell.share }}" aria-hidden="true"></meter>
-{%- endif %}</td>{% endif %}
-{%- endfor %}</tr>{% endfor %}</tbody></table></div>"""
+<tbody>{% for row in rows %}<tr>{% for cell in row[:1] -%}
+<th scope="row" class="{{ cell["css"] }}">CONTENT</th>
+{%- endfor %}{% for cell in row[1:] -%}
+<td class="{{ cell["css"] }}">CONTENT
+{%- if cell["share"] is not none -%}
+<meter min="0" max="1" value="{{ cell["share"] }}" aria-hidden="true"></meter>
+{%- endif %}</td>
+{%- endfor %}</tr>{% endfor %}</tbody></table></div>""".replace("CONTENT", CONTENT)
 )
+
+
+# How a cell of each kind is shown, given how things are written, its value, and whether a plus is shown.
+FORMATS: Mapping[str, Callable[[Formatter, Any, bool], str]] = {
+    "count": lambda show, number, signed: show.number(number, signed=signed),
+    "decimal": lambda show, number, signed: show.number(number, 1, signed=signed),
+    "percent": lambda show, ratio, signed: show.percent(ratio, signed=signed),
+    "ratio": lambda show, ratio, _signed: show.number(ratio, 3),
+    "points": lambda show, ratio, _signed: show.points(ratio),
+    "bar": lambda show, ratio, _signed: show.percent(ratio),
+    "instant": lambda show, instant, _signed: show.instant(instant),
+    "day": lambda show, day, _signed: show.day_short(day),
+    "month": lambda show, month, _signed: show.month(month),
+    "id": lambda show, value, _signed: show.identifier(value),
+    "text": lambda _show, words, _signed: "–" if words is None or words == "" else str(words),
+}
 
 
 @dataclass(frozen=True)
@@ -71,20 +89,7 @@ class Column:
             return self.words(value)
         if self.kind == "money":
             return show.money(value, self.currency or "", signed=self.signed)
-        formats: dict[str, Callable[[Any], str]] = {
-            "count": lambda number: show.number(number, signed=self.signed),
-            "decimal": lambda number: show.number(number, 1, signed=self.signed),
-            "percent": lambda ratio: show.percent(ratio, signed=self.signed),
-            "ratio": lambda ratio: show.number(ratio, 3),
-            "points": lambda ratio: show.points(ratio),
-            "bar": show.percent,
-            "instant": show.instant,
-            "day": show.day_short,
-            "month": show.month,
-            "id": show.identifier,
-            "text": lambda words: "–" if words is None or words == "" else str(words),
-        }
-        return formats[self.kind](value)
+        return FORMATS[self.kind](show, value, self.signed)
 
     def leads_to(self, row: Mapping[str, Any]) -> str | None:
         """Where the cell leads, within the dashboard. Raises ValueError for a place elsewhere."""
