@@ -5,7 +5,9 @@ Copying the address shares the view. Widgets only write to it; what a page shows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -18,15 +20,41 @@ CARRIED = (
 )
 OFFERED, FIRST = "offered-pages", "first-page"
 Option = TypeVar("Option")
+_run = threading.local()
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within the block what this thread reads of the address is kept, until it writes.
+
+    A page looks at the address for each of its links, and each look asks the session anew.
+    """
+    _run.named = None
+    try:
+        yield
+    finally:
+        del _run.named
+
+
+def named() -> Mapping[str, str]:
+    """The parameters of the address."""
+    if not hasattr(_run, "named"):
+        return dict(st.query_params)
+    if _run.named is None:
+        _run.named = dict(st.query_params)
+    found: Mapping[str, str] = _run.named
+    return found
 
 
 def read(name: str) -> str | None:
     """A parameter of the address; None when it is absent or empty."""
-    return st.query_params.get(name) or None
+    return named().get(name) or None
 
 
 def write(name: str, value: str | None) -> None:
     """Set a parameter of the address, or take it away."""
+    if hasattr(_run, "named"):
+        _run.named = None
     if value is None:
         st.query_params.pop(name, None)
     else:
@@ -35,7 +63,8 @@ def write(name: str, value: str | None) -> None:
 
 def carried() -> dict[str, str]:
     """The parameters that a link to another page takes along."""
-    return {name: value for name in CARRIED if (value := read(name)) is not None}
+    there = named()
+    return {name: there[name] for name in CARRIED if there.get(name)}
 
 
 def offer(pages: Mapping[str, str], first: str | None = None) -> None:
@@ -64,7 +93,7 @@ def to(page: str, **parameters: str) -> str:
 
 def all_but(*kept: str) -> list[str]:
     """The parameters the address has besides `kept`."""
-    return [name for name in st.query_params if name not in kept]
+    return [name for name in named() if name not in kept]
 
 
 def clear(names: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from dashboard.people import door, last_used, permissions
 from dashboard.people.directory import open_people
 from dashboard.people.scope import scope_of
 from dashboard.records.database import Records
-from dashboard.view import View, open_view
+from dashboard.view import View, new_view, shared
 
 # Not called `pages`: a folder of that name would make the server run a page without this entry when the first
 # request of a process names it.
@@ -48,7 +48,7 @@ def groups_of(text: Text) -> dict[str, str]:
 def main() -> None:
     view = opened_view()
     _ = view.text.gettext
-    st.set_page_config(page_title=_("Tajdid"), page_icon=str(theme.ICON), layout="wide")
+    st.set_page_config(page_title=_("Tajdid"), page_icon=theme.ICON, layout="wide")
     st.html(theme.STYLE)
     if view.text.is_right_to_left:
         st.html(theme.STYLE_RIGHT_TO_LEFT)
@@ -75,7 +75,7 @@ def main() -> None:
         group: [(pages[one], titles[one]) for one in members if view.may_open(one)]
         for group, members in permissions.GROUPS.items()
     }
-    with kept_filters(view, name):
+    with kept_filters(view, name) as view, shared(view), address.read_once():
         frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
         door.leaving(view.text, view.visit)
         with frame.panel(view):
@@ -97,11 +97,11 @@ def nothing_own(view: View) -> None:
 
 def opened_view() -> View:
     """The view; at the start of a session without an address of its own, where its reader was last."""
-    view = open_view()
+    view = new_view()
     forget_another(view)
     people = people_of(view)
     if people is not None and last_used.begin(people, view.visit.reader_id):
-        return open_view()
+        return new_view()
     return view
 
 
@@ -117,14 +117,16 @@ def forget_another(view: View) -> None:
 
 
 @contextmanager
-def kept_filters(view: View, page: str) -> Iterator[None]:
-    """Bring back the filters used last on a page, and keep those that it is left with."""
+def kept_filters(view: View, page: str) -> Iterator[View]:
+    """Bring back the filters used last on a page, and keep those that it is left with.
+
+    Gives the view that the page then has.
+    """
     people, company = people_of(view), view.company.name if view.company else None
     if people is None or company is None:
-        yield
+        yield view
         return
-    last_used.arrive(people, view.visit.reader_id, company, page)
-    yield
+    yield new_view() if last_used.arrive(people, view.visit.reader_id, company, page) else view
     last_used.leave(people, view.visit.reader_id, view.now, company, page)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dashboard.records.database import records_url
@@ -30,10 +31,21 @@ class Company:
 
 def companies(home: Path) -> list[Company]:
     """The companies of a workspace, by name."""
-    return [_company(path) for path in sorted(home.glob("*/company.toml"))]
+    return [_company(path, _state(path)) for path in sorted(home.glob("*/company.toml"))]
 
 
-def _company(path: Path) -> Company:
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None where it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1_000)
+def _company(path: Path, state: tuple[int, int] | None) -> Company:
+    """The company that a file of that state describes."""
     name = path.parent.name
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

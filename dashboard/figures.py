@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard import words
+from dashboard import lookup, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention, revenue
 from dashboard.records import targets
@@ -68,15 +68,15 @@ class Compared:
 
 def value_of(values: pl.DataFrame, metric_id: str, month: object) -> Value:
     """A metric's value in a month, from rows of fct_metric_values; empty where there is no such row."""
-    for row in values.iter_rows(named=True):
-        if row["metric_id"] == metric_id and row["month"] == month:
-            return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
-    return NOTHING
+    row = lookup.first(values, metric_id=metric_id, month=month)
+    if row is None:
+        return NOTHING
+    return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
 
 
-def row_of(rows: pl.DataFrame, month: object) -> dict[str, Any]:
+def row_of(rows: pl.DataFrame, month: object) -> Mapping[str, Any]:
     """The row of a month; empty where there is none."""
-    return next((row for row in rows.iter_rows(named=True) if row["month"] == month), {})
+    return lookup.first(rows, month=month) or {}
 
 
 def is_percentage(metric: Metric) -> bool:
@@ -135,8 +135,8 @@ def compared(
     )
     verdict = None
     if changes is not None:
-        found = changes.filter(pl.col("metric_id") == metric.metric_id)
-        verdict = None if found.is_empty() else found["verdict"][0]
+        found = lookup.first(changes, metric_id=metric.metric_id)
+        verdict = None if found is None else found["verdict"]
     return Compared(former, said, verdict)
 
 
@@ -279,10 +279,9 @@ def card_of(
 
 def restated(view: View, rows: pl.DataFrame, metric: Metric, currency: str) -> str | None:
     """That a figure is not as it was first reported, from rows of fct_restatements; None when it is."""
-    found = rows.filter(pl.col("metric_id") == metric.metric_id)
-    if found.is_empty():
+    row = lookup.first(rows, metric_id=metric.metric_id)
+    if row is None:
         return None
-    row = found.row(0, named=True)
     first = Value(row["first_numerator"], row["first_denominator"])
     return view.text.gettext("restated, first reported as {value}").format(
         value=shown(view, metric, first.amount, currency)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from babel import Locale
@@ -33,6 +33,8 @@ MISSING = "–"
 MINUS = "−"
 DEFAULT_EXPONENT = 2
 LATIN, ARABIC_INDIC = "latn", "arab"
+System = Literal["latn", "arab"]
+KEPT_AMOUNTS = 20_000
 DIGITS = {LATIN: "123", ARABIC_INDIC: "١٢٣"}
 DIGITS_CHOICE = frozenset({"ar"})
 """Languages whose readers choose between the digits."""
@@ -55,7 +57,7 @@ class Formatter:
         return _locale(self.language)
 
     @property
-    def system(self) -> Literal["latn", "arab"]:
+    def system(self) -> System:
         """The numbering system in force."""
         return "arab" if self.digits == ARABIC_INDIC and self.language in DIGITS_CHOICE else "latn"
 
@@ -96,23 +98,11 @@ class Formatter:
         return self._amount(_rounded(major, 0), currency, 0, False)
 
     def _amount(self, value: Decimal, currency: str, decimals: int, signed: bool) -> str:
-        digits = "0." + "0" * decimals if decimals else "0"
-        standard: str = self.locale.currency_formats["standard"].pattern
-        pattern = standard.split(";")[0].replace("0.00", digits)
-        if self.currency_symbol(currency).isalpha():
-            pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")
-        shown = format_currency(
-            abs(value),
-            currency,
-            format=pattern,
-            locale=self.locale,
-            currency_digits=False,
-            numbering_system=self.system,
-        )
+        shown = _money(abs(value), currency, decimals, self.language, self.system)
         return self._isolated(_sign(value, signed) + self.written(shown))
 
     def currency_symbol(self, currency: str) -> str:
-        return str(get_currency_symbol(currency, locale=self.locale)).translate(MARKS)
+        return _symbol(currency, self.language)
 
     def number(self, value: int | Decimal | float | None, decimals: int = 0, *, signed: bool = False) -> str:
         if value is None:
@@ -186,6 +176,25 @@ class Formatter:
 @cache
 def _locale(language: str) -> Locale:
     return Locale.parse(language)
+
+
+@lru_cache(maxsize=1_000)
+def _symbol(currency: str, language: str) -> str:
+    return str(get_currency_symbol(currency, locale=_locale(language))).translate(MARKS)
+
+
+@lru_cache(maxsize=KEPT_AMOUNTS)
+def _money(amount: Decimal, currency: str, decimals: int, language: str, system: System) -> str:
+    """An amount, not below 0, with its currency. Pages show the same ones again and again."""
+    locale = _locale(language)
+    digits = "0." + "0" * decimals if decimals else "0"
+    standard: str = locale.currency_formats["standard"].pattern
+    pattern = standard.split(";")[0].replace("0.00", digits)
+    if _symbol(currency, language).isalpha():
+        pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")
+    return format_currency(
+        amount, currency, format=pattern, locale=locale, currency_digits=False, numbering_system=system
+    )
 
 
 def _sign(value: Decimal, signed: bool) -> str:

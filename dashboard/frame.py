@@ -103,10 +103,11 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 DIGITS.__getitem__,
                 as_buttons=True,
             )
+        carried = address.carried()
         for title, pages in groups:
             st.caption(title)
             for page, label in pages:
-                st.page_link(page, label=label, query_params=address.carried())
+                st.page_link(page, label=label, query_params=carried)
 
 
 def header(view: View, page: str, title: str, question: str) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, theme, words
+from dashboard import charts, figures, frame, lookup, theme, words
 from dashboard.figures import Value
 from dashboard.frame import Check, Drill
 from dashboard.queries import cash, revenue
@@ -43,8 +43,8 @@ class Receivables:
     values: pl.DataFrame
 
     def amount(self, bucket: str) -> Decimal:
-        rows = self.by_age.filter(pl.col("bucket") == bucket)
-        return sum(rows["amount"].to_list(), Decimal(0))
+        rows = lookup.rows_by(self.by_age, "bucket").get((bucket,), ())
+        return sum((row["amount"] for row in rows), Decimal(0))
 
     @property
     def buckets(self) -> list[str]:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -17,7 +20,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from dashboard import address, snapshot
+from dashboard import address, lookup, snapshot
 from dashboard.companies import Company, companies
 from dashboard.engine import Engine
 from dashboard.engine_access import engine_for
@@ -110,7 +113,8 @@ class View:
     engine: Engine | None = None
     visit: Visit = NOBODY_HERE
     slots: dict[str, Any] = field(default_factory=dict, compare=False)
-    """Places on the page that a later step fills: the menu and the mark of each card."""
+    """What one run of a page keeps: places that a later step fills (the menu and the mark of each card), and
+    what its parts read together."""
 
     def may(self, permission: str) -> bool:
         """Whether the reader's roles give a permission (of people/permissions.py). Raises KeyError."""
@@ -159,17 +163,17 @@ class View:
     def metric(self, metric_id: str) -> Metric:
         """A metric by its id. Raises KeyError when the registry does not hold it."""
         assert self.published is not None
-        for row in self.published.rows(build_queries.METRICS).iter_rows(named=True):
-            if row["metric_id"] == metric_id:
-                return Metric(
-                    metric_id=metric_id,
-                    label=row[f"label_{self.language}"],
-                    definition=row[f"definition_{self.language}"],
-                    formula=row["formula"],
-                    unit=row["unit"],
-                    good_direction=row["good_direction"],
-                )
-        raise KeyError(metric_id)
+        row = lookup.first(self.published.rows(build_queries.METRICS), metric_id=metric_id)
+        if row is None:
+            raise KeyError(metric_id)
+        return Metric(
+            metric_id=metric_id,
+            label=row[f"label_{self.language}"],
+            definition=row[f"definition_{self.language}"],
+            formula=row["formula"],
+            unit=row["unit"],
+            good_direction=row["good_direction"],
+        )
 
 
 def clock() -> datetime:
@@ -182,7 +186,26 @@ def home() -> Path:
     return Path(os.environ.get(HOME) or DEFAULT_HOME)
 
 
+_run = threading.local()
+
+
+@contextmanager
+def shared(view: View) -> Iterator[None]:
+    """Within the block, `open_view` of this thread gives `view`: a page has the one that its frame has."""
+    _run.view = view
+    try:
+        yield
+    finally:
+        del _run.view
+
+
 def open_view() -> View:
+    """The view of this run: the one that is shared, else the one that the address asks for."""
+    found: View | None = getattr(_run, "view", None)
+    return new_view() if found is None else found
+
+
+def new_view() -> View:
     """The view the address asks for: its company (else the first), its language (else English).
 
     Of the companies only those are there in which the reader has a role; where nobody may see anything,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 
 import streamlit as st
@@ -20,6 +21,8 @@ PLACE = ("company", "lang")
 PASSING = (*PLACE, "rows", "page", "customer", "document")
 """What is not kept for a page: where one is, which rows are open, which customer or document is looked at."""
 MOST_CHARACTERS = 2_000
+EVERYWHERE = ("", "")
+"""Where the company and the language are kept, which belong to no page of a company."""
 logger = logging.getLogger(__name__)
 
 
@@ -31,21 +34,22 @@ def begin(people: Records, reader_id: str) -> bool:
     if "comes_back" in st.session_state:
         return False
     st.session_state["comes_back"] = len(st.query_params) == 0
-    return st.session_state["comes_back"] and _put(read(people, reader_id, "", ""), PLACE)
+    return st.session_state["comes_back"] and _put(read(people, reader_id, *EVERYWHERE), PLACE)
 
 
-def arrive(people: Records, reader_id: str, company: str, page: str) -> None:
+def arrive(people: Records, reader_id: str, company: str, page: str) -> bool:
     """On coming to a page: set the filters used there last, unless the address names some itself.
 
     What is carried from page to page comes back on the first page alone: on a later one it is what the reader
-    has chosen meanwhile, also where that is all segments.
+    has chosen meanwhile, also where that is all segments. Answers whether the address has changed.
     """
     before = st.session_state.get("page_shown")
     st.session_state["page_shown"] = page
     named = [name for name in st.query_params if name not in address.CARRIED]
-    if before != page and st.session_state.get("comes_back") and not named:
-        kept = read(people, reader_id, company, page)
-        _put({name: kept[name] for name in kept if before is None or name not in address.CARRIED}, None)
+    if before == page or named or not st.session_state.get("comes_back"):
+        return False
+    kept = read(people, reader_id, company, page)
+    return _put({name: kept[name] for name in kept if before is None or name not in address.CARRIED}, None)
 
 
 def opens_as_asked(page: str) -> None:
@@ -58,13 +62,15 @@ def leave(people: Records, reader_id: str, at: datetime, company: str, page: str
     used = {name: st.query_params[name] for name in st.query_params if name not in PASSING}
     place = {name: st.query_params[name] for name in PLACE if name in st.query_params}
     now = (company, page, used, place)
-    if st.session_state.get("used") == now or ("used" not in st.session_state and not used and not place):
-        st.session_state["used"] = now
-        return
+    before = st.session_state.get("used")
     st.session_state["used"] = now
+    if before == now or (before is None and not used and not place):
+        return
+    changed = {(company, page): used}
+    if before is None or before[3] != place:
+        changed[EVERYWHERE] = place
     try:
-        write(people, reader_id, at, company, page, used)
-        write(people, reader_id, at, "", "", place)
+        write(people, reader_id, at, changed)
     except RecordsError:
         logger.warning("the filters used last are not kept", exc_info=True)
 
@@ -84,17 +90,18 @@ def read(people: Records, reader_id: str, company: str, page: str) -> dict[str, 
 
 
 def write(
-    people: Records, reader_id: str, at: datetime, company: str, page: str, used: dict[str, str]
+    people: Records, reader_id: str, at: datetime, used: Mapping[tuple[str, str], Mapping[str, str]]
 ) -> None:
-    """Keep the parameters of a page. Raises RecordsError."""
-    text = json.dumps(used)
-    if len(text) > MOST_CHARACTERS:
-        return
-    key = {"reader_id": reader_id, "company": company, "page": page}
-    which = [LAST_USED.c[name] == value for name, value in key.items()]
+    """Keep the parameters of pages, by company and page. Raises RecordsError."""
     with people.transaction() as connection:
-        connection.execute(delete(LAST_USED).where(*which))
-        connection.execute(insert(LAST_USED).values(**key, parameters=text, recorded_at=at))
+        for (company, page), parameters in used.items():
+            text = json.dumps(parameters)
+            if len(text) > MOST_CHARACTERS:
+                continue
+            key = {"reader_id": reader_id, "company": company, "page": page}
+            which = [LAST_USED.c[name] == value for name, value in key.items()]
+            connection.execute(delete(LAST_USED).where(*which))
+            connection.execute(insert(LAST_USED).values(**key, parameters=text, recorded_at=at))
 
 
 def _put(parameters: dict[str, str], names: tuple[str, ...] | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, figures, frame, receivables, scope, theme, timeline, words
+from dashboard import address, charts, figures, frame, lookup, receivables, scope, theme, timeline, words
 from dashboard.figures import Figures, Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import cash
@@ -111,10 +111,9 @@ class Failures:
         return self.chosen.month
 
     def amount(self, column: str, *outcomes: str) -> Decimal:
-        rows = self.stages
-        if outcomes:
-            rows = rows.filter(pl.col("outcome").is_in(outcomes))
-        return sum(rows[column].to_list(), Decimal(0))
+        by_outcome = lookup.rows_by(self.stages, "outcome")
+        wanted = [(outcome,) for outcome in outcomes] or list(by_outcome)
+        return sum((row[column] for key in wanted for row in by_outcome.get(key, ())), Decimal(0))
 
     def value(self, month: date) -> Value:
         row = figures.row_of(self.trend, month)
@@ -168,22 +167,23 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
     rows = failed.stages
     steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
     opens: list[str | None] = ["dunning-all"]
-    paid = rows.filter(pl.col("recovered") > 0)
-    for attempt in sorted(set(paid["recovered_attempt"].to_list()), key=lambda one: (one is None, one)):
-        part = paid.filter(pl.col("recovered_attempt").eq_missing(attempt))
+    by_attempt = lookup.rows_by(rows, "recovered_attempt")
+    for (attempt,) in sorted(by_attempt, key=lambda key: (key[0] is None, key[0])):
+        paid = [row for row in by_attempt[attempt,] if row["recovered"] > 0]
+        if not paid:
+            continue
         label = _("Paid in another way, or in part")
         if attempt is not None:
             label = _("Recovered by attempt {number}").format(number=show.number(attempt))
-        steps.append(
-            (label, sum(part["recovered"].to_list(), Decimal(0)), sum(part["invoices"]), theme.GREEN)
-        )
+        recovered = sum((row["recovered"] for row in paid), Decimal(0))
+        steps.append((label, recovered, sum(row["invoices"] for row in paid), theme.GREEN))
     credited = failed.amount("failed", "recovered") - failed.amount("recovered", "recovered")
     if credited:
         steps.append((_("Credited, the rest was paid"), credited, 0, theme.SKY))
         opens.append("dunning-recovered")
     for name in OUTCOMES[1:]:
         rest = failed.amount("failed", name) - failed.amount("recovered", name)
-        count = sum(rows.filter(pl.col("outcome") == name)["invoices"].to_list())
+        count = int(failed.amount("invoices", name))
         if rest:
             steps.append((outcome(name), rest, count, theme.AMBER if name == "pending" else theme.RED))
             opens.append(f"dunning-{name}")

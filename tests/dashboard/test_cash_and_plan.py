@@ -261,6 +261,8 @@ def test_a_note_on_a_date_is_numbered_on_the_charts_and_told_below_them(
         assert '"dash":"dot"' in specs
         assert "example.org" not in specs
     number = annotations.live(records)[0].annotation_id
+    app.session_state["notes-on-dates"] = True  # as a click on their title does
+    app.run()
     app.button(key=f"note-delete-{number}").click().run()
     assert [note.words for note in annotations.live(records)] == ["انقطاع الخدمة"]
     app.button(key=f"note-undo-{number}").click().run()
