@@ -133,7 +133,8 @@ def by_token(people: Records, settings: SignIn, at: datetime, token: str | None)
 def by_claims(people: Records, settings: SignIn, at: datetime, claims: Mapping[str, Any]) -> Visit:
     """The session that the identity provider vouches for.
 
-    The claim `email` counts only when the provider has verified it.
+    An e-mail address counts only when the provider has verified it, also under the name of another claim:
+    whoever may write any address there could be anybody.
     """
     if not claims.get("is_logged_in"):
         return Visit(Door.SIGN_IN, settings=settings)
@@ -144,7 +145,10 @@ def by_claims(people: Records, settings: SignIn, at: datetime, claims: Mapping[s
         return Visit(
             Door.NO_ACCESS, settings=settings
         )  # a sign that becomes another would be somebody else's
-    if settings.claim == "email" and claims.get("email_verified") is not True:
+    address = claims.get("email")
+    repeats = isinstance(address, str) and directory.normal(name) == directory.normal(address)
+    is_address = settings.claim == "email" or repeats
+    if is_address and claims.get("email_verified") is not True:
         return Visit(Door.NO_ACCESS, settings=settings)
     started = datetime.fromtimestamp(issued, UTC)
     if not at - settings.session < started < at + CLOCKS_DIFFER:

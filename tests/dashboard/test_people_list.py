@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -240,6 +241,30 @@ def test_a_claim_that_is_not_enough_lets_nobody_in(
     visit = by_claims(people, settings("oidc"), AT, CLAIMS | change)
     assert visit.door is door
     assert visit.reader("atlas") is NOBODY
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "door"),
+    [
+        ("upn", {"upn": "sara@example.com"}, None),
+        ("upn", {"upn": " SARA@example.com", "email_verified": False}, Door.NO_ACCESS),
+        ("upn", {"upn": "sara@example.com", "email_verified": None}, Door.NO_ACCESS),
+        ("oid", {"oid": "4f1c", "email_verified": None}, None),
+        ("oid", {"oid": "4f1d"}, Door.NO_ACCESS),
+    ],
+)
+def test_another_claim_that_repeats_an_address_counts_only_when_that_is_verified(
+    people: Records,
+    settings: Callable[[str], SignIn],
+    claim: str,
+    change: dict[str, object],
+    door: Door | None,
+) -> None:
+    directory.add(people, AT, "admin", "4f1c", "Sara by number", None)
+    directory.give_role(people, AT, "admin", "4f1c", "atlas", "csm", "Sara Haddad")
+    visit = by_claims(people, replace(settings("oidc"), claim=claim), AT, CLAIMS | change)
+    assert visit.door is door
+    assert (visit.reader("atlas") is NOBODY) == (door is not None)
 
 
 def test_who_signed_out_needs_another_sign_in_at_the_provider(
