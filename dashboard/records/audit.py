@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Integer, String, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Integer, String, Table, Text, insert, select
 
 from dashboard.records.database import METADATA, Instant, Records, RecordsError
 
@@ -32,10 +32,18 @@ def note(
 
     Raises RecordsError when it cannot be kept, also where there are no records: then the act must not happen.
     """
-    if act not in ACTS:
-        raise ValueError(f"unknown act {act}")
     if records is None:
         raise RecordsError("There are no records to note this in.")
+    with records.transaction() as connection:
+        note_within(connection, reader_id, at, act, subject, detail)
+
+
+def note_within(
+    connection: Connection, reader_id: str, at: datetime, act: str, subject: str, detail: str | None = None
+) -> None:
+    """The same beside what else a transaction writes: both are kept, or neither."""
+    if act not in ACTS:
+        raise ValueError(f"unknown act {act}")
     line = {
         "recorded_at": at,
         "recorded_by": reader_id,
@@ -43,8 +51,7 @@ def note(
         "subject": subject[:500],
         "detail": None if detail is None else detail[:DETAIL_CHARACTERS],
     }
-    with records.transaction() as connection:
-        connection.execute(insert(AUDIT).values(line))
+    connection.execute(insert(AUDIT).values(line))
 
 
 def lines(records: Records, limit: int = 100, reader_id: str | None = None) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""Questions that readers keep, for themselves or for everybody, and the questions they have asked."""
+"""Questions that readers keep, for themselves or for everybody, and the questions they have asked.
+
+Whatever shows a question to everybody, or no longer does, is noted in the audit.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Integer, String, Table, Text, insert, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    String,
+    Table,
+    Text,
+    Update,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from dashboard.records import audit
 from dashboard.records.database import METADATA, Instant, Records, recorded
 
 LONGEST_NAME = 120
@@ -99,9 +117,14 @@ def save(
         & SAVED_QUERIES.c.deleted_at.is_(None)
     )
     with records.transaction() as connection:
-        connection.execute(update(SAVED_QUERIES).where(same).values(deleted_at=at, deleted_by=reader_id))
+        before = update(SAVED_QUERIES).where(same).values(deleted_at=at, deleted_by=reader_id)
+        replaced = connection.scalars(before.returning(SAVED_QUERIES.c.is_shared)).all()
         made = connection.execute(insert(SAVED_QUERIES).values(row).returning(SAVED_QUERIES.c.query_id))
-        return int(made.scalar_one())
+        query_id = int(made.scalar_one())
+        if is_shared or any(replaced):
+            told = "shared with everybody" if is_shared else "no longer shared"
+            _note(connection, reader_id, at, query_id, name, text, told)
+    return query_id
 
 
 def seen_by(records: Records, reader_id: str) -> list[SavedQuery]:
@@ -119,16 +142,30 @@ def remove(records: Records, reader_id: str, at: datetime, query_id: int) -> boo
     """Take away a question of the reader's own; False where it is not theirs, or gone."""
     own = (SAVED_QUERIES.c.query_id == query_id) & (SAVED_QUERIES.c.recorded_by == reader_id)
     gone = update(SAVED_QUERIES).where(own & SAVED_QUERIES.c.deleted_at.is_(None))
-    with records.transaction() as connection:
-        return connection.execute(gone.values(deleted_at=at, deleted_by=reader_id)).rowcount == 1
+    return _moved(records, reader_id, at, gone.values(deleted_at=at, deleted_by=reader_id), "deleted")
 
 
-def restore(records: Records, reader_id: str, query_id: int) -> bool:
+def restore(records: Records, reader_id: str, at: datetime, query_id: int) -> bool:
     """Undo `remove`; False where the question is not the reader's own."""
     own = (SAVED_QUERIES.c.query_id == query_id) & (SAVED_QUERIES.c.recorded_by == reader_id)
+    back = update(SAVED_QUERIES).where(own).values(deleted_at=None, deleted_by=None)
+    return _moved(records, reader_id, at, back, "brought back")
+
+
+def _moved(records: Records, reader_id: str, at: datetime, change: Update, told: str) -> bool:
+    """Change one question, if it is there; the audit is told of one that is shared."""
     with records.transaction() as connection:
-        back = update(SAVED_QUERIES).where(own).values(deleted_at=None, deleted_by=None)
-        return connection.execute(back).rowcount == 1
+        found = connection.execute(change.returning(SAVED_QUERIES)).mappings().first()
+        if found is not None and found["is_shared"]:
+            _note(connection, reader_id, at, found["query_id"], found["name"], found["text"], told)
+    return found is not None
+
+
+def _note(
+    connection: Connection, reader_id: str, at: datetime, query_id: int, name: str, text: str, told: str
+) -> None:
+    detail = json.dumps({"query_id": query_id, "done": told, "text": text}, ensure_ascii=False)
+    audit.note_within(connection, reader_id, at, "share", f"question {name}", detail)
 
 
 def note_run(

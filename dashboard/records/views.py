@@ -1,7 +1,8 @@
 """Saved views: a page with its filters under a name, for oneself or for the team.
 
 A view is its page and the parameters of its address; what it shows is read anew, in the scope of whoever
-opens it. A view that was deleted can be brought back for 30 days.
+opens it. A view that was deleted can be brought back for 30 days. Whatever shows a view to the team, or no
+longer does, is noted in the audit.
 """
 
 from __future__ import annotations
@@ -14,10 +15,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Boolean, Column, String, Table, Text, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from dashboard.people.permissions import PAGES
 from dashboard.people.reader import Reader
+from dashboard.records import audit
 from dashboard.records.annotations import readable
 from dashboard.records.database import METADATA, Instant, Records, recorded
 
@@ -30,6 +45,7 @@ KEPT_FOR = timedelta(days=30)
 NOT_KEPT = frozenset({"company", "lang", "digits", "rows", "page", "mail"})
 """Parameters of the reader or of the moment, not of the view."""
 PARAMETER = re.compile("[a-z][a-z0-9_]{0,39}")
+SHARED = "shared with the team"
 
 VIEWS = Table(
     "saved_views",
@@ -102,31 +118,35 @@ def save(
         if (connection.scalar(own) or 0) >= MOST_VIEWS:
             raise Refused("too_many")
         connection.execute(insert(VIEWS).values(row))
+        if is_team:
+            _note(connection, at, reader, _view(row), SHARED)
     return _view(row)
 
 
 def rename(records: Records, at: datetime, reader: Reader, view_id: str, name: str) -> None:
     """Give a view another name. Raises Refused."""
-    _change(records, reader, view_id, {"name": _name(name), "changed_at": at})
+    _change(records, at, reader, view_id, {"name": _name(name), "changed_at": at})
 
 
 def share(records: Records, at: datetime, reader: Reader, view_id: str, is_team: bool) -> None:
     """Show a view to the team, or to oneself alone again. Raises Refused."""
     if is_team and not reader.may("share_views"):
         raise Refused("may_not_share")
-    _change(records, reader, view_id, {"is_team": is_team, "changed_at": at})
+    told = SHARED if is_team else "no longer shared"
+    _change(records, at, reader, view_id, {"is_team": is_team, "changed_at": at}, told)
 
 
 def replace(
     records: Records, at: datetime, reader: Reader, view_id: str, parameters: Mapping[str, str]
 ) -> None:
     """Let a view stand for other filters. Raises Refused."""
-    _change(records, reader, view_id, {"parameters": _kept(parameters), "changed_at": at})
+    _change(records, at, reader, view_id, {"parameters": _kept(parameters), "changed_at": at})
 
 
 def delete(records: Records, at: datetime, reader: Reader, view_id: str) -> None:
     """Take a view off the list; `restore` brings it back. Raises Refused."""
-    _change(records, reader, view_id, {"deleted_at": at, "deleted_by": reader.reader_id})
+    gone = {"deleted_at": at, "deleted_by": reader.reader_id}
+    _change(records, at, reader, view_id, gone, "deleted")
 
 
 def restore(records: Records, at: datetime, reader: Reader, view_id: str) -> None:
@@ -140,6 +160,8 @@ def restore(records: Records, at: datetime, reader: Reader, view_id: str) -> Non
         connection.execute(
             update(VIEWS).where(VIEWS.c.view_id == view_id).values(deleted_at=None, deleted_by=None)
         )
+        if found.is_team:
+            _note(connection, at, reader, found, "brought back")
 
 
 def seen_by(records: Records | None, reader: Reader) -> list[SavedView]:
@@ -174,7 +196,15 @@ def deleted(records: Records, at: datetime, reader: Reader) -> list[SavedView]:
     return [_view(row) for row in records.rows(asked.order_by(VIEWS.c.deleted_at.desc()))]
 
 
-def _change(records: Records, reader: Reader, view_id: str, values: Mapping[str, object]) -> None:
+def _change(
+    records: Records,
+    at: datetime,
+    reader: Reader,
+    view_id: str,
+    values: Mapping[str, object],
+    told: str | None = None,
+) -> None:
+    """Change a view that is there. `told`: what the audit says of it, where it is, or becomes, the team's."""
     found = _one(records, view_id)
     if found is None or found.deleted_at is not None:
         raise Refused("not_there")
@@ -184,6 +214,14 @@ def _change(records: Records, reader: Reader, view_id: str, values: Mapping[str,
         connection.execute(
             update(VIEWS).where(VIEWS.c.view_id == view_id, VIEWS.c.deleted_at.is_(None)).values(values)
         )
+        if told is not None and (found.is_team or values.get("is_team")):
+            _note(connection, at, reader, found, told)
+
+
+def _note(connection: Connection, at: datetime, reader: Reader, view: SavedView, told: str) -> None:
+    what = {"view_id": view.view_id, "done": told, "page": view.page, "choices": dict(view.parameters)}
+    detail = json.dumps(what, ensure_ascii=False)
+    audit.note_within(connection, reader.reader_id, at, "share", f"view {view.name}", detail)
 
 
 def _may_change(reader: Reader, view: SavedView) -> bool:

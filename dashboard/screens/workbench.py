@@ -456,7 +456,7 @@ def delete_saved(records: Records, reader_id: str, desk: Desk, saved: SavedQuery
 
 def undo(records: Records, reader_id: str, desk: Desk) -> None:
     if desk.undo is not None:
-        saved_queries.restore(records, reader_id, desk.undo)
+        saved_queries.restore(records, reader_id, clock(), desk.undo)
         desk.undo = None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from dashboard.records import saved_queries
+from dashboard.records import audit, saved_queries
 from dashboard.records.database import Records
 
 AT = datetime(2025, 4, 1, 9, tzinfo=UTC)
@@ -45,14 +46,33 @@ def test_saving_under_the_same_name_replaces_only_the_readers_own(records: Recor
     assert texts == {("amal", "SELECT 2"), ("badr", "SELECT 0")}
 
 
+def test_sharing_a_question_is_noted_and_keeping_one_for_oneself_is_not(records: Records) -> None:
+    saved_queries.save(records, "amal", AT, "Own", "SELECT 1", {}, is_shared=False)
+    key = saved_queries.save(records, "amal", AT, "Ours", "SELECT 2", {}, is_shared=True)
+    saved_queries.remove(records, "badr", AT, key)  # not theirs: nothing happened
+    saved_queries.remove(records, "amal", AT, key)
+    saved_queries.restore(records, "amal", AT, key)
+    last = saved_queries.save(records, "amal", AT, "Ours", "SELECT 3", {}, is_shared=False)
+    noted = audit.lines(records)[::-1]
+    assert {(one["recorded_by"], one["act"], one["subject"]) for one in noted} == {
+        ("amal", "share", "question Ours")
+    }
+    assert [json.loads(one["detail"]) for one in noted] == [
+        {"query_id": key, "done": "shared with everybody", "text": "SELECT 2"},
+        {"query_id": key, "done": "deleted", "text": "SELECT 2"},
+        {"query_id": key, "done": "brought back", "text": "SELECT 2"},
+        {"query_id": last, "done": "no longer shared", "text": "SELECT 3"},
+    ]
+
+
 def test_a_deletion_is_the_owners_alone_and_can_be_undone(records: Records) -> None:
     key = saved_queries.save(records, "amal", AT, "Q", "SELECT 1", {}, is_shared=True)
     assert not saved_queries.remove(records, "badr", AT, key)
     assert saved_queries.remove(records, "amal", AT, key)
     assert not saved_queries.remove(records, "amal", AT, key)
     assert names(records, "amal") == []
-    assert not saved_queries.restore(records, "badr", key)
-    assert saved_queries.restore(records, "amal", key)
+    assert not saved_queries.restore(records, "badr", AT, key)
+    assert saved_queries.restore(records, "amal", AT, key)
     assert names(records, "amal") == [("Q", "amal")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from reader import Open
 
 from dashboard.people.reader import Reader
-from dashboard.records import views
-from dashboard.records.database import Records, open_records
+from dashboard.records import audit, views
+from dashboard.records.database import Records, RecordsError, open_records
 from dashboard.records.views import Refused
 
 AT = datetime(2025, 4, 1, 9, 30, tzinfo=UTC)
@@ -100,6 +101,44 @@ def test_a_team_view_is_changed_by_its_owner_and_by_admins_alone(records: Record
     assert names(records, CSM) == []
     views.replace(records, AT, CFO, team.view_id, {"band": "high"})
     assert dict(views.opened(records, CFO, team.view_id).parameters) == {"band": "high"}
+
+
+def test_sharing_a_view_is_noted_and_keeping_one_for_oneself_is_not(records: Records) -> None:
+    own = views.save(records, AT, CFO, "Mine", "churn", {"band": "high"})
+    views.share(records, AT, CFO, own.view_id, False)
+    views.delete(records, AT, CFO, own.view_id)
+    views.restore(records, AT, CFO, own.view_id)
+    assert audit.lines(records) == []
+    views.share(records, AT, CFO, own.view_id, True)
+    views.delete(records, AT, ADMIN, own.view_id)
+    views.restore(records, AT, ADMIN, own.view_id)
+    views.share(records, AT, CFO, own.view_id, False)
+    views.save(records, AT, CFO, "Team", "revenue", {}, is_team=True)
+    with pytest.raises(Refused):
+        views.save(records, AT, CSM, "A", "churn", {}, is_team=True)
+    noted = [
+        (one["recorded_by"], one["act"], one["subject"], json.loads(one["detail"])["done"])
+        for one in reversed(audit.lines(records))
+    ]
+    assert noted == [
+        (CFO.reader_id, "share", "view Mine", "shared with the team"),
+        (ADMIN.reader_id, "share", "view Mine", "deleted"),
+        (ADMIN.reader_id, "share", "view Mine", "brought back"),
+        (CFO.reader_id, "share", "view Mine", "no longer shared"),
+        (CFO.reader_id, "share", "view Team", "shared with the team"),
+    ]
+    (first,) = [one for one in audit.lines(records) if "with the team" in one["detail"]][-1:]
+    assert json.loads(first["detail"])["choices"] == {"band": "high"}
+
+
+def test_a_view_that_cannot_be_noted_is_not_shared(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RecordsError("disk full")
+
+    monkeypatch.setattr(audit, "note_within", full)
+    with pytest.raises(RecordsError):
+        views.save(records, AT, CFO, "Team", "churn", {}, is_team=True)
+    assert names(records, CSM) == []
 
 
 def test_who_deletes_the_team_view_of_another_can_undo_it(records: Records) -> None:
