@@ -28,7 +28,7 @@ from dashboard.format import DIGITS, LATIN, Formatter
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 from dashboard.people import session
 from dashboard.people.reader import NOBODY, Reader
-from dashboard.people.scope import is_everything, scope_of
+from dashboard.people.scope import is_company, is_everything, scope_of
 from dashboard.people.session import NOBODY_HERE, Visit
 from dashboard.queries import Query
 from dashboard.queries import build as build_queries
@@ -81,6 +81,11 @@ class Published:
             if is_everything(self.snapshot):
                 raise
             raise Withheld(query.name) from error
+
+    @property
+    def is_company(self) -> bool:
+        """Whether the reader sees the figures of the whole company, not of their own accounts alone."""
+        return is_company(self.snapshot)
 
     @property
     def has_accounts(self) -> bool:

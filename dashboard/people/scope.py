@@ -248,6 +248,11 @@ def is_everything(snapshot: Snapshot) -> bool:
     return not isinstance(snapshot, ScopedSnapshot)
 
 
+def is_company(snapshot: Snapshot) -> bool:
+    """Whether the figures of the whole company are there, or those of some accounts alone."""
+    return not (isinstance(snapshot, ScopedSnapshot) and snapshot.scope.only_own)
+
+
 def key_of(snapshot: Snapshot) -> str:
     """The key of the scope a snapshot was opened in."""
     return snapshot.scope.key if isinstance(snapshot, ScopedSnapshot) else EVERYTHING.key

@@ -211,10 +211,10 @@ DUNNING = Query(
     """
 SELECT
   dunning.outcome, dunning.recovered_attempt,
-  count(*)::BIGINT AS invoices,
+  sum(dunning.invoices)::BIGINT AS invoices,
   sum((dunning.failed_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS failed,
   sum((dunning.recovered_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS recovered
-FROM warehouse.marts.fct_dunning AS dunning
+FROM warehouse.marts.fct_dunning_months AS dunning
 LEFT JOIN warehouse.marts.dim_month_rates AS rates
   ON rates.month = dunning.cohort_month AND rates.currency = dunning.currency
 WHERE dunning.cohort_month = $month

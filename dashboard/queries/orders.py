@@ -179,21 +179,18 @@ ORDER BY coalesce(sum(orders.net_minor), 0) DESC, firsts.customer_id
     metric="order_cohort_customers",
 )
 
-# Only cohorts all of whose customers have been watched for 90 days by the end of the chosen month.
+# Only cohorts all of whose customers have been watched for 90 days.
 SECOND_ORDERS = Query(
     "second_orders",
     """
 SELECT
   cohort_month AS month,
-  count(*)::BIGINT AS customers,
-  count(*) FILTER (days_to_second <= 90)::BIGINT AS came_back,
-  count(*) FILTER (days_to_second <= 90) / count(*) AS share
-FROM warehouse.marts.fct_second_orders
-WHERE cohort_month BETWEEN $month - INTERVAL 24 MONTH AND $month
-  AND cohort_month + INTERVAL 1 MONTH + INTERVAL 90 DAY
-    <= $as_of::DATE + INTERVAL 1 DAY
-GROUP BY cohort_month
-HAVING count(*) >= $min_customers
+  customers,
+  returned_customers AS came_back,
+  returned_customers / customers AS share
+FROM warehouse.marts.fct_second_order_months
+WHERE cohort_month BETWEEN $month - INTERVAL 24 MONTH AND $month AND is_watched
+  AND customers >= $min_customers
 ORDER BY cohort_month
 """,
 )

@@ -135,8 +135,7 @@ def repeat_trend(view: View, published: Published, chosen: OrderScope) -> None:
 
 def second_orders(view: View, published: Published, chosen: OrderScope) -> None:
     _, show = view.text.gettext, view.show
-    build = published.build
-    values = {**chosen.values, "min_customers": build.min_customers, "as_of": build.as_of}
+    values = {**chosen.values, "min_customers": published.build.min_customers}
     rows = published.rows(orders.SECOND_ORDERS, **values)
     label = _("Second order within 90 days")
     timeline.chart(

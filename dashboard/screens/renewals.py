@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard import address, charts, frame, paging, theme, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.queries import renewals, revenue
+from dashboard.queries import Query, renewals
 from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
@@ -50,17 +50,19 @@ def render(view: View) -> None:
         frame.nothing_published(view)
         return
     published = view.published
-    currencies = published.rows(renewals.CURRENCIES)["currency"].to_list()
-    if not currencies:
+    source = renewals.COMPANY if published.is_company else renewals.ACCOUNTS
+    parts = published.rows(source.parts)
+    if parts.is_empty():
         frame.empty(view, _("No subscription of this company has a term, so nothing comes up for renewal."))
         return
     acting.undo_bar(view, PLACE)
     with frame.panel(view):
-        chosen = filters(view, published, currencies)
+        chosen = filters(view, parts)
         values = {**chosen.values, **acting.values(view), "as_of": published.build.as_of}
-        by_day = published.rows(renewals.BY_DAY, **values)
+        drawn_from = source.by_day if chosen.owner == ALL else renewals.BY_DAY_OF_ACCOUNTS
+        by_day = published.rows(drawn_from, **values)
         totals = totals_of(by_day)
-        past = published.rows(renewals.PAST, **values).row(0, named=True)
+        past = published.rows(source.past, **values).row(0, named=True)
         weeks = weeks_of(by_day, published.build.as_of, chosen.days)
         frame.cards(view, cards(view, totals, past, chosen))
         every_week = week_drills(view, weeks, chosen, values)
@@ -68,15 +70,18 @@ def render(view: View) -> None:
         if not totals[chosen.days]["renewals"]:
             frame.empty(view, _("Nothing of this choice comes up for renewal in these days."), FILTERS)
             return
-        calendar(view, published, weeks, chosen, every_week, values)
-    with frame.panel(view):
-        renewal_list(view, published, chosen, values, totals[chosen.days])
+        calendar(view, published, weeks, chosen, every_week, drawn_from, values)
+        with frame.panel(view):
+            renewal_list(view, published, chosen, values, totals[chosen.days])
 
 
-def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
+def filters(view: View, parts: pl.DataFrame) -> Chosen:
+    """Draw the filters and say what they are set to. `parts`: rows of renewals.PARTS."""
     _ = view.text.gettext
     resets = ("listed", "rows", "page")
-    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
+    by_currency = parts.group_by("currency").agg(pl.col("renewals").sum())
+    currencies = by_currency.sort("renewals", "currency", descending=[True, False])["currency"].to_list()
+    segments = [ALL, *parts["segment"].unique().sort().to_list()]
     kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
 
     def within(days: int) -> str:
@@ -245,6 +250,7 @@ def calendar(
     weeks: pl.DataFrame,
     chosen: Chosen,
     every: Mapping[date, Drill],
+    drawn_from: Query,
     values: Mapping[str, object],
 ) -> None:
     """What is at stake in each week, parted by whether it renews by itself."""
@@ -287,7 +293,7 @@ def calendar(
             at_stake(view, chosen),
         ],
         weeks,
-        query=renewals.BY_DAY,
+        query=drawn_from,
         values=values,
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})

@@ -222,6 +222,21 @@ def _renewal(
             }
         ],
     )
+    insert(
+        connection,
+        "marts.fct_renewal_days",
+        [
+            {
+                "due_on": due_on,
+                "outcome": outcome,
+                "currency": "EUR",
+                "segment": tiny_world.CUSTOMERS[customer][1],
+                "is_automatic": bool(auto),
+                "renewals": 1,
+                "mrr": Decimal(mrr),
+            }
+        ],
+    )
 
 
 def _account(connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import success_world
 import tiny_world
-from reader import Open, html
+from reader import Open, badges, html
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -261,6 +263,22 @@ def test_each_page_of_a_csm_opens_or_says_that_it_speaks_of_the_whole_company(
     assert [error.value for error in app.error] == []
     text = html(app) + " ".join(option for box in app.selectbox for option in box.options)
     assert not any(f"K{number}<" in text or f"C{number}<" in text for number in (3, 4, 5, 6))
+
+
+def test_a_csm_sees_the_renewals_of_the_own_accounts_added_up(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    success_world.publish(home / "vela")
+    as_reader(vela=("csm", "Dana"))  # C1: 100.00 in 10 days, 75 % of 200.00 renewed; C2: 250.00 in 45 days
+    app = open_page("renewals", "vela", home=home, rows="within-90")
+    assert not app.exception
+    assert not app.error
+    assert not app.info
+    assert [one.value for one in app.metric] == ["€100.00", "€350.00", "€350.00", "75.0%"]
+    assert set(re.findall(r"customer=(C\d)", html(app))) == {"C1", "C2"}
+    assert any("Sum matches" in mark for mark in badges(app))
+    narrowed = open_page("renewals", "vela", home=home, owner="mine")
+    assert [one.value for one in narrowed.metric][:3] == ["€100.00", "€350.00", "€350.00"]
 
 
 def test_an_analyst_sees_all_accounts_without_their_names(

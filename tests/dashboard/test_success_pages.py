@@ -170,6 +170,23 @@ def test_what_renews_adds_up_by_horizon_and_by_week(warehouse: duckdb.DuckDBPyCo
     ]
 
 
+@pytest.mark.parametrize("kind", ["all", "auto", "manual"])
+@pytest.mark.parametrize("segment", ["all", "enterprise", "smb"])
+def test_the_figures_of_all_accounts_are_those_of_the_company(
+    warehouse: duckdb.DuckDBPyConnection, kind: str, segment: str
+) -> None:
+    for name in ("by_day", "past"):
+        whole, rows = (
+            asked(warehouse, getattr(source, name), kind=kind, segment=segment)
+            for source in (renewals.COMPANY, renewals.ACCOUNTS)
+        )
+        assert whole == rows
+    assert asked(warehouse, renewals.COMPANY.parts) == [
+        {"currency": "EUR", "segment": "enterprise", "renewals": 5},
+        {"currency": "EUR", "segment": "smb", "renewals": 2},
+    ]
+
+
 def test_every_week_of_the_days_ahead_stands_in_the_calendar_and_those_of_what_is_due_already() -> None:
     amounts = ("mrr", "auto_mrr", "manual_mrr")
     rows = [

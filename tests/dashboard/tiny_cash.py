@@ -285,6 +285,22 @@ def _failures(connection: Any, insert: Insert) -> None:
                 }
             ],
         )
+        insert(
+            connection,
+            "marts.fct_dunning_months",
+            [
+                {
+                    "cohort_month": month,
+                    "currency": currency,
+                    "segment": SEGMENTS[customer],
+                    "outcome": outcome,
+                    "recovered_attempt": attempt,
+                    "invoices": 1,
+                    "failed_minor": failed,
+                    "recovered_minor": recovered,
+                }
+            ],
+        )
     for scope in ("all", "enterprise", "smb"):
         decided = [
             (failed * rate(invoices[number][1], OPENING), recovered * rate(invoices[number][1], OPENING))

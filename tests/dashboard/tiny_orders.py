@@ -96,6 +96,17 @@ def order_rows(connection: duckdb.DuckDBPyConnection) -> None:
             ],
         )
 
+    for month in sorted({day.replace(day=1) for day in first.values()}):
+        begun = {customer: day for customer, day in first.items() if day.replace(day=1) == month}
+        returned = {
+            customer
+            for _, customer, day, _, is_credit, *_rest in ORDERS
+            if customer in begun and not is_credit and 0 < (day - begun[customer]).days <= 90
+        }
+        # nobody has been watched for 90 days yet
+        row = {"cohort_month": month, "customers": len(begun), "returned_customers": len(returned)}
+        insert(connection, "marts.fct_second_order_months", [row | {"is_watched": False}])
+
 
 def _of_month(month: date) -> list[tuple[Any, ...]]:
     return [order for order in ORDERS if order[2].replace(day=1) == month]

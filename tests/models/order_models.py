@@ -22,7 +22,7 @@ import polars as pl
 
 PROJECT = Path(__file__).resolve().parents[2]
 LINES = PROJECT / "data" / "online_retail_ii" / "lines.parquet"
-MARTS = ("fct_order_months", "fct_repeat_months", "fct_order_cohorts", "fct_second_orders", "fct_rfm")
+MARTS = ("fct_order_months", "fct_repeat_months", "fct_order_cohorts", "fct_second_order_months", "fct_rfm")
 MARTS += (
     "fct_reorder_cadence",
     "fct_opportunity_summary",

@@ -29,6 +29,7 @@ MARTS = (
     "fct_ar_events",
     "fct_cash_days",
     "fct_dunning",
+    "fct_dunning_months",
     "fct_invoices",
     "dim_customers",
 )
@@ -543,6 +544,29 @@ def failed(paid: int | None, on: date | None, last: str = "failed") -> Books:
     elif last == "exhausted":
         books.attempt("i", 2, day(3, 20), "exhausted")
     return books
+
+
+def test_the_months_hold_what_failed_and_what_became_of_it():
+    books = failed(300, day(3, 10))
+    for name, on, attempts in (("b", day(3, 20), 2), ("c", day(3, 25), 2), ("d", day(4, 2), 3)):
+        books.invoice(name, 500, on)
+        books.attempt(name, 1, on, "failed")
+        for attempt in range(2, attempts + 1):
+            books.attempt(name, attempt, on + attempt * DAY, "recovered" if attempt == attempts else "failed")
+        books.pay(f"p-{name}", 500, on + attempts * DAY)
+        books.apply(name, 500, on + attempts * DAY, f"p-{name}")
+    connection = books.open("fct_dunning_months")
+    columns = "cohort_month, outcome, recovered_attempt, invoices, failed_minor, recovered_minor"
+    found = connection.execute(f"SELECT {columns} FROM marts.fct_dunning_months ORDER BY ALL").fetchall()
+    assert found == [
+        (day(3, 1), "lost", None, 1, 900, 300),
+        (day(3, 1), "recovered", 2, 2, 1000, 1000),
+        (day(4, 1), "recovered", 3, 1, 500, 500),
+    ]
+    connection = books.open("fct_dunning_months")
+    assert warehouse_test(connection, "dunning_months_equal_dunning") == []
+    connection.execute("UPDATE marts.fct_dunning_months SET recovered_minor = 501 WHERE invoices = 1")
+    assert len(warehouse_test(connection, "dunning_months_equal_dunning")) == 2
 
 
 def test_a_failed_charge_that_is_paid_within_sixty_days_is_recovered():

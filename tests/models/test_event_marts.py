@@ -44,6 +44,31 @@ def test_a_term_is_renewed_where_service_goes_on_in_the_next_one():
     ]
 
 
+def test_the_days_hold_what_of_a_subscription_ends_together_once():
+    due = date(2025, 4, 1)
+    sold = {"subscription_id": "s", "term_start": APR, "term_end": due}
+    company = history(
+        version(APR, None, 1000, "a", auto_renew=True, **sold),
+        version(APR, None, 200, "b", auto_renew=False, **sold),  # one that needs a word: the whole needs it
+        version(APR, None, 50, "c", subscription_id="t", term_start=APR, term_end=due, auto_renew=True),
+        version(APR, None, 7, "d", subscription_id="u", term_start=APR, term_end=due),  # nobody knows
+        term(JAN, APR, 300, APR, item="e", auto_renew=True),
+    )
+    connection = warehouse(company, ("fct_renewal_days",))
+    columns = "due_on, outcome, currency, is_automatic, renewals, mrr::BIGINT"
+    found = connection.execute(f"SELECT {columns} FROM marts.fct_renewal_days ORDER BY ALL").fetchall()
+    assert found == [
+        (APR, "lost", "EUR", True, 1, 300),
+        (due, "undecided", "EUR", False, 2, 1207),
+        (due, "undecided", "EUR", True, 1, 50),
+    ]
+    assert warehouse_test(connection, "renewal_days_equal_renewals") == []
+    connection.execute("UPDATE marts.fct_renewal_days SET is_automatic = true WHERE renewals = 2")
+    assert warehouse_test(connection, "renewal_days_equal_renewals") != []
+    connection.execute("UPDATE marts.fct_renewal_days SET renewals = 3 WHERE renewals = 2")
+    assert len(warehouse_test(connection, "renewal_days_equal_renewals")) > 1
+
+
 def test_a_term_is_worth_what_was_paid_on_its_last_day():
     rows = renewal_rows(
         term(JAN, MAR, 1000, APR), term(MAR, APR, 1500, APR), term(APR, None, 800, date(2025, 1, 1))

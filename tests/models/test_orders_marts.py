@@ -200,6 +200,30 @@ def test_the_repeat_rate_counts_order_days_of_365_days(shop: Warehouse) -> None:
     assert second["one day"]["observed_days"] == 213
 
 
+def test_a_month_of_first_orders_counts_who_came_back_within_ninety_days(shop: Warehouse) -> None:
+    first = date(2025, 9, 30)  # watched for 90 days on 29 December
+    for number, (customer, day) in enumerate(
+        [
+            ("on the last day", first),
+            ("on the last day", first + timedelta(days=90)),
+            ("a day late", date(2025, 9, 1)),
+            ("a day late", date(2025, 9, 1) + timedelta(days=91)),
+            ("twice on one day", first),
+            ("twice on one day", first),
+            ("new", date(2025, 10, 1)),
+            ("new", date(2025, 10, 2)),
+        ]
+    ):
+        shop.order(str(number), customer, day, [(GOOD, 1, 100)])
+    rows = "SELECT * FROM marts.fct_second_order_months ORDER BY cohort_month"
+    for as_of, is_watched in ((date(2025, 12, 28), False), (date(2025, 12, 29), True)):
+        shop.build(as_of, "fct_second_order_months")
+        assert [tuple(row.values()) for row in shop.rows(rows)] == [
+            (date(2025, 9, 1), 3, int(is_watched), is_watched),
+            (date(2025, 10, 1), 1, 1, False),
+        ]
+
+
 def test_a_cohort_is_followed_month_by_month(shop: Warehouse) -> None:
     shop.order("1", "a", date(2025, 10, 31), [(GOOD, 1, 100)])
     shop.order("2", "b", date(2025, 10, 1), [(GOOD, 1, 200)])
