@@ -52,13 +52,16 @@ class Value:
 
 
 NOTHING = Value(None)
+RUNNING = "running"
+"""The verdict on a month that is still running, set against what the whole of it should bring: none yet."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What a figure is compared with, and that in words; `verdict` is a code of fct_metric_changes.
+    """What a figure is compared with, and that in words.
 
-    A `value` of None is not compared; the words then say why, where there is a reason.
+    `verdict` is a code of fct_metric_changes, or RUNNING. A `value` of None is not compared; the words then
+    say why, where there is a reason.
     """
 
     value: Value | None
@@ -125,8 +128,12 @@ def compared(
         if amount is None:
             return Compared(None, _("no target for {month}").format(month=view.show.month(chosen.month)))
         value = target_value(view, metric, amount, chosen.currency)
-        said = _("against the target of {value}")
-        return Compared(value, said.format(value=shown(view, metric, value.amount, chosen.currency)))
+        target = shown(view, metric, value.amount, chosen.currency)
+        if chosen.is_provisional:
+            said = _("{month} is still running, to {day}: against the target of {value} for all of it")
+            month, day = view.show.month(chosen.month), view.show.day(view.as_of)
+            return Compared(value, said.format(month=month, day=day, value=target), RUNNING)
+        return Compared(value, _("against the target of {value}").format(value=target))
     said = compared_words(view, chosen.compared)
     if former is None or former.amount is None:
         return Compared(None, _("{against}: nothing to compare").format(against=said))
@@ -188,7 +195,7 @@ def card(
     change, difference = (None, None) if is_small else _change(view, metric, now, before, currency)
     is_noise = verdict == "within_noise"
     is_good = None
-    if difference and metric.good_direction in ("up", "down") and not is_noise:
+    if difference and metric.good_direction in ("up", "down") and not is_noise and verdict != RUNNING:
         is_good = (difference > 0) == (metric.good_direction == "up")
     if change and verdict in ("changed", "within_noise"):
         said.append(_("within noise") if is_noise else _("beyond noise"))

@@ -134,6 +134,7 @@ def trade(view: View, published: Published) -> str:
     build = published.build
     if build.has_subscriptions and build.has_orders:
         names = {"subscriptions": _("Subscriptions"), "orders": _("Orders")}
+    is_provisional: bool
         return address.choice(
             "trade",
             _("Kind of trade"),

@@ -192,6 +192,9 @@ def target_words(
         distance = view.text.whole(_("{points} points").format(points=view.show.points(gap)))
     else:
         distance = figures.shown(view, metric, gap, chosen.currency, signed=True)
+    if chosen.is_provisional:
+        pattern = _("Target {target} for the whole month, which is still running ({gap})")
+        return pattern.format(target=shown, gap=distance), "plain"
     is_met = gap >= 0 if metric.good_direction == "up" else gap <= 0
     pattern = _("Target {target}: reached ({gap})") if is_met else _("Target {target}: missed ({gap})")
     return pattern.format(target=shown, gap=distance), "good" if is_met else "bad"

@@ -92,7 +92,7 @@ def order_scope(published: Published, parameters: Mapping[str, str]) -> OrderSco
     months = published.rows(order_queries.MONTHS)
     if months.is_empty():
         return None
-    month, _ = _month(dict(months.iter_rows()), parameters)
+    month, is_provisional = _month(dict(months.iter_rows()), parameters)
     currencies = published.rows(order_queries.CURRENCIES)["currency"].to_list()
     countries = published.rows(order_queries.COUNTRIES)["country"].to_list()
     return OrderScope(
@@ -100,6 +100,7 @@ def order_scope(published: Published, parameters: Mapping[str, str]) -> OrderSco
         compared_with(month, parameters.get("compare", "previous")),
         _named([ALL, *countries], parameters.get("country"), ALL),
         _named(currencies, parameters.get("currency"), currencies[0]),
+        is_provisional,
         _compare(parameters),
     )
 

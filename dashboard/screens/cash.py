@@ -84,7 +84,15 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
     beyond = owed.overdue(chosen.month, 31).numerator
     note = _("of it more than 30 days: {amount}").format(amount=view.show.money(beyond, chosen.currency))
     overdue = figures.card(
-        view, metric, now, against.value, chosen.currency, against.words, rows="overdue", note=note
+        view,
+        metric,
+        now,
+        against.value,
+        chosen.currency,
+        against.words,
+        verdict=against.verdict,
+        rows="overdue",
+        note=note,
     )
     return [
         overdue,
@@ -147,7 +155,12 @@ def failures(view: View, published: Published, chosen: Scope) -> Failures:
     month = chosen.month
     while month > month_before(chosen.month, 3) and last_day(month) + DECIDED_AFTER > view.as_of:
         month = month_before(month)
-    cohort = replace(chosen, month=month, compared=scope.compared_with(month, chosen.compare))
+    cohort = replace(
+        chosen,
+        month=month,
+        compared=scope.compared_with(month, chosen.compare),
+        is_provisional=chosen.is_provisional and month == chosen.month,
+    )
     first = month_before(chosen.month, SHOWN_MONTHS - 1)
     values = {**cohort.values, "first_month": min(first, cohort.compared)}
     known = figures.read(published, cohort)

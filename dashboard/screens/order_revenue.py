@@ -67,7 +67,15 @@ def cards(
         metric = view.metric(metric_id)
         against = figures.compared(view, chosen, metric, former)
         return figures.card(
-            view, metric, current, against.value, chosen.currency, against.words, rows=rows, note=note
+            view,
+            metric,
+            current,
+            against.value,
+            chosen.currency,
+            against.words,
+            verdict=against.verdict,
+            rows=rows,
+            note=note,
         )
 
     def rate(row: Mapping[str, Any]) -> Value:

@@ -12,6 +12,7 @@ import pytest
 import tiny_orders
 import tiny_world
 from reader import Open, badges, html
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
 from dashboard.records import annotations, targets
@@ -285,6 +286,38 @@ def test_a_note_says_why_it_is_refused(records: Records) -> None:
             write(records, AT, "amal", "Amal", day, words)
         assert refused.value.reason == reason
     assert annotations.live(records) == []
+
+
+def running_march(folder: Path) -> Records:
+    """Lumen as if March were still running, with a target of MRR for it and one for February."""
+
+    def running(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.fill_subscriptions(connection, build_id)
+        connection.execute("UPDATE marts.fct_metric_values SET is_provisional = month >= DATE '2025-03-01'")
+
+    tiny_world.publish(folder / "lumen", "20250401T0430-p1", running, title=("Lumen", "لومن"))
+    own = open_records(f"sqlite:///{folder / 'lumen' / 'app.db'}")
+    targets.write(own, AT, "local", {Key("mrr", date(2025, month, 1), "EUR"): 60_000 for month in (2, 3)})
+    return own
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        ("en", "Mar 2025 is still running, to March 31, 2025: against the target of €600.00 for all of it"),
+        ("ar", "ما زال"),
+    ],
+)
+def test_a_month_that_still_runs_is_not_judged_by_the_target_of_the_whole_month(
+    open_page: Open, tmp_path: Path, lang: str, words: str
+) -> None:
+    running_march(tmp_path).close()
+    now = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-03")
+    closed = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-02")
+    assert not now.exception
+    assert [one.metric[0].color for one in (now, closed)] == [MetricProto.GRAY, MetricProto.RED]
+    notes = [[caption.value for caption in app.caption if words in caption.value] for app in (now, closed)]
+    assert [len(found) for found in notes] == [1, 0]
 
 
 def test_a_month_of_orders_that_still_runs_has_missed_no_target(open_page: Open, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from typer.testing import CliRunner
 
 from dashboard.charts import Step
+from dashboard.figures import Value
 from dashboard.pack import content, document, reading
 from dashboard.people.reader import LOCAL
 from dashboard.records import targets
@@ -158,6 +159,15 @@ def test_a_target_stands_beside_its_metric(workspace: Path, tmp_path: Path) -> N
     assert (mrr["target"], mrr["target_tone"]) == ("Target €600.00: missed (−€39.67)", "bad")
     assert churn["target"].startswith("Target 25.0%: reached")
     assert churn["target_tone"] == "good"
+    chosen = reading.subscription_scope(view.published, {}) if view.published else None
+    assert chosen is not None
+    said, tone = content.target_words(
+        view, replace(chosen, is_provisional=True), view.metric("mrr"), Value(56_033)
+    )
+    assert (said, tone) == (
+        "Target €600.00 for the whole month, which is still running (−€39.67)",
+        "plain",
+    )
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
