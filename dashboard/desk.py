@@ -3,8 +3,7 @@ lines with their explanation, and choices that live in the address."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,9 +16,8 @@ import streamlit as st
 from dashboard import address, billing_words, engine, frame
 from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, UNKNOWN, Engine, EngineProblem, Line, Step
 from dashboard.format import Formatter
-from dashboard.records import audit
 from dashboard.tables import Column
-from dashboard.view import View, clock
+from dashboard.view import View
 
 ROWS = 25
 
@@ -146,30 +144,6 @@ def sums_by_currency(view: View, rows: pl.DataFrame, name: str) -> str:
         return ""
     sums = rows.drop_nulls("currency").group_by("currency").agg(pl.col(name).sum()).sort("currency")
     return " · ".join(view.show.money(total, currency) for currency, total in sums.iter_rows())
-
-
-# Files.
-
-
-def files(view: View, made: Mapping[str, tuple[str, str, Callable[[], bytes]]]) -> None:
-    """Buttons that give files: label → name, kind and what makes it; nothing for readers who may not export,
-    or without records. Each one is noted in the audit, with the address of the page that offered it."""
-    if not view.may("export") or view.records is None:
-        return
-    chosen = json.dumps(dict(st.query_params), ensure_ascii=False)
-
-    def noted(file_name: str, make: Callable[[], bytes]) -> Callable[[], bytes]:
-        def give() -> bytes:
-            audit.note(view.records, view.reader.reader_id, clock(), "export", file_name, chosen)
-            return make()
-
-        return give
-
-    with st.container(horizontal=True):
-        for label, (file_name, mime, make) in made.items():
-            st.download_button(
-                label, data=noted(file_name, make), file_name=file_name, mime=mime, on_click="ignore"
-            )
 
 
 # Lines and how they came about.

@@ -1,9 +1,10 @@
-"""Rows as a file to take away: for readers who may, as CSV and as XLSX, each one noted in the audit."""
+"""Files to take away: for readers who may, each one noted in the audit; rows as CSV and as XLSX."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 import streamlit as st
@@ -16,6 +17,47 @@ from dashboard.view import Published, View, clock
 MIME = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that a page offers. `make` gives its content, and what the audit says of it besides the choices
+    of the page."""
+
+    label: str
+    name: str
+    mime: str
+    make: Callable[[], tuple[bytes, Mapping[str, object]]]
+    key: str | None = None
+
+
+def button(view: View, file: File) -> None:
+    """A button that gives a file; nothing without records, or for a reader who may not export.
+
+    It is made when the button is pressed, and given once the audit says who took it under which choices.
+    """
+    if not _may(view):
+        return
+    chosen = dict(st.query_params)
+
+    def give() -> bytes:
+        content, said = file.make()
+        detail = json.dumps({**said, **chosen}, ensure_ascii=False)
+        audit.note(view.records, view.reader.reader_id, clock(), "export", file.name, detail)
+        return content
+
+    st.download_button(
+        file.label, data=give, file_name=file.name, mime=file.mime, key=file.key, on_click="ignore"
+    )
+
+
+def files(view: View, offered: Sequence[File], key: str | None = None) -> None:
+    """Such buttons side by side."""
+    if not _may(view):
+        return
+    with st.container(horizontal=True, key=key):
+        for file in offered:
+            button(view, file)
+
+
 def download(
     view: View,
     name: str,
@@ -25,38 +67,38 @@ def download(
     *,
     place: str = "",
 ) -> None:
-    """Buttons that give the rows as CSV and XLSX; nothing without records, or for a reader who may not.
+    """Buttons that give rows as CSV and XLSX; the audit says how many. They are read when one is pressed.
 
-    The rows are read when a button is pressed, and the audit then says who took which file, with how many
-    rows and under which choices. `place` tells apart two places of a page that offer the same rows.
+    `place` tells apart two places of a page that offer the same rows.
     """
-    if not view.may("export") or view.records is None:
-        return
     _ = view.text.gettext
     company = view.company.name if view.company else "company"
-    chosen = dict(st.query_params)
     labels = {"csv": _("Export CSV"), "xlsx": _("Export XLSX")}
 
-    def made(ending: str, file_name: str) -> Callable[[], bytes]:
-        def make() -> bytes:
+    def made(ending: str) -> Callable[[], tuple[bytes, Mapping[str, object]]]:
+        def make() -> tuple[bytes, Mapping[str, object]]:
             frame = rows()
-            detail = json.dumps({"rows": frame.height, **chosen}, ensure_ascii=False)
-            audit.note(view.records, view.reader.reader_id, clock(), "export", file_name, detail)
             found = frame.iter_rows(named=True)
             if ending == "csv":
-                return tables.csv_file(columns, found, view.show)
-            return xlsx.file(columns, found, view.show, view.text.direction, name)
+                content = tables.csv_file(columns, found, view.show)
+            else:
+                content = xlsx.file(columns, found, view.show, view.text.direction, name)
+            return content, {"rows": frame.height}
 
         return make
 
-    with st.container(horizontal=True, key=f"export-{place}{name}"):
-        for ending, mime in MIME.items():
-            file_name = f"{company}-{name}-{published.build.as_of.isoformat()}.{ending}"
-            st.download_button(
-                labels[ending],
-                data=made(ending, file_name),
-                file_name=file_name,
-                mime=mime,
-                key=f"{ending}-{place}{name}",
-                on_click="ignore",
-            )
+    offered = [
+        File(
+            labels[ending],
+            f"{company}-{name}-{published.build.as_of.isoformat()}.{ending}",
+            mime,
+            made(ending),
+            f"{ending}-{place}{name}",
+        )
+        for ending, mime in MIME.items()
+    ]
+    files(view, offered, f"export-{place}{name}")
+
+
+def _may(view: View) -> bool:
+    return view.may("export") and view.records is not None

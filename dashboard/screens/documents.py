@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from dashboard import address, billing_words, desk, frame, links
+from dashboard import address, billing_words, desk, export, frame, links
 from dashboard.desk import Amount
 from dashboard.engine import UNKNOWN, Document, Engine, EngineProblem, Wanted
+from dashboard.export import File
 from dashboard.frame import Card
 from dashboard.queries import engine as queries
 from dashboard.tables import Column
@@ -274,13 +275,13 @@ def one_document(view: View, engine: Engine, key: str) -> None:
     how(view, one)
     afterwards(view, one)
     st.subheader(_("As it is sent"), anchor=False)
-    desk.files(
+    export.files(
         view,
-        {
-            _("PDF in English"): (f"{one.number}-en.pdf", PDF, lambda: engine.pdf(key, "en")),
-            _("PDF in Arabic"): (f"{one.number}-ar.pdf", PDF, lambda: engine.pdf(key, "ar")),
-            "JSON": (f"{one.number}.json", "application/json", lambda: engine.json(key).encode()),
-        },
+        [
+            File(_("PDF in English"), f"{one.number}-en.pdf", PDF, lambda: (engine.pdf(key, "en"), {})),
+            File(_("PDF in Arabic"), f"{one.number}-ar.pdf", PDF, lambda: (engine.pdf(key, "ar"), {})),
+            File("JSON", f"{one.number}.json", "application/json", lambda: (engine.json(key).encode(), {})),
+        ],
     )
     for missing in one.missing:
         st.text(_("Missing on it: {fact}").format(fact=billing_words.missing_fact(view.text)(missing)))

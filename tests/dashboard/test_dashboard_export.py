@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import streamlit as st
 
-from dashboard import desk, export, snapshot
+from dashboard import export, snapshot
 from dashboard.companies import companies
 from dashboard.format import Formatter
 from dashboard.i18n import text
@@ -111,12 +111,13 @@ def test_the_audit_of_a_document_says_where_it_was_taken(view: View, monkeypatch
     given: list[Callable[[], bytes]] = []
     monkeypatch.setattr(st, "download_button", lambda *_words, data, **_other: given.append(data))
     monkeypatch.setattr(st, "query_params", {"company": "lumen", "document": "INV-7"})
-    desk.files(view, {"PDF": ("INV-7.pdf", "application/pdf", lambda: b"%PDF")})
+    offered = [export.File("PDF", "INV-7.pdf", "application/pdf", lambda: (b"%PDF", {}))]
+    export.files(view, offered)
     monkeypatch.setattr(st, "query_params", {})  # it is made outside of any run of the page
     assert given[0]() == b"%PDF"
     assert view.records is not None
     (line,) = audit.lines(view.records)
     assert (line["subject"], json.loads(line["detail"])["document"]) == ("INV-7.pdf", "INV-7")
     given.clear()
-    desk.files(replace(view, records=None), {"PDF": ("INV-7.pdf", "application/pdf", lambda: b"%PDF")})
+    export.files(replace(view, records=None), offered)
     assert given == []
