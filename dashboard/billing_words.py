@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dashboard.i18n import Text
-
-Words = Callable[[str | None], str]
-
-
-def _lookup(words: dict[str, str]) -> Words:
-    return lambda code: "–" if code is None else words.get(code, code)
+from dashboard.words import Words, lookup
 
 
 def job(text: Text) -> Words:
     """What ran."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "bill": _("Bill run"),
             "retry": _("Bill run for those set aside"),
@@ -35,7 +28,7 @@ def job(text: Text) -> Words:
 def job_state(text: Text) -> Words:
     """How it ended."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "running": _("Running"),
             "done": _("Done"),
@@ -50,7 +43,7 @@ def job_state(text: Text) -> Words:
 def document_state(text: Text) -> Words:
     """The life of a document."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "draft": _("Draft"),
             "open": _("Open"),
@@ -67,7 +60,7 @@ def document_state(text: Text) -> Words:
 def document_kind(text: Text) -> Words:
     """What a document is."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "regular": _("Invoice"),
             "invoice": _("Invoice"),
@@ -81,7 +74,7 @@ def document_kind(text: Text) -> Words:
 def line_kind(text: Text) -> Words:
     """What a line charges."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "recurring": _("Recurring"),
             "usage": _("Usage"),
@@ -99,7 +92,7 @@ def line_kind(text: Text) -> Words:
 def tax_category(text: Text) -> Words:
     """How a line is taxed."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "standard": _("Standard rate"),
             "reduced": _("Reduced rate"),
@@ -114,7 +107,7 @@ def tax_category(text: Text) -> Words:
 def settlement(text: Text) -> Words:
     """What paid a document, or what became of a credit note."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "payment": _("Payment"),
             "credit_note": _("Credit note"),
@@ -130,7 +123,7 @@ def settlement(text: Text) -> Words:
 def payment_state(text: Text) -> Words:
     """Where a payment stands."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "pending": _("Under way"),
             "failed": _("Declined, tried again or waiting"),
@@ -143,7 +136,7 @@ def payment_state(text: Text) -> Words:
 def outcome(text: Text) -> Words:
     """How an attempt or a step of dunning ended."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "captured": _("Captured"),
             "declined": _("Declined"),
@@ -159,7 +152,7 @@ def outcome(text: Text) -> Words:
 def decline(text: Text) -> Words:
     """Why a charge was declined."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "insufficient_funds": _("Not enough money"),
             "limit_exceeded": _("Limit exceeded"),
@@ -180,13 +173,13 @@ def decline(text: Text) -> Words:
 def track(text: Text) -> Words:
     """How money is chased."""
     _ = text.gettext
-    return _lookup({"card": _("Card retries"), "terms": _("Reminders"), "campaign": _("Campaign")})
+    return lookup({"card": _("Card retries"), "terms": _("Reminders"), "campaign": _("Campaign")})
 
 
 def step(text: Text) -> Words:
     """Steps of dunning."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "attempt": _("Next attempt"),
             "message": _("Customer asked to act"),
@@ -206,7 +199,7 @@ def step(text: Text) -> Words:
 def overdue_state(text: Text) -> Words:
     """How far overdue money has come."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "current": _("Nothing overdue"),
             "reminded": _("Reminded"),
@@ -220,7 +213,7 @@ def overdue_state(text: Text) -> Words:
 def subscription_status(text: Text) -> Words:
     """The status of a subscription."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "scheduled": _("Scheduled"),
             "trialing": _("In trial"),
@@ -236,13 +229,13 @@ def subscription_status(text: Text) -> Words:
 def component_kind(text: Text) -> Words:
     """What a component of a plan is counted by."""
     _ = text.gettext
-    return _lookup({"fee": _("Fee"), "seat": _("By quantity"), "usage": _("By usage")})
+    return lookup({"fee": _("Fee"), "seat": _("By quantity"), "usage": _("By usage")})
 
 
 def price_model(text: Text) -> Words:
     """How a price makes an amount of a quantity."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "flat": _("Fixed amount"),
             "per_unit": _("Per unit"),
@@ -260,7 +253,7 @@ def price_model(text: Text) -> Words:
 def level(text: Text) -> Words:
     """Whom a price list is for."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "list": _("For all"),
             "group": _("For a group"),
@@ -274,7 +267,7 @@ def level(text: Text) -> Words:
 def lost_by(text: Text) -> Words:
     """Why a price was not taken."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "wrong_currency": _("another currency"),
             "not_valid": _("not valid on that day"),
@@ -290,7 +283,7 @@ def lost_by(text: Text) -> Words:
 def fact(text: Text) -> Words:
     """Terms of a price beside its tiers."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "package_size": _("Units in a package"),
             "free_units": _("Free units"),
@@ -314,7 +307,7 @@ def fact(text: Text) -> Words:
 def fact_value(text: Text) -> Words:
     """Words among the terms of a price."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "hour": _("hour"),
             "day": _("day"),
@@ -330,7 +323,7 @@ def fact_value(text: Text) -> Words:
 def event(text: Text) -> Words:
     """What is posted in the journal."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "invoice_issued": _("Invoice issued"),
             "credit_note_issued": _("Credit note issued"),
@@ -357,7 +350,7 @@ def event(text: Text) -> Words:
 def account(text: Text) -> Words:
     """Accounts of the books."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "receivable": _("Receivables"),
             "deferred_revenue": _("Deferred revenue"),
@@ -417,7 +410,7 @@ def doctor_part(text: Text, table: str) -> str:
 def missing_fact(text: Text) -> Words:
     """What the law wants on an invoice and nobody has entered."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "number": _("its number"),
             "issued_on": _("the day of issue"),
@@ -435,7 +428,7 @@ def missing_fact(text: Text) -> Words:
 def refusal(text: Text) -> Words:
     """Why something was refused, set aside or held, in a sentence."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "no_price": _("No price list has a price for this on that day."),
             "currency_mismatch": _("There is no price in the customer's currency."),

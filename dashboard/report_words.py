@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dashboard.i18n import Text
-from dashboard.words import _lookup as lookup
-from dashboard.words import page_titles
+from dashboard.words import Words, lookup, page_titles
 
 
-def page(text: Text) -> Callable[[str | None], str]:
+def page(text: Text) -> Words:
     """Pages, as the list beside them calls them."""
     return lookup(page_titles(text))
 
 
-def view_refused(text: Text) -> Callable[[str | None], str]:
+def view_refused(text: Text) -> Words:
     """Why a saved view is not saved, changed or opened."""
     _ = text.gettext
     return lookup(
@@ -32,7 +29,7 @@ def view_refused(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def mail_refused(text: Text) -> Callable[[str | None], str]:
+def mail_refused(text: Text) -> Words:
     """Why a digest or an alert is not set up."""
     _ = text.gettext
     return lookup(
@@ -47,19 +44,19 @@ def mail_refused(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def mail_period(text: Text) -> Callable[[str | None], str]:
+def mail_period(text: Text) -> Words:
     """How often a digest comes."""
     _ = text.gettext
     return lookup({"daily": _("Daily"), "weekly": _("Weekly"), "monthly": _("Monthly")})
 
 
-def mail_side(text: Text) -> Callable[[str | None], str]:
+def mail_side(text: Text) -> Words:
     """To which side of its threshold a figure goes."""
     _ = text.gettext
     return lookup({"above": _("above"), "below": _("below")})
 
 
-def mail_state(text: Text) -> Callable[[str | None], str]:
+def mail_state(text: Text) -> Words:
     """How a letter went."""
     _ = text.gettext
     return lookup(

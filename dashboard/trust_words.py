@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dashboard.i18n import Text
-from dashboard.words import _lookup
+from dashboard.words import Words, lookup
 
 
-def unit(text: Text) -> Callable[[str | None], str]:
+def unit(text: Text) -> Words:
     """What a metric is counted in."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "minor": _("Money"),
             "minor_per_month": _("Money a month"),
@@ -25,16 +25,16 @@ def unit(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def good_direction(text: Text) -> Callable[[str | None], str]:
+def good_direction(text: Text) -> Words:
     """Which way a metric should go."""
     _ = text.gettext
-    return _lookup({"up": _("More is better"), "down": _("Less is better"), "none": _("Neither")})
+    return lookup({"up": _("More is better"), "down": _("Less is better"), "none": _("Neither")})
 
 
-def metric_owner(text: Text) -> Callable[[str | None], str]:
+def metric_owner(text: Text) -> Words:
     """Who answers for a metric."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "finance": _("Finance"),
             "sales": _("Sales"),
@@ -45,10 +45,10 @@ def metric_owner(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def layer(text: Text) -> Callable[[str | None], str]:
+def layer(text: Text) -> Words:
     """Where a table stands between source and figure."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "source": _("Source"),
             "staging": _("Staging"),
@@ -65,10 +65,10 @@ def lateness(text: Text) -> Callable[[object], str]:
     return lambda is_late: _("Late") if is_late else _("On time")
 
 
-def walk(text: Text) -> Callable[[str | None], str]:
+def walk(text: Text) -> Words:
     """The parts of the walk from MRR to cash."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "mrr_to_recognised": _("A: MRR to recognised revenue"),
             "recognised_to_invoiced": _("B: recognised to invoiced"),
@@ -78,10 +78,10 @@ def walk(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def walk_step(text: Text) -> Callable[[str | None], str]:
+def walk_step(text: Text) -> Words:
     """The steps of the walk from MRR to cash."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "closing_mrr": _("MRR at the close"),
             "timing": _("Average day against the close"),
@@ -122,16 +122,16 @@ def walk_step(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def walk_status(text: Text) -> Callable[[str | None], str]:
+def walk_status(text: Text) -> Words:
     """How much is unexplained."""
     _ = text.gettext
-    return _lookup({"fine": _("Fine"), "warn": _("Look into it"), "mark": _("Too much")})
+    return lookup({"fine": _("Fine"), "warn": _("Look into it"), "mark": _("Too much")})
 
 
-def monitored(text: Text) -> Callable[[str | None], str]:
+def monitored(text: Text) -> Words:
     """What is watched of a churn model."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "auc": _("AUC"),
             "brier": _("Brier score"),
@@ -155,10 +155,10 @@ def restatement_cause(text: Text) -> dict[str, str]:
     }
 
 
-def monitored_class(text: Text) -> Callable[[str | None], str]:
+def monitored_class(text: Text) -> Words:
     """Whom a measure of a churn model speaks of."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "all": _("All"),
             "monthly": _("Monthly"),
