@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, billing_words, desk, frame
+from dashboard import address, billing_words, desk, doctor_words, frame
 from dashboard.desk import Amount
 from dashboard.engine import Engine, Run, Wanted
 from dashboard.frame import Card
@@ -258,6 +258,8 @@ def doctor(view: View, engine: Engine) -> None:
     if last.findings.is_empty():
         return
     parts = [billing_words.doctor_part(view.text, table) for table in last.findings["table"]]
+    told = zip(last.findings["check"], last.findings["sentence"], strict=True)
+    sentences = [doctor_words.sentence(view.text, check, sentence) for check, sentence in told]
     frame.table(
         view,
         _("Findings"),
@@ -265,9 +267,11 @@ def doctor(view: View, engine: Engine) -> None:
             Column("part", _("Where")),
             Column("check", _("Check"), "id"),
             Column("key", _("Row"), "id"),
-            Column("sentence", _("What has to hold"), "id"),
+            Column("sentence", _("What has to hold")),
         ],
-        last.findings.with_columns(pl.Series("part", parts, dtype=pl.String)),
+        last.findings.with_columns(
+            pl.Series("part", parts, dtype=pl.String), pl.Series("sentence", sentences, dtype=pl.String)
+        ),
     )
 
 
