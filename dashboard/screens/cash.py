@@ -30,7 +30,7 @@ OUTCOMES = ("recovered", "pending", "exhausted", "lost")
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "cash", _("Cash and receivables"), _("Is billed money arriving?"))
+    frame.header(view, "cash", _("Is billed money arriving?"))
     if view.published is None:
         frame.nothing_published(view)
     elif not view.published.build.has_subscriptions:
@@ -47,9 +47,8 @@ def render(view: View) -> None:
 
 def money(view: View, published: Published) -> None:
     _ = view.text.gettext
-    chosen = scope.subscriptions(view, published, cash.CHOICES)
+    chosen = scope.subscriptions(view, published, cash.CHOICES, _("There is no invoice and no payment yet."))
     if chosen is None:
-        frame.empty(view, _("There is no invoice and no payment yet."))
         return
     with frame.panel(view):
         known = figures.read(published, chosen)

@@ -24,7 +24,6 @@ def render(view: View) -> None:
     frame.header(
         view,
         "catalogue",
-        _("Catalogue and prices"),
         _("What is sold, at which price, and what does it cost?"),
     )
     found = desk.opened(view)

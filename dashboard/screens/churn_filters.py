@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import polars as pl
-import streamlit as st
 
 from dashboard import address, scope, words
 from dashboard.queries import churn
@@ -46,7 +45,7 @@ def filters(view: View, published: Published, parts: pl.DataFrame) -> Chosen:
     currencies = parts["currency"].unique(maintain_order=True).to_list()
     lists = [name for name in LISTS if name in set(parts["list_name"])]
     names = {ALL: _("All"), "high": words.band(view.text)("high"), "watch": words.band(view.text)("watch")}
-    with st.container(horizontal=True, key="filters"):
+    with scope.filters(view):
         segment = scope.segment_choice(view, segments, everything) if len(segments) > 2 else ALL
         currency = currencies[0]
         if len(currencies) > 1:

@@ -22,7 +22,7 @@ LONGEST_SEARCH = 200
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "customer", _("Customer 360"), _("What is going on with this account?"))
+    frame.header(view, "customer", _("What is going on with this account?"))
     if view.published is None:
         frame.nothing_published(view)
         return

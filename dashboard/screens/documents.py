@@ -28,7 +28,6 @@ def render(view: View) -> None:
     frame.header(
         view,
         "documents",
-        _("Documents and collections"),
         _("What was billed, what is still open, and how did each amount come about?"),
     )
     found = desk.opened(view)

@@ -46,22 +46,14 @@ ORDER_METRICS = (*OF_ORDERS, "order_customers", "repeat_rate")
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "forecast", _("Forecast and targets"), _("Will we hit plan?"))
-    if view.published is None:
-        frame.nothing_published(view)
-    elif scope.trade(view, view.published) == "subscriptions":
-        subscriptions(view, view.published)
-    elif view.published.build.has_orders:
-        order_targets(view, view.published)
-    else:
-        frame.needs_source(view)
+    frame.header(view, "forecast", _("Will we hit plan?"))
+    scope.page(view, subscriptions, order_targets)
 
 
 def subscriptions(view: View, published: Published) -> None:
     _ = view.text.gettext
     chosen = scope.subscriptions(view, published)
     if chosen is None:
-        frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
         return
     with frame.panel(view):
         origin = replace(chosen, month=month_before(chosen.month)) if chosen.is_provisional else chosen
@@ -92,9 +84,6 @@ def order_targets(view: View, published: Published) -> None:
     _ = view.text.gettext
     chosen = scope.orders(view, published)
     if chosen is None:
-        frame.empty(
-            view, _("There is no order yet. Put order files into the folder that company.toml names.")
-        )
         return
     with frame.panel(view):
         st.caption(

@@ -25,7 +25,7 @@ EXAMPLES = 10
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "health", _("Data health"), _("Can I trust it today?"))
+    frame.header(view, "health", _("Can I trust it today?"))
     if view.published is None:
         frame.nothing_published(view)
         with frame.panel(view):

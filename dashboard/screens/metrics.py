@@ -20,7 +20,6 @@ def render(view: View) -> None:
     frame.header(
         view,
         "metrics",
-        _("Metrics and lineage"),
         _("What does this number mean, and where does it come from?"),
     )
     if view.published is None:

@@ -20,7 +20,7 @@ LIST_ROWS = 25
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "opportunity", _("Subscription opportunity"), _("Who already buys like a subscriber?"))
+    frame.header(view, "opportunity", _("Who already buys like a subscriber?"))
     if view.published is None:
         frame.nothing_published(view)
         return

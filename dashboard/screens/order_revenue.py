@@ -22,9 +22,6 @@ def show(view: View, published: Published) -> None:
     _ = view.text.gettext
     chosen = scope.orders(view, published)
     if chosen is None:
-        frame.empty(
-            view, _("There is no order yet. Put order files into the folder that company.toml names.")
-        )
         return
     with frame.panel(view):
         months = published.rows(orders.REVENUE, **chosen.values)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, frame, paging, theme, words
+from dashboard import address, charts, frame, paging, scope, theme, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import Query, renewals
 from dashboard.scope import ALL, segment_choice
@@ -45,7 +45,7 @@ class Chosen:
 def render(view: View) -> None:
     _ = view.text.gettext
     question = _("What renews in 30, 60 and 90 days, and what is at stake?")
-    frame.header(view, PLACE, _("Renewals"), question)
+    frame.header(view, PLACE, question)
     if view.published is None:
         frame.nothing_published(view)
         return
@@ -87,7 +87,7 @@ def filters(view: View, parts: pl.DataFrame) -> Chosen:
     def within(days: int) -> str:
         return view.text.ngettext("{count} day", "{count} days", days).format(count=view.show.number(days))
 
-    with st.container(horizontal=True, key="filters"):
+    with scope.filters(view):
         days = address.choice("days", _("Look ahead"), HORIZONS, 90, within, resets=resets, as_buttons=True)
         segment = segment_choice(view, segments, resets) if len(segments) > 2 else ALL
         kind = address.choice("kind", _("Kind of renewal"), KINDS, ALL, kinds.__getitem__, resets=resets)

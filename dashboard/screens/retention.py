@@ -24,22 +24,14 @@ MEASURES = {
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "retention", _("Retention and cohorts"), _("Do customers stay and expand?"))
-    if view.published is None:
-        frame.nothing_published(view)
-    elif scope.trade(view, view.published) == "subscriptions":
-        subscriptions(view, view.published)
-    elif view.published.build.has_orders:
-        order_retention.show(view, view.published)
-    else:
-        frame.needs_source(view)
+    frame.header(view, "retention", _("Do customers stay and expand?"))
+    scope.page(view, subscriptions, order_retention.show)
 
 
 def subscriptions(view: View, published: Published) -> None:
     _ = view.text.gettext
     chosen = scope.subscriptions(view, published)
     if chosen is None:
-        frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
         return
     with frame.panel(view):
         known = figures.read(published, chosen)

@@ -33,22 +33,14 @@ PARTS = {
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "revenue", _("Revenue overview"), _("Are we growing, and what moved?"))
-    if view.published is None:
-        frame.nothing_published(view)
-    elif scope.trade(view, view.published) == "subscriptions":
-        subscriptions(view, view.published)
-    elif view.published.build.has_orders:
-        order_revenue.show(view, view.published)
-    else:
-        frame.needs_source(view)
+    frame.header(view, "revenue", _("Are we growing, and what moved?"))
+    scope.page(view, subscriptions, order_revenue.show)
 
 
 def subscriptions(view: View, published: Published) -> None:
     _ = view.text.gettext
     chosen = scope.subscriptions(view, published)
     if chosen is None:
-        frame.empty(view, _("There is no month with recurring revenue yet: no subscription has started."))
         return
     with frame.panel(view):
         known = figures.read(published, chosen)

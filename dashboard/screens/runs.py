@@ -35,7 +35,7 @@ OPENED_AT_ONCE = 50_000  # a run with more invoices is added up when the reader 
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "runs", _("Runs"), _("What did the billing engine do, and what is left aside?"))
+    frame.header(view, "runs", _("What did the billing engine do, and what is left aside?"))
     found = desk.opened(view)
     if found is None:
         return

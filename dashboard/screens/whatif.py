@@ -30,7 +30,6 @@ def render(view: View) -> None:
     frame.header(
         view,
         "whatif",
-        _("What if"),
         _("What would a change of this account cost? The engine works it out, and nothing is written."),
     )
     found = desk.opened(view)

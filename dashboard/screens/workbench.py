@@ -54,7 +54,7 @@ class Desk:
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "workbench", _("SQL workbench"), _("Can I answer a new question safely?"))
+    frame.header(view, "workbench", _("Can I answer a new question safely?"))
     if not view.may("sql"):
         st.info(_("Your role does not include questions of your own in SQL."))
         return
