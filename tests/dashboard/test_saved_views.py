@@ -141,6 +141,12 @@ def test_a_view_that_cannot_be_noted_is_not_shared(records: Records, monkeypatch
     assert names(records, CSM) == []
 
 
+@pytest.mark.parametrize(("page", "company"), [("revenue", "lumen"), ("retention", "bazaar")])
+def test_the_filters_of_a_page_stand_above_its_saved_views(open_page: Open, page: str, company: str) -> None:
+    labels = [box.label for box in open_page(page, company).main.selectbox]
+    assert labels.index("Month") < labels.index("Compare with") < labels.index("Saved view")
+
+
 def test_who_deletes_the_team_view_of_another_can_undo_it(records: Records) -> None:
     kept = views.save(records, AT, CFO, "Ours", "revenue", {}, is_team=True)
     views.delete(records, AT, ADMIN, kept.view_id)
