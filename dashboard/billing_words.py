@@ -386,27 +386,6 @@ def interval(text: Text, code: str) -> str:
     return every[unit].format(count=count)
 
 
-def doctor_part(text: Text, table: str) -> str:
-    """Where the doctor found something, by the table of the row."""
-    _ = text.gettext
-    words = {
-        "invoices": _("Invoices"),
-        "line_items": _("Lines of invoices"),
-        "credit_notes": _("Credit notes"),
-        "payments": _("Payments"),
-        "applications": _("What paid invoices"),
-        "journal_entries": _("Journal"),
-        "journal_lines": _("Journal"),
-        "customers": _("Customers"),
-        "subscriptions": _("Subscriptions"),
-        "item_versions": _("Subscriptions"),
-        "usage_events": _("Usage"),
-        "dunning_cases": _("Dunning"),
-        "audit_log": _("Audit log"),
-    }
-    return words.get(table, table)
-
-
 def missing_fact(text: Text) -> Words:
     """What the law wants on an invoice and nobody has entered."""
     _ = text.gettext

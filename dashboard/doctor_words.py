@@ -3,6 +3,55 @@
 from __future__ import annotations
 
 from dashboard.i18n import Text
+from dashboard.words import Words, lookup
+
+
+def part(text: Text) -> Words:
+    """Where a row was found that breaks a check, by its table."""
+    _ = text.gettext
+    return lookup(
+        {
+            "customers": _("Customers"),
+            "contracts": _("Contracts"),
+            "subscriptions": _("Subscriptions"),
+            "items": _("Subscriptions"),
+            "item_versions": _("Subscriptions"),
+            "components": _("Bundles"),
+            "price_choices": _("Prices"),
+            "price_tiers": _("Prices"),
+            "usage_events": _("Usage"),
+            "usage_snapshots": _("Billed usage"),
+            "stock_orders": _("Stock orders"),
+            "stock_allocations": _("Stock orders"),
+            "invoices": _("Invoices"),
+            "line_items": _("Lines of invoices"),
+            "tax_lines": _("Tax of lines"),
+            "credit_notes": _("Credit notes"),
+            "credit_note_lines": _("Lines of credit notes"),
+            "number_sequences": _("Numbers of documents"),
+            "held_documents": _("Documents on hold"),
+            "purchase_orders": _("Purchase orders"),
+            "discounts": _("Discounts"),
+            "early_discounts": _("Early payment discounts"),
+            "payments": _("Payments"),
+            "payment_attempts": _("Attempts at payment"),
+            "payment_methods": _("Ways to pay"),
+            "bank_transfers": _("Bank transfers"),
+            "applications": _("What paid invoices"),
+            "refunds": _("Refunds"),
+            "disputes": _("Disputes with the bank"),
+            "invoice_disputes": _("Disputed invoices"),
+            "wallets": _("Prepaid credit"),
+            "wallet_grants": _("Prepaid credit"),
+            "dunning_cases": _("Dunning"),
+            "approvals": _("Approvals"),
+            "legal_entities": _("Sellers"),
+            "journal_entries": _("Journal"),
+            "journal_lines": _("Journal"),
+            "outbox": _("Messages"),
+            "audit_log": _("Audit log"),
+        }
+    )
 
 
 def sentence(text: Text, check: str, told: str) -> str:

@@ -257,21 +257,18 @@ def doctor(view: View, engine: Engine) -> None:
             st.badge("✓ " + _("Sound"), color="green")
     if last.findings.is_empty():
         return
-    parts = [billing_words.doctor_part(view.text, table) for table in last.findings["table"]]
     told = zip(last.findings["check"], last.findings["sentence"], strict=True)
     sentences = [doctor_words.sentence(view.text, check, sentence) for check, sentence in told]
     frame.table(
         view,
         _("Findings"),
         [
-            Column("part", _("Where")),
+            Column("table", _("Where"), words=doctor_words.part(view.text)),
             Column("check", _("Check"), "id"),
             Column("key", _("Row"), "id"),
             Column("sentence", _("What has to hold")),
         ],
-        last.findings.with_columns(
-            pl.Series("part", parts, dtype=pl.String), pl.Series("sentence", sentences, dtype=pl.String)
-        ),
+        last.findings.with_columns(pl.Series("sentence", sentences, dtype=pl.String)),
     )
 
 

@@ -139,6 +139,7 @@ def test_the_page_says_each_check_of_the_doctor_as_it_does_and_in_arabic(page: O
         said = doctor_words.sentence(arabic, check.code, "")
         assert re.search("[\u0600-\u06ff]", said), check.code
         assert not re.search("[A-Za-z]", said), check.code
+        assert doctor_words.part(english)(check.table) != check.table
     told = {"table": "invoices", "key": {"invoice_id": "i1"}}
     found = [
         told | {"check": "entry_balance", "sentence": "English"},
