@@ -82,11 +82,15 @@ ORDER BY {ORDER}
 """
 
 
-# All of them; and a page of them, of which alone the details are read.
+# All of them; and a page of them, of which alone the details are read. A page names the days its rows fall
+# on, so that nothing is asked of other days.
 ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewals_due")
 PAGE = Query(
     "renewals_page",
-    _detailed(f"SELECT * FROM chosen WHERE {WITHIN} ORDER BY {ORDER} LIMIT $limit OFFSET $offset"),
+    _detailed(
+        f"SELECT * FROM chosen WHERE {WITHIN} AND due_on BETWEEN $from_day AND $to_day "
+        f"ORDER BY {ORDER} LIMIT $limit OFFSET $offset"
+    ),
     metric="renewals_due",
 )
 

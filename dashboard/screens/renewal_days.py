@@ -1,4 +1,5 @@
-"""What comes up for renewal day by day (rows of queries.renewals.BY_DAY), added up to horizons and weeks."""
+"""What comes up for renewal day by day (rows of queries.renewals.BY_DAY): added up to horizons and weeks, and
+on which days a page of the list falls."""
 
 from __future__ import annotations
 
@@ -29,6 +30,27 @@ def weeks_of(by_day: pl.DataFrame, as_of: date, days: int) -> pl.DataFrame:
     sums = by_day.filter(pl.col("days_left") <= days).group_by("week").agg(pl.col(AMOUNTS).sum())
     weeks = pl.DataFrame({"week": reached}).join(sums, on="week", how="full", coalesce=True)
     return weeks.sort("week").with_columns(pl.col(AMOUNTS).fill_null(0))
+
+
+def page_of(by_day: pl.DataFrame, as_of: date, days: int, offset: int, rows: int) -> dict[str, object]:
+    """What queries.renewals.PAGE takes for so many rows of the list behind the first `offset`.
+
+    The days they fall on, and how many rows of those days come before them.
+    """
+    known = by_day.filter(pl.col("days_left") <= days).sort("days_left")
+    known = known.with_columns(ends=pl.col("renewals").cum_sum()).with_columns(
+        begins=pl.col("ends") - pl.col("renewals")
+    )
+    reached = known.filter((pl.col("ends") > offset) & (pl.col("begins") < offset + rows))
+    if reached.is_empty():
+        return {"from_day": as_of, "to_day": as_of, "limit": 0, "offset": 0}
+    first, last = reached.row(0, named=True), reached.row(-1, named=True)
+    return {
+        "from_day": as_of + timedelta(days=first["days_left"]),
+        "to_day": as_of + timedelta(days=last["days_left"]),
+        "limit": rows,
+        "offset": offset - first["begins"],
+    }
 
 
 def _monday(day: date) -> date:

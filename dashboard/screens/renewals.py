@@ -17,7 +17,7 @@ from dashboard.queries import Query, renewals
 from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
-from dashboard.screens.renewal_days import HORIZONS, totals_of, weeks_of
+from dashboard.screens.renewal_days import HORIZONS, page_of, totals_of, weeks_of
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
@@ -72,7 +72,7 @@ def render(view: View) -> None:
             return
         calendar(view, published, weeks, chosen, every_week, drawn_from, values)
         with frame.panel(view):
-            renewal_list(view, published, chosen, values, totals[chosen.days])
+            renewal_list(view, published, chosen, values, by_day)
 
 
 def filters(view: View, parts: pl.DataFrame) -> Chosen:
@@ -305,21 +305,26 @@ def renewal_list(
     published: Published,
     chosen: Chosen,
     values: Mapping[str, object],
-    total: Mapping[str, Any],
+    by_day: pl.DataFrame,
 ) -> None:
     """Every renewal of the choice, soonest first, and the work on it."""
     _ = view.text.gettext
+
+    def listed(offset: int, most: int) -> pl.DataFrame:
+        asked = page_of(by_day, published.build.as_of, chosen.days, offset, most)
+        return published.rows(renewals.PAGE, **values, **asked)
+
     st.subheader(_("Renewals, soonest first"), anchor=False)
-    pages = paging.count(total["renewals"], LIST_ROWS)
+    pages = paging.count(totals_of(by_day)[chosen.days]["renewals"], LIST_ROWS)
     page = paging.current("listed", pages)
-    rows = published.rows(renewals.PAGE, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
+    rows = listed((page - 1) * LIST_ROWS, LIST_ROWS)
     frame.table(view, _("Renewals"), columns(view, chosen), rows)
     paging.choice(view, "listed", pages, page)
     frame.download(
         view,
         "renewals",
         file_columns(view, chosen),
-        lambda: published.rows(renewals.PAGE, **values, limit=frame.EXPORT_ROWS, offset=0),
+        lambda: listed(0, frame.EXPORT_ROWS),
         published,
     )
     acting.several(view, published, _("Act on customers of this page"), accounts_of(rows), PLACE)

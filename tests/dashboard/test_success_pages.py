@@ -187,6 +187,39 @@ def test_the_figures_of_all_accounts_are_those_of_the_company(
     ]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+@pytest.mark.parametrize("days", [30, 60, 90])
+def test_the_pages_of_the_list_are_the_list_and_ask_of_their_own_days_alone(
+    warehouse: duckdb.DuckDBPyConnection, days: int, size: int
+) -> None:
+    by_day = pl.DataFrame(asked(warehouse, renewals.BY_DAY))
+    whole = asked(warehouse, renewals.ROWS, days=days)
+    listed = []
+    for offset in range(0, len(whole) + size, size):
+        part = renewal_days.page_of(by_day, success_world.AS_OF, days, offset, size)
+        rows = asked(warehouse, renewals.PAGE, days=days, **part)
+        assert all(part["from_day"] <= row["due_on"] <= part["to_day"] for row in rows)
+        listed += rows
+    assert listed == whole
+
+
+def test_a_page_begins_and_ends_within_days_that_hold_several() -> None:
+    counts = [(-3, 2), (0, 3), (10, 4), (40, 1)]
+    by_day = pl.DataFrame(counts, ["days_left", "renewals"], orient="row")
+    monday = date(2025, 3, 31)
+
+    def asked_for(offset: int, rows: int, days: int = 90) -> tuple[object, ...]:
+        return tuple(renewal_days.page_of(by_day, monday, days, offset, rows).values())
+
+    day = {left: monday + timedelta(days=left) for left, _ in counts}
+    assert asked_for(0, 2) == (day[-3], day[-3], 2, 0)
+    assert asked_for(1, 2) == (day[-3], day[0], 2, 1)
+    assert asked_for(4, 4) == (day[0], day[10], 4, 2)
+    assert asked_for(8, 4) == (day[10], day[40], 4, 3)
+    assert asked_for(8, 4, days=30) == (day[10], day[10], 4, 3)
+    assert asked_for(10, 4)[2] == 0
+
+
 def test_every_week_of_the_days_ahead_stands_in_the_calendar_and_those_of_what_is_due_already() -> None:
     amounts = ("mrr", "auto_mrr", "manual_mrr")
     rows = [
