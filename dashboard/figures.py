@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard import lookup, words
+from dashboard import keyed, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention, revenue
 from dashboard.records import targets
@@ -71,7 +71,7 @@ class Compared:
 
 def value_of(values: pl.DataFrame, metric_id: str, month: object) -> Value:
     """A metric's value in a month, from rows of fct_metric_values; empty where there is no such row."""
-    row = lookup.first(values, metric_id=metric_id, month=month)
+    row = keyed.first(values, metric_id=metric_id, month=month)
     if row is None:
         return NOTHING
     return Value(row["numerator"], row["denominator"], row["customers"], row["why_null"])
@@ -79,7 +79,7 @@ def value_of(values: pl.DataFrame, metric_id: str, month: object) -> Value:
 
 def row_of(rows: pl.DataFrame, month: object) -> Mapping[str, Any]:
     """The row of a month; empty where there is none."""
-    return lookup.first(rows, month=month) or {}
+    return keyed.first(rows, month=month) or {}
 
 
 def is_percentage(metric: Metric) -> bool:
@@ -142,7 +142,7 @@ def compared(
     )
     verdict = None
     if changes is not None:
-        found = lookup.first(changes, metric_id=metric.metric_id)
+        found = keyed.first(changes, metric_id=metric.metric_id)
         verdict = None if found is None else found["verdict"]
     return Compared(former, said, verdict)
 
@@ -286,7 +286,7 @@ def card_of(
 
 def restated(view: View, rows: pl.DataFrame, metric: Metric, currency: str) -> str | None:
     """That a figure is not as it was first reported, from rows of fct_restatements; None when it is."""
-    row = lookup.first(rows, metric_id=metric.metric_id)
+    row = keyed.first(rows, metric_id=metric.metric_id)
     if row is None:
         return None
     first = Value(row["first_numerator"], row["first_denominator"])

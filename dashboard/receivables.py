@@ -10,7 +10,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, lookup, theme, words
+from dashboard import charts, figures, frame, keyed, theme, words
 from dashboard.figures import Value
 from dashboard.frame import Check, Drill
 from dashboard.queries import cash, revenue
@@ -43,7 +43,7 @@ class Receivables:
     values: pl.DataFrame
 
     def amount(self, bucket: str) -> Decimal:
-        rows = lookup.rows_by(self.by_age, "bucket").get((bucket,), ())
+        rows = keyed.rows_by(self.by_age, "bucket").get((bucket,), ())
         return sum((row["amount"] for row in rows), Decimal(0))
 
     @property

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from dashboard import address, lookup, snapshot
+from dashboard import address, keyed, snapshot
 from dashboard.companies import Company, companies
 from dashboard.engine import Engine
 from dashboard.engine_access import engine_for
@@ -168,7 +168,7 @@ class View:
     def metric(self, metric_id: str) -> Metric:
         """A metric by its id. Raises KeyError when the registry does not hold it."""
         assert self.published is not None
-        row = lookup.first(self.published.rows(build_queries.METRICS), metric_id=metric_id)
+        row = keyed.first(self.published.rows(build_queries.METRICS), metric_id=metric_id)
         if row is None:
             raise KeyError(metric_id)
         return Metric(

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, figures, frame, lookup, receivables, scope, theme, timeline, words
+from dashboard import address, charts, figures, frame, keyed, receivables, scope, theme, timeline, words
 from dashboard.figures import Figures, Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import cash
@@ -118,7 +118,7 @@ class Failures:
         return self.chosen.month
 
     def amount(self, column: str, *outcomes: str) -> Decimal:
-        by_outcome = lookup.rows_by(self.stages, "outcome")
+        by_outcome = keyed.rows_by(self.stages, "outcome")
         wanted = [(outcome,) for outcome in outcomes] or list(by_outcome)
         return sum((row[column] for key in wanted for row in by_outcome.get(key, ())), Decimal(0))
 
@@ -179,7 +179,7 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
     rows = failed.stages
     steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
     opens: list[str | None] = ["dunning-all"]
-    by_attempt = lookup.rows_by(rows, "recovered_attempt")
+    by_attempt = keyed.rows_by(rows, "recovered_attempt")
     for (attempt,) in sorted(by_attempt, key=lambda key: (key[0] is None, key[0])):
         paid = [row for row in by_attempt[attempt,] if row["recovered"] > 0]
         if not paid:
