@@ -94,7 +94,7 @@ class SaveRate:
         of = f"{self.listed_left:,}/{self.listed:,}", f"{self.holdout_left:,}/{self.holdout:,}"
         if not self.is_enough or self.value is None or self.low is None or self.high is None:
             return (
-                f"لا بيانات كافية بعد (غادر {of[0]} من القائمة و{of[1]} من المجموعة الضابطة)."
+                f"لا بيانات كافية بعد (غادر {of[0]} من القائمة و{of[1]} من مجموعة المقارنة)."
                 if language == "ar"
                 else f"Not enough data yet ({of[0]} of the listed left, {of[1]} of the holdout)."
             )
@@ -102,7 +102,7 @@ class SaveRate:
         if language == "ar":
             return (
                 f"معدل الإنقاذ {figures[0]} نقطة (فترة 95 %: من {figures[1]} إلى {figures[2]})؛ "
-                f"غادر {of[0]} من القائمة و{of[1]} من المجموعة الضابطة."
+                f"غادر {of[0]} من القائمة و{of[1]} من مجموعة المقارنة."
             )
         return (
             f"Save rate {figures[0]} points (95 % interval {figures[1]} to {figures[2]}); "

@@ -195,7 +195,7 @@ def rule_only(
         "too_little_data",
         "Too little closed history to train: the points are a rule, not a probability. "
         f"{missing_en}{when_en}",
-        f"التاريخ المكتمل أقل من أن يكفي للتدريب: النقاط قاعدة وليست احتمالًا. {missing_ar}{when_ar}",
+        f"السجل المكتمل أقصر من أن يكفي للتدريب: النقاط قاعدة وليست احتمالًا. {missing_ar}{when_ar}",
         model_id,
         enough_on,
     )
