@@ -138,7 +138,7 @@ def columns(view: View, plan: Plan) -> list[Column]:
     """What a page shows of the rows of `variance`."""
     _ = view.text.gettext
     known = _exact(view, plan)
-    expected = [known["expected"], Column("interval", _("80 % interval"))] if plan.expected else []
+    expected = [known["expected"], Column("interval", _("80% interval"))] if plan.expected else []
     return [
         Column("month", _("Month"), "month"),
         known["actual"],

@@ -209,8 +209,8 @@ def evaluation_metric(text: Text) -> Words:
             "brier": _("Brier score"),
             "log_loss": _("Log loss"),
             "ece": _("Calibration error"),
-            "lift_10": _("Lift, top 10 %"),
-            "revenue_10": _("Revenue caught, top 10 %"),
+            "lift_10": _("Lift, top 10%"),
+            "revenue_10": _("Revenue caught, top 10%"),
         }
     )
 
@@ -226,7 +226,9 @@ def candidate(text: Text) -> Words:
             "spline_logistic": _("Spline logistic model"),
             "additive_hgb": _("Additive boosting"),
             "small_hgb": _("Small boosting"),
+            "default_hgb": _("Boosting with the library's settings"),
             "blend": _("Blend of both models"),
+            "blend_small_hgb": _("Blend with interactions"),
         }
     )
 

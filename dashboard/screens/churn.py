@@ -103,7 +103,7 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
         Card(
             _("High risk"),
             show.number(summary["high"]),
-            help=_("Customers with a probability of 50 % or more."),
+            help=_("Customers with a probability of 50% or more."),
             rows="high",
         ),
         Card(

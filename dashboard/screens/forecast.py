@@ -266,7 +266,7 @@ def interval_words(view: View, chosen: Scope, last: Mapping[str, Any]) -> str | 
     if not last or last["low"] is None:
         return None
     low, high = (view.show.money_short(last[bound], chosen.currency) for bound in ("low", "high"))
-    return view.text.gettext("80 % interval: {low} to {high}").format(low=low, high=high)
+    return view.text.gettext("80% interval: {low} to {high}").format(low=low, high=high)
 
 
 def target_card(view: View, chosen: Scope, expected: Expected, published: Published) -> Card:
@@ -349,7 +349,7 @@ def plan_chart(
     if any(bounds[1] is not None for bounds in shown.expected.values()):
         bounds = [shown.expected.get(one, (None, None, None)) for one in months]
         band = charts.Band(
-            _("80 % interval"), [drawn(one[1]) for one in bounds], [drawn(one[2]) for one in bounds]
+            _("80% interval"), [drawn(one[1]) for one in bounds], [drawn(one[2]) for one in bounds]
         )
     table = plan.variance(view, shown, months)
     label = shown.metric.label

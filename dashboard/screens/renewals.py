@@ -257,7 +257,7 @@ def calendar(
     _, show = view.text.gettext, view.show
     parts = {"auto_mrr": _("Renews by itself"), "manual_mrr": _("Needs a decision")}
     colours = {"auto_mrr": theme.BLUE, "manual_mrr": theme.AMBER}
-    title = _("MRR at stake by week")
+    title = _("MRR at stake by week, {currency}").format(currency=chosen.currency)
     total = sum(weeks["mrr"].to_list(), Decimal(0))
     most = weeks.sort("mrr", descending=True).row(0, named=True)
     described = _("{total} comes up in {count} weeks; most of it, {most}, in the week of {week}.").format(

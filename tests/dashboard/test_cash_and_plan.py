@@ -123,7 +123,7 @@ def test_a_forecast_stands_beside_how_good_it_was(open_page: Open) -> None:
     shown = figures(app)
     assert shown[1] == ("€680.33", "+€120.00 (+21.4%)")  # 560.333333 + 12 × 10.00
     assert shown[2][0] == "No target"
-    assert "80 % interval: €612 to €748" in said(app)
+    assert "80% interval: €612 to €748" in said(app)
     assert "Survival model. It has been closest so far" in said(app)
     for rows in FORECAST_ROWS:
         assert_adds_up(app, rows)

@@ -89,6 +89,13 @@ def test_arabic_counts_in_its_own_forms(number: int, shown: str) -> None:
     assert text("ar").ngettext("every month", "every {count} months", number).format(count=number) == shown
 
 
+def test_from_eleven_on_what_is_counted_stands_in_the_accusative() -> None:
+    """Eleven to ninety-nine, the last form, take صفًا; a hundred and one, the form before, takes صف."""
+    forms = {message.id[0]: message.string for message in arabic() if isinstance(message.id, tuple)}
+    wrong = [sentence for sentence, said in forms.items() if said[4].count("ًا") > said[5].count("ًا")]
+    assert wrong == []
+
+
 def test_a_translation_has_the_same_places_to_fill_as_its_sentence() -> None:
     for message in arabic():
         if not message.id:
