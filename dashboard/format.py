@@ -26,6 +26,7 @@ from babel.numbers import (
 # Isolates keep a number's own left-to-right order inside right-to-left text; the marks Babel adds would not.
 FIRST_STRONG = "\u2068"
 ISOLATE, END_ISOLATE = "\u2066", "\u2069"
+RIGHT_TO_LEFT = "\u2067"
 # For words of people, in whatever language they are.
 ISOLATE_FIRST_STRONG = "\u2068"
 MARKS = str.maketrans("", "", "\u200e\u200f\u061c")
@@ -156,8 +157,9 @@ class Formatter:
         """An instant in UTC, to the minute."""
         if value is None:
             return MISSING
-        shown = self.written(format_datetime(value, "d MMM y HH:mm", locale=self.locale))
-        return f"{shown} {self._isolated('UTC')}"
+        day = format_skeleton("yMMMd", value, locale=self.locale)
+        time = format_datetime(value, "HH:mm", locale=self.locale)
+        return f"{self.written(f'{day} {time}')} {self._isolated('UTC')}"
 
     def name(self, value: str) -> str:
         """A name from the data: in its own direction inside any sentence."""
@@ -192,9 +194,13 @@ def _money(amount: Decimal, currency: str, decimals: int, language: str, system:
     pattern = standard.split(";")[0].replace("0.00", digits)
     if _symbol(currency, language).isalpha():
         pattern = pattern.replace("¤#", "¤\N{NO-BREAK SPACE}#")
-    return format_currency(
+    shown = format_currency(
         amount, currency, format=pattern, locale=locale, currency_digits=False, numbering_system=system
     )
+    symbol = _symbol(currency, language)
+    if symbol.endswith("."):  # which would stand before an Arabic abbreviation, not behind it
+        return shown.translate(MARKS).replace(symbol, RIGHT_TO_LEFT + symbol + END_ISOLATE)
+    return shown
 
 
 def _sign(value: Decimal, signed: bool) -> str:

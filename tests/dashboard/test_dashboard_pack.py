@@ -237,7 +237,7 @@ def test_restated_figures_are_named_with_their_reason(tmp_path: Path) -> None:
             "Feb 2025",
             "€440.00",
             "€450.00",
-            "2 Apr 2025 08:00 UTC",
+            "Apr 2, 2025 08:00 UTC",
             "Data came late or was corrected",
         ]
     ]
