@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -18,6 +19,7 @@ from dashboard import theme
 from dashboard.drawn import kept
 
 HEIGHT = 340
+FOLDED_AT = 13  # signs of a line below a bar
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": theme.FONT, "size": 13, "color": theme.TEXT},
@@ -39,7 +41,14 @@ TEMPLATE = go.layout.Template(
             "ticks": "",
             "ticklabelstandoff": 6,
         },
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        "legend": {
+            "orientation": "h",
+            "traceorder": "normal",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "xanchor": "left",
+            "x": 0,
+        },
         "hoverlabel": {"font": {"family": theme.FONT}},
         "separators": ".,",
         "dragmode": False,
@@ -94,6 +103,11 @@ def _named(words: str, is_right_to_left: bool) -> str:
     return f"\u2067{escape(words)}\u2069" if is_right_to_left else escape(words)
 
 
+def _folded(words: str, is_right_to_left: bool) -> str:
+    """The same for a label below one of many bars: a long one stands on lines of its own."""
+    return "<br>".join(_named(line, is_right_to_left) for line in wrap(words, FOLDED_AT) or [words])
+
+
 def _sample(trace: Any) -> tuple[str, str]:
     """A trace's colour, and a sign that also tells a dashed line from a whole one."""
     if trace.type == "bar":
@@ -134,7 +148,7 @@ def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     """A waterfall with direct labels. The axis begins at zero unless `axis_start` says where."""
     figure = go.Figure(
         go.Waterfall(
-            x=[_named(step.name, is_right_to_left) for step in steps],
+            x=[_folded(step.name, is_right_to_left) for step in steps],
             y=[step.size for step in steps],
             measure=["absolute" if step.is_total else "relative" for step in steps],
             text=[step.shown for step in steps],
@@ -150,7 +164,7 @@ def bridge(steps: Sequence[Step], is_right_to_left: bool) -> go.Figure:
     )
     start = axis_start(steps)
     top = max(_levels(steps))
-    figure.update_yaxes(range=[start, top + (top - start) * 0.12], showticklabels=False, title=None)
+    figure.update_yaxes(range=[start, top + (top - start) * 0.12], showticklabels=False, showgrid=False)
     figure.update_xaxes(type="category", tickangle=0)
     return finished(figure, is_right_to_left)
 
@@ -313,7 +327,7 @@ def bars(
         go.Bar(
             x=list(sizes),
             y=[_named(name, is_right_to_left) for name in names],
-            text=list(shown),
+            text=[_named(words, is_right_to_left) if words else "" for words in shown],
             orientation="h",
             # A bar of nothing would lose its label inside, and itself without a line.
             textposition=["auto" if size else "outside" for size in sizes],
@@ -359,7 +373,7 @@ def stacked_bars(
     figure.add_scatter(
         x=totals,
         y=labels,
-        text=[f" {words} " for words in shown],
+        text=[f" {_named(words, is_right_to_left)} " for words in shown],
         mode="text",
         textposition="middle left" if is_right_to_left else "middle right",
         cliponaxis=False,
