@@ -162,7 +162,7 @@ def lines_table(view: View, caption: str, lines: Sequence[Line], currency: str) 
             "quantity": line.explained.quantity,
             "unit_price": ("≈ " if line.explained.is_average else "") + exact(show, line.explained.unit_price)
             if line.explained.unit_price is not None
-            else "",
+            else show.number(None),
             "discount_minor": -line.discount_minor if line.discount_minor else None,
             "net_minor": line.net_minor,
             "rate": Decimal(line.tax_rate_ppm) / 1_000_000,
@@ -177,7 +177,7 @@ def lines_table(view: View, caption: str, lines: Sequence[Line], currency: str) 
         Column("kind", _("Kind"), words=kinds),
         Column("service", _("For"), "id"),
         Exact("quantity", _("Quantity")),
-        Column("unit_price", _("Price of a unit"), "id"),
+        Column("unit_price", _("Price of a unit"), "decimal", words=str),
     ]
     if any(line.discount_minor for line in lines):
         columns.append(Amount("discount_minor", _("Discount")))
@@ -284,7 +284,7 @@ def steps(view: View, caption: str, found: Sequence[Step], currency: str) -> Non
         columns.append(Exact("units", _("Of them here")))
     columns += [Exact("unit_price", _("Price of a unit")), Exact("flat_fee", _("Fixed fee"))]
     if is_filled:
-        columns.append(Column("amount", _("Amount"), "id"))
+        columns.append(Column("amount", _("Amount"), "decimal", words=str))
     frame.table(view, caption, columns, pl.DataFrame(rows, infer_schema_length=None))
 
 
@@ -318,7 +318,7 @@ def day(name: str, label: str, default: date, first: date, last: date) -> date:
         picked = st.session_state[key]
         address.write(name, picked.isoformat() if picked and picked != default else None)
 
-    st.date_input(label, key=key, on_change=changed, min_value=first, max_value=last)
+    st.date_input(label, key=key, on_change=changed, min_value=first, max_value=last, format="YYYY-MM-DD")
     return found
 
 

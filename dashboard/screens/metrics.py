@@ -254,7 +254,7 @@ def descent(view: View, tree: Lineage, steps: Mapping[str, int]) -> None:
                 "layer": layer("source" if tree.models[name].kind == "source" else tree.models[name].schema),
                 "name": name,
                 "parents": "\n".join(tree.models[name].parents),
-                "description": tree.models[name].description,
+                "description": tree.models[name].description.replace("`", ""),
                 "is_failed": name in failing,
             }
             for name in names

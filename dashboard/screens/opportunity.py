@@ -312,7 +312,7 @@ def proof(view: View, published: Published, summary: Mapping[str, Any]) -> None:
             Column(
                 "purchase_days_class",
                 _("Purchase days"),
-                words=lambda name: _("all") if name == "all" else name,
+                words=lambda name: _("all") if name == "all" else view.show.identifier(name),
             ),
             Column("pair_kind", _("Kind of pair"), words=words.pair_kind(view.text)),
             Column("pairs", _("Pairs"), "count"),

@@ -100,13 +100,22 @@ def catalogue(published: Published) -> list[dict[str, Any]]:
             {
                 "schema": row["schema_name"],
                 "name": row["table_name"],
-                "info": row["table_description"] or "",
+                "info": described(row["table_description"]),
                 "columns": [],
             },
         )
-        column = {"name": row["column_name"], "type": row["data_type"], "info": row["column_description"]}
+        column = {
+            "name": row["column_name"],
+            "type": row["data_type"],
+            "info": described(row["column_description"]),
+        }
         table["columns"].append(column)
     return list(found.values())
+
+
+def described(description: str | None) -> str:
+    """What a model says of itself, without the marks of its code."""
+    return (description or "").replace("`", "")
 
 
 def load(view: View, desk: Desk, tables: Sequence[Mapping[str, Any]]) -> None:
