@@ -83,14 +83,17 @@ class Amount(Column):
 
 @dataclass(frozen=True)
 class Exact(Column):
-    """A decimal with all the decimals it has."""
+    """A decimal with all the decimals it has; a price, whose row names its currency in the column `of`, at
+    least with those of the currency."""
+
+    of: str = ""
 
     @property
     def css(self) -> str:
         return "tj-number"
 
     def shown(self, row: Mapping[str, Any], show: Formatter) -> str:
-        return exact(show, row[self.name])
+        return exact(show, row[self.name], show.exponent(row[self.of] or "") if self.of else 0)
 
 
 def exact(show: Formatter, value: Decimal | str | None, least: int = 0) -> str:
@@ -160,7 +163,8 @@ def lines_table(view: View, caption: str, lines: Sequence[Line], currency: str) 
             "kind": line.kind,
             "service": period(view, line.service_start, line.service_end),
             "quantity": line.explained.quantity,
-            "unit_price": ("≈ " if line.explained.is_average else "") + exact(show, line.explained.unit_price)
+            "unit_price": ("≈ " if line.explained.is_average else "")
+            + exact(show, line.explained.unit_price, show.exponent(currency))
             if line.explained.unit_price is not None
             else show.number(None),
             "discount_minor": -line.discount_minor if line.discount_minor else None,
@@ -273,6 +277,7 @@ def steps(view: View, caption: str, found: Sequence[Step], currency: str) -> Non
             else f"{show.number(one.first)} – {show.number(one.last)}",
             "units": one.units,
             "unit_price": one.unit_price,
+            "currency": currency,
             "flat_fee": one.flat_fee,
             "amount": price_text(show, one.amount, currency),
         }
@@ -282,7 +287,10 @@ def steps(view: View, caption: str, found: Sequence[Step], currency: str) -> Non
     is_filled = any(one.units is not None for one in found)
     if is_filled:
         columns.append(Exact("units", _("Of them here")))
-    columns += [Exact("unit_price", _("Price of a unit")), Exact("flat_fee", _("Fixed fee"))]
+    columns += [
+        Exact("unit_price", _("Price of a unit"), of="currency"),
+        Exact("flat_fee", _("Fixed fee"), of="currency"),
+    ]
     if is_filled:
         columns.append(Column("amount", _("Amount"), "decimal", words=str))
     frame.table(view, caption, columns, pl.DataFrame(rows, infer_schema_length=None))

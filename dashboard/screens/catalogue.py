@@ -142,7 +142,7 @@ def prices(view: View, engine: Engine, component: dict[str, Any]) -> str | None:
             Column("owner_id", _("Whose"), "id"),
             Column("currency", _("Currency"), "id"),
             Column("model", _("Model"), words=billing_words.price_model(view.text)),
-            Exact("unit_price", _("Price")),
+            Exact("unit_price", _("Price"), of="currency"),
             Column("quantity_from", _("From quantity"), "count"),
             Column("valid_start", _("From"), "day"),
             Column("valid_end", _("Until"), "day"),

@@ -53,6 +53,10 @@ def render(view: View) -> None:
 def listed(view: View, engine: Engine) -> None:
     _ = view.text.gettext
     word = billing_words.job(view.text)
+
+    def actor(name: str | None) -> str:
+        return _("system") if name == "system" else view.show.identifier(name)
+
     kind = address.choice(
         "kind",
         _("What ran"),
@@ -78,7 +82,7 @@ def listed(view: View, engine: Engine) -> None:
             Column("invoices", _("Invoices"), "count"),
             Column("lines", _("Lines"), "count"),
             Column("parked", _("Set aside"), "count"),
-            Column("actor", _("By"), "id"),
+            Column("actor", _("By"), words=actor),
             Column("code", _("Why"), words=billing_words.refusal(view.text)),
         ],
         pl.DataFrame(rows, infer_schema_length=None),
