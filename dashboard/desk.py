@@ -179,7 +179,7 @@ def lines_table(view: View, caption: str, lines: Sequence[Line], currency: str) 
         Column("position", _("No."), "count"),
         Column("description", _("What")),
         Column("kind", _("Kind"), words=kinds),
-        Column("service", _("For"), "id"),
+        Column("service", _("For")),
         Exact("quantity", _("Quantity")),
         Column("unit_price", _("Price of a unit"), "decimal", words=str),
     ]
@@ -196,7 +196,8 @@ def lines_table(view: View, caption: str, lines: Sequence[Line], currency: str) 
 def period(view: View, start: date, end: date) -> str:
     """The days of a half-open period, the last one included."""
     last = date.fromordinal(max(start.toordinal(), end.toordinal() - 1))
-    return f"{view.show.day_short(start)} – {view.show.day_short(last)}"
+    first, to = view.show.day_short(start), view.show.day_short(last)
+    return view.text.gettext("{first} to {last}").format(first=first, last=to)
 
 
 def explanation(view: View, line: Line, currency: str) -> None:

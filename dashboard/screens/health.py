@@ -413,7 +413,7 @@ def monitoring(view: View, published: Published, model: Mapping[str, Any]) -> No
             st.caption(_("No measure raises an alarm."))
         columns = [
             Column("measure", _("Measure"), words=trust_words.monitored(view.text)),
-            Column("subject", _("Of"), "id"),
+            Column("subject", _("Of"), words=lambda one: _("all") if one == "all" else show.identifier(one)),
             Column("commitment_class", _("Customers"), words=trust_words.monitored_class(view.text)),
             Column("as_of", _("Scores of"), "day"),
             Column("value", _("Value"), "ratio"),

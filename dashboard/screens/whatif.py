@@ -159,7 +159,7 @@ def wanted(view: View, engine: Engine, account: Account, on: date) -> Change | N
     }
     left, right = st.columns(2)
     with left:
-        act = address.choice("act", _("Change"), ACTS, ACTS[0], acts.__getitem__, resets=OF_CHANGE)
+        act = address.choice("act", _("Change to try"), ACTS, ACTS[0], acts.__getitem__, resets=OF_CHANGE)
     with right:
         default = one.next_boundary or on
         up_to = desk.day("up_to", _("Billed up to (the next invoice by default)"), default, on, on + AHEAD)

@@ -370,7 +370,7 @@ def browser(view: View, published: Published, desk: Desk, tables: Sequence[Mappi
         return
     table = names[chosen]
     if table["info"]:
-        st.text(table["info"])
+        st.text(view.show.name(table["info"]))
     st.button(
         _("Write a query of it"),
         key="workbench-select",
