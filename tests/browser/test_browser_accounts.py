@@ -66,5 +66,6 @@ def test_a_customer_is_found_by_its_name_and_its_parts_are_whole(reader: Reader)
     reader.settle()
     for part in ("subscriptions", "invoices", "payments", "usage", "risk", "work"):
         page = reader.open("customer", 400, company="vela", lang="ar", customer="C2", part=part)
+        reader.picture(f"customer-{part}-ar-400")
         assert faults(page, 400) == {}, part
     assert barriers(page) == []

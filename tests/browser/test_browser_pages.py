@@ -73,6 +73,7 @@ def test_the_rows_behind_a_card_add_up_to_it_and_lead_on(reader: Reader, company
     assert "✗" not in drill.inner_text()
     assert "rows=" in page.url
     assert faults(page, 1280) == {}
+    reader.picture(f"rows-{company}-{lang}")
     digits = re.sub(r"\D", "", value)
     with page.expect_download() as download:
         drill.get_by_role("button", name="CSV").click()
@@ -99,6 +100,7 @@ def test_the_menu_of_a_number_has_its_meaning_its_sql_and_its_files(reader: Read
     words = menu.inner_text()
     assert "paying subscriptions" in words
     assert "FROM warehouse.marts.fct_customer_months" in words
+    reader.picture("menu-of-a-number")
     assert barriers(page) == []
     with page.expect_download() as download:
         menu.get_by_role("button", name="Export XLSX").click()

@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from provider import CLIENT, SECRET, Provider, new_key, provider
-from window import PATIENCE_MS
+from window import PATIENCE_MS, keep
 
 from dashboard.people import directory, passwords
 from dashboard.people.settings import read_sign_in
@@ -192,6 +192,7 @@ def test_signing_in_by_password_holds_for_the_whole_browser_and_ends_with_the_se
         page.goto(f"{address}/retention?lang=ar")
         page.get_by_role("link", name="تسجيل الدخول").click()
         expect(page.locator("html")).to_have_attribute("dir", "rtl")
+        keep(page, "sign-in-ar")
         page.get_by_role("textbox").first.fill("sara")
         page.locator("#password").fill("wrong password 1")
         page.locator("#password").press("Enter")

@@ -49,4 +49,5 @@ def test_a_view_is_kept_and_deleted_and_undone_and_the_pack_taken(
     for hidden in ('[data-testid="stSidebar"]', ".st-key-saved-views", ".stDownloadButton", ".stButton"):
         assert not page.locator(hidden).first.is_visible()
     assert page.locator(".st-key-filters").is_visible()
+    reader.picture(f"paper-{lang}")
     page.emulate_media(media="screen")

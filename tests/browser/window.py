@@ -21,6 +21,14 @@ STANDS_STILL = """() => document.getAnimations().every(
     one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)"""
 
 
+def keep(page: Page, name: str) -> None:
+    """Keep a picture of what a window shows in the folder that TAJDID_SCREENSHOTS names, if it does."""
+    folder = os.environ.get(SCREENSHOTS)
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
 @dataclass
 class Reader:
     """One reader's window, with what it asked for and what its console said."""
@@ -48,15 +56,13 @@ class Reader:
 
     def picture(self, name: str) -> None:
         """Keep a picture of the whole page in the folder that TAJDID_SCREENSHOTS names, if it does."""
-        folder = os.environ.get(SCREENSHOTS)
-        if not folder:
+        if not os.environ.get(SCREENSHOTS):
             return
-        Path(folder).mkdir(parents=True, exist_ok=True)
         size = self.page.viewport_size or {"width": 1280, "height": 900}
         height = self.page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
         self.page.set_viewport_size({"width": size["width"], "height": min(max(int(height), 900), 6_000)})
         self.settle()
-        self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        keep(self.page, name)
         self.page.set_viewport_size(size)
 
     def settle(self) -> None:
