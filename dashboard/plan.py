@@ -138,15 +138,21 @@ def columns(view: View, plan: Plan) -> list[Column]:
     """What a page shows of the rows of `variance`."""
     _ = view.text.gettext
     known = _exact(view, plan)
-    expected = [known["expected"], Column("interval", _("80% interval"))] if plan.expected else []
+    interval = _written("interval", _("80% interval"))
+    expected = [known["expected"], interval] if plan.expected else []
     return [
         Column("month", _("Month"), "month"),
         known["actual"],
         *expected,
         known["target"],
-        Column("distance", _("Difference to target")),
+        _written("distance", _("Difference to target")),
         Column("meaning", _("Verdict")),
     ]
+
+
+def _written(name: str, label: str) -> Column:
+    """A column of figures that are words already, lined up like the figures beside them."""
+    return Column(name, label, "decimal", words=lambda said: said or "–")
 
 
 def all_columns(view: View, plan: Plan) -> list[Column]:
