@@ -263,7 +263,7 @@ def restatements(view: View, published: Published) -> None:
         written("value", _("Now")),
         written("difference", _("Difference")),
         *(written(name, said) for name, said in causes.items()),
-        Column("restated_at", _("Restated"), "day", words=lambda at: show.day_short(at.date())),
+        Column("restated_at", _("Restated"), "day", words=lambda at: show.day_short(at and at.date())),
     ]
     if rows["times_restated"].max() != 1:
         columns.append(Column("times_restated", _("Times"), "count"))
