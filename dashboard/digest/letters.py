@@ -32,7 +32,6 @@ FOLDER = Path(__file__).parent
 HTML = Environment(autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(FOLDER))
 PLAIN = Environment(autoescape=False, undefined=StrictUndefined, loader=FileSystemLoader(FOLDER))
 TONES = {"good": "#1a7f64", "bad": "#b3261e", "warn": "#9a5b00", "total": "#0f5fa8", "plain": "#5b6b7b"}
-CELL = "border-bottom:1px solid #d5dbe1;padding:6px 8px;vertical-align:top"
 OVERDUE = "overdue"
 """What alerts know of that the registry names by bucket: receivables past due by more than 30 days."""
 MOVING = NOT_KEPT | {"month"}
@@ -243,7 +242,6 @@ def _letter(
         "direction": view.text.direction,
         "start": "right" if is_rtl else "left",
         "end": "left" if is_rtl else "right",
-        "cell": CELL,
         "tones": TONES,
         "subject": subject,
         "title": title,

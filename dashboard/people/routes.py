@@ -56,7 +56,7 @@ def routes(settings: SignIn, clock: Callable[[], datetime]) -> list[Route]:
     async def check(request: Request) -> Response:
         fields = await _fields(request)
         if fields is None:
-            return Response("This form was not sent from this page.", 403, HEADERS, "text/plain")
+            return Response(_not_ours(), 403, HEADERS, "text/plain")
         words, target = _words(fields.get("lang")), _safe(fields.get("next"))
         try:
             came = await run_in_threadpool(
@@ -89,6 +89,12 @@ def routes(settings: SignIn, clock: Callable[[], datetime]) -> list[Route]:
 
 def _words(language: str | None) -> Text:
     return text(language if language in LANGUAGES else SOURCE_LANGUAGE)
+
+
+def _not_ours() -> str:
+    """What is said of a form of somebody else, in every language: which one it asks for is not believed."""
+    said = (text(language).gettext("This form was not sent from this page.") for language in LANGUAGES)
+    return "\n".join(said)
 
 
 def _safe(target: str | None) -> str:

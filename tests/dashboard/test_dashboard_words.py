@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,29 +16,26 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, catalogue, text
 from dashboard.i18n.extract import PACKAGE, messages
 
 TRANSLATED = [language for language in LANGUAGES if language != SOURCE_LANGUAGE]
-MODULES = [
-    "app",
-    "billing_words",
-    "cohorts",
-    "desk",
-    "export",
-    "figures",
-    "frame",
-    "links",
-    "menu",
-    "scope",
-    "states",
-    "waiting",
-    "welcome",
-    "words",
-]
-SHOWING = [
-    *sorted((PACKAGE / "screens").glob("*.py")),
-    *(PACKAGE / f"{name}.py" for name in MODULES),
-]
+WRAPPERS = {"_", "gettext", "ngettext"}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Every call with the name of what is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func
+            yield called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", ""), node
+
+
+def has_sentences(path: Path) -> bool:
+    return any(name in WRAPPERS for name, _ in calls(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+# Every module that says something to a reader; i18n itself only knows what languages are called.
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "i18n"]
+SHOWING = [path for path in MODULES if path.parent.name == "screens" or has_sentences(path)]
 # What looks like words for a reader: a capital before small letters, or letters on both sides of a space.
 WORDS = re.compile(r"^[A-Z][a-z]{2,}|[A-Za-z]{2,}[,.;:]? [a-zA-Z]{2,}")
-WRAPPERS = {"_", "gettext", "ngettext"}
 INTERNAL = {"exception", "warning", "Query", "code"}  # words for the log, the warehouse or the command line
 
 
@@ -120,13 +118,31 @@ def test_no_sentence_is_missing_its_arabic_letters() -> None:
             assert all(re.search("[\u0600-\u06ff]", form) for form in forms), message.id
 
 
-@pytest.mark.parametrize("path", SHOWING, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHOWING, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_words_are_shown_that_did_not_go_through_gettext(path: Path) -> None:
     assert unwrapped(ast.parse(path.read_text(encoding="utf-8"))) == []
 
 
+def test_no_other_module_writes_words_on_a_page() -> None:
+    found = [
+        (path.name, words)
+        for path in set(MODULES) - set(SHOWING)
+        for words in written(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+    assert written(ast.parse('st.info("Nothing here")\nlog("Nothing here")')) == ["Nothing here"]
+
+
+def written(tree: ast.AST) -> list[str]:
+    """What looks like words among the arguments of Streamlit's own functions."""
+    shown = [node for _, node in calls(tree) if ast.unparse(node.func).startswith("st.")]
+    return [words for node in shown for one in node.args for words in unwrapped(one)]
+
+
 def test_the_search_for_unwrapped_words_finds_one() -> None:
-    assert {"revenue.py", "churn.py", "frame.py", "app.py"} <= {path.name for path in SHOWING}
+    assert {"revenue.py", "churn.py", "frame.py", "app.py", "letters.py", "routes.py"} <= {
+        path.name for path in SHOWING
+    }
     tree = ast.parse(
         '"""Doc."""\ndef f():\n    """More."""\n    st.info("Nothing here")\n    st.title(_("Fine words"))\n'
     )

@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from dashboard.i18n import text
 from dashboard.people import directory, entry, last_used, passwords, permissions, session
 from dashboard.people.reader import Reader
 from dashboard.people.routes import routes
@@ -125,6 +126,10 @@ def test_a_form_that_another_site_sends_is_refused(
     headers = {} if origin is None else {"origin": origin}
     answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers=headers)
     assert answer.status_code == 403
+    assert answer.text.splitlines() == [
+        "This form was not sent from this page.",
+        text("ar").gettext("This form was not sent from this page."),
+    ]
     assert "set-cookie" not in answer.headers
     assert [line["act"] for line in audit.lines(people)] == ["role"]
 
