@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,14 +17,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 SMALL_ATLAS = 80
 SAMPLES = ("retail", "atlas")
-# What a file's tests share that is too dear to be made in every process.
-MADE_ONCE = {
-    "tests/billing/simulator/test_simulated_world.py": "world",
-    "tests/docs/test_sql_questions.py": "samples",
-    "tests/models/test_reconciliation_from_mrr.py": "samples",
-    "tests/tajdid/test_alternatives_command.py": "samples",
-    "tests/tajdid/test_demo.py": "samples",
-}
+ROOT = Path(__file__).parent
+# A file that says so makes something once for all its tests; it is not made again in another process.
+MADE_ONCE = re.compile(r"fixture\(\s*scope=\"module\"")
 
 # No test fails by the clock. CI draws the same examples each time; elsewhere every run draws new ones.
 settings.register_profile(
@@ -31,11 +28,22 @@ settings.register_profile(
 settings.load_profile("shared")
 
 
+@cache
+def _shared(file: str) -> str | None:
+    """What all tests of a file share that is too dear to be made in every process."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if "sample_home" in text:
+        return "samples"
+    return file if MADE_ONCE.search(text) else None
+
+
 class _MadeOnce(LoadScopeScheduling):
-    """Gives each test to whichever process is free, but all that share a costly fixture to the same one."""
+    """Gives each test, with all its examples, to whichever process is free, but all that share a costly
+    fixture to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return MADE_ONCE.get(nodeid.split("::")[0], nodeid)
+        file = nodeid.split("::")[0]
+        return _shared(file) or nodeid.split("[")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
