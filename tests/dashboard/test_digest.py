@@ -500,7 +500,7 @@ def test_a_letter_goes_by_starttls_with_a_password_from_the_environment_or_a_fil
 
     def allowed(server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
         seen.append((given.login, given.password))
-        return AuthResult(success=given.password == b"s3cret")
+        return AuthResult(success=given.password == b"s3cret", handled=False)
 
     box = Box()
     controller = served(
@@ -537,6 +537,7 @@ def test_a_letter_goes_by_starttls_with_a_password_from_the_environment_or_a_fil
         with pytest.raises(NotSent) as refused:
             sending.send(by_file, made, lambda: True)
         assert not refused.value.is_final
+        assert str(refused.value).startswith("535 ")
         assert "wrong" not in str(refused.value)
         with pytest.raises(NotSent):
             sending.send(replace(settings, ca_file=None), made, lambda: True)
