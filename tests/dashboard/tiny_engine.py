@@ -10,23 +10,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from small_offer import FIRST, STEPS, open_offer, price_in
 from sqlalchemy import select
 
 from billing.jobs.bill_run import bill
 from billing.jobs.dun import dun
 from billing.service.acts import job
 from billing.service.catalog import (
-    NewComponent,
     NewPrice,
-    NewTier,
+    add_prices,
     add_tax_rate,
     create_legal_entity,
-    create_meter,
     create_payment_terms,
-    create_plan,
-    create_price_list,
-    create_product,
-    publish_plan_version,
 )
 from billing.service.credit_notes import issue_credit_note
 from billing.service.customers import add_payment_method, create_customer
@@ -35,7 +30,6 @@ from billing.service.transfers import receive_transfer
 from billing.store.store import Store, open_store
 from billing.store.tables import invoices, line_items
 
-FIRST = datetime(2025, 1, 1, 8, tzinfo=UTC)
 TODAY = date(2025, 2, 20)
 HOSTILE = '<script>alert("x")</script> =1+1 \u202etfel'
 COMPANY = """\
@@ -82,45 +76,14 @@ def invoice_of(store: Store, customer_id: str, on: date) -> str:
 
 
 def _offer(store: Store) -> None:
-    create_legal_entity(store, FIRST, entity_id="seller", name="Seller GmbH", country="DE")
+    open_offer(store)
     create_legal_entity(store, FIRST, entity_id="vendeur", name="Vendeur SA", country="FR")
     add_tax_rate(store, FIRST, country="DE", tax_rate_ppm=190_000, valid_from=date(2000, 1, 1))
     create_payment_terms(store, FIRST, terms_id="net-14", net_days=14)
-    create_product(store, FIRST, product_id="goods", name="Goods")
-    create_meter(store, FIRST, meter_id="calls", name="Calls", scale=0, unit="call")
-    for plan_id in ("basic", "pro"):
-        create_plan(store, FIRST, plan_id=plan_id, name=plan_id.title(), product_id="goods")
-        parts = [NewComponent("fee", "fee"), NewComponent("seats", "seat")]
-        publish_plan_version(store, FIRST, plan_id=plan_id, interval="P1M", components=parts)
-    create_plan(store, FIRST, plan_id="support", name="Support", product_id="goods", is_add_on=True)
-    publish_plan_version(
-        store, FIRST, plan_id="support", interval="P1M", components=[NewComponent("fee", "fee")]
-    )
-    steps = (NewTier(10, "5"), NewTier(None, "4"))
-    create_price_list(
-        store,
-        FIRST,
-        list_id="standard",
-        name="Standard",
-        currency="EUR",
-        valid_start=date(2020, 1, 1),
-        prices=[
-            NewPrice("basic.1.fee", "flat", "10"),
-            NewPrice("basic.1.seats", "graduated", tiers=steps),
-            NewPrice("pro.1.fee", "flat", "25"),
-            NewPrice("pro.1.seats", "volume", tiers=steps),
-            NewPrice("support.1.fee", "flat", "31"),
-        ],
-    )
-    create_price_list(
-        store,
-        FIRST,
-        list_id="dinars",
-        name="Dinars",
-        currency="KWD",
-        valid_start=date(2020, 1, 1),
-        prices=[NewPrice("basic.1.fee", "flat", "3"), NewPrice("basic.1.seats", "flat", "0")],
-    )
+    prices = [NewPrice("pro.1.seats", "volume", tiers=STEPS), NewPrice("support.1.fee", "flat", "31")]
+    add_prices(store, FIRST, list_id="standard", prices=prices)
+    dinars = (NewPrice("basic.1.fee", "flat", "3"), NewPrice("basic.1.seats", "flat", "0"))
+    price_in(store, "dinars", "KWD", *dinars)
 
 
 def _customers(store: Store) -> None:
