@@ -46,29 +46,24 @@ def log(request) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_build_publishes_what_the_files_hold_and_the_next_one_adds_to_it(request_for):
-    first = request_for()
-    write(first, "a.csv", DAY_ONE)
-    result = published(first)
-    assert result.warehouse == warehouse.current(first.folder)
-    assert days(first.folder) == [("2024-05-01", 700)]
+def test_a_build_publishes_what_the_files_hold_and_the_next_one_adds_to_it(request_for, published_before):
     second = request_for(later=1)
+    assert days(second.folder) == [("2024-05-01", 700)]
     write(second, "b.csv", DAY_TWO)
-    published(second)
-    assert days(first.folder) == [("2024-05-01", 700), ("2024-05-02", 350)]
-    with warehouse.open_snapshot(first.folder) as snapshot:
+    result = published(second)
+    assert result.warehouse == warehouse.current(second.folder) != published_before
+    assert days(second.folder) == [("2024-05-01", 700), ("2024-05-02", 350)]
+    with warehouse.open_snapshot(second.folder) as snapshot:
         rows = snapshot.cursor().execute(
             "SELECT file_name, rows_read, rows_unchanged FROM raw_meta.loads WHERE build_id = ? ORDER BY 1",
             [snapshot.build_id],
         )
         assert rows.fetchall() == [("a.csv", 0, 1), ("b.csv", 1, 0)]
-    assert not warehouse.stage_path(first.folder).parent.exists()
+    assert not warehouse.stage_path(second.folder).parent.exists()
 
 
-def test_a_build_is_logged_with_its_steps_and_tests(request_for):
+def test_a_build_is_logged_with_its_steps_and_tests(request_for, published_before):
     request = request_for()
-    write(request, "a.csv", DAY_ONE)
-    published(request)
     (entry,) = log(request)
     assert entry["status"] == "published"
     assert [step["name"] for step in entry["steps"]][:4] == ["copy", "ingest", "models", "score"]
