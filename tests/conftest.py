@@ -117,8 +117,10 @@ class _PostgresPool:
         )
         if _schema(connection) != self._schema:
             return False
-        used = ", ".join(_filled(connection))
-        connection.execute(f"TRUNCATE {used} RESTART IDENTITY CASCADE")
+        # In one statement, so that foreign keys are looked at when all is gone. To truncate takes five times
+        # as long: it makes new files for every table that refers to one of these.
+        emptied = ", ".join(f"{name}_ AS (DELETE FROM {name})" for name in _filled(connection))
+        connection.execute(f"WITH {emptied} SELECT")
         kept = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pristine'").fetchall()
         for (name,) in kept:
             connection.execute(f"INSERT INTO public.{name} SELECT * FROM pristine.{name}")
