@@ -11,16 +11,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import worlds
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from window import PATIENCE_MS, Reader
 
-from dashboard.serve import command
+from tajdid.dashboard_server import command
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -33,6 +33,7 @@ FLAGS = [
     "--disable-sync",
 ]
 START_SECONDS = 90
+SAMPLES = ("retail", "atlas")
 
 
 @pytest.fixture(scope="session")
@@ -45,19 +46,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the dashboard, served until the last test ends."""
+    """The address of the dashboard with the engine in its hands, served until the last test ends."""
     with served(home, tmp_path_factory.mktemp("server") / "server.log") as address:
         yield address
 
 
 @contextmanager
-def served(home: Path, log: Path, started_by: Callable[[Path, int], list[str]] = command) -> Iterator[str]:
+def served(home: Path, log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with log.open("w") as output:
         process = subprocess.Popen(
-            started_by(home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
+            command(home, port), stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ)
         )
         try:
             _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
@@ -68,13 +69,6 @@ def served(home: Path, log: Path, started_by: Callable[[Path, int], list[str]] =
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-@pytest.fixture(scope="module")
-def sample_server(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same for the two sample companies, whose charts are as full as real ones."""
-    with served(sample_home, tmp_path_factory.mktemp("sample-server") / "server.log") as address:
-        yield address
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -99,23 +93,19 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def reader(chromium: Browser, server: str) -> Iterator[Reader]:
-    """A fresh window; when the test is over, no other host was asked and nothing has complained."""
-    with window_on(chromium, server) as one:
-        yield one
-
-
-@pytest.fixture
-def sample_reader(chromium: Browser, sample_server: str) -> Iterator[Reader]:
-    with window_on(chromium, sample_server) as one:
-        yield one
-
-
-@contextmanager
-def window_on(chromium: Browser, server: str) -> Iterator[Reader]:
+@pytest.fixture(scope="session")
+def profile(chromium: Browser) -> Iterator[BrowserContext]:
+    """What the windows of this process share: the scripts of the dashboard are fetched and compiled once."""
     context = chromium.new_context(locale="en-GB", accept_downloads=True)
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def reader(profile: BrowserContext, server: str) -> Iterator[Reader]:
+    """A fresh window; when the test is over, no other host was asked and nothing has complained."""
+    profile.clear_cookies()
+    page = profile.new_page()
     page.set_default_timeout(PATIENCE_MS)
     one = Reader(page, server)
     page.on("console", one.heard)
@@ -123,6 +113,18 @@ def window_on(chromium: Browser, server: str) -> Iterator[Reader]:
     page.on("response", one.answered)
     page.on("pageerror", lambda error: one.errors.append(str(error)))
     yield one
-    context.close()
+    if page.url.startswith(server):
+        page.evaluate("() => localStorage.clear()")
+    page.close()
     assert one.outside == []
     assert one.errors == []
+
+
+@pytest.fixture
+def sample_reader(home: Path, sample_home: Path, reader: Reader) -> Reader:
+    """The same with the two sample companies in the workspace, whose charts are as full as real ones."""
+    for company in SAMPLES:
+        link = home / company
+        if not link.exists():
+            link.symlink_to(sample_home / company, target_is_directory=True)
+    return reader

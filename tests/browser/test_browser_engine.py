@@ -1,18 +1,12 @@
-"""The pages of the Billing group in a real browser, on a server that was handed the engine."""
+"""The pages of the Billing group in a real browser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import worlds
 from looks import barriers, faults, plain
-from playwright.sync_api import Browser
 from window import Reader
-
-from conftest import served, window_on
-from tajdid.dashboard_server import command
 
 pytestmark = pytest.mark.browser
 
@@ -26,29 +20,15 @@ VIEWS: dict[str, dict[str, str]] = {
 SHOWN = {"runs": "142.80", "documents": "58.00", "catalogue": "58.00", "whatif": "142.80"}
 
 
-@pytest.fixture(scope="module")
-def engine_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("engine-home")
-    worlds.publish_engine(home)
-    with served(home, tmp_path_factory.mktemp("engine-server") / "server.log", command) as address:
-        yield address
-
-
-@pytest.fixture
-def desk(chromium: Browser, engine_server: str) -> Iterator[Reader]:
-    with window_on(chromium, engine_server) as one:
-        yield one
-
-
 @pytest.mark.parametrize("lang", ["en", "ar"])
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_page_of_the_engine_is_whole_at_every_width(desk: Reader, name: str, lang: str) -> None:
-    page = desk.open(name, WIDTHS[0], company="tiny", lang=lang, **VIEWS[name])
+def test_a_page_of_the_engine_is_whole_at_every_width(reader: Reader, name: str, lang: str) -> None:
+    page = reader.open(name, WIDTHS[0], company="tiny", lang=lang, **VIEWS[name])
     assert page.locator('[data-testid="stAlertContentError"]').count() == 0
     found = {}
     for width in WIDTHS:
-        desk.resize(width)
-        desk.picture(f"engine-{name}-{lang}-{width}")
+        reader.resize(width)
+        reader.picture(f"engine-{name}-{lang}-{width}")
         found[width] = faults(page, width)
     assert found == {width: {} for width in WIDTHS}
     assert barriers(page) == []
@@ -56,11 +36,11 @@ def test_a_page_of_the_engine_is_whole_at_every_width(desk: Reader, name: str, l
         assert SHOWN[name] in plain(page.inner_text('[data-testid="stMain"]'))
 
 
-def test_from_a_run_to_its_invoice_to_its_pdf(desk: Reader, tmp_path: Path) -> None:
-    page = desk.open("runs", company="tiny", lang="en")
+def test_from_a_run_to_its_invoice_to_its_pdf(reader: Reader, tmp_path: Path) -> None:
+    page = reader.open("runs", company="tiny", lang="en")
     page.get_by_role("link", name="INV-2025-000004").first.click()
     page.wait_for_selector("text=How an amount came about")
-    desk.settle()
+    reader.settle()
     assert "Invoice INV-2025-000004" in page.inner_text('[data-testid="stMain"]')
     with page.expect_download() as waiting:
         page.get_by_role("button", name="PDF in Arabic").click()
@@ -70,8 +50,8 @@ def test_from_a_run_to_its_invoice_to_its_pdf(desk: Reader, tmp_path: Path) -> N
     assert waiting.value.suggested_filename == "INV-2025-000004-ar.pdf"
 
 
-def test_a_document_is_found_by_what_is_typed(desk: Reader) -> None:
-    page = desk.open("documents", company="tiny", lang="en")
+def test_a_document_is_found_by_what_is_typed(reader: Reader) -> None:
+    page = reader.open("documents", company="tiny", lang="en")
     box = page.get_by_role("textbox", name="Find a document or a customer")
     box.fill("INV-2025-000003")
     box.press("Enter")

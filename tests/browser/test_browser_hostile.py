@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hostile_world
 import pytest
 from looks import CUT, WIDER_THAN_THE_WINDOW
 from test_browser_pages import TITLES, path
@@ -10,7 +11,18 @@ from window import Reader
 pytestmark = pytest.mark.browser
 
 HACKED = "() => window.hacked ?? null"
-ROWS = {"revenue": "mrr", "retention": "nrr_12m"}
+# What pages are asked for, so that hostile names are on them.
+ASKED: dict[str, dict[str, str]] = {
+    "revenue": {"rows": "mrr"},
+    "retention": {"rows": "nrr_12m"},
+    "churn": {"company": "oscar", "band": "all"},
+    "renewals": {"company": "oscar"},
+    "customer": {"company": "oscar", "customer": hostile_world.spoilt_id("C1")},
+    "runs": {"company": "tiny"},
+    "documents": {"company": "tiny", "find": "INV-2025-000003"},
+    "catalogue": {"company": "tiny"},
+    "whatif": {"company": "tiny", "customer": "dora"},
+}
 HOSTILE = {
     "month": "9999-99",
     "compare": "<script>",
@@ -27,8 +39,8 @@ HOSTILE = {
 @pytest.mark.parametrize("lang", ["en", "ar"])
 def test_hostile_names_run_nothing_and_break_no_page(reader: Reader, lang: str) -> None:
     for name in TITLES:
-        more = {"rows": ROWS[name]} if name in ROWS else {}
-        page = reader.open(path(name), 400, company="mallory", lang=lang, **more)
+        asked = {"company": "mallory"} | ASKED.get(name, {})
+        page = reader.open(path(name), 400, lang=lang, **asked)
         assert page.locator('[data-testid="stAlertContentError"]').count() == 0
         for width in (400, 1280, 1440):
             reader.resize(width)

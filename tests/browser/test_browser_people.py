@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from looks import barriers
 from playwright.sync_api import Browser, Page, expect
 from provider import CLIENT, SECRET, Provider, new_key, provider
 from window import PATIENCE_MS, keep
@@ -193,10 +194,16 @@ def test_signing_in_by_password_holds_for_the_whole_browser_and_ends_with_the_se
         page.get_by_role("link", name="تسجيل الدخول").click()
         expect(page.locator("html")).to_have_attribute("dir", "rtl")
         keep(page, "sign-in-ar")
+        assert barriers(page) == []
+        page.get_by_role("link", name="English").click()
+        expect(page.locator("html")).to_have_attribute("dir", "ltr")
+        assert barriers(page) == []
+        page.get_by_role("link", name="العربية").click()
         page.get_by_role("textbox").first.fill("sara")
         page.locator("#password").fill("wrong password 1")
         page.locator("#password").press("Enter")
         expect(page.get_by_role("alert")).to_be_visible()
+        assert barriers(page) == []
         page.get_by_role("textbox").first.fill("sara")
         page.locator("#password").fill(PASSWORD)
         page.locator("#password").press("Enter")

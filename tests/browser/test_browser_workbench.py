@@ -1,9 +1,10 @@
-"""The workbench with hands on the keyboard: completion, asking, an endless question stopped."""
+"""The workbench with hands on the keyboard: completion, asking, an endless question stopped, and the next."""
 
 from __future__ import annotations
 
 import pytest
 from looks import barriers, faults
+from playwright.sync_api import Page
 from window import PATIENCE_MS, Reader
 
 pytestmark = pytest.mark.browser
@@ -35,14 +36,29 @@ def test_a_question_is_written_with_completion_asked_and_stopped_without_a_mouse
     assert faults(page, 1280) == {}
     assert barriers(page) == []
 
-    editor.focus()
-    page.keyboard.press("Control+a")
-    page.keyboard.type(ENDLESS)
-    page.keyboard.press("Escape")
-    page.keyboard.press("Control+Enter")
+    asked(page, ENDLESS)
     cancel = page.locator(".st-key-workbench-cancel button")
     cancel.wait_for(timeout=PATIENCE_MS)
     cancel.focus()
     page.keyboard.press("Enter")
-    stopped = {"en": "The question was stopped.", "ar": "أُوقف السؤال."}[lang]
-    page.get_by_text(stopped).wait_for(timeout=PATIENCE_MS)
+    stopped = page.get_by_text({"en": "The question was stopped.", "ar": "أُوقف السؤال."}[lang])
+    stopped.wait_for(timeout=PATIENCE_MS)
+    reader.settle()
+    assert answer.count() == 0
+    assert cancel.count() == 0
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+    asked(page, "SELECT 6 * 7 AS still_here")
+    page.locator(".tj-table", has_text="still_here").get_by_text("42").wait_for(timeout=PATIENCE_MS)
+    reader.settle()
+    assert stopped.count() == 0
+    assert faults(page, 1280) == {}
+
+
+def asked(page: Page, question: str) -> None:
+    """Write a question over what the editor holds, and ask it with the keyboard."""
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type(question)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Enter")

@@ -16,9 +16,27 @@ LOCAL = {"127.0.0.1", "localhost"}
 EXPECTED_MISSES = ("/_stcore/health", "/_stcore/host-config")
 
 
-# The list of pages slides away in a narrow window; words in it are cut until it has.
-STANDS_STILL = """() => document.getAnimations().every(
-    one => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity)"""
+# After the window got another width: charts are as wide as their place, nothing slides any more (the list of
+# pages does; words in it are cut until it has), and all stands where it stood the last few times.
+STANDS_STILL = """times => {
+  const moves = document.getAnimations().some(
+    one => one.playState === 'running' && one.effect.getComputedTiming().endTime !== Infinity);
+  const late = [...document.querySelectorAll('.js-plotly-plot')].some(chart => {
+    const drawn = chart.querySelector('svg.main-svg');
+    return !drawn || Math.abs(drawn.getBoundingClientRect().width - chart.getBoundingClientRect().width) > 1;
+  });
+  const parts = '[data-testid="stSidebar"], [data-testid="stMain"], h1, h2, h3, .tj-table, .js-plotly-plot,'
+    + '[data-testid="stMetric"]';
+  const places = [...document.querySelectorAll(parts)].map(one => {
+    const box = one.getBoundingClientRect();
+    return [box.x, box.y, box.width, box.height].map(Math.round).join();
+  }).join(' ') + window.innerWidth;
+  const seen = window.tajdidSeen;
+  const same = seen && seen.places === places && !moves && !late ? seen.same + 1 : 0;
+  window.tajdidSeen = {places, same};
+  return same >= times;
+}"""
+TIMES, EVERY_MS = 3, 40
 
 
 def keep(page: Page, name: str) -> None:
@@ -49,9 +67,8 @@ class Reader:
     def resize(self, width: int) -> Page:
         """Give the window another width and wait until the page has followed."""
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_function(STANDS_STILL, arg=TIMES, polling=EVERY_MS, timeout=PATIENCE_MS)
         self.settle()
-        self.page.wait_for_function(STANDS_STILL, timeout=PATIENCE_MS)
         return self.page
 
     def picture(self, name: str) -> None:

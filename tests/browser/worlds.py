@@ -17,14 +17,11 @@ FIRST_BUILD = "20250401T0430-a1"
 
 
 def publish(home: Path) -> None:
-    """`lumen` has subscriptions, `bazaar` orders, `mallory` subscriptions of customers with hostile names,
-    `vela` scores, terms and accounts to look after."""
+    """`lumen` has subscriptions, `bazaar` orders, `vela` scores, terms and accounts to look after; `mallory`
+    and `oscar` are lumen and vela with hostile names; `tiny` is a billing database and nothing published."""
     tiny_world.publish(home / "lumen", FIRST_BUILD, tiny_world.fill_subscriptions, title=("Lumen", "لومن"))
     tiny_world.publish(home / "bazaar", FIRST_BUILD, tiny_orders.fill_orders, title=("Bazaar", "بازار"))
     success_world.publish(home / "vela")
     hostile_world.publish(home / "mallory", FIRST_BUILD)
-
-
-def publish_engine(home: Path) -> None:
-    """`tiny`: a billing database whose amounts can be worked out with a pencil, and nothing published."""
+    hostile_world.publish(home / "oscar", FIRST_BUILD, success_world.fill)
     tiny_engine.publish(home / "tiny")
