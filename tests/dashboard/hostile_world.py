@@ -5,6 +5,7 @@ around, 10,000 characters, a NUL, pictures. Ids too. Its figures are those of ti
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
@@ -47,30 +48,38 @@ OURS = frozenset(
 )
 TABLES = ("dim_customers", "dim_plans", "fct_invoices")
 SPELLED = {"lang": "ar", "company": "mallory"}
+Fill = Callable[[duckdb.DuckDBPyConnection, str], None]
 
 
-def publish(folder: Path, build_id: str = "20250401T0430-h1") -> Path:
-    """Publish the company in a folder; its names in company.toml are hostile as well."""
-    path = tiny_world.publish(folder, build_id, fill, title=("Mallory", "مالوري"))
+def publish(
+    folder: Path, build_id: str = "20250401T0430-h1", fill: Fill = tiny_world.fill_subscriptions
+) -> Path:
+    """Publish a company in a folder, filled as another; its names in company.toml are hostile as well."""
+
+    def spoilt(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        fill(connection, build_id)
+        _spoil(connection)
+
+    path = tiny_world.publish(folder, build_id, spoilt, title=("Mallory", "مالوري"))
     toml = f"title_en = {json.dumps(SCRIPT)}\ntitle_ar = {json.dumps(SCRIPT + ' مالوري')}\nsample = true\n"
     (folder / "company.toml").write_text(toml, encoding="utf-8")
     return path
 
 
-def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
-    tiny_world.fill_subscriptions(connection, build_id)
-    _spoil(connection)
+def spoilt_id(customer: str) -> str:
+    """The id that a customer of tiny_world has here: each another hostile text."""
+    return f"{customer} {TEXTS[list(tiny_world.CUSTOMERS).index(customer)]}"
 
 
 def _spoil(connection: duckdb.DuckDBPyConnection) -> None:
     """Write hostile texts over every text column of the tables that hold what sources named."""
     hostile = cycle(TEXTS)
     for customer in tiny_world.CUSTOMERS:
-        text = next(hostile)
+        next(hostile)
         for table in _tables_with(connection, "customer_id"):
             connection.execute(
                 f"UPDATE {table} SET customer_id = $new WHERE customer_id = $old",
-                {"new": f"{customer} {text}", "old": customer},
+                {"new": spoilt_id(customer), "old": customer},
             )
     segments = {"enterprise": TEXTS[0], "smb": TEXTS[4] + TEXTS[1]}
     for old, new in segments.items():
