@@ -44,15 +44,11 @@ def open_page(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     ) -> AppTest:
         monkeypatch.setenv(HOME, str(home or workspace))
         app = AppTest.from_file(str(APP), default_timeout=60)
-        address = {"company": company, "lang": lang, **address}
-        for name, value in address.items():
+        if page != "revenue":
+            app.switch_page(f"screens/{page}.py")  # by its file's name, which is its name in the address too
+        for name, value in {"company": company, "lang": lang, **address}.items():
             app.query_params[name] = value
         app.run()
-        if page != "revenue":
-            app.switch_page(f"screens/{page}.py")
-            for name, value in address.items():
-                app.query_params[name] = value
-            app.run()
         return app
 
     return opened

@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from dashboard.people import permissions
+
 Open = Callable[..., AppTest]
+OF_THE_ENGINE = ("runs", "documents", "catalogue", "whatif")
+FROM_THE_WAREHOUSE = tuple(page for page in permissions.PAGES if page not in OF_THE_ENGINE)
 
 
 def badges(app: AppTest) -> list[str]:

@@ -13,14 +13,11 @@ import pytest
 import success_world
 import tiny_orders
 import tiny_world
-from reader import Open
+from reader import FROM_THE_WAREHOUSE, Open
 
-from dashboard.people import permissions
 from dashboard.queries import Query
 from dashboard.view import Published
 
-ENGINE = {"runs", "documents", "catalogue", "whatif"}
-PAGES = [page for page in permissions.PAGES if page not in ENGINE]
 KEYED = re.compile(r"\$(limit|customer\w*)\b|\bLIMIT\s+\d")
 TABLES = re.compile(r"warehouse\.(\w+\.\w+)")
 # Scores are read of the days in use alone: one row a customer, added up in one pass.
@@ -57,7 +54,7 @@ def read_whole(query: Query, large: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("company", ["lumen", "bazaar"])
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FROM_THE_WAREHOUSE)
 def test_a_page_asks_tables_by_customer_for_keyed_or_limited_rows(
     open_page: Open, home: Path, monkeypatch: pytest.MonkeyPatch, page: str, company: str
 ) -> None:

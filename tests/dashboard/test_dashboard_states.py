@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 import tiny_world
+from reader import FROM_THE_WAREHOUSE as PAGES
 from reader import Open, badges, html
 
 from dashboard import scope, snapshot
@@ -21,8 +22,6 @@ from dashboard.i18n import text
 from dashboard.queries import retention
 from dashboard.view import Freshness, Published, View, month_before
 from dashboard.waiting import Stopped, Waiting
-
-PAGES = ("revenue", "retention", "churn", "health", "opportunity")
 
 
 def copied(workspace: Path, tmp_path: Path, company: str = "lumen") -> Path:
@@ -37,48 +36,12 @@ def company_folder(home: Path, name: str = "fresh", toml: str = 'title_en = "Fre
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_an_empty_workspace_says_how_to_begin(open_page: Open, tmp_path: Path, page: str) -> None:
-    app = open_page(page, home=tmp_path)
-    assert not app.exception
-    assert "There is no company yet" in app.info[0].value
-    assert app.code[0].value == "tajdid demo"
-
-
-@pytest.mark.parametrize("lang", ["en", "ar"])
-@pytest.mark.parametrize("page", PAGES)
-def test_a_company_without_a_build_says_how_to_build(
-    open_page: Open, tmp_path: Path, page: str, lang: str
-) -> None:
-    company_folder(tmp_path)
-    app = open_page(page, "fresh", lang, home=tmp_path)
-    assert not app.exception
-    assert app.code[0].value == "tajdid warehouse build --company fresh"
-    assert len(app.info) == 1
-
-
 def test_a_first_build_that_failed_is_shown_with_its_reason(open_page: Open, tmp_path: Path) -> None:
     folder = company_folder(tmp_path)
     tiny_world.log_build(folder, "b1", "failed", "ingest", "lines.csv lacks the column sku")
     app = open_page("revenue", "fresh", home=tmp_path)
     assert "first build of this company failed" in app.error[0].value
     assert "lines.csv lacks the column sku" in app.code[0].value
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_failed_build_leaves_the_last_good_figures_and_says_so(
-    open_page: Open, workspace: Path, tmp_path: Path, page: str
-) -> None:
-    folder = copied(workspace, tmp_path)
-    tiny_world.log_build(folder, "20250402T0430-x9", "failed", "models", "unique_customers: 3 rows fail")
-    app = open_page(page, home=tmp_path)
-    assert "The last build failed" in app.error[0].value
-    assert badges(app)[0].startswith(":red-badge[")
-    assert "unique_customers: 3 rows fail" in app.code[0].value
-    if page == "revenue":
-        assert app.metric[0].value == "€560.33"
-    if page == "health":
-        assert "20250402T0430-x9" in html(app)
 
 
 def test_a_build_that_succeeds_after_a_failure_clears_the_banner(
@@ -153,17 +116,6 @@ def test_figures_grow_late_after_two_days_but_those_of_a_sample_never(
         attempts=(),
     )
     assert view.freshness is freshness
-
-
-def test_a_late_company_shows_an_amber_badge(open_page: Open, tmp_path: Path) -> None:
-    def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
-        tiny_world.fill_subscriptions(connection, build_id)
-        connection.execute("UPDATE raw_meta.build SET is_sample = false")
-
-    tiny_world.publish(tmp_path / "lumen", "b1", fill, title=("Lumen", "لومن"))
-    shown = badges(open_page("revenue", home=tmp_path))
-    assert shown[0].startswith(":orange-badge[")
-    assert not any("Sample data" in badge for badge in shown)
 
 
 def test_a_panel_that_fails_leaves_the_rest_of_the_page(open_page: Open, tmp_path: Path) -> None:
