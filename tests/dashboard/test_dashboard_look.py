@@ -161,5 +161,5 @@ def test_nothing_is_fetched_from_outside_or_reported_home() -> None:
         assert (PACKAGE / face["url"].removeprefix("app/")).is_file()
     for style in (theme.STYLE, theme.STYLE_RIGHT_TO_LEFT):
         assert not re.search(r"https?:|@import|url\(", style.read_text(encoding="utf-8"))
-    assert theme.ICON.is_file()
+    assert theme.ICON.startswith("data:image/png;base64,")
     assert "SIL OPEN FONT LICENSE" in (theme.STATIC / "fonts" / "OFL.txt").read_text(encoding="utf-8").upper()

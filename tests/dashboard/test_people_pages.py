@@ -454,17 +454,17 @@ def test_a_saved_view_opens_with_its_own_filters_and_not_with_those_used_last(
 ) -> None:
     people = as_reader(lumen=("executive", None))
     used = {"segment": "smb", "measure": "cohort_net"}
-    last_used.write(people, "sara", AT, "lumen", "retention", used)
-    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    kept = {("lumen", "retention"): used, last_used.EVERYWHERE: {"company": "lumen"}}
+    last_used.write(people, "sara", AT, kept)
     records = database.open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
     reader = Reader("sara", "Sara Haddad", frozenset({"executive"}))
-    kept = views.save(records, AT, reader, "Everybody", "retention", {"month": "2025-02"})
+    view = views.save(records, AT, reader, "Everybody", "retention", {"month": "2025-02"})
     app = bare(home, monkeypatch)
-    app.selectbox(key="saved-view").set_value(kept.view_id).run()
+    app.selectbox(key="saved-view").set_value(view.view_id).run()
     assert app.title[0].value == "Retention and cohorts"
     assert app.query_params["month"] in ("2025-02", ["2025-02"])
     assert not {"segment", "measure"} & set(app.query_params)
-    assert app.selectbox(key="saved-view").value == kept.view_id
+    assert app.selectbox(key="saved-view").value == view.view_id
 
 
 def test_a_filter_taken_away_stays_away_on_the_next_page(
@@ -472,8 +472,8 @@ def test_a_filter_taken_away_stays_away_on_the_next_page(
 ) -> None:
     people = as_reader(lumen=("executive", None))
     used = {"segment": "smb", "measure": "cohort_net"}
-    last_used.write(people, "sara", AT, "lumen", "retention", used)
-    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    kept = {("lumen", "retention"): used, last_used.EVERYWHERE: {"company": "lumen"}}
+    last_used.write(people, "sara", AT, kept)
     app = bare(home, monkeypatch)
     app.switch_page("screens/retention.py").run()
     assert "segment" not in app.query_params
