@@ -1,6 +1,7 @@
 -- One row per billed subscription item, currency and stretch of days in which neither its MRR nor what is billed changes.
 -- Rates are whole numbers of 10^-9 minor units a day. The price of a billed day is that of the version by the billing period:
--- the line's own where it is billed for whole periods, else that in which the line for a part of one begins.
+-- the line's own where it is billed for whole periods, else that in which the line for a part of one begins. Where a version
+-- has begun since the item was last billed, the price is that of the version billed, and the rest of its MRR is not yet billed.
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
@@ -11,8 +12,14 @@ items as (
     versions.valid_from,
     coalesce(versions.valid_to, date '9999-12-31') as valid_to,
     min(versions.valid_from) over (partition by versions.subscription_item_id, versions.currency) as begun_on,
+    versions.version_no,
+    min(versions.valid_from) over (partition by versions.subscription_item_id, versions.currency, versions.version_no)
+      as version_start,
+    max(coalesce(versions.valid_to, date '9999-12-31'))
+      over (partition by versions.subscription_item_id, versions.currency, versions.version_no) as version_end,
     versions.counts_in_mrr,
     versions.mrr,
+    versions.net_mrr,
     versions.amount_e12 // 1000 as amount_e9,
     committed.committed_minimum_minor * 1000000000::hugeint as committed_e9,
     (versions.net_mrr::decimal(38, 6) * 1000000)::hugeint * 1000 * versions.factor_d // versions.factor_n as net_e9,
@@ -97,15 +104,15 @@ stretches as (
   window by_day as (partition by subscription_item_id, currency order by day)
 ),
 last_billed as (
-  select subscription_item_id, currency, max(service_end) as billed_to
+  select subscription_item_id, currency, max(service_end) as billed_to, max(issued_on) as billed_on
   from lines
   group by subscription_item_id, currency
 ),
 with_versions as (
   select
     stretches.*,
-    stretches.valid_from < items.valid_to and items.counts_in_mrr as counts,
-    items.* exclude (subscription_item_id, currency, valid_from, valid_to, counts_in_mrr)
+    coalesce(stretches.valid_from < items.valid_to and items.counts_in_mrr, false) as counts,
+    items.* exclude (subscription_item_id, currency, valid_from, valid_to, version_end, counts_in_mrr, net_mrr)
   from stretches
   asof left join items
     on items.subscription_item_id = stretches.subscription_item_id
@@ -113,8 +120,87 @@ with_versions as (
     and items.valid_from <= stretches.valid_from
   where stretches.valid_from < stretches.valid_to
 ),
+-- the newest lines that stand on a day of a version begun since the item was last billed, or on the day it was
+standing_lines as (
+  select
+    versions.subscription_item_id,
+    versions.currency,
+    versions.valid_from,
+    lines.is_whole_period,
+    lines.issued_on,
+    lines.service_start,
+    lines.service_end,
+    sum(lines.net_e9 + lines.discount_e9) as gross_e9
+  from with_versions as versions
+  join last_billed
+    on last_billed.subscription_item_id = versions.subscription_item_id
+    and last_billed.currency = versions.currency
+    and last_billed.billed_on <= versions.version_start
+  join lines
+    on lines.subscription_item_id = versions.subscription_item_id
+    and lines.currency = versions.currency
+    and lines.service_start <= versions.valid_from
+    and lines.service_end > versions.valid_from
+  where versions.counts
+    and versions.charges > 0
+    and lines.charge > 0
+    and (lines.replaced_from <= versions.valid_from and lines.replaced_to > versions.valid_from) is not true
+  group by
+    versions.subscription_item_id, versions.currency, versions.valid_from,
+    lines.is_whole_period, lines.issued_on, lines.service_start, lines.service_end
+  qualify row_number() over (
+    partition by versions.subscription_item_id, versions.currency, versions.valid_from
+    order by lines.issued_on desc, lines.service_start desc, lines.is_whole_period, lines.service_end
+  ) = 1
+),
+-- they bill a version known by their issue: a whole period's price tells which, a part begins with its version
+versions_billed as (
+  select
+    standing.subscription_item_id,
+    standing.currency,
+    standing.valid_from,
+    items.amount_e9,
+    items.committed_e9,
+    items.net_e9,
+    items.quantity_e6,
+    items.months,
+    items.days,
+    items.net_mrr as billed_mrr
+  from standing_lines as standing
+  join items
+    on items.subscription_item_id = standing.subscription_item_id
+    and items.currency = standing.currency
+    and items.valid_from <= standing.valid_from
+    and items.version_end >= standing.issued_on
+  qualify row_number() over (
+    partition by standing.subscription_item_id, standing.currency, standing.valid_from
+    order by
+      case
+        when standing.is_whole_period
+          then coalesce('m' || items.months, 'd' || items.days) in (
+            'm' || {{ months_between('standing.service_start', 'standing.service_end') }},
+            'd' || (standing.service_end - standing.service_start)
+          )
+        else items.version_start <= standing.service_start
+      end desc,
+      case when standing.is_whole_period then abs(standing.gross_e9 - (items.amount_e9 - items.committed_e9)) end,
+      items.valid_from desc
+  ) = 1
+),
 judged as (
-  select *, coalesce(counts, false) and charges > 0 as is_billed from with_versions
+  select
+    with_versions.* replace (
+      coalesce(versions_billed.amount_e9, with_versions.amount_e9) as amount_e9,
+      coalesce(versions_billed.committed_e9, with_versions.committed_e9) as committed_e9,
+      coalesce(versions_billed.net_e9, with_versions.net_e9) as net_e9,
+      coalesce(versions_billed.quantity_e6, with_versions.quantity_e6) as quantity_e6,
+      case when versions_billed.billed_mrr is null then with_versions.months else versions_billed.months end as months,
+      case when versions_billed.billed_mrr is null then with_versions.days else versions_billed.days end as days
+    ),
+    with_versions.counts and with_versions.charges > 0 as is_billed,
+    coalesce(versions_billed.billed_mrr, with_versions.mrr) as billed_mrr
+  from with_versions
+  left join versions_billed using (subscription_item_id, currency, valid_from)
 ),
 -- lines of a whole period by their length, in months and in days
 whole_lines as (
@@ -224,7 +310,7 @@ causes as (
     priced.*,
     case when counts then mrr else 0 end as counted_mrr,
     is_billed and goods_lines > 0 as has_goods,
-    coalesce(valid_from < last_billed.billed_to, false) as is_before_last
+    coalesce(valid_from < last_billed.billed_to and version_start <= last_billed.billed_on, false) as was_passed_over
   from priced
   left join last_billed using (subscription_item_id, currency)
 )
@@ -234,8 +320,9 @@ select
   valid_from,
   valid_to,
   counted_mrr::decimal(18, 6) as mrr,
-  case when is_before_last and not is_billed then counted_mrr else 0 end::decimal(18, 6) as not_billed_mrr,
-  case when is_before_last or is_billed then 0 else counted_mrr end::decimal(18, 6) as not_yet_billed_mrr,
+  case when was_passed_over and not is_billed then counted_mrr else 0 end::decimal(18, 6) as not_billed_mrr,
+  case when is_billed then counted_mrr - billed_mrr when was_passed_over then 0 else counted_mrr end::decimal(18, 6)
+    as not_yet_billed_mrr,
   case when is_billed then price_rate else 0 end::hugeint as price_rate,
   case when is_billed then 0 else net_rate end::hugeint as billed_without_mrr_rate,
   case when is_billed then recurring_rate - price_rate else 0 end::hugeint as committed_minimums_rate,

@@ -106,18 +106,18 @@ class Books:
             return ZERO
         if self._is_late(version["subscription_item_id"], on):
             return ZERO
-        return self._monthly(version, on)
+        return self.monthly(version, on)
 
     def _keeps(self, version: dict[str, Any], on: date) -> bool:
         if version["status"] == "paused":
             is_kept = self.history.settings.get("pause") == "pause_contraction"
-            return is_kept and self._monthly(version, on) > 0
+            return is_kept and self.monthly(version, on) > 0
         if version["status"] not in ("active", "past_due", "renewal_pending"):
             return False
         is_late = self._is_late(version["subscription_item_id"], on)
         return self.history.settings.get("zero_mrr") == "keep_active" and not is_late
 
-    def _monthly(self, version: dict[str, Any], on: date) -> Fraction:
+    def monthly(self, version: dict[str, Any], on: date) -> Fraction:
         amount = Fraction(version["amount_minor"] - version.get("taken_minor", 0))
         running = [
             row

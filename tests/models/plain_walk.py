@@ -261,6 +261,7 @@ def _item(steps: Steps, books: Books, key: tuple[str, str], lines: list[Line]) -
     ]
     begun = min((row["valid_from"] for row in versions), default=FAR)
     billed_to = max((line.end for line in lines), default=date.min)
+    billed_on = max((line.issued for line in lines), default=date.min)
     on = min([begun, *(line.start for line in lines)])
     while on <= history.as_of:
         month, month_days = on.replace(day=1), monthrange(on.year, on.month)[1]
@@ -277,22 +278,69 @@ def _item(steps: Steps, books: Books, key: tuple[str, str], lines: list[Line]) -
         add("timing", mrr / month_days)
         if on == min(month.replace(day=month_days), history.as_of):
             add("timing", -mrr)
-        if mrr and sum(line.sign for line in live) > 0:
-            version = next(row for row in versions if row["valid_from"] <= on < (row["valid_to"] or FAR))
-            _billed_day(add, history, version, begun, lines, live, on)
-            add("calendar", -mrr / month_days)
+        version = next((row for row in versions if row["valid_from"] <= on < (row["valid_to"] or FAR)), None)
+        if version and mrr and sum(line.sign for line in live) > 0:
+            price, price_on, billed_mrr = version, on, mrr
+            if version["valid_from"] >= billed_on:
+                price = version_billed(versions, live, on)
+            if price is not version:
+                price_on = min(on, price["valid_to"] - ONE_DAY)
+                billed_mrr = books.monthly(price, price_on)
+            _billed_day(add, history, price, price_on, begun, lines, live, on)
+            add("calendar", -billed_mrr / month_days)
+            add("not_yet_billed", -(mrr - billed_mrr) / month_days)
         else:
             add("billed_without_mrr", sum((Fraction(line.net, line.days) for line in live), ZERO))
-            add("not_billed" if on < billed_to else "not_yet_billed", -mrr / month_days)
+            is_passed_over = on < billed_to and version and version["valid_from"] <= billed_on
+            add("not_billed" if is_passed_over else "not_yet_billed", -mrr / month_days)
         on += ONE_DAY
 
 
+def version_billed(versions: list[Row], live: list[Line], on: date) -> Row:
+    """The version that the newest lines standing on a day were made for, of those known at their issue."""
+
+    def age(one: Line) -> tuple[date, date, bool, int]:
+        return one.issued, one.start, not one.is_whole, -one.days
+
+    line = max((one for one in live if one.sign > 0), key=age)
+    gross = sum(one.gross for one in live if one.sign > 0 and age(one) == age(line))
+    known = [
+        row
+        for row in versions
+        if row["valid_from"] <= on
+        and row["valid_from"] < (row["valid_to"] or FAR)
+        and (row["valid_to"] or FAR) >= line.issued
+    ]
+    known.sort(key=lambda row: row["valid_from"], reverse=True)
+    if not line.is_whole:
+        return next((row for row in known if row["valid_from"] <= line.start), known[0])
+
+    def unlike(row: Row) -> tuple[bool, int]:
+        return not _is_period_of(line.start, line.end, row), abs(gross - row["amount_minor"])
+
+    return min(known, key=unlike)
+
+
+def _is_period_of(start: date, end: date, version: Row) -> bool:
+    size = {"day": 1, "week": 7, "month": 1, "year": 12}[version["interval"]] * version["interval_count"]
+    if version["interval"] in ("day", "week"):
+        return (end - start).days == size
+    return 12 * (end.year - start.year) + end.month - start.month == size
+
+
 def _billed_day(
-    add: Any, history: History, version: Row, begun: date, lines: list[Line], live: list[Line], on: date
+    add: Any,
+    history: History,
+    version: Row,
+    price_on: date,
+    begun: date,
+    lines: list[Line],
+    live: list[Line],
+    on: date,
 ) -> None:
     days = _period_days(version, begun, lines, live, on)
     listed = Fraction(version["amount_minor"], days)
-    price = _after_discounts(history, version, on) / days
+    price = _after_discounts(history, version, price_on) / days
     add("calendar", price)
     once = sum((Fraction(line.once, line.days) for line in live), ZERO)
     discount = sum((Fraction(line.discount, line.days) for line in live), ZERO)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class Company:
         self.history.discounts.append(
             {
                 "discount_id": item, "subscription_item_id": item, "percent_ppm": share_ppm,
-                "duration": "forever", "valid_from": start, "valid_to": None, "order_no": 1,
+                "amount_minor": None, "duration": "forever", "valid_from": start, "valid_to": None,
+                "order_no": 1,
             }
         )  # fmt: skip
 
@@ -186,6 +188,129 @@ def test_a_running_month_is_walked_to_the_as_of_day():
     # 20 of 31 days are over; May will be billed when it has ended
     assert walk(built, MAY) == {"closing_mrr": 3100, "timing": -1100, "not_yet_billed": -2000}
     assert identities_hold(built)
+
+
+MIDDLE, RENEWAL = date(2024, 4, 16), date(2024, 5, 16)
+BILLED_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "KWD", "SEK", "CAD", "AUD", "NOK", "DKK")
+
+
+def changed_company(as_of: date, *, is_billed: bool) -> Company:
+    """One thing happens in each currency on 16 April; is_billed: on 21 April the bill run finds it."""
+    company = Company(as_of)
+    company.history.rates = {code: Fraction(1) for code in BILLED_CURRENCIES}
+
+    def runs(code: str, *terms: tuple[int, date, dict[str, Any]]) -> None:
+        ends = [*(start for _, start, _ in terms[1:]), None]
+        for (amount, start, rest), end in zip(terms, ends, strict=True):
+            company.version(code, amount, start, end, currency=code, **rest)
+
+    def bills(code: str, net: int, start: date = APR, end: date = MAY, on: date = APR, **rest: Any) -> None:
+        company.line(code, net, start, end, on, currency=code, **rest)
+
+    def later(code: str, net: int, start: date = MIDDLE, end: date = MAY, **rest: Any) -> None:
+        if is_billed:
+            bills(code, net, start, end, date(2024, 4, 21), **{"kind": "proration"} | rest)
+
+    # more seats, fewer seats
+    runs("EUR", (6000, APR, {"quantity": 2}), (9000, MIDDLE, {"quantity": 3}))
+    bills("EUR", 6000, quantity=2)
+    later("EUR", -3000, quantity=2)
+    later("EUR", 4500, quantity=3)
+    runs("USD", (9000, APR, {"quantity": 3}), (6000, MIDDLE, {"quantity": 2}))
+    bills("USD", 9000, quantity=3)
+    later("USD", -4500, quantity=3)
+    later("USD", 3000, quantity=2)
+    # two changes of plan
+    second = date(2024, 4, 11)
+    runs("GBP", (3000, APR, {}), (6000, second, {"plan_id": "more"}), (9000, MIDDLE, {"plan_id": "most"}))
+    bills("GBP", 3000)
+    for start, net in ((second, -2000), (second, 4000), (MIDDLE, -3000), (MIDDLE, 4500)):
+        later("GBP", net, start)
+    # from month to year
+    runs("CHF", (3000, APR, {}), (72_000, MIDDLE, {"interval": "year"}))
+    bills("CHF", 3000)
+    later("CHF", -1500)
+    later("CHF", 72_000, MIDDLE, date(2025, 4, 16), kind="recurring")
+    # a discount comes with more seats, or before them
+    for code, discounted_from in (("JPY", MIDDLE), ("KWD", second)):
+        runs(code, (6000, APR, {}), (9000, MIDDLE, {}))
+        company.discount(code, 100_000, discounted_from)
+        bills(code, 6000)
+        later(code, -3000)
+        later(code, 4050, discount_minor=450)
+    # paused and given back from the 6th on, and resumed
+    sixth = date(2024, 4, 6)
+    runs("SEK", (6000, APR, {}), (6000, sixth, {"status": "paused"}), (6000, MIDDLE, {}))
+    bills("SEK", 6000)
+    bills("SEK", -5000, sixth, MAY, sixth, kind="proration")
+    later("SEK", 3000)
+    # ended at once
+    company.version("CAD", 6000, APR, MIDDLE, currency="CAD")
+    bills("CAD", 6000)
+    later("CAD", -3000)
+    # an add-on
+    runs("AUD", (3000, MIDDLE, {}))
+    later("AUD", 1500)
+    # a plan changed on the day of the renewal, after its bill run; changed ahead, and billed ahead
+    for code, renewed_at, on in (("NOK", 9300, MIDDLE), ("DKK", 18_600, sixth)):
+        runs(code, (9300, date(2024, 3, 16), {}), (18_600, MIDDLE, {}))
+        bills(code, 9300, date(2024, 3, 16), MIDDLE, date(2024, 3, 16))
+        bills(code, renewed_at, MIDDLE, RENEWAL, on)
+    later("NOK", -9300, MIDDLE, RENEWAL)
+    later("NOK", 18_600, MIDDLE, RENEWAL)
+    return company
+
+
+def test_what_changed_since_the_last_bill_run_is_not_yet_billed():
+    company = changed_company(date(2024, 4, 20), is_billed=False)
+    built = company.built()
+    # 5 of 30 days at what is new in MRR; the rest of the month is walked as if nothing had changed
+    assert {code: walk(built, APR, code) for code in BILLED_CURRENCIES} == {
+        "EUR": {"closing_mrr": 9000, "timing": -4500, "not_yet_billed": -500, "recognised": 4000},
+        "USD": {"closing_mrr": 6000, "timing": -500, "not_yet_billed": 500, "recognised": 6000},
+        # 5 days at 3000 and 5 at 6000
+        "GBP": {"closing_mrr": 9000, "timing": -5500, "not_yet_billed": -1500, "recognised": 2000},
+        "CHF": {"closing_mrr": 6000, "timing": -3500, "not_yet_billed": -500, "recognised": 2000},
+        "JPY": {"closing_mrr": 8100, "timing": -3750, "not_yet_billed": -350, "recognised": 4000},
+        # the discount takes 20 a day from the 11th on, and is billed from the next period
+        "KWD": {
+            "closing_mrr": 8100,
+            "timing": -3850,
+            "not_yet_billed": -450,
+            "other_discounts": 200,
+            "recognised": 4000,
+        },
+        "SEK": {"closing_mrr": 6000, "timing": -4000, "not_yet_billed": -1000, "recognised": 1000},
+        "CAD": {"timing": 3000, "billed_without_mrr": 1000, "recognised": 4000},
+        "AUD": {"closing_mrr": 3000, "timing": -2500, "not_yet_billed": -500},
+        # up to the 15th at 300 a day for 310, the share of a month
+        "NOK": {
+            "closing_mrr": 18_600,
+            "timing": -10_850,
+            "calendar": -150,
+            "not_yet_billed": -1550,
+            "recognised": 6050,
+        },
+        "DKK": {"closing_mrr": 18_600, "timing": -10_850, "calendar": -150, "recognised": 7600},
+    }
+    assert identities_hold(built)
+    expected = plain_steps(company.history, [], [])
+    for code in BILLED_CURRENCIES:
+        assert expected[APR, code, "not_yet_billed"] == walk(built, APR, code).get("not_yet_billed", 0)
+
+
+def test_once_billed_a_change_is_not_yet_billed_no_more():
+    built = changed_company(date(2024, 4, 30), is_billed=True).built()
+    rest = "SELECT currency FROM marts.fct_reconciliation WHERE month = ? AND step = ? AND abs(amount) > ?"
+    assert built.execute(rest, [APR, "not_yet_billed", 0]).fetchall() == []
+    # only the year is no whole amount a day
+    assert built.execute(rest, [APR, "unexplained_a", 0.5]).fetchall() == []
+    recognised = {code: walk(built, APR, code)["recognised"] for code in BILLED_CURRENCIES}
+    # 15 days at each price; of 72000 for the 365 days from the 16th on
+    assert recognised == {
+        "EUR": 7500, "USD": 7500, "GBP": 6500, "CHF": 4459, "JPY": 7050, "KWD": 7050, "SEK": 4000,
+        "CAD": 3000, "AUD": 1500, "NOK": 13_800, "DKK": 13_800,
+    }  # fmt: skip
 
 
 def test_days_that_were_never_billed_lie_between_billed_ones():
