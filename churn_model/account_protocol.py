@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from churn_model import candidates, metrics, protocol
-from churn_model.accounts import as_of_days, decision_days, hazard_panel, learned_rows
+from churn_model.accounts import (
+    account_directions,
+    as_of_days,
+    decision_days,
+    hazard_panel,
+    learned_rows,
+    watched_rows,
+)
 from churn_model.dataset import HORIZON_DAYS, Panel, closed_origins
 from churn_model.hazard import HazardModel, Settings, curves_of, fit_hazards
 from churn_model.matrix import Input
@@ -32,11 +39,9 @@ MODELS = candidates.ADDITIVE
 
 def fit_all(panel: Panel, inputs: Sequence[Input], day: date) -> dict[str, HazardModel]:
     """Every additive candidate as hazards, on what was known on a day; the blend's parts are fitted once."""
-    known = hazard_panel(learned_rows(panel, day), inputs, day)
-    spline, boosted = (
-        fit_hazards(known, Settings(candidate=name, near_days=HORIZON_DAYS, screens=True))
-        for name in MODELS[:2]
-    )
+    known, watched = (hazard_panel(rows(panel, day), inputs, day) for rows in (learned_rows, watched_rows))
+    settings = Settings(near_days=HORIZON_DAYS, screens=True, directions=account_directions())
+    spline, boosted = (fit_hazards(known, replace(settings, candidate=name), watched) for name in MODELS[:2])
     blended = replace(
         spline,
         models=tuple(map(candidates.mixed, spline.models, boosted.models)),

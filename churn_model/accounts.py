@@ -31,7 +31,7 @@ MIN_PEERS = 30
 LEARNED_ROWS, LEARNED_DAYS = 8_000, 8
 """Month ends are left out, every second or third, while more rows than this are left of at least so many
 days: an end stands in a dozen snapshots, and one in three of them teaches nearly as much in a quarter of the
-time."""
+time. Which inputs tell is judged on all month ends, where each end stands soon after what led to it."""
 MOST_ROWS = 60_000
 """Beyond this many rows a fixed part of the customers is learned from, chosen by hash, whatever became of
 them.
@@ -41,6 +41,12 @@ Column = NDArray[np.float64]
 
 def account_features() -> tuple[Feature, ...]:
     return features_of(FEATURES)
+
+
+def account_directions() -> dict[str, int]:
+    """By feature 1 where more of it can only raise the risk, -1 where lower it; others are left out."""
+    signs = {"up": 1, "down": -1}
+    return {one.name: signs[one.direction] for one in account_features() if one.direction in signs}
 
 
 def at_risk(frame: pl.DataFrame) -> pl.DataFrame:
@@ -82,6 +88,11 @@ def is_closed() -> pl.Expr:
     return _days("observed_until") >= CLOSES_AFTER
 
 
+def watched_rows(panel: Panel, day: date) -> Panel:
+    """The rows before a day, at most 60,000."""
+    return _at_most(panel.rows(panel.as_of < day))
+
+
 def learned_rows(panel: Panel, day: date) -> Panel:
     """The rows before a day that hazards are learned from: at most 60,000, newest month ends first."""
     earlier = panel.rows(panel.as_of < day)
@@ -90,12 +101,16 @@ def learned_rows(panel: Panel, day: date) -> Panel:
     step = 1
     while len(days[:: step + 1]) >= LEARNED_DAYS and sum(rows[one] for one in days[::step]) > LEARNED_ROWS:
         step += 1
-    kept = earlier.rows(earlier.as_of.is_in(days[::step]))
-    parts = -(-len(kept.y) // MOST_ROWS)
+    return _at_most(earlier.rows(earlier.as_of.is_in(days[::step])))
+
+
+def _at_most(rows: Panel) -> Panel:
+    """The rows of a fixed part of the customers where they are more than may be learned from."""
+    parts = -(-len(rows.y) // MOST_ROWS)
     if parts <= 1:
-        return kept
-    chosen = [_hash(customer) % parts == 0 for customer in kept.frame["customer_id"]]
-    return kept.rows(pl.Series(chosen))
+        return rows
+    chosen = [_hash(customer) % parts == 0 for customer in rows.frame["customer_id"]]
+    return rows.rows(pl.Series(chosen))
 
 
 def _hash(customer_id: str) -> int:

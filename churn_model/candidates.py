@@ -127,17 +127,20 @@ def fit(
     rounds: int = ROUNDS,
     min_leaf: int = MIN_LEAF,
     knots: int = KNOTS,
+    directions: Sequence[int] = (),
 ) -> Model:
     """One candidate by its name.
 
-    x: rows x inputs, NaN for null, categories by their place; y: left or not, both present. Raises KeyError
-    for a name that is none of CANDIDATES.
+    x: rows x inputs, NaN for null, categories by their place; y: left or not, both present. directions: of
+    each input 1 where more of it can only raise the risk, -1 where lower it, 0 where either: additive
+    boosting keeps to them. Raises KeyError for a name that is none of CANDIDATES.
     """
     names = [one.name for one in inputs]
     if name == "spline_logistic":
         return fit_spline_logistic(x, y, names, [one.levels for one in inputs], knots)
     if name == "additive_hgb":
-        library = boosting(rounds, min_leaf, **BOOSTED[name])
+        one_way = list(directions) if any(directions) else None
+        library = boosting(rounds, min_leaf, monotonic_cst=one_way, **BOOSTED[name])
         return additive_model_of(library.fit(without_empty(x), y), names)
     if name == "small_hgb":
         return tree_model_of(boosting(rounds, min_leaf, **BOOSTED[name]).fit(without_empty(x), y), names)

@@ -350,7 +350,8 @@ def _stepwise(model: Model, x: Column) -> Callable[[Column], Column]:
 class Settings:
     """How hazards are fitted: which candidate, how many rounds of boosting. near_days: an end of a step up to
     which hazards have a model of their own, for what is seen on a day tells of the weeks after it, and little
-    of next year. screens: only features that tell leavers apart beyond chance enter (`screening`)."""
+    of next year. screens: only features that tell leavers apart beyond chance enter (`screening`).
+    directions: by feature 1 where more of it can only mean more risk, -1 where less."""
 
     candidate: str = "blend"
     rounds: int = ROUNDS
@@ -358,10 +359,14 @@ class Settings:
     causes: tuple[str, ...] = field(default=CAUSES)
     near_days: float = np.inf
     screens: bool = False
+    directions: Mapping[str, int] = field(default_factory=dict)
 
 
-def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardModel:
+def fit_hazards(
+    panel: HazardPanel, settings: Settings = Settings(), watched: HazardPanel | None = None
+) -> HazardModel:
     """The hazards of each cause, on all steps that are known. A cause with under 25 leavers gets its rate.
+    watched: the rows on which the inputs of the near steps are screened, those of the panel if not given.
 
     Raises ValueError where no step is known.
     """
@@ -370,10 +375,15 @@ def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardMo
         raise ValueError("no step of any customer has ended yet: there is nothing to learn from")
     has_decision, has_season = panel.decision_days is not None, panel.as_of is not None
     inputs = (*panel.inputs, *timing_of(settings.cuts, has_decision, has_season))
-    ends = np.array(settings.cuts)[expanded.step]
-    near = _fit_causes(panel, expanded.rows(ends <= settings.near_days), inputs, settings)
-    is_far = ends > settings.near_days
-    far = _fit_causes(panel, expanded.rows(is_far), inputs, settings) if is_far.any() else near
+    near_cuts = [cut for cut in settings.cuts if cut <= settings.near_days]
+    is_near = expanded.step < len(near_cuts)
+    own = expanded.rows(is_near)
+    seen = (panel, own) if watched is None else (watched, expand(watched, near_cuts, settings.causes))
+    near = _fit_causes(panel, own, inputs, settings, *seen)
+    far = near
+    if not is_near.all():
+        later = expanded.rows(~is_near)
+        far = _fit_causes(panel, later, inputs, settings, panel, later)
     return HazardModel(
         cuts=tuple(settings.cuts),
         causes=tuple(settings.causes),
@@ -389,19 +399,31 @@ def fit_hazards(panel: HazardPanel, settings: Settings = Settings()) -> HazardMo
 
 
 def _fit_causes(
-    panel: HazardPanel, expanded: Expanded, inputs: Sequence[Input], settings: Settings
+    panel: HazardPanel,
+    expanded: Expanded,
+    inputs: Sequence[Input],
+    settings: Settings,
+    watched: HazardPanel,
+    seen: Expanded,
 ) -> tuple[Model, ...]:
     found: list[Model] = []
     for place in range(len(settings.causes)):
-        leavers = _leavers(panel, expanded, place)
+        leavers = len(_leavers(panel, expanded, place))
         chosen = np.ones(len(inputs), dtype=bool)
-        if settings.screens and len(leavers) >= MIN_EVENTS:
-            rows = np.unique(expanded.row)
-            chosen[: panel.x.shape[1]] = telling(panel.x[rows], np.searchsorted(rows, leavers))
+        if settings.screens and leavers >= MIN_EVENTS:
+            chosen[: panel.x.shape[1]] = _telling(watched, seen, place, settings)
         own = [one for one, enters in zip(inputs, chosen, strict=True) if enters]
-        model = _fit_cause(expanded.x[:, chosen], expanded.left_by == place, len(leavers), own, settings)
+        model = _fit_cause(expanded.x[:, chosen], expanded.left_by == place, leavers, own, settings)
         found.append(_of_all(model, inputs) if len(own) < len(inputs) else model)
     return tuple(found)
+
+
+def _telling(panel: HazardPanel, expanded: Expanded, place: int, settings: Settings) -> Mask:
+    """Which of the customers' features tell those apart that leave by a cause."""
+    rows, leavers = np.unique(expanded.row), _leavers(panel, expanded, place)
+    signs = [settings.directions.get(one.name, 0) for one in panel.inputs]
+    days = None if panel.as_of is None else panel.as_of[rows]
+    return telling(panel.x[rows], np.searchsorted(rows, leavers), signs, days)
 
 
 def _of_all(model: Model, inputs: Sequence[Input]) -> Model:
@@ -435,7 +457,8 @@ def _leavers(panel: HazardPanel, expanded: Expanded, place: int) -> Places:
 def _fit_cause(x: Column, y: Mask, leavers: int, inputs: Sequence[Input], settings: Settings) -> Model:
     if leavers < MIN_EVENTS or y.all():
         return constant(float((y.sum() + 0.5) / (len(y) + 1)), [one.name for one in inputs])
-    return fit(settings.candidate, x, y, inputs, settings.rounds)
+    signs = [settings.directions.get(one.name, 0) for one in inputs]
+    return fit(settings.candidate, x, y, inputs, settings.rounds, directions=signs)
 
 
 def constant(rate: float, names: Sequence[str]) -> AdditiveModel:

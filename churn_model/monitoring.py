@@ -244,7 +244,11 @@ class Bins:
 
     def count(self, x: Column) -> NDArray[np.int64]:
         """Rows of a column in each bin, and last of all those without a value."""
-        return _counts(np.asarray(self.edges), x)
+        return np.bincount(self.places_of(x), minlength=len(self.counts))
+
+    def places_of(self, x: Column) -> NDArray[np.int64]:
+        """The bin of each row of a column."""
+        return _places(np.asarray(self.edges), x)
 
     def to_json(self) -> dict[str, Any]:
         return {"edges": list(self.edges), "counts": list(self.counts)}
@@ -272,9 +276,12 @@ def bins_of(x: Column) -> Bins:
 
 
 def _counts(edges: Column, x: Column) -> NDArray[np.int64]:
-    is_null = np.isnan(x)
-    place = np.where(is_null, len(edges) + 1, np.searchsorted(edges, np.nan_to_num(x), side="left"))
-    return np.bincount(place, minlength=len(edges) + 2)
+    return np.bincount(_places(edges, x), minlength=len(edges) + 2)
+
+
+def _places(edges: Column, x: Column) -> NDArray[np.int64]:
+    place = np.searchsorted(edges, np.nan_to_num(x), side="left")
+    return np.asarray(np.where(np.isnan(x), len(edges) + 1, place), dtype=np.int64)
 
 
 @dataclass(frozen=True)

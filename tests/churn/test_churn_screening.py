@@ -38,6 +38,36 @@ def test_with_few_leavers_only_what_is_plain_enters() -> None:
     assert not telling(x, leavers[:3]).any()
 
 
+def few_in_pain(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of complaints, 1.4 of everybody and 2.8 of one leaver in eight; 200 leavers of 20,000 rows."""
+    random = np.random.default_rng(seed)
+    counts = random.poisson(1.4, 20_000).astype(np.float64)
+    leavers = np.arange(200)
+    counts[:25] = random.poisson(4.2, 25)
+    return counts[:, None], leavers
+
+
+def test_what_a_few_had_shows_in_its_direction_and_in_no_other() -> None:
+    found = {1: 0, 0: 0, -1: 0}
+    for seed in range(20):
+        counts, leavers = few_in_pain(seed)
+        x = np.column_stack([counts, np.random.default_rng(seed).normal(size=(len(counts), 69))])
+        for sign in found:
+            found[sign] += telling(x, leavers, [sign, *[0] * 69])[0]
+    assert found[1] > found[0] + 3
+    assert found[-1] <= found[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranks_too_let_a_useless_input_in_in_one_model_of_twenty(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    passed = 0
+    for _ in range(40):
+        x = random.poisson(0.3, (3_000, 10)).astype(np.float64)
+        passed += telling(x, random.choice(3_000, 150, replace=False), [1, -1] * 5).any()
+    assert passed <= 6  # of 40; more than six in one case of a hundred
+
+
 def test_hazards_leave_out_what_tells_nothing_and_count_a_leaver_once() -> None:
     """A customer's end stands in a dozen month ends: repeated so often, any noise would seem to tell."""
     x, leavers = world(6_000, 2)

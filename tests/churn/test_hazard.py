@@ -22,7 +22,7 @@ from churn_model.hazard import (
     timing_of,
 )
 from churn_model.matrix import Input, numbers
-from churn_model.model import sigmoid
+from churn_model.model import AdditiveModel, sigmoid
 
 
 def panel_of(
@@ -214,6 +214,31 @@ def test_hazards_read_back_from_json_say_the_same(candidate: str) -> None:
     again = hazards_from_json(json.loads(json.dumps(model.to_json(), allow_nan=False)))
     said, says = (m.predict(panel.x, panel.decision_days, panel.as_of).survival for m in (model, again))
     assert np.array_equal(said, says)
+
+
+def test_what_can_only_raise_the_risk_never_lowers_it() -> None:
+    panel = world(1_500)
+    shapes = {}
+    for name, directions in (("free", {}), ("one way", {panel.inputs[0].name: 1, panel.inputs[1].name: 1})):
+        model = fit_hazards(panel, Settings("additive_hgb", rounds=80, directions=directions)).models[0]
+        assert isinstance(model, AdditiveModel)
+        at = np.sort(panel.x[:, 0])
+        (weight, term), *_ = model.terms[0]
+        shapes[name] = np.diff(weight * term.values(at))
+    assert (shapes["free"] < 0).any()
+    assert (shapes["one way"] >= 0).all()
+
+
+def test_the_near_steps_read_what_tells_on_the_rows_that_are_watched() -> None:
+    panel = world(1_500)
+    settings = Settings("additive_hgb", rounds=40, near_days=90.0, screens=True)
+    blind = replace(panel, x=np.random.default_rng(1).normal(size=panel.x.shape))
+    own, other = fit_hazards(panel, settings), fit_hazards(panel, settings, blind)
+    assert fit_hazards(panel, settings, panel) == own
+    features = {one.name for one in panel.inputs}
+    assert all(features & one.read for one in own.models)
+    assert not any(features & one.read for one in other.models)
+    assert other.far_models == own.far_models
 
 
 def test_what_is_seen_on_a_day_may_tell_of_the_weeks_after_it_alone() -> None:
