@@ -224,6 +224,7 @@ select
       )
   end as tickets_change_90,
   support.open_urgent::double as open_urgent,
+  support.complaints_180::double / told.live_subscriptions::double as complaints_180,
   support.first_response_h_90::double as first_response_h_90,
   support.csat_last::double as csat_last,
   support.csat_age_days::double as csat_age_days,

@@ -12,6 +12,12 @@ sources as (
   from {{ ref('stg_crm__tickets_known') }}
   where opened_on is not null
 ),
+-- the days from which complaints are recorded at all
+complaints as (
+  select min(greatest(happened_on, known_from)) as complaints_from
+  from {{ ref('stg_crm__activities_known') }}
+  where happened_on is not null and ends_with(kind, 'complaint')
+),
 -- whose an account is, by what was first known of it
 owners as (
   select
@@ -68,6 +74,7 @@ activities as (
     customers.customer_id,
     max(known.happened_on) filter (known.kind in ('call', 'email', 'meeting', 'onboarding')) as contacted_on,
     max(known.happened_on) filter (known.kind = 'admin_login') as admin_seen_on,
+    count(*) filter (ends_with(known.kind, 'complaint') and customers.as_of - known.happened_on < 180) as complaints_180,
     min(known.happened_on) filter (known.kind = 'onboarding') as onboarded_on
   from days
   join {{ ref('stg_crm__activities_known') }} as known
@@ -106,6 +113,9 @@ select
       then coalesce(tickets.open_urgent, 0)
   end as open_urgent,
   tickets.first_response_h_90,
+  case
+    when joined.has_account and complaints.complaints_from <= joined.as_of then coalesce(activities.complaints_180, 0)
+  end as complaints_180,
   tickets.csat_last,
   joined.as_of - tickets.csat_on as csat_age_days,
   answers.nps_last,
@@ -116,6 +126,7 @@ select
   activities.onboarded_on
 from joined
 cross join sources
+cross join complaints
 left join tickets using (as_of, customer_id)
 left join answers using (as_of, customer_id)
 left join activities using (as_of, customer_id)

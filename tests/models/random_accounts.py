@@ -111,12 +111,13 @@ def watched_world(seed: int) -> Accounts:
                 answered_on=happened,
                 score=turn,
             )
+            kind = draw.choice(["call", "admin_login", "onboarding"])
             note(
                 "raw_crm.activities",
                 happened,
                 activity_id=key,
                 account_id=f"a{number}",
-                kind=draw.choice(["call", "admin_login", "onboarding"]),
+                kind=kind if turn % 3 else "complaint",
                 happened_at=noon(happened),
             )
             note(

@@ -308,6 +308,7 @@ def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:
         nps_last=8.0,
         nps_age_days=30.0,
         champion_left_180=1.0,
+        complaints_180=None,
         days_since_contact=20.0,
         admin_last_seen_days=3.0,
         onboarded_30=1.0,
@@ -330,6 +331,38 @@ def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:
         "onboarded_30",
     )
     assert of(stranger, *names) == (None,) * 6
+
+
+def test_complaints_are_counted_once_anybody_made_one() -> None:
+    start = date(2024, 1, 1)
+    world = Accounts()
+    for name in ("content", "complaining", "stranger"):
+        world.version(name, start, valid_from=start, amount_minor=1_000)
+    for name in ("content", "complaining"):
+        world.record("raw_crm.accounts", start, account_id=f"acc-{name}", customer_id=name, valid_from=start)
+    made = [
+        ("complaint", date(2024, 11, 1), "complaining"),
+        ("delivery_complaint", date(2025, 1, 2), "complaining"),
+        ("delivery_complaint", date(2025, 3, 31), "complaining"),
+        ("complaint_form_sent", date(2025, 3, 31), "complaining"),
+        ("call", date(2024, 3, 1), "content"),
+    ]
+    for number, (kind, happened, name) in enumerate(made):
+        world.record(
+            "raw_crm.activities",
+            happened,
+            activity_id=str(number),
+            account_id=f"acc-{name}",
+            kind=kind,
+            happened_at=noon(happened),
+        )
+    found = snapshots(world.build(JUNE))
+    names = ("content", "complaining", "stranger")
+    by_day = {
+        on: tuple(found[name, on]["complaints_180"] for name in names)
+        for on in (date(2024, 10, 31), date(2024, 11, 30), MARCH, JUNE)
+    }
+    assert list(by_day.values()) == [(None, None, None), (0, 1, None), (0, 3, None), (0, 2, None)]
 
 
 def test_the_priority_of_an_imported_ticket_is_known_from_the_import_on() -> None:
