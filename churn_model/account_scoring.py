@@ -82,11 +82,6 @@ class Accounts:
             manifest["bins"] = {
                 one.name: manifest["bins"][one.name] for one in self.inputs if one.categories is None
             }
-            assumed = any(
-                bool(frame["known_day_assumed"].any())
-                for frame in (self.panel.frame, self.others)
-                if "known_day_assumed" in frame.columns
-            )
             manifest["score_bins"] = score_bins(evaluation)
             capacity = run.assumptions.capacity
             drawn = hazard_shapes(
@@ -97,7 +92,8 @@ class Accounts:
                 *references.by_group[""],
                 self.features,
             )
-            kept = kept_of(evaluation, self.panel, day, capacity, drawn, known_day_assumed=assumed)
+            # of its first load no source but a dated history of subscriptions says when it became known
+            kept = kept_of(evaluation, self.panel, day, capacity, drawn, known_day_assumed=True)
             return model.to_json(), manifest, kept
 
         return made_once(run.models, identity, self.features, make)

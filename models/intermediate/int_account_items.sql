@@ -185,7 +185,7 @@ select
   judged.auto_renew,
   judged.factor_d::double / judged.factor_n::double as interval_months,
   judged.leaves_on,
-  judged.is_history as known_day_assumed,
+  judged.is_known_day_assumed as known_day_assumed,
   judged.is_end_hidden,
   judged.ends_in_90,
   judged.why_not,

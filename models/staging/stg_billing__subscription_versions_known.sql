@@ -26,6 +26,7 @@ select
   coalesce(is_deleted, false) as is_deleted,
   recorded_at,
   is_history,
+  is_history and is_undated as is_known_day_assumed,
   case when is_history and not is_undated then recorded_on else known_from end as known_from,
   known_until
 from known

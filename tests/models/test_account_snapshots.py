@@ -536,6 +536,19 @@ def test_an_imported_end_is_known_when_it_was_asked_for_else_on_its_own_day(foun
     assert ("vanished", JUNE) not in found
 
 
+def test_a_history_that_dates_its_rows_assumes_no_day() -> None:
+    """A first load whose rows say when they were written is believed; one that names a single moment tells
+    nothing of when its rows became known."""
+    start = date(2024, 1, 1)
+    for second, is_assumed in ((noon(date(2024, 2, 1)), False), (noon(start), True)):
+        world = Accounts()
+        for name, recorded_at in (("first", noon(start)), ("second", second)):
+            world.version(name, None, valid_from=start, amount_minor=1_000)
+            world.rows[-1][1]["recorded_at"] = recorded_at
+        found = snapshots(world.build(MARCH))
+        assert {row["known_day_assumed"] for row in found.values()} == {is_assumed}
+
+
 def test_a_short_return_is_no_end_and_a_long_one_is(found: Snapshots) -> None:
     february = date(2025, 2, 28)
     assert of(found["brief", february], "returned_within_30", "ended_on", "ended_cause") == (True, None, None)
