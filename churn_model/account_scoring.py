@@ -3,7 +3,7 @@ the lists. Those that have given notice are listed apart, without a probability:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -16,6 +16,7 @@ from churn_model import account_protocol, accounts, actions, decisions, explain,
 from churn_model.dataset import HORIZON_DAYS, Feature, Panel
 from churn_model.hazard import CAUSES, Curves, HazardModel, hazards_from_json
 from churn_model.matrix import Input, matrix_of
+from churn_model.model import AdditiveModel
 from churn_model.points import account_points
 from churn_model.registry import ModelRefused
 from churn_model.run import Run, blocks, nan_to_none
@@ -110,6 +111,11 @@ class Accounts:
         if [one.name for one in model.inputs] != self.names:
             raise ModelRefused(f"{trained.model_id} reads other features than this release makes")
         return model
+
+    def read(self, trained: Trained) -> Collection[str]:
+        model = self.model_of(trained)
+        sums = [one for one in (*model.models, *model.far_models) if isinstance(one, AdditiveModel)]
+        return frozenset[str]().union(*(one.read for one in sums))
 
     def unseen(self, trained: Trained, as_of: date) -> Mapping[str, float]:
         now = self.panel.on(as_of).frame

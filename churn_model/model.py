@@ -28,6 +28,10 @@ KNOT_SPAN = (0.01, 0.99)
 class Term(Protocol):
     """One feature's part of the logit."""
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether it adds the same whatever the feature is."""
+
     def values(self, x: Column) -> Column:
         """f(x) for a column of the feature (NaN: no history); shape as x."""
 
@@ -41,6 +45,10 @@ class Spline:
     knots: tuple[float, ...]
     coefficients: tuple[float, ...]
     null: float
+
+    @property
+    def is_flat(self) -> bool:
+        return len({*self.coefficients, self.null}) == 1
 
     def values(self, x: Column) -> Column:
         spline = BSpline(np.asarray(self.knots), np.asarray(self.coefficients), DEGREE)
@@ -63,6 +71,10 @@ class Steps:
     thresholds: tuple[float, ...]
     levels: tuple[float, ...]
     null: float
+
+    @property
+    def is_flat(self) -> bool:
+        return len({*self.levels, self.null}) == 1
 
     def values(self, x: Column) -> Column:
         place = np.searchsorted(np.asarray(self.thresholds), np.nan_to_num(x), side="left")
@@ -93,6 +105,15 @@ class AdditiveModel:
     def logit(self, x: Column) -> Column:
         """Shape rows."""
         return np.asarray(self.intercept + self.contributions(x).sum(axis=1), dtype=np.float64)
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The features that move the logit: those with a function that is not flat."""
+        return frozenset(
+            feature
+            for feature, parts in zip(self.features, self.terms, strict=True)
+            if any(not term.is_flat for _, term in parts)
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -84,6 +84,9 @@ class Family(Protocol):
     def check(self, trained: Trained) -> None:
         """Raises ModelRefused where these features are not those of the model."""
 
+    def read(self, trained: Trained) -> Collection[str]:
+        """The features that move the model's scores."""
+
     def unseen(self, trained: Trained, as_of: date) -> Mapping[str, float]:
         """Of each category the share of a day's rows whose value training never saw."""
 
@@ -107,7 +110,7 @@ def score_family(run: Run, family: Family, past: Past) -> Status:
     used = in_use(run, family, trained)
     inputs = drift_today(run, family, used)
     doubts = reasons_to_withhold(run, family, used)
-    drifted = withheld(run.as_of, drift={name: value.beyond_noise for name, value in inputs.items()})
+    drifted = withheld(run.as_of, drift=read_anew(inputs, family.read(used)))
     if doubts:
         watch(run, family, used, inputs, past, (*doubts, *drifted))
         run.progress(f"churn: {name} withheld: {reason_text(doubts, 'en')}")
@@ -162,6 +165,12 @@ def drift_today(run: Run, family: Family, used: Trained) -> dict[str, Stability]
     now = family.panel.on(run.as_of)
     bins = {name: bins_from_json(content) for name, content in used.manifest.get("bins", {}).items()}
     return drift_of(bins, now.x, [feature.name for feature in family.features])
+
+
+def read_anew(inputs: Mapping[str, Stability], read: Collection[str]) -> dict[str, float]:
+    """The stability index of the inputs that move the scores: what the model does not read, it cannot read
+    outside of what it learned."""
+    return {name: value.beyond_noise for name, value in inputs.items() if name in read}
 
 
 def reasons_to_withhold(run: Run, family: Family, used: Trained) -> tuple[Reason, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -79,6 +79,9 @@ class Trade:
         if list(model.features) != self.names or trained.manifest["commitment_class"] != COMMITMENT:
             raise ModelRefused(f"{trained.model_id} reads other features than this release makes")
         return model
+
+    def read(self, trained: Trained) -> Collection[str]:
+        return self.model_of(trained).read
 
     def unseen(self, trained: Trained, as_of: date) -> Mapping[str, float]:
         return {}

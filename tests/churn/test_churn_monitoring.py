@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from scipy.stats import norm
 
+from churn_model.model import AdditiveModel, Spline, Steps
 from churn_model.monitoring import (
     COLUMNS,
     Bins,
@@ -30,6 +31,8 @@ from churn_model.monitoring import (
     rows_of,
     stability,
 )
+from churn_model.run import read_anew
+from churn_model.withholding import withheld
 
 
 def repeated(left: int, customers: int, p: float) -> tuple[np.ndarray, np.ndarray]:
@@ -279,3 +282,16 @@ def test_alarms_are_told_in_both_languages() -> None:
         assert figure in english
         assert figure in arabic
     assert alarm_text(ratio(*repeated(200, 1000, 0.2), "all"), "en") is None
+
+
+def test_an_input_that_moves_no_score_is_not_read_anew() -> None:
+    """Flat functions, alone or of either weight, leave a score as it is, however the values have moved."""
+    flat, steps = Steps((), (0.0,), 0.0), Steps((1.0,), (0.0, 2.0), 0.0)
+    gap, level = Steps((), (0.0,), 1.0), Spline((0.0,) * 4 + (1.0,) * 4, (0.5,) * 4, 0.5)
+    bent = Spline((0.0,) * 4 + (1.0,) * 4, (0.5, 0.5, 0.5, 0.7), 0.5)
+    terms = {"flat": flat, "steps": steps, "gap": gap, "level": level, "bent": bent}
+    model = AdditiveModel(tuple(terms), 0.0, tuple(((1.0, one),) for one in terms.values()))
+    assert model.read == {"steps", "gap", "bent"}
+    moved = Stability(3.0, 0.1, 500, 3.0)
+    drift = read_anew(dict.fromkeys(("flat", "steps", "level"), moved), model.read)
+    assert [reason.subject for reason in withheld(date(2026, 3, 31), drift=drift)] == ["steps"]
