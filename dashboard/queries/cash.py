@@ -226,6 +226,7 @@ ORDER BY dunning.outcome, dunning.recovered_attempt
     metric="dunning_recovery",
 )
 
+# `paid_by` is the attempt that brought the money, 'otherwise' where none did, or null for all charges.
 DUNNING_ROWS = Query(
     "dunning_rows",
     """
@@ -249,7 +250,9 @@ FROM rated
 LEFT JOIN warehouse.marts.fct_invoices AS invoice ON invoice.invoice_id = rated.invoice_id
 LEFT JOIN warehouse.marts.dim_customers AS customer
   ON customer.customer_id = rated.customer_id AND customer.is_current
-WHERE $outcome = 'all' OR ($outcome = 'decided' AND rated.outcome <> 'pending') OR rated.outcome = $outcome
+WHERE ($outcome = 'all' OR ($outcome = 'decided' AND rated.outcome <> 'pending') OR rated.outcome = $outcome)
+  AND ($paid_by::VARCHAR IS NULL
+    OR (rated.recovered > 0 AND coalesce(rated.recovered_attempt::VARCHAR, 'otherwise') = $paid_by))
 ORDER BY rated.failed DESC, rated.invoice_id
 """,
     metric="dunning_recovery",

@@ -11,7 +11,19 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, figures, frame, keyed, receivables, scope, theme, timeline, words
+from dashboard import (
+    address,
+    charts,
+    failed_charges,
+    figures,
+    frame,
+    receivables,
+    scope,
+    theme,
+    timeline,
+    words,
+)
+from dashboard.failed_charges import OUTCOMES
 from dashboard.figures import Figures, Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import cash
@@ -25,12 +37,11 @@ SHOWN_CUSTOMERS = 10
 OVERDUE = {"overdue": 1}
 DECIDED_AFTER = timedelta(days=60)
 PARTS = ("received", "refunded", "disputes_lost", "fees")
-OUTCOMES = ("recovered", "pending", "exhausted", "lost")
 
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "cash", _("Is billed money arriving?"))
+    frame.header(view, "cash", _("Cash and receivables"), _("Is billed money arriving?"))
     if view.published is None:
         frame.nothing_published(view)
     elif not view.published.build.has_subscriptions:
@@ -47,8 +58,9 @@ def render(view: View) -> None:
 
 def money(view: View, published: Published) -> None:
     _ = view.text.gettext
-    chosen = scope.subscriptions(view, published, cash.CHOICES, _("There is no invoice and no payment yet."))
+    chosen = scope.subscriptions(view, published, cash.CHOICES)
     if chosen is None:
+        frame.empty(view, _("There is no invoice and no payment yet."))
         return
     with frame.panel(view):
         known = figures.read(published, chosen)
@@ -83,15 +95,7 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
     beyond = owed.overdue(chosen.month, 31).numerator
     note = _("of it more than 30 days: {amount}").format(amount=view.show.money(beyond, chosen.currency))
     overdue = figures.card(
-        view,
-        metric,
-        now,
-        against.value,
-        chosen.currency,
-        against.words,
-        verdict=against.verdict,
-        rows="overdue",
-        note=note,
+        view, metric, now, against.value, chosen.currency, against.words, rows="overdue", note=note
     )
     return [
         overdue,
@@ -118,9 +122,7 @@ class Failures:
         return self.chosen.month
 
     def amount(self, column: str, *outcomes: str) -> Decimal:
-        by_outcome = keyed.rows_by(self.stages, "outcome")
-        wanted = [(outcome,) for outcome in outcomes] or list(by_outcome)
-        return sum((row[column] for key in wanted for row in by_outcome.get(key, ())), Decimal(0))
+        return failed_charges.total(self.stages, column, outcomes)
 
     def value(self, month: date) -> Value:
         row = figures.row_of(self.trend, month)
@@ -154,12 +156,7 @@ def failures(view: View, published: Published, chosen: Scope) -> Failures:
     month = chosen.month
     while month > month_before(chosen.month, 3) and last_day(month) + DECIDED_AFTER > view.as_of:
         month = month_before(month)
-    cohort = replace(
-        chosen,
-        month=month,
-        compared=scope.compared_with(month, chosen.compare),
-        is_provisional=chosen.is_provisional and month == chosen.month,
-    )
+    cohort = replace(chosen, month=month, compared=scope.compared_with(month, chosen.compare))
     first = month_before(chosen.month, SHOWN_MONTHS - 1)
     values = {**cohort.values, "first_month": min(first, cohort.compared)}
     known = figures.read(published, cohort)
@@ -175,35 +172,12 @@ def last_day(month: date) -> date:
 def funnel(view: View, published: Published, chosen: Scope, failed: Failures) -> None:
     """What failed, how it was recovered, and what became of the rest; says whether the parts add up."""
     _, show = view.text.gettext, view.show
-    outcome = words.dunning_outcome(view.text)
-    rows = failed.stages
-    steps = [(_("Charges that failed"), failed.amount("failed"), sum(rows["invoices"].to_list()), theme.GREY)]
-    opens: list[str | None] = ["dunning-all"]
-    by_attempt = keyed.rows_by(rows, "recovered_attempt")
-    for (attempt,) in sorted(by_attempt, key=lambda key: (key[0] is None, key[0])):
-        paid = [row for row in by_attempt[attempt,] if row["recovered"] > 0]
-        if not paid:
-            continue
-        label = _("Paid in another way, or in part")
-        if attempt is not None:
-            label = _("Recovered by attempt {number}").format(number=show.number(attempt))
-        recovered = sum((row["recovered"] for row in paid), Decimal(0))
-        steps.append((label, recovered, sum(row["invoices"] for row in paid), theme.GREEN))
-    credited = failed.amount("failed", "recovered") - failed.amount("recovered", "recovered")
-    if credited:
-        steps.append((_("Credited, the rest was paid"), credited, 0, theme.SKY))
-        opens.append("dunning-recovered")
-    for name in OUTCOMES[1:]:
-        rest = failed.amount("failed", name) - failed.amount("recovered", name)
-        count = int(failed.amount("invoices", name))
-        if rest:
-            steps.append((outcome(name), rest, count, theme.AMBER if name == "pending" else theme.RED))
-            opens.append(f"dunning-{name}")
+    parts = failed_charges.parts(view, failed.stages)
     frame_rows = pl.DataFrame(
         {
-            "step": [label for label, *_rest in steps],
-            "amount": [amount for _label, amount, *_rest in steps],
-            "invoices": [count or None for *_rest, count, _colour in steps],
+            "step": [part.label for part in parts],
+            "amount": [part.amount for part in parts],
+            "invoices": [part.invoices or None for part in parts],
         },
         schema_overrides={"amount": pl.Object},
     )
@@ -215,11 +189,11 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
             month=show.month(failed.month), currency=chosen.currency
         ),
         lambda: charts.bars(
-            [label for label, *_rest in steps],
-            [show.size(amount, chosen.currency) for _label, amount, *_rest in steps],
-            [show.money(amount, chosen.currency) for _label, amount, *_rest in steps],
+            [part.label for part in parts],
+            [show.size(part.amount, chosen.currency) for part in parts],
+            [show.money(part.amount, chosen.currency) for part in parts],
             view.text.is_right_to_left,
-            [colour for *_rest, colour in steps],
+            [part.colour for part in parts],
         ),
         _("Of {failed} that failed, {recovered} was recovered.").format(
             failed=show.money(failed.amount("failed"), chosen.currency),
@@ -234,20 +208,28 @@ def funnel(view: View, published: Published, chosen: Scope, failed: Failures) ->
         help=view.metric("dunning_recovery").definition,
         query=cash.DUNNING,
         values=failed.chosen.values,
-        opens=opens,
+        opens=[part.rows for part in parts],
     )
     if not failed.amount("failed"):
         return
-    parts = sum((amount for _label, amount, *_rest in steps[1:]), Decimal(0))
+    sum_of_parts = sum((part.amount for part in parts[1:]), Decimal(0))
     frame.verdict(
         view,
-        _("The parts add up to what failed: {amount}").format(amount=show.money(parts, chosen.currency)),
-        parts == failed.amount("failed"),
+        _("The parts add up to what failed: {amount}").format(
+            amount=show.money(sum_of_parts, chosen.currency)
+        ),
+        sum_of_parts == failed.amount("failed"),
         show.money(failed.amount("failed"), chosen.currency),
     )
-    options = {"dunning-all": _("All charges that failed")}
-    there = set(rows["outcome"].to_list())
-    options |= {f"dunning-{name}": outcome(name) for name in OUTCOMES if name in there}
+    outcome, there = words.dunning_outcome(view.text), set(failed.stages["outcome"].to_list())
+    options = {
+        "dunning-all": _("All charges that failed"),
+        **{f"dunning-{name}": outcome(name) for name in OUTCOMES if name in there},
+        **{
+            f"dunning-by-{way}": failed_charges.paid_words(view, way)
+            for way in failed_charges.paid_by(failed.stages)
+        },
+    }
     frame.rows_choice(view, _("Invoices behind a part"), options)
 
 
@@ -405,6 +387,8 @@ def drills(
         yield payments(view, everyone, f"cash-{day:%Y-%m-%d}", title, days, row["net"])
     for name in ("all", "decided", *OUTCOMES):
         yield dunning_drill(view, failed, name)
+    for way in failed_charges.paid_by(failed.stages):
+        yield paid_drill(view, failed, way)
 
 
 def payments(
@@ -470,40 +454,67 @@ def dso_drill(view: View, chosen: Scope, known: Figures, owed: Receivables, is_c
 
 
 def dunning_drill(view: View, failed: Failures, name: str) -> Drill:
-    _ = view.text.gettext
-    outcome = words.dunning_outcome(view.text)
+    """The charges of an outcome, of all, or of those that are decided: `name`."""
     titles: Mapping[str, str] = {
-        "all": _("All charges that failed"),
+        "all": view.text.gettext("All charges that failed"),
         "decided": view.metric("dunning_recovery").label,
     }
-    currency = failed.chosen.currency
-    money_columns = [
-        Column("failed", _("Failed"), "money", currency=currency),
-        Column("recovered", _("Recovered"), "money", currency=currency),
-        Column("rest", _("Not recovered"), "money", currency=currency),
-    ]
     outcomes = {"all": (), "decided": ("recovered", "exhausted", "lost")}.get(name, (name,))
     lost = failed.amount("failed", *outcomes) - failed.amount("recovered", *outcomes)
     expected: list[Any] = [failed.amount("failed", *outcomes), failed.amount("recovered", *outcomes), lost]
     if name == "decided" and not failed.trend.is_empty():
         value = failed.value(failed.month)
         expected[:2] = [value.denominator, value.numerator]
+    title = titles.get(name) or words.dunning_outcome(view.text)(name)
+    checks = zip(amounts_of_charges(view, failed), expected, strict=True)
+    return _charges(
+        view, failed, name, title, {"outcome": name, "paid_by": None}, [Check(*one) for one in checks]
+    )
+
+
+def paid_drill(view: View, failed: Failures, way: str) -> Drill:
+    """The charges whose money came in one way: by an attempt, or otherwise."""
+    _failed, recovered, _rest = amounts_of_charges(view, failed)
+    paid = failed_charges.paid_rows(failed.stages, way)
+    return _charges(
+        view,
+        failed,
+        f"by-{way}",
+        failed_charges.paid_words(view, way),
+        {"outcome": "all", "paid_by": way},
+        [Check(recovered, failed_charges.total(paid, "recovered"))],
+    )
+
+
+def amounts_of_charges(view: View, failed: Failures) -> list[Column]:
+    _, currency = view.text.gettext, failed.chosen.currency
+    return [
+        Column("failed", _("Failed"), "money", currency=currency),
+        Column("recovered", _("Recovered"), "money", currency=currency),
+        Column("rest", _("Not recovered"), "money", currency=currency),
+    ]
+
+
+def _charges(
+    view: View, failed: Failures, key: str, title: str, asked: Mapping[str, object], checks: list[Check]
+) -> Drill:
+    _ = view.text.gettext
     return Drill(
-        f"dunning-{name}",
-        figures.of_month(view, titles.get(name) or outcome(name), failed.month),
+        f"dunning-{key}",
+        figures.of_month(view, title, failed.month),
         cash.DUNNING_ROWS,
-        {**failed.chosen.values, "cohort_month": failed.month, "outcome": name},
+        {**failed.chosen.values, "cohort_month": failed.month, **asked},
         [
             Column("invoice_no", _("Invoice"), "id"),
             Column("name", _("Customer")),
             Column("first_failed_on", _("First failed on"), "day"),
             Column("attempts", _("Attempts"), "count"),
-            Column("outcome", _("Outcome"), words=outcome),
+            Column("outcome", _("Outcome"), words=words.dunning_outcome(view.text)),
             Column("recovered_on", _("Paid on"), "day"),
             *receivables.native(view),
-            *money_columns,
+            *amounts_of_charges(view, failed),
         ],
-        [Check(column, amount) for column, amount in zip(money_columns, expected, strict=True)],
+        checks,
     )
 
 

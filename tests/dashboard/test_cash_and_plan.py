@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 import tiny_orders
 import tiny_world
@@ -15,15 +16,20 @@ from reader import Open, badges, html
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
+from dashboard import failed_charges
+from dashboard.format import Formatter
+from dashboard.i18n import text
 from dashboard.records import annotations, targets
 from dashboard.records.database import Records, open_records
 from dashboard.records.targets import Key
+from dashboard.view import View
 
 AT = datetime(2025, 4, 2, 9, tzinfo=UTC)
 APRIL = Key("mrr", date(2025, 4, 1), "EUR")
 CASH_ROWS = (
     "overdue", "dso", "net_cash", "dunning-decided", "current", "d1_30", "d31_60", "d91_plus",
     "cash-2025-02-01", "dunning-all", "dunning-recovered", "dunning-exhausted", "dunning-lost",
+    "dunning-by-2", "dunning-by-otherwise",
 )  # fmt: skip
 FORECAST_ROWS = ("actual", "actual-2025-02", "forecast", "backtest-near", "backtest-2")
 ECONOMICS_ROWS = ("arr", "customers", "arpa", "quick_ratio")
@@ -41,6 +47,12 @@ def records(home: Path) -> Iterator[Records]:
     opened = open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def view() -> View:
+    """A reader of English, of no company."""
+    return View(datetime(2025, 4, 1, tzinfo=UTC), (), None, text("en"), Formatter("en"), None, ())
 
 
 def figures(app: AppTest) -> list[tuple[str, str]]:
@@ -83,6 +95,31 @@ def test_the_cards_of_cash_are_those_worked_out_by_hand(open_page: Open) -> None
         assert_adds_up(app, rows)
     app.query_params["by"] = "day"
     assert_adds_up(app, "cash-2025-03-20")
+
+
+def test_every_part_of_what_failed_leads_to_its_own_rows(view: View) -> None:
+    stages = pl.DataFrame(
+        [
+            ("recovered", 1, 2, 300, 300),
+            ("recovered", 2, 1, 200, 200),
+            ("recovered", None, 1, 100, 60),  # the rest was credited
+            ("exhausted", None, 1, 50, 10),
+            ("pending", None, 3, 20, 0),
+        ],
+        schema=["outcome", "recovered_attempt", "invoices", "failed", "recovered"],
+        orient="row",
+    )
+    everything, *parts = failed_charges.parts(view, stages)
+    assert (everything.rows, everything.amount, everything.invoices) == ("dunning-all", 670, 8)
+    assert [(part.rows, part.amount) for part in parts] == [
+        ("dunning-by-1", 300),
+        ("dunning-by-2", 200),
+        ("dunning-by-otherwise", 70),
+        ("dunning-recovered", 40),
+        ("dunning-pending", 20),
+        ("dunning-exhausted", 40),
+    ]
+    assert sum(part.amount for part in parts) == everything.amount
 
 
 def test_cash_is_told_as_of_any_closed_month_and_by_segment(open_page: Open) -> None:

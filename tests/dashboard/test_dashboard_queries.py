@@ -49,6 +49,7 @@ VALUES = {
     "country": "all",
     "currency": "EUR",
     "category": "new",
+    "paid_by": "2",
     "band": "all",
     "list_name": "now",
     "model_id": "m1",
