@@ -300,6 +300,24 @@ def of_month(view: View, title: str, month: date) -> str:
     return view.text.gettext("{title}, {month}").format(title=title, month=view.show.month(month))
 
 
+def scored_words(view: View, score: Mapping[str, Any]) -> str:
+    """Of which day a score is and by which model, as Markdown: no score stands without it."""
+    return view.text.gettext("Scored for {day} by model {model}.").format(
+        day=view.show.day(score["as_of"]), model=f"`{score['model_id']}`"
+    )
+
+
+def stored(view: View, unit: str | None, value: float | None, currency: str, *, signed: bool = False) -> str:
+    """A figure as the warehouse keeps it, in its unit: money in its currency, a share as a percentage."""
+    if value is None:
+        return view.show.number(None)
+    if unit in MONEY:
+        return view.show.money(Decimal(repr(value)), currency, signed=signed)
+    if unit in RATIOS:
+        return view.show.percent(value, 2, signed=signed)
+    return view.show.number(value, 2, signed=signed)
+
+
 def customer_columns(view: View) -> list[Column]:
     """Who a row is about."""
     _ = view.text.gettext

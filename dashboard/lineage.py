@@ -21,7 +21,7 @@ from dashboard.view import Published
 
 SCREENS = Path(__file__).with_name("screens")
 FAILED = ("fail", "error")
-TAKE_AN_ID = frozenset({"metric", "value_of", "retention_drill", "card"})
+TAKE_AN_ID = frozenset({"metric", "definition", "value_of", "retention_drill", "card"})
 # The scores are no model of dbt: they are made from these snapshots.
 SCORES = ("churn_scores", ("fct_account_snapshots", "fct_customer_snapshots"))
 

@@ -57,6 +57,9 @@ def definition(view: View, metric_id: str | None) -> None:
     if metric_id is None:
         st.caption(_("These rows belong to no metric of the registry."))
         return
+    if view.definition(metric_id) is None:
+        st.caption(_("This build was made before the registry held this metric. Build again."))
+        return
     metric = view.metric(metric_id)
     st.markdown(f"**{metric.label}** (`{metric.metric_id}`)")
     st.text(metric.definition)

@@ -180,6 +180,13 @@ class View:
             good_direction=row["good_direction"],
         )
 
+    def definition(self, metric_id: str) -> str | None:
+        """What a metric means; None where the build was made before the registry held it."""
+        try:
+            return self.metric(metric_id).definition
+        except KeyError:
+            return None
+
 
 def clock() -> datetime:
     """The instant, for what happens after the page was drawn, such as a download."""

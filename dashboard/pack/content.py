@@ -133,7 +133,9 @@ def subscription_parts(view: View, published: Published, chosen: Scope) -> Parts
         "cohorts": lambda: [cohort_section(view, published, chosen)],
         "aging": lambda: [aging_section(view, chosen, receivables.at_close(published, chosen))],
         "risks": lambda: [risks(view, published)],
-        "definitions": lambda: [definitions(view, [*METRICS, "ar_bucket", "cohort_logo", "mrr_at_risk"])],
+        "definitions": lambda: [
+            definitions(view, [*METRICS, "ar_bucket", "cohort_logo", "revenue_at_risk_90"])
+        ],
         "status": lambda: data_status(view, published, chosen, METRICS),
     }
 
@@ -503,7 +505,7 @@ def order_parts(view: View, published: Published, chosen: OrderScope) -> Parts:
         grid = cohorts.grid(rows, "active_customers", size, size, view.min_customers)
         return [heat_map(view, _("Cohorts: customers with an order, % by age in months"), grid)]
 
-    defined = [*ORDER_METRICS, "order_cohort_customers", "mrr_at_risk"]
+    defined = [*ORDER_METRICS, "order_cohort_customers", "revenue_at_risk_90"]
     return {
         "metrics": lambda: [
             section("cards", _("Six metrics"), cards=order_cards(view, published, chosen, months))
@@ -608,7 +610,7 @@ def order_table(view: View, chosen: OrderScope, months: pl.DataFrame) -> Section
 
 
 def definitions(view: View, metric_ids: Sequence[str]) -> Section:
-    metrics = [view.metric(metric_id) for metric_id in metric_ids]
+    metrics = [view.metric(metric_id) for metric_id in metric_ids if view.definition(metric_id)]
     items = [
         {"label": one.label, "definition": one.definition, "formula": f"{one.metric_id} = {one.formula}"}
         for one in metrics

@@ -56,7 +56,7 @@ SELECT
   count(expected_save_minor)::BIGINT AS with_saving
 FROM scores
 """,
-    metric="mrr_at_risk",
+    metric="revenue_at_risk_90",
 )
 
 PARTS = Query(
@@ -109,7 +109,13 @@ SELECT
   scores.currency,
   scores.reason_1.sentence_en AS reason_en,
   scores.reason_1.sentence_ar AS reason_ar,
+  scores.reason_2.sentence_en AS reason_2_en,
+  scores.reason_2.sentence_ar AS reason_2_ar,
+  scores.reason_3.sentence_en AS reason_3_en,
+  scores.reason_3.sentence_ar AS reason_3_ar,
   scores.decision_on,
+  scores.as_of,
+  scores.model_id,
   scores.in_holdout,
   if(scores.in_holdout, NULL, scores.play_en) AS play_en,
   if(scores.in_holdout, NULL, scores.play_ar) AS play_ar,
@@ -121,10 +127,10 @@ LEFT JOIN warehouse.marts.dim_customers AS customer
 WHERE $band = 'all' OR scores.band_fixed = $band
 ORDER BY {RANKED}
 """,
-    metric="mrr_at_risk",
+    metric="revenue_at_risk_90",
 )
 
-TOP_ROWS = Query("churn_top", RISK_ROWS.sql.rstrip() + "\nLIMIT $limit\n", metric="mrr_at_risk")
+TOP_ROWS = Query("churn_top", RISK_ROWS.sql.rstrip() + "\nLIMIT $limit\n", metric="revenue_at_risk_90")
 
 # Where the accounts stand that somebody acted on, from app.db: of each list one place a customer.
 STANDINGS = """
@@ -197,7 +203,7 @@ WORK_COUNT = Query(
 WITH {LISTED.strip()}
 SELECT count(*)::BIGINT AS customers FROM listed
 """,
-    metric="mrr_at_risk",
+    metric="revenue_at_risk_90",
 )
 
 # A page of it, with when each account was last touched and what changed within a week. No contact is prompted
@@ -263,7 +269,7 @@ LEFT JOIN standings ON standings.customer_id = page.customer_id
 LEFT JOIN earlier ON earlier.customer_id = page.customer_id AND earlier.model_id = page.model_id
 ORDER BY {RANKED}
 """,
-    metric="mrr_at_risk",
+    metric="revenue_at_risk_90",
 )
 
 # Who came onto the 90-day list or left it within a week, and who crossed the line to high risk.

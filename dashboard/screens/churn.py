@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import frame, words
+from dashboard import figures, frame, words
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import churn
 from dashboard.scope import ALL
@@ -23,7 +23,7 @@ FILTERS = ("segment", "band", "list", "owner", "state")
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "churn", _("Whom to call today?"))
+    frame.header(view, "churn", _("Churn risk"), _("Whom to call today?"))
     if view.published is None:
         frame.nothing_published(view)
         return
@@ -99,28 +99,28 @@ def basis(view: View, summary: Mapping[str, Any]) -> None:
 def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
     _, show = view.text.gettext, view.show
     return [
-        Card(_("Customers scored"), show.number(summary["customers"]), rows="scored"),
+        Card(
+            _("Customers scored"),
+            show.number(summary["customers"]),
+            help=view.definition("scored_customers"),
+            rows="scored",
+        ),
         Card(
             _("High risk"),
             show.number(summary["high"]),
-            help=_("Customers with a probability of 50% or more."),
+            help=view.definition("high_risk_customers"),
             rows="high",
         ),
         Card(
             _("Expected to leave"),
             show.number(summary["expected_leavers"], 1),
-            help=_(
-                "The sum of all probabilities: "
-                "how many of the scored customers leave if the scores are right."
-            ),
+            help=view.definition("expected_leavers"),
             rows="expected",
         ),
         Card(
             _("Revenue at risk, 90 days"),
             show.money(summary["revenue_at_risk_minor"], summary["currency"]),
-            help=_(
-                "Probability times the revenue of a year that is not committed yet, customer by customer."
-            ),
+            help=view.definition("revenue_at_risk_90"),
             rows="at-risk",
         ),
     ]
@@ -156,6 +156,8 @@ def risk_columns(view: View, summary: Mapping[str, Any]) -> list[Column]:
         Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=currency),
         *saving,
         Column(f"reason_{view.language}", _("Strongest reason")),
+        Column(f"reason_2_{view.language}", _("Second reason")),
+        Column(f"reason_3_{view.language}", _("Third reason")),
         Column(f"play_{view.language}", _("Next step")),
         Column("play_owner", _("Owner"), words=words.owner(view.text)),
         Column("due_on", _("Due on"), "day"),
@@ -168,6 +170,7 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
     columns = risk_columns(view, summary)
     at_risk = Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=summary["currency"])
     all_rows = {**chosen.values, "band": ALL}
+    basis = [figures.scored_words(view, summary)]
     return [
         Drill(
             "scored",
@@ -175,7 +178,9 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
             churn.RISK_ROWS,
             all_rows,
             columns,
+            notes=basis,
             expected_rows=summary["customers"],
+            metric="scored_customers",
         ),
         Drill(
             "high",
@@ -183,7 +188,9 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
             churn.RISK_ROWS,
             {**all_rows, "band": "high"},
             columns,
+            notes=basis,
             expected_rows=summary["high"],
+            metric="high_risk_customers",
         ),
         Drill(
             "expected",
@@ -192,6 +199,8 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
             all_rows,
             columns,
             [Check(Column("p_90", _("Probability"), "decimal"), summary["expected_leavers"])],
+            notes=basis,
+            metric="expected_leavers",
         ),
         Drill(
             "at-risk",
@@ -200,6 +209,7 @@ def drills(view: View, summary: Mapping[str, Any], chosen: Chosen) -> list[Drill
             all_rows,
             columns,
             [Check(at_risk, summary["revenue_at_risk_minor"])],
+            notes=basis,
         ),
     ]
 

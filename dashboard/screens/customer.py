@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import address, frame, words
+from dashboard import address, figures, frame, words
 from dashboard.queries import customer as queries
 from dashboard.screens import acting, customer_notes, customer_orders, customer_parts, customer_time
 from dashboard.screens.acting import Account, prompt_of
@@ -150,6 +150,10 @@ def about(view: View, published: Published, head: Mapping[str, Any], score: Mapp
                 with st.container(width="content"):
                     st.caption(label)
                     st.text(fact)
+    if score is not None and score["p_90"] is not None:
+        said = [one[f"sentence_{view.language}"] for one in score["reasons"] if one is not None]
+        st.caption(figures.scored_words(view, score))
+        st.text(" · ".join(said))
     family(view, published, head)
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import address, frame, health, lineage, links, menu, trust_words, words
+from dashboard.figures import stored
 from dashboard.lineage import Lineage
 from dashboard.queries import lineage as lineage_queries
 from dashboard.tables import Column
@@ -216,11 +217,14 @@ def figures(view: View, published: Published, metric: Mapping[str, Any], tree: L
         columns = [
             Column("month", _("Month"), "month"),
             Column("currency", _("Currency"), "id"),
-            Column("value", _("Figure"), words=lambda value: in_unit(view, metric["unit"], value)),
+            Column("shown", _("Figure")),
             Column("customers", _("Customers"), "count"),
             Column("is_provisional", _("Provisional"), words=words.yes_no(view.text)),
         ]
-        frame.table(view, _("Newest figures"), columns, rows)
+        shown = [
+            stored(view, metric["unit"], row["value"], row["currency"]) for row in rows.iter_rows(named=True)
+        ]
+        frame.table(view, _("Newest figures"), columns, rows.with_columns(pl.Series("shown", shown)))
         menu.sql(view, published, lineage_queries.METRIC_FIGURES, values)
     for name in lineage.models_of(metric):
         if view.may("sql"):
@@ -230,13 +234,6 @@ def figures(view: View, published: Published, metric: Mapping[str, Any], tree: L
             with st.expander(_("The SQL that makes its table"), key=f"metric-sql-{name}"):
                 st.text(name)
                 st.code(made["sql"][0] or "", language="sql", wrap_lines=True)
-
-
-def in_unit(view: View, unit: str, value: float | None) -> str:
-    """A figure as it is stored: a ratio as a percentage, money in minor units, else a number."""
-    if unit in ("ratio", "share"):
-        return view.show.percent(value)
-    return view.show.number(value)
 
 
 def descent(view: View, tree: Lineage, steps: Mapping[str, int]) -> None:

@@ -108,6 +108,7 @@ def cards(view: View, summary: Mapping[str, Any]) -> list[Card]:
         Card(
             _("Pairs of customer and article"),
             show.number(summary["pairs"]),
+            help=view.definition("opportunity_pairs"),
             note=_("{customers} customers, {skus} articles").format(
                 customers=show.number(summary["customers"]), skus=show.number(summary["skus"])
             ),
@@ -203,6 +204,7 @@ def drills(view: View, published: Published, summary: Mapping[str, Any]) -> list
             pair_columns(view, published, currency),
             checks,
             expected_rows=summary["pairs"],
+            metric="opportunity_pairs",
             adds=lambda rows: with_proposal(view, rows),
         ),
         hit_rate_drill(view, summary),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 import streamlit as st
 
-from dashboard import cohorts, frame
+from dashboard import cohorts, figures, frame
 from dashboard.queries import Query, churn
 from dashboard.scope import ALL
 from dashboard.tables import Column
@@ -17,12 +17,15 @@ SHOWN_RISKS = 5
 SHOWN_COHORTS, SHOWN_AGES = 6, 12
 
 
-def top_risks(view: View, published: Published, segment: str = ALL) -> None:
-    """The five customers of a segment with the most revenue at risk, and the way to the whole list."""
+def top_risks(view: View, published: Published, segment: str = ALL, currency: str | None = None) -> None:
+    """The five customers of a segment with the most revenue at risk, and the way to the whole list: those
+    of a currency, where any is scored in it."""
     _ = view.text.gettext
     st.subheader(_("Top risks"), anchor=False)
     parts = published.rows(churn.PARTS)
-    currency = parts["currency"][0] if parts.height else None
+    scored = parts["currency"].to_list()
+    if currency not in scored:
+        currency = scored[0] if scored else None
     values = {
         "segment": segment,
         "band": "high",
@@ -40,9 +43,12 @@ def top_risks(view: View, published: Published, segment: str = ALL) -> None:
             Column("name", _("Customer")),
             Column("p_90", _("Score"), "bar"),
             Column("revenue_at_risk_90_minor", _("Revenue at risk"), "money", currency=currency),
-            Column(f"reason_{view.language}", _("Strongest reason")),
+            Column("reasons", _("Reasons")),
         ]
-        frame.table(view, _("Top risks"), columns, rows)
+        of_score = [f"{name}_{view.language}" for name in ("reason", "reason_2", "reason_3")]
+        reasons = pl.concat_str(of_score, separator=" · ", ignore_nulls=True).alias("reasons")
+        frame.table(view, _("Top risks"), columns, rows.with_columns(reasons))
+        st.caption(figures.scored_words(view, rows.row(0, named=True)))
     frame.page_link(view, "churn", _("Open churn risk"))
 
 

@@ -134,6 +134,18 @@ def test_a_risk_list_begins_with_high_risks_by_what_is_at_stake(open_page: Open)
     assert "<bdi>K2</bdi>" not in listing
 
 
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_a_score_on_the_overview_has_its_reasons_its_day_and_its_model(open_page: Open, lang: str) -> None:
+    app = open_page("revenue", "bazaar", lang)
+    reasons = {
+        "en": "Last order 70 days ago · 2 order days · Few articles",
+        "ar": "آخر طلب قبل 70 يومًا · يوما طلب · أصناف قليلة",
+    }
+    assert reasons[lang] in html(app)
+    scored = {"en": "Scored for March 31, 2025 by model `", "ar": "`"}
+    assert any(scored[lang] in caption.value for caption in app.caption)
+
+
 def test_an_arabic_risk_list_speaks_arabic(open_page: Open) -> None:
     listing = " ".join(html.value for html in open_page("churn", "bazaar", "ar").get("html"))
     assert "آخر طلب قبل 70 يومًا" in listing

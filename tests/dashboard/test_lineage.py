@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,9 @@ def test_the_pages_of_trust_name_the_failed_test_and_the_metric(
     assert [message.value for message in page.error] != []
     assert "raw_billing.invoices" in html(page)
     assert "What was kept is paid." in html(page)
+    page = open_page("metrics", lang=lang, home=world, metric="mrr")
+    assert re.search("560[.]33", html(page))  # 56,033.3333 hundredths, in its currency
+    assert "56,033" not in html(page)
     page = open_page("metrics", lang=lang, home=world, find="recurring monthly")
     assert {"mrr"} <= set(tiny_ids(html(page)))
     page = open_page("metrics", lang=lang, home=world, find="<script> nothing of the kind")

@@ -313,6 +313,8 @@ def test_what_was_done_and_noted_stands_on_the_customers_page(
     actions.record(records, [wait], now, "dana")
     notes.write(records, "C2", "Prefers <b>e-mail</b>", now, "dana")
     said = words_of(open_page("customer", "vela", home=home, customer="C2"))
+    assert "Active users 3 of 20 seats (C2) · Two urgent tickets are open · Price rose by 12 %" in said
+    assert "Scored for March 31, 2025 by model `m-current`" in said
     assert "Snoozed · until 2025-04-20 · On leave" in said
     assert "Prefers &lt;b&gt;e-mail&lt;/b&gt;" in said
     assert "Expansion · Quantity" in said
