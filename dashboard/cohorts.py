@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, frame
+from dashboard import address, charts, frame
 from dashboard.queries import Query
 from dashboard.tables import Column
 from dashboard.view import Published, View
 
 SHOWN_AGES = 24
+AGE = "age"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,29 @@ def grid(
 def key(month: date) -> str:
     """How a cohort's rows are called in the address."""
     return f"cohort-{month:%Y-%m}"
+
+
+def rows_choice(view: View, rows: pl.DataFrame, grain: str = "month") -> None:
+    """The way to the customers of each cohort and, once one is open, to those at each age it has reached."""
+    _ = view.text.gettext
+    months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="cohort-rows"):
+        frame.rows_choice(
+            view, _("Customers of a cohort"), {key(month): span(view, month, grain) for month in months}
+        )
+        opened = next((month for month in months if key(month) == address.read("rows")), None)
+        if opened is not None:
+            ages = sorted(rows.filter(pl.col("cohort_month") == opened)["age_months"].to_list(), reverse=True)
+            address.choice(AGE, _("Age in months"), ages, ages[0], view.show.number, resets=("page",))
+
+
+def cells_opened(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Of each cohort the row whose customers are shown: at the age the address names, or else the newest."""
+    asked = address.read(AGE)
+    newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
+    at_age = rows.filter(pl.col("age_months").cast(pl.String) == asked) if asked else rows.clear()
+    wanted = {row["cohort_month"]: row for row in at_age.iter_rows(named=True)}
+    return [wanted.get(row["cohort_month"], row) for row in newest.iter_rows(named=True)]
 
 
 def heat_map(

@@ -356,9 +356,10 @@ def chart(
     `opens` are the rows behind its bars, in their order on the axis: a click on a bar opens them.
     """
     _ = view.text.gettext
+    title = titled(view, title, columns)
     metric = metric or (query.metric if query else None)
     if help is None and metric is not None:
-        help = view.metric(metric).definition
+        help = view.definition(metric)
     st.subheader(title, anchor=False, help=help)
     if frame.is_empty():
         st.caption(_("There is nothing to draw for this choice."))
@@ -380,6 +381,17 @@ def chart(
             if view.show.system != LATIN:
                 figure = drawn.in_digits(figure, view.show.written)
             _drawn(figure, name, description, opens)
+
+
+def titled(view: View, title: str, columns: Sequence[Column]) -> str:
+    """A chart's title with the unit of its values: the currency, or that they are shares; where the title
+    does not say so itself."""
+    currencies = sorted({column.currency for column in columns if column.kind == "money" and column.currency})
+    is_share = any(column.kind == "percent" for column in columns)
+    if any(sign in title for sign in ("%", "٪", *currencies)):
+        return title
+    unit = view.text.gettext("%") if is_share else " · ".join(currencies)
+    return view.text.gettext("{title}, {unit}").format(title=title, unit=unit) if unit else title
 
 
 def _drawn(figure: Any, name: str, description: str, opens: Sequence[str | None]) -> None:

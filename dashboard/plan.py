@@ -14,6 +14,7 @@ from dashboard import figures, frame
 from dashboard.figures import Value
 from dashboard.records import targets
 from dashboard.records.targets import Key, Refused
+from dashboard.scope import OrderScope, Scope
 from dashboard.tables import Column
 from dashboard.view import Metric, View, month_before
 from dashboard.words import target_refused
@@ -45,6 +46,11 @@ class Plan:
             None if amount is None else figures.target_value(view, self.metric, amount, self.currency).amount
         )
 
+    def known(self, view: View, month: date) -> Decimal | None:
+        """What came in a month; None where that cannot be computed, or is a share of too few customers."""
+        value = self.actual.get(month, figures.NOTHING)
+        return None if figures.is_too_small(view, self.metric, value) else value.amount
+
     def shown(self, view: View, amount: Decimal | None, *, signed: bool = False) -> str:
         if amount is None:
             return "–"
@@ -59,6 +65,18 @@ def wanted(view: View, metric_id: str, currency: str, segment: str) -> dict[date
     return {key.month: target.amount for key, target in found.items()}
 
 
+def goals(
+    view: View, metric: Metric, chosen: Scope | OrderScope, months: Sequence[date]
+) -> list[float | None]:
+    """The targets of a metric in these months, as they are drawn beside it: a share as a ratio."""
+    found = wanted(view, metric.metric_id, chosen.currency, chosen.segment)
+    values = (
+        None if month not in found else figures.target_value(view, metric, found[month], chosen.currency)
+        for month in months
+    )
+    return [None if value is None or value.amount is None else float(value.amount) for value in values]
+
+
 # The variance table
 
 
@@ -66,7 +84,7 @@ def variance(view: View, plan: Plan, months: Sequence[date]) -> pl.DataFrame:
     """A row a month: actual, expected with its bounds, target, the difference, and what it means."""
     rows = []
     for month in months:
-        actual = plan.actual.get(month, figures.NOTHING).amount
+        actual = plan.known(view, month)
         point, low, high = plan.expected.get(month, (None, None, None))
         target = plan.target(view, month)
         best = actual if actual is not None else point
@@ -86,7 +104,7 @@ def variance(view: View, plan: Plan, months: Sequence[date]) -> pl.DataFrame:
                 "difference": difference,
                 "share": share,
                 "distance": _distance(view, plan, difference, share),
-                "meaning": _meaning(view, plan, actual, (point, low, high), target),
+                "meaning": _meaning(view, plan, month, (point, low, high), target),
             }
         )
     exact = ("actual", "expected", "low", "high", "target", "difference", "share")
@@ -110,13 +128,17 @@ def _distance(view: View, plan: Plan, difference: Decimal | None, share: Decimal
 def _meaning(
     view: View,
     plan: Plan,
-    actual: Decimal | None,
+    month: date,
     expected: tuple[Decimal | None, Decimal | None, Decimal | None],
     target: Decimal | None,
 ) -> str:
     """Whether a target was met, or is likely to be; never told by colour."""
     _ = view.text.gettext
     point, low, high = expected
+    actual = plan.known(view, month)
+    if actual is None and month in plan.actual:
+        is_small = figures.is_too_small(view, plan.metric, plan.actual[month])
+        return _("n too small") if is_small else _("Not computable")
     if target is None:
         return _("No target")
     is_up = plan.metric.good_direction != "down"

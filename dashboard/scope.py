@@ -1,19 +1,18 @@
-"""Which part of the figures a page speaks of: trade, month, what it is compared with, segment, currency.
+"""Which part of the figures a page speaks of: month, what it is compared with, segment, currency.
 
 Kept in the address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 import streamlit as st
 
-from dashboard import address, states
+from dashboard import address
 from dashboard.queries import orders as order_queries
 from dashboard.queries import revenue
 from dashboard.view import Published, View, month_before
@@ -21,8 +20,6 @@ from dashboard.view import Published, View, month_before
 ALL = "all"
 COMPARISONS = ("previous", "year", "target")
 FILTERS = ("month", "compare", "segment", "currency")
-FILTERS_PLACE = "filters"
-"""Where the head of a page leaves room for its filters: above its saved views (View.slots)."""
 
 
 @dataclass(frozen=True)
@@ -51,54 +48,18 @@ class Scope:
         }
 
 
-def page(
-    view: View,
-    of_subscriptions: Callable[[View, Published], None],
-    of_orders: Callable[[View, Published], None],
-) -> None:
-    """A page that speaks of subscriptions, or of orders, as the company trades or the reader chooses; what it
-    needs, where there is neither."""
-    if view.published is None:
-        states.nothing_published(view)
-    elif trade(view, view.published) == "subscriptions":
-        of_subscriptions(view, view.published)
-    elif view.published.build.has_orders:
-        of_orders(view, view.published)
-    else:
-        states.needs_source(view)
-
-
-@contextmanager
-def place(view: View) -> Iterator[None]:
-    """Where a page draws its filters: below its head and above its saved views."""
-    with view.slots.get(FILTERS_PLACE) or nullcontext():
-        yield
-
-
-@contextmanager
-def filters(view: View) -> Iterator[None]:
-    """The row of a page's filters, in its place."""
-    with place(view), st.container(horizontal=True, key="filters"):
-        yield
-
-
 def subscriptions(
-    view: View, published: Published, choices: revenue.Choices = revenue.CHOICES, nothing: str | None = None
+    view: View, published: Published, choices: revenue.Choices = revenue.CHOICES
 ) -> Scope | None:
-    """Draw the filters of a subscription page and say what they are set to.
-
-    Without a month a sentence says so, `nothing` where the page has one of its own, and there is no scope.
-    """
+    """Draw the filters of a subscription page and say what they are set to; None without a month."""
     _ = view.text.gettext
     months = published.rows(choices.months)
     if months.is_empty():
-        why = _("There is no month with recurring revenue yet: no subscription has started.")
-        states.empty(view, nothing or why)
         return None
     segments = [ALL, *published.rows(choices.segments)["segment"].to_list()]
     currencies = published.rows(choices.currencies)["currency"].to_list()
     default_currency = usual_currency(published, currencies)
-    with filters(view):
+    with st.container(horizontal=True, key="filters"):
         month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
         segment = segment_choice(view, segments)
         currency = default_currency
@@ -134,7 +95,6 @@ class OrderScope:
     compared: date
     country: str
     currency: str
-    is_provisional: bool
     compare: str = "previous"
 
     @property
@@ -148,21 +108,21 @@ class OrderScope:
         return {"month": self.month, "country": self.country, "currency": self.currency}
 
 
-def orders(view: View, published: Published, by_country: bool = True) -> OrderScope | None:
-    """Draw the filters of a page of repeat trade and say what they are set to.
+def orders(
+    view: View, published: Published, *, by_country: bool = True, compares: bool = True
+) -> OrderScope | None:
+    """Draw the filters of a page of repeat trade and say what they are set to; None without an order.
 
-    Without an order a sentence says so, and there is no scope.
+    A page that knows no countries, or compares with nothing, does not draw these filters.
     """
     _ = view.text.gettext
     months = published.rows(order_queries.MONTHS)
     if months.is_empty():
-        why = _("There is no order yet. Put order files into the folder that company.toml names.")
-        states.empty(view, why)
         return None
     currencies = published.rows(order_queries.CURRENCIES)["currency"].to_list()
     country, currency = ALL, currencies[0]
-    with filters(view):
-        month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
+    with st.container(horizontal=True, key="filters"):
+        month, compared, compare = _period(view, months["month"].to_list(), _provisional(months), compares)
         if by_country:
             countries = [ALL, *published.rows(order_queries.COUNTRIES)["country"].to_list()]
             country = address.choice(
@@ -170,7 +130,7 @@ def orders(view: View, published: Published, by_country: bool = True) -> OrderSc
             )
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, currencies[0], str)
-    return OrderScope(month, compared, country, currency, month in _provisional(months), compare)
+    return OrderScope(month, compared, country, currency, compare)
 
 
 def trade(view: View, published: Published) -> str:
@@ -179,20 +139,21 @@ def trade(view: View, published: Published) -> str:
     build = published.build
     if build.has_subscriptions and build.has_orders:
         names = {"subscriptions": _("Subscriptions"), "orders": _("Orders")}
-        with place(view):
-            return address.choice(
-                "trade",
-                _("Kind of trade"),
-                list(names),
-                "subscriptions",
-                names.__getitem__,
-                resets=(*FILTERS, "country", "rows", "page"),
-                as_buttons=True,
-            )
+        return address.choice(
+            "trade",
+            _("Kind of trade"),
+            list(names),
+            "subscriptions",
+            names.__getitem__,
+            resets=(*FILTERS, "country", "rows", "page"),
+            as_buttons=True,
+        )
     return "subscriptions" if build.has_subscriptions else "orders"
 
 
-def _period(view: View, months: list[date], provisional: frozenset[date]) -> tuple[date, date, str]:
+def _period(
+    view: View, months: list[date], provisional: frozenset[date], compares: bool = True
+) -> tuple[date, date, str]:
     _ = view.text.gettext
 
     def shown(month: date) -> str:
@@ -204,7 +165,9 @@ def _period(view: View, months: list[date], provisional: frozenset[date]) -> tup
         "month", _("Month"), months, newest_closed, shown, code=lambda one: f"{one:%Y-%m}", resets=("page",)
     )
     names = {"previous": _("Previous month"), "year": _("Same month last year"), "target": _("Target")}
-    compare = address.choice("compare", _("Compare with"), COMPARISONS, "previous", names.__getitem__)
+    compare = "previous"
+    if compares:
+        compare = address.choice("compare", _("Compare with"), COMPARISONS, compare, names.__getitem__)
     return month, compared_with(month, compare), compare
 
 

@@ -18,7 +18,7 @@ from dashboard.people.directory import LAST_USED
 from dashboard.records.database import Records, RecordsError
 
 PLACE = ("company", "lang")
-PASSING = (*PLACE, "rows", "page", "customer", "document")
+PASSING = (*PLACE, "rows", "page", "age", "customer", "document")
 """What is not kept for a page: where one is, which rows are open, which customer or document is looked at."""
 MOST_CHARACTERS = 2_000
 EVERYWHERE = ("", "")

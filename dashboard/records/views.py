@@ -42,7 +42,7 @@ MOST_VIEWS = 200
 LONGEST_VALUE, MOST_PARAMETERS = 300, 30
 KEPT_FOR = timedelta(days=30)
 """How long a view that was deleted can be brought back."""
-NOT_KEPT = frozenset({"company", "lang", "digits", "rows", "page", "mail"})
+NOT_KEPT = frozenset({"company", "lang", "digits", "rows", "page", "age", "mail"})
 """Parameters of the reader or of the moment, not of the view."""
 PARAMETER = re.compile("[a-z][a-z0-9_]{0,39}")
 SHARED = "shared with the team"

@@ -82,7 +82,7 @@ def subscriptions(view: View, published: Published) -> None:
 def order_targets(view: View, published: Published) -> None:
     """Targets of repeat trade beside what came; nothing of it is forecast."""
     _ = view.text.gettext
-    chosen = scope.orders(view, published)
+    chosen = scope.orders(view, published, compares=False)
     if chosen is None:
         return
     with frame.panel(view):
@@ -333,7 +333,7 @@ def plan_chart(
         words_of = [shown.shown(view, amount) for amount in amounts]
         return charts.Series(name, [drawn(one) for one in amounts], words_of, is_dashed=dashed, colour=colour)
 
-    actual = [shown.actual.get(one, figures.NOTHING).amount for one in months]
+    actual = [shown.known(view, one) for one in months]
     points = [shown.expected.get(one, (None, None, None))[0] for one in months]
     newest = max((place for place, amount in enumerate(actual) if amount is not None), default=None)
     joined = list(points)
@@ -356,9 +356,8 @@ def plan_chart(
     title = _("{metric}: actual, forecast and target").format(metric=label)
     if not shown.expected:
         title = _("{metric}: actual and target").format(metric=label)
-    trend = pl.DataFrame({"month": [one for one in months if one in shown.actual]}).with_columns(
-        pl.Series("amount", [float(shown.actual[one].amount or 0) for one in months if one in shown.actual])
-    )
+    came = [(one, float(amount)) for one, amount in zip(months, actual, strict=True) if amount is not None]
+    trend = pl.DataFrame(came, schema={"month": pl.Date, "amount": pl.Float64}, orient="row")
     timeline.chart(
         view,
         published,

@@ -20,7 +20,7 @@ MEASURES = {
 
 def show(view: View, published: Published) -> None:
     _ = view.text.gettext
-    chosen = scope.orders(view, published, by_country=False)
+    chosen = scope.orders(view, published, by_country=False, compares=False)
     if chosen is None:
         return
     with frame.panel(view):
@@ -36,7 +36,7 @@ def show(view: View, published: Published) -> None:
 
 def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.DataFrame) -> None:
     """Cohorts of first orders by age, and the way to each cohort's customers."""
-    _, show = view.text.gettext, view.show
+    _ = view.text.gettext
     names = {"order_cohort_customers": _("Customers"), "order_cohort_revenue": _("Revenue")}
     measure = address.choice(
         "measure", _("Share of"), list(MEASURES), "order_cohort_customers", names.__getitem__, as_buttons=True
@@ -58,19 +58,15 @@ def heat_map(view: View, published: Published, chosen: OrderScope, rows: pl.Data
         chosen.values,
         metric=measure,
     )
-    months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
-    frame.rows_choice(
-        view, _("Customers of a cohort"), {cohorts.key(month): show.month(month) for month in months}
-    )
+    cohorts.rows_choice(view, rows)
     frame.drill(view, published, drills(view, chosen, rows))
 
 
 def drills(view: View, chosen: OrderScope, rows: pl.DataFrame) -> list[Drill]:
-    """The customers of each cohort, with what they ordered in the chosen month."""
+    """The customers of each cohort, with what they ordered at the age chosen, or in the newest month."""
     _ = view.text.gettext
     revenue = Column("revenue_minor", _("Net revenue in the month"), "money", currency=chosen.currency)
     active = Column("is_active", _("Ordered in the month"), "count")
-    newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
     return [
         Drill(
             cohorts.key(row["cohort_month"]),
@@ -88,7 +84,7 @@ def drills(view: View, chosen: OrderScope, rows: pl.DataFrame) -> list[Drill]:
             [Check(active, row["active_customers"]), Check(revenue, row["revenue_minor"])],
             expected_rows=row["cohort_customers"],
         )
-        for row in newest.iter_rows(named=True)
+        for row in cohorts.cells_opened(rows)
     ]
 
 

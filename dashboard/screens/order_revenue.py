@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, figures, frame, scope, theme, timeline, words
+from dashboard import address, charts, figures, frame, scope, theme, timeline, words
 from dashboard.figures import Value
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import orders
@@ -28,13 +30,16 @@ def show(view: View, published: Published) -> None:
         repeat = published.rows(orders.REPEAT, **chosen.values)
         now = figures.row_of(months, chosen.month)
         frame.cards(view, cards(view, published, chosen, months, repeat))
-        frame.drill(view, published, drills(view, chosen, now, figures.row_of(repeat, chosen.month)))
+        by_country = published.rows(orders.BY_COUNTRY, **chosen.values)
+        behind_charts = chart_drills(view, chosen, months, repeat, by_country)
+        behind_cards = drills(view, chosen, now, figures.row_of(repeat, chosen.month))
+        frame.drill(view, published, [*behind_cards, *behind_charts])
         revenue_chart(view, published, chosen, months, now)
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
         customers_chart(view, published, chosen, repeat)
     with right, frame.panel(view):
-        countries_chart(view, published, chosen)
+        countries_chart(view, published, chosen, by_country)
     left, right = st.columns(2, gap="large")
     with left, frame.panel(view):
         by_age = published.rows(orders.COHORTS, **chosen.values)
@@ -49,7 +54,7 @@ def show(view: View, published: Published) -> None:
             chosen.values,
         )
     with right, frame.panel(view):
-        strips.top_risks(view, published)
+        strips.top_risks(view, published, currency=chosen.currency)
     timeline.editor(view)
 
 
@@ -102,58 +107,31 @@ def cards(
 def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mapping[str, Any]) -> list[Drill]:
     """The rows behind each card."""
     _ = view.text.gettext
-    amount = Column("net_minor", _("Net amount"), "money", currency=chosen.currency)
     is_order = Column("is_order", _("Orders"), "count")
-    order_columns = [
-        Column("order_id", _("Order"), "id"),
-        Column("customer_id", _("Customer id"), "id"),
-        Column("ordered_on", _("Day"), "day"),
-        Column("country", _("Country")),
-        Column("is_credit", _("Credit note"), words=words.yes_no(view.text)),
-        Column("lines", _("Lines"), "count"),
-        amount,
-    ]
-    who = Column("customer_id", _("Customer id"), "id")
     repeat, counted = (
         Column("is_repeat", _("Came back"), "count"),
         Column("is_customer", _("Customers"), "count"),
     )
-    new = Column("is_new", _("First order"), "count")
     return [
-        Drill(
-            "order_revenue",
-            figures.of_month(view, view.metric("order_revenue").label, chosen.month),
-            orders.ORDER_ROWS,
-            chosen.values,
-            order_columns,
-            [Check(amount, now.get("revenue_minor"))],
-        ),
+        orders_drill(view, chosen, "order_revenue", now.get("revenue_minor")),
         Drill(
             "orders",
             figures.of_month(view, view.metric("orders").label, chosen.month),
             orders.ORDER_ROWS,
             chosen.values,
-            [*order_columns, is_order],
+            [*order_columns(view, chosen), is_order],
             [Check(is_order, now.get("orders"))],
             metric="orders",
             notes=[_("Credit notes are listed, and count as no order.")],
         ),
-        Drill(
-            "order_customers",
-            figures.of_month(view, view.metric("order_customers").label, chosen.month),
-            orders.CUSTOMER_ROWS,
-            chosen.values,
-            [who, Column("country", _("Country")), Column("orders", _("Orders"), "count"), new],
-            [Check(new, buyers.get("new_customers"))],
-            expected_rows=buyers.get("customers"),
-        ),
+        buyers_drill(view, chosen, "order_customers", buyers),
         Drill(
             "repeat_rate",
             figures.of_month(view, view.metric("repeat_rate").label, chosen.month),
             orders.WINDOW_ROWS,
             chosen.values,
             [
-                who,
+                Column("customer_id", _("Customer id"), "id"),
                 Column("order_days", _("Order days"), "count"),
                 Column("first_on", _("First in the window"), "day"),
                 Column("last_on", _("Last"), "day"),
@@ -162,6 +140,81 @@ def drills(view: View, chosen: OrderScope, now: Mapping[str, Any], buyers: Mappi
             [Check(repeat, buyers.get("repeat_customers")), Check(counted, buyers.get("window_customers"))],
         ),
     ]
+
+
+def order_columns(view: View, chosen: OrderScope) -> list[Column]:
+    _ = view.text.gettext
+    return [
+        Column("order_id", _("Order"), "id"),
+        Column("customer_id", _("Customer id"), "id"),
+        Column("ordered_on", _("Day"), "day"),
+        Column("country", _("Country")),
+        Column("is_credit", _("Credit note"), words=words.yes_no(view.text)),
+        Column("lines", _("Lines"), "count"),
+        Column("net_minor", _("Net amount"), "money", currency=chosen.currency),
+    ]
+
+
+def orders_drill(
+    view: View, chosen: OrderScope, key: str, expected: int | None, title: str | None = None
+) -> Drill:
+    """The orders and credit notes of a month, of all countries or of one."""
+    columns = order_columns(view, chosen)
+    return Drill(
+        key,
+        figures.of_month(view, title or view.metric("order_revenue").label, chosen.month),
+        orders.ORDER_ROWS,
+        chosen.values,
+        columns,
+        [Check(columns[-1], expected)],
+    )
+
+
+def buyers_drill(view: View, chosen: OrderScope, key: str, buyers: Mapping[str, Any]) -> Drill:
+    """The customers who ordered in a month."""
+    _ = view.text.gettext
+    new = Column("is_new", _("First order"), "count")
+    return Drill(
+        key,
+        figures.of_month(view, view.metric("order_customers").label, chosen.month),
+        orders.CUSTOMER_ROWS,
+        chosen.values,
+        [
+            Column("customer_id", _("Customer id"), "id"),
+            Column("country", _("Country")),
+            Column("orders", _("Orders"), "count"),
+            new,
+        ],
+        [Check(new, buyers.get("new_customers"))],
+        expected_rows=buyers.get("customers"),
+    )
+
+
+def chart_drills(
+    view: View, chosen: OrderScope, months: pl.DataFrame, repeat: pl.DataFrame, countries: pl.DataFrame
+) -> Iterator[Drill]:
+    """The rows behind the one bar that the address asks for."""
+    opened = address.read("rows")
+    for row in months.iter_rows(named=True):
+        if opened == month_key("orders", row["month"]):
+            yield orders_drill(view, replace(chosen, month=row["month"]), opened, row["revenue_minor"])
+    for row in repeat.iter_rows(named=True):
+        if opened == month_key("buyers", row["month"]):
+            yield buyers_drill(view, replace(chosen, month=row["month"]), opened, row)
+    for row in countries.iter_rows(named=True):
+        if opened == country_key(row["country"]):
+            of_country = replace(chosen, country=row["country"])
+            title = view.text.gettext("Net revenue of one country")  # its name is data: it stands in the rows
+            yield orders_drill(view, of_country, opened, row["revenue_minor"], title)
+
+
+def month_key(kind: str, month: date) -> str:
+    """How the rows of a month's column are called in the address."""
+    return f"{kind}-{month:%Y-%m}"
+
+
+def country_key(country: str) -> str:
+    return f"country-{country}"
 
 
 def revenue_chart(
@@ -210,6 +263,12 @@ def revenue_chart(
         months,
         query=orders.REVENUE,
         values=chosen.values,
+        opens=[month_key("orders", month) for month in months["month"]],
+    )
+    frame.rows_choice(
+        view,
+        _("Orders behind a month"),
+        {month_key("orders", month): show.month(month) for month in months["month"].reverse()},
     )
     if now:
         net = now["revenue_minor"]
@@ -268,12 +327,17 @@ def customers_chart(view: View, published: Published, chosen: OrderScope, repeat
         query=orders.REPEAT,
         values=chosen.values,
         metric="order_customers",
+        opens=[month_key("buyers", month) for month in repeat["month"]],
+    )
+    frame.rows_choice(
+        view,
+        _("Customers behind a month"),
+        {month_key("buyers", month): show.month(month) for month in repeat["month"].reverse()},
     )
 
 
-def countries_chart(view: View, published: Published, chosen: OrderScope) -> None:
+def countries_chart(view: View, published: Published, chosen: OrderScope, countries: pl.DataFrame) -> None:
     _, show = view.text.gettext, view.show
-    countries = published.rows(orders.BY_COUNTRY, **chosen.values)
     frame.chart(
         view,
         published,
@@ -298,4 +362,8 @@ def countries_chart(view: View, published: Published, chosen: OrderScope) -> Non
         countries,
         query=orders.BY_COUNTRY,
         values=chosen.values,
+        opens=[country_key(country) for country in countries["country"]],
     )
+    if not countries.is_empty():
+        names = {country_key(country): country for country in countries["country"]}
+        frame.rows_choice(view, _("Orders behind a country"), names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, cohorts, figures, frame, scope, timeline
+from dashboard import address, charts, cohorts, figures, frame, plan, scope, theme, timeline
 from dashboard.frame import Check, Drill
 from dashboard.queries import retention
 from dashboard.scope import Scope
@@ -57,32 +57,43 @@ def retention_trend(view: View, published: Published, chosen: Scope) -> None:
         retention.TREND, **chosen.values, window_months=12, min_customers=published.build.min_customers
     )
     nrr, grr = view.metric("nrr_12m"), view.metric("grr_12m")
+    months, series, columns, rows = (
+        trend["month"].to_list(),
+        [],
+        [Column("month", _("Month"), "month")],
+        trend,
+    )
+    for metric, name, colour in ((nrr, "nrr", theme.BLUE), (grr, "grr", theme.GREEN)):
+        series.append(
+            charts.Series(
+                metric.label, trend[name].to_list(), [show.percent(one) for one in trend[name]], colour=colour
+            )
+        )
+        columns.append(Column(name, metric.label, "percent"))
+        goals = plan.goals(view, metric, chosen, months)
+        if any(goal is not None for goal in goals):
+            label = _("Target: {metric}").format(metric=metric.label)
+            shown = [show.percent(goal) for goal in goals]
+            series.append(charts.Series(label, goals, shown, is_dashed=True, colour=colour))
+            columns.append(Column(f"{name}_target", label, "percent"))
+            rows = rows.with_columns(pl.Series(f"{name}_target", goals, dtype=pl.Float64))
+    columns.append(Column("start_customers", _("Customers at the start"), "count"))
     timeline.chart(
         view,
         published,
         "retention-trend",
         _("Net and gross revenue retention over 12 months"),
-        trend["month"].to_list(),
+        months,
         lambda marks: charts.lines(
-            [show.month(month) for month in trend["month"]],
-            [
-                charts.Series(
-                    metric.label, trend[name].to_list(), [show.percent(ratio) for ratio in trend[name]]
-                )
-                for metric, name in ((nrr, "nrr"), (grr, "grr"))
-            ],
+            [show.month(month) for month in months],
+            series,
             view.text.is_right_to_left,
             is_percent=True,
             marks=marks,
         ),
         figures.trend_words(view, nrr.label, trend, "nrr", show.percent),
-        [
-            Column("month", _("Month"), "month"),
-            Column("nrr", nrr.label, "percent"),
-            Column("grr", grr.label, "percent"),
-            Column("start_customers", _("Customers at the start"), "count"),
-        ],
-        trend,
+        columns,
+        rows,
         query=retention.TREND,
         values={**chosen.values, "window_months": 12, "min_customers": published.build.min_customers},
     )
@@ -133,12 +144,7 @@ def heat_map(view: View, published: Published, chosen: Scope, rows: pl.DataFrame
         {**chosen.values, "grain": grain},
         metric=measure,
     )
-    months = sorted(set(rows["cohort_month"].to_list()), reverse=True)
-    frame.rows_choice(
-        view,
-        _("Customers of a cohort"),
-        {cohorts.key(month): cohorts.span(view, month, grain) for month in months},
-    )
+    cohorts.rows_choice(view, rows, grain)
     return measure
 
 
@@ -188,13 +194,12 @@ def retention_curves(
 
 
 def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame, grain: str) -> list[Drill]:
-    """The customers of each cohort, with what they pay at the greatest age it has reached."""
+    """The customers of each cohort, with what they pay at the age chosen, or the greatest it has reached."""
     _ = view.text.gettext
     net = Column("net_mrr", _("MRR at this age"), "money", currency=chosen.currency)
     start = Column("start_mrr", _("MRR in the first month"), "money", currency=chosen.currency)
     gross = Column("gross_mrr", _("Of it kept, without growth"), "money", currency=chosen.currency)
     paying = Column("is_paying", _("Paying at this age"), "count")
-    newest = rows.sort("age_months").group_by("cohort_month", maintain_order=True).last()
     return [
         Drill(
             cohorts.key(row["cohort_month"]),
@@ -217,7 +222,7 @@ def cohort_drills(view: View, chosen: Scope, rows: pl.DataFrame, grain: str) -> 
             ],
             expected_rows=row["start_customers"],
         )
-        for row in newest.iter_rows(named=True)
+        for row in cohorts.cells_opened(rows)
     ]
 
 

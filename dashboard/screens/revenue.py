@@ -81,7 +81,7 @@ def charts_of(
             view, published, by_age, "customers", "start_customers", grain, retention.COHORTS, values
         )
     with right, frame.panel(view):
-        strips.top_risks(view, published, chosen.segment)
+        strips.top_risks(view, published, chosen.segment, chosen.currency)
 
 
 def subscription_cards(view: View, chosen: Scope, known: Figures, owed: Receivables) -> list[Card]:
@@ -302,6 +302,8 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
     trend = published.rows(revenue.TREND, **chosen.values)
     label = view.metric("mrr").label
     wanted = plan.wanted(view, "mrr", chosen.currency, chosen.segment)
+    goals = [wanted.get(month) for month in trend["month"]]
+    money = [Column("mrr", label, "money", currency=chosen.currency)]
     series = [
         charts.Series(
             label,
@@ -310,8 +312,8 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
             colour=theme.BLUE,
         )
     ]
-    if any(month in wanted for month in trend["month"]):
-        goals = [wanted.get(month) for month in trend["month"]]
+    if any(goal is not None for goal in goals):
+        money.append(Column("target", _("Target"), "money", currency=chosen.currency))
         series.append(
             charts.Series(
                 _("Target"),
@@ -335,8 +337,8 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
             marks=marks,
         ),
         figures.trend_words(view, label, trend, "mrr", lambda mrr: show.money(mrr, chosen.currency)),
-        [Column("month", _("Month"), "month"), Column("mrr", label, "money", currency=chosen.currency)],
-        trend,
+        [Column("month", _("Month"), "month"), *money],
+        trend.with_columns(pl.Series("target", goals, dtype=pl.Object)),
         query=revenue.TREND,
         values=chosen.values,
     )

@@ -28,6 +28,7 @@ SUBSCRIPTION_ROWS = [
 ]
 ORDER_ROWS = [
     *(("revenue", key) for key in ("order_revenue", "orders", "order_customers", "repeat_rate")),
+    *(("revenue", key) for key in ("orders-2025-02", "buyers-2025-01", "country-United Kingdom")),
     *(("retention", f"cohort-{month}") for month in ("2025-01", "2025-02", "2025-03")),
     *(("churn", key) for key in ("scored", "high", "expected", "at-risk")),
     *(("opportunity", key) for key in ("expected_mrr", "pairs", "hit_rate", "predictable_share")),
@@ -51,6 +52,40 @@ def test_rows_of_orders_add_up_to_the_number(open_page: Open, page: str, rows: s
 )
 def test_rows_add_up_for_readers_of_arabic_too(open_page: Open, company: str, page: str, rows: str) -> None:
     assert_adds_up(open_page, page, company, rows, "ar")
+
+
+@pytest.mark.parametrize(
+    ("company", "cohort", "age", "said"),
+    [
+        ("lumen", "cohort-2024-01", "5", "at an age of 5 months"),
+        ("lumen", "cohort-2024-01", "99", "at an age of 14 months"),
+        ("bazaar", "cohort-2025-01", "1", "seen in Feb 2025"),
+    ],
+)
+def test_rows_of_each_cell_of_a_cohort_add_up_to_it(
+    open_page: Open, company: str, cohort: str, age: str, said: str
+) -> None:
+    app = open_page("retention", company, rows=cohort, age=age, grain="month")
+    assert not app.exception
+    assert said in next(one.value for one in app.subheader if one.value.startswith("Rows behind"))
+    assert any("✓ Sum matches" in badge for badge in badges(app))
+    assert not any("✗" in badge for badge in badges(app))
+
+
+@pytest.mark.parametrize(
+    ("page", "rows", "metric"),
+    [
+        ("churn", "scored", "scored_customers"),
+        ("churn", "high", "high_risk_customers"),
+        ("churn", "expected", "expected_leavers"),
+        ("churn", "at-risk", "revenue_at_risk_90"),
+        ("opportunity", "pairs", "opportunity_pairs"),
+        ("opportunity", "expected_mrr", "expected_mrr"),
+    ],
+)
+def test_a_number_is_defined_by_its_own_metric(open_page: Open, page: str, rows: str, metric: str) -> None:
+    app = open_page(page, "bazaar", rows=rows)
+    assert any(f"(`{metric}`)" in one.value for one in app.markdown)
 
 
 def assert_adds_up(open_page: Open, page: str, company: str, rows: str, lang: str) -> None:
