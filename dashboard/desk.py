@@ -14,12 +14,14 @@ import polars as pl
 import streamlit as st
 
 from dashboard import address, billing_words, engine, frame
-from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, UNKNOWN, Engine, EngineProblem, Line, Step
+from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, UNKNOWN, Engine, EngineProblem, Line, Step, Wanted
 from dashboard.format import Formatter
 from dashboard.tables import Column
 from dashboard.view import View
 
 ROWS = 25
+FILE_ROWS = 5_000
+"""So many rows of a file are asked of the engine at once."""
 
 
 def opened(view: View) -> tuple[View, Engine] | None:
@@ -112,13 +114,38 @@ def price_text(show: Formatter, value: Decimal | str | None, currency: str) -> s
 
 
 def table(
-    view: View, name: str, caption: str, columns: Sequence[Column], rows: pl.DataFrame, *, takes: bool = True
+    view: View,
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    rows: pl.DataFrame,
+    *,
+    takes: bool = True,
+    all_rows: Callable[[], pl.DataFrame] | None = None,
 ) -> None:
-    """A table with its file to take away, amounts in major units beside their currency."""
+    """A table with its file to take away, amounts in major units beside their currency. Where the page shows
+    a part of the rows, `all_rows` gives what the file holds."""
     frame.table(view, caption, columns, rows)
     if takes and not rows.is_empty() and view.published is not None:
         plain, found = _plain(view, columns, rows)
-        frame.download(view, name, plain, lambda: found, view.published)
+
+        def taken() -> pl.DataFrame:
+            return found if all_rows is None else _plain(view, columns, all_rows())[1]
+
+        frame.download(view, name, plain, taken, view.published)
+
+
+def all_documents(
+    engine: Engine, wanted: Wanted, at_once: int = FILE_ROWS, most: int = frame.EXPORT_ROWS
+) -> pl.DataFrame:
+    """All pages of documents one after the other, up to as many rows as a file holds."""
+    page = engine.documents(wanted, None, at_once)
+    found, count = [page.rows], page.rows.height
+    while page.following is not None and count < most:
+        page = engine.documents(wanted, page.following, at_once)
+        found.append(page.rows)
+        count += page.rows.height
+    return pl.concat(found).head(most)
 
 
 def _plain(view: View, columns: Sequence[Column], rows: pl.DataFrame) -> tuple[list[Column], pl.DataFrame]:

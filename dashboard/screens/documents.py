@@ -210,7 +210,14 @@ def listed(view: View, engine: Engine, chosen: tuple[str, ...] | None) -> None:
     )
     wanted = Wanted(None if state == "all" else state, chosen)
     page = engine.documents(wanted, address.read("after"), desk.ROWS)
-    desk.table(view, "documents", _("Documents"), document_columns(view), page.rows)
+    desk.table(
+        view,
+        "documents",
+        _("Documents"),
+        document_columns(view),
+        page.rows,
+        all_rows=lambda: desk.all_documents(engine, wanted),
+    )
     desk.pager(view, page.following)
 
 

@@ -134,8 +134,16 @@ def one_run(view: View, engine: Engine) -> None:
     if not is_large or st.toggle(_("Add up what it posted"), key=f"posted-{run.key}"):
         posted(view, engine, run)
     st.subheader(_("Invoices of this run"), anchor=False)
-    page = engine.documents(Wanted(run=run.key), address.read("after"), desk.ROWS)
-    desk.table(view, "run-invoices", _("Invoices of this run"), invoice_columns(view), page.rows)
+    wanted = Wanted(run=run.key)
+    page = engine.documents(wanted, address.read("after"), desk.ROWS)
+    desk.table(
+        view,
+        "run-invoices",
+        _("Invoices of this run"),
+        invoice_columns(view),
+        page.rows,
+        all_rows=lambda: desk.all_documents(engine, wanted),
+    )
     desk.pager(view, page.following)
 
 

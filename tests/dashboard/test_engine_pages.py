@@ -3,7 +3,6 @@ is nothing to show."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,11 +14,9 @@ import tiny_engine
 from reader import Open, badges, html
 from streamlit.testing.v1 import AppTest
 
-from billing.jobs.doctor.examination import CHECKS
-from dashboard import doctor_words, engine
+from dashboard import desk, engine
 from dashboard.engine import UNKNOWN, Change, EngineProblem, Wanted
 from dashboard.engine_access import DocumentsOnly, engine_for
-from dashboard.i18n import text
 from dashboard.people.reader import Reader
 from dashboard.queries import Query
 from dashboard.queries import engine as queries
@@ -98,6 +95,17 @@ def test_documents_by_state_and_who_is_chased(page: Open) -> None:
     assert "INV-2025" not in html(only).split("Dunning queue")[0]
 
 
+@pytest.mark.parametrize("state", [None, "open", "credit_note"])
+def test_a_file_holds_every_document_and_not_the_page_on_screen_alone(page: Open, state: str | None) -> None:
+    page("documents")
+    found = engine.engine_of(HOME[0])
+    assert found is not None
+    at_once = found.documents(Wanted(state), None, 100).rows
+    by_two = desk.all_documents(found, Wanted(state), at_once=2)
+    assert by_two["invoice_no"].to_list() == at_once["invoice_no"].to_list()
+    assert desk.all_documents(found, Wanted(state), at_once=2, most=3).height == min(3, at_once.height)
+
+
 @pytest.mark.parametrize("lang", ["en", "ar"])
 def test_one_document_is_explained_and_adds_up(page: Open, lang: str) -> None:
     app = page("documents", lang, document=number(), line="2")
@@ -130,29 +138,6 @@ def test_a_run_leads_to_its_invoices(page: Open) -> None:
     (HOME[0] / "logs" / "doctor.json").unlink()
     other = page("runs", run=engine.engine_of(HOME[0]).runs("dun", 1)[0].key)
     assert "Done" in texts(other)
-
-
-def test_the_page_says_each_check_of_the_doctor_as_it_does_and_in_arabic(page: Open) -> None:
-    english, arabic = text("en"), text("ar")
-    for check in CHECKS:
-        assert doctor_words.sentence(english, check.code, "") == check.sentence
-        said = doctor_words.sentence(arabic, check.code, "")
-        assert re.search("[\u0600-\u06ff]", said), check.code
-        assert not re.search("[A-Za-z]", said), check.code
-        assert doctor_words.part(english)(check.table) != check.table
-    told = {"table": "invoices", "key": {"invoice_id": "i1"}}
-    found = [
-        told | {"check": "entry_balance", "sentence": "English"},
-        told | {"check": "not known here", "sentence": "As told."},
-    ]
-    keep_examination(HOME[0], tiny_engine.at(2, 20), len(CHECKS), found, 2)
-    try:
-        shown = html(page("runs", "ar"))
-    finally:
-        (HOME[0] / "logs" / "doctor.json").unlink()
-    assert doctor_words.sentence(arabic, "entry_balance", "") in shown
-    assert "English" not in shown
-    assert "As told." in shown
 
 
 def test_a_price_prices_what_is_tried(page: Open) -> None:
