@@ -295,6 +295,7 @@ def calendar(
         weeks,
         query=drawn_from,
         values=values,
+        opens=[every[week].key if week in every else None for week in weeks["week"]],
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
     frame.drill(view, published, list(every.values()))

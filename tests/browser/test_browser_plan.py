@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 from window import Reader
 
+from dashboard.i18n import text
+from dashboard.words import dunning_outcome
+
 pytestmark = pytest.mark.browser
 
 WIDE_BARS = """chart => {
   const bars = [...document.querySelectorAll(`.st-key-chart-${chart} .point path`)];
-  return bars.filter(bar => bar.getBoundingClientRect().width > 1);
+  const boxes = bars.map(bar => [bar, bar.getBoundingClientRect()]);
+  return boxes.filter(([, box]) => box.width > 1 && box.height > 1).map(([bar]) => bar);
 }"""
 
 
@@ -45,3 +49,14 @@ def test_a_click_on_a_bar_opens_its_rows(reader: Reader, lang: str, churn: str, 
     assert current in shown
     assert "✓" in shown
     assert "✗" not in shown
+    outcome = dunning_outcome(text(lang))("exhausted")
+    for page, company, chart, place, said in (
+        ("cash", "lumen", "dunning", 3, outcome),  # below all that failed, and two ways it was paid
+        ("renewals", "vela", "renewal-weeks", 0, ""),
+        ("", "bazaar", "countries", 1, "Germany"),
+    ):
+        reader.open(page, company=company, lang=lang)
+        shown = click(reader, chart, place)
+        assert said in shown
+        assert "✓" in shown
+        assert "✗" not in shown
