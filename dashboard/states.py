@@ -67,12 +67,13 @@ def empty(view: View, why: str, resets: Sequence[str] = ()) -> None:
     """Why there is nothing to see, and the one thing to do about it."""
     st.info(why)
     if resets:
-        st.button(
-            view.text.gettext("Clear the filters"),
-            key="clear-filters",
-            on_click=address.clear,
-            args=(resets,),
-        )
+        clear_filters(view, resets)
+
+
+def clear_filters(view: View, resets: Sequence[str], key: str = "clear-filters") -> None:
+    """A button that takes these filters out of the address; nothing where none of them is in it."""
+    if any(address.read(name) is not None for name in resets):
+        st.button(view.text.gettext("Clear the filters"), key=key, on_click=address.clear, args=(resets,))
 
 
 def needs_source(view: View) -> None:

@@ -373,6 +373,13 @@ def test_a_page_that_compares_with_nothing_offers_no_comparing(open_page: Open, 
     assert "choice-compare" not in offered
 
 
+def test_a_chart_without_anything_to_draw_offers_to_clear_the_filters(open_page: Open) -> None:
+    app = open_page("cash", segment="enterprise")  # of whom a single charge failed: too few for a share
+    assert "There is nothing to draw for this choice." in said(app)
+    app.button(key="clear-recovery").click().run()
+    assert "segment" not in app.query_params
+
+
 def test_a_title_says_the_unit_of_its_chart(open_page: Open) -> None:
     titles = [heading.value for heading in open_page("retention").subheader]
     assert "Net and gross revenue retention over 12 months, %" in titles
