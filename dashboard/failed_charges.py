@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from dashboard import theme, words
+from dashboard import keyed, theme, words
 from dashboard.view import View
 
 OUTCOMES = ("recovered", "pending", "exhausted", "lost")
@@ -28,21 +28,26 @@ class Part:
 
 def total(stages: pl.DataFrame, column: str, outcomes: Sequence[str] = ()) -> Decimal:
     """The sum of a column of queries.cash.DUNNING, of some outcomes or of all."""
-    rows = stages.filter(pl.col("outcome").is_in(list(outcomes))) if outcomes else stages
-    return sum(rows[column].to_list(), Decimal(0))
+    by_outcome = keyed.rows_by(stages, "outcome")
+    wanted = [(outcome,) for outcome in outcomes] or list(by_outcome)
+    return sum((row[column] for key in wanted for row in by_outcome.get(key, ())), Decimal(0))
 
 
 def paid_by(stages: pl.DataFrame) -> list[str]:
     """How the money came: the attempts that brought any, in their order, then OTHERWISE."""
-    attempts = stages.filter(pl.col("recovered") > 0)["recovered_attempt"].unique().to_list()
+    by_attempt = keyed.rows_by(stages, "recovered_attempt")
+    attempts = [
+        attempt for (attempt,), rows in by_attempt.items() if any(row["recovered"] > 0 for row in rows)
+    ]
     known = sorted(one for one in attempts if one is not None)
     return [*map(str, known), *([OTHERWISE] if None in attempts else [])]
 
 
-def paid_rows(stages: pl.DataFrame, way: str) -> pl.DataFrame:
-    """The stages whose money came in a way of `paid_by`."""
+def paid(stages: pl.DataFrame, way: str, column: str) -> Decimal:
+    """The sum of a column over the charges whose money came in a way of `paid_by`."""
     attempt = None if way == OTHERWISE else int(way)
-    return stages.filter((pl.col("recovered") > 0) & pl.col("recovered_attempt").eq_missing(attempt))
+    rows = keyed.rows_by(stages, "recovered_attempt").get((attempt,), ())
+    return sum((row[column] for row in rows if row["recovered"] > 0), Decimal(0))
 
 
 def paid_words(view: View, way: str) -> str:
@@ -57,11 +62,11 @@ def parts(view: View, stages: pl.DataFrame) -> list[Part]:
     _ = view.text.gettext
     outcome = words.dunning_outcome(view.text)
     everything = _("Charges that failed")
-    found = [Part(everything, total(stages, "failed"), _count(stages), theme.GREY, "dunning-all")]
+    count = int(total(stages, "invoices"))
+    found = [Part(everything, total(stages, "failed"), count, theme.GREY, "dunning-all")]
     for way in paid_by(stages):
-        paid = paid_rows(stages, way)
-        amount, key = total(paid, "recovered"), f"dunning-by-{way}"
-        found.append(Part(paid_words(view, way), amount, _count(paid), theme.GREEN, key))
+        amount, count = paid(stages, way, "recovered"), int(paid(stages, way, "invoices"))
+        found.append(Part(paid_words(view, way), amount, count, theme.GREEN, f"dunning-by-{way}"))
     credited = total(stages, "failed", ["recovered"]) - total(stages, "recovered", ["recovered"])
     if credited:
         said = _("Credited, the rest was paid")
@@ -70,10 +75,6 @@ def parts(view: View, stages: pl.DataFrame) -> list[Part]:
         rest = total(stages, "failed", [name]) - total(stages, "recovered", [name])
         colour = theme.AMBER if name == "pending" else theme.RED
         if rest:
-            count = _count(stages.filter(pl.col("outcome") == name))
+            count = int(total(stages, "invoices", [name]))
             found.append(Part(outcome(name), rest, count, colour, f"dunning-{name}"))
     return found
-
-
-def _count(stages: pl.DataFrame) -> int:
-    return int(stages["invoices"].sum())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, drawn, menu, paging, tables, welcome
+from dashboard import address, charts, drawn, menu, paging, tables, welcome, words
 from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
 from dashboard.export import download
 from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
@@ -21,7 +21,8 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE
 from dashboard.links import page_link
 from dashboard.menu import definition
 from dashboard.queries import Query
-from dashboard.states import clear_filters, empty, needs_source, nothing_published, panel, withheld
+from dashboard.scope import FILTERS_PLACE
+from dashboard.states import clear_filters, empty, nothing_published, panel, withheld
 from dashboard.tables import Column
 from dashboard.view import Freshness, Published, View
 
@@ -39,7 +40,6 @@ __all__ = [
     "empty",
     "header",
     "matches",
-    "needs_source",
     "nothing_published",
     "page_link",
     "page_of",
@@ -105,17 +105,18 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 DIGITS.__getitem__,
                 as_buttons=True,
             )
+        carried = address.carried()
         for title, pages in groups:
             st.caption(title)
             for page, label in pages:
-                st.page_link(page, label=label, query_params=address.carried())
+                st.page_link(page, label=label, query_params=carried)
 
 
-def header(view: View, page: str, title: str, question: str) -> None:
+def header(view: View, page: str, question: str) -> None:
     """The page's head: title and freshness, the question it answers, banners for late or failed builds."""
     _ = view.text.gettext
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
-        st.title(title, anchor=False, width="content")
+        st.title(words.page_titles(view.text)[page], anchor=False, width="content")
         if view.published is not None:
             _freshness(view, view.published, page)
     st.caption(question)
@@ -132,11 +133,13 @@ def header(view: View, page: str, title: str, question: str) -> None:
 
 
 def _reports(view: View, page: str) -> None:
-    """What changed since the reader was last here; saved views, e-mails and the board pack."""
+    """What changed since the reader was last here; then the place of the filters, and below it saved views,
+    e-mails and the board pack."""
     from dashboard import restatements, saved_views  # they draw with this frame themselves
 
     with panel(view):
         restatements.notice(view)
+    view.slots[FILTERS_PLACE] = st.container()
     with panel(view):
         saved_views.bar(view, page)
 
@@ -151,11 +154,11 @@ def _freshness(view: View, published: Published, page: str) -> None:
         Freshness.FAILED: ("red", "✗", _("Attention: a build or a test failed")),
     }
     colour, mark, meaning = looks[view.freshness]
-    words = _("Data to {as_of}, built {built}").format(
+    said = _("Data to {as_of}, built {built}").format(
         as_of=view.show.day(build.as_of), built=view.show.instant(build.built_at)
     )
     with st.container(horizontal=True, key="freshness"):
-        st.badge(f"{mark} {words}", color=colour, help=meaning)
+        st.badge(f"{mark} {said}", color=colour, help=meaning)
         if build.is_sample:
             st.badge(_("Sample data"), color="blue", help=_("This company is an example, not your business."))
         if page != "health":

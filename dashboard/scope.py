@@ -1,18 +1,19 @@
-"""Which part of the figures a page speaks of: month, what it is compared with, segment, currency.
+"""Which part of the figures a page speaks of: trade, month, what it is compared with, segment, currency.
 
 Kept in the address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 import streamlit as st
 
-from dashboard import address
+from dashboard import address, states
 from dashboard.queries import orders as order_queries
 from dashboard.queries import revenue
 from dashboard.view import Published, View, month_before
@@ -20,6 +21,8 @@ from dashboard.view import Published, View, month_before
 ALL = "all"
 COMPARISONS = ("previous", "year", "target")
 FILTERS = ("month", "compare", "segment", "currency")
+FILTERS_PLACE = "filters"
+"""Where the head of a page leaves room for its filters: above its saved views (View.slots)."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,54 @@ class Scope:
         }
 
 
+def page(
+    view: View,
+    of_subscriptions: Callable[[View, Published], None],
+    of_orders: Callable[[View, Published], None],
+) -> None:
+    """A page that speaks of subscriptions, or of orders, as the company trades or the reader chooses; what it
+    needs, where there is neither."""
+    if view.published is None:
+        states.nothing_published(view)
+    elif trade(view, view.published) == "subscriptions":
+        of_subscriptions(view, view.published)
+    elif view.published.build.has_orders:
+        of_orders(view, view.published)
+    else:
+        states.needs_source(view)
+
+
+@contextmanager
+def place(view: View) -> Iterator[None]:
+    """Where a page draws its filters: below its head and above its saved views."""
+    with view.slots.get(FILTERS_PLACE) or nullcontext():
+        yield
+
+
+@contextmanager
+def filters(view: View) -> Iterator[None]:
+    """The row of a page's filters, in its place."""
+    with place(view), st.container(horizontal=True, key="filters"):
+        yield
+
+
 def subscriptions(
-    view: View, published: Published, choices: revenue.Choices = revenue.CHOICES
+    view: View, published: Published, choices: revenue.Choices = revenue.CHOICES, nothing: str | None = None
 ) -> Scope | None:
-    """Draw the filters of a subscription page and say what they are set to; None without a month."""
+    """Draw the filters of a subscription page and say what they are set to.
+
+    Without a month a sentence says so, `nothing` where the page has one of its own, and there is no scope.
+    """
     _ = view.text.gettext
     months = published.rows(choices.months)
     if months.is_empty():
+        why = _("There is no month with recurring revenue yet: no subscription has started.")
+        states.empty(view, nothing or why)
         return None
     segments = [ALL, *published.rows(choices.segments)["segment"].to_list()]
     currencies = published.rows(choices.currencies)["currency"].to_list()
     default_currency = usual_currency(published, currencies)
-    with st.container(horizontal=True, key="filters"):
+    with filters(view):
         month, compared, compare = _period(view, months["month"].to_list(), _provisional(months))
         segment = segment_choice(view, segments)
         currency = default_currency
@@ -95,6 +134,7 @@ class OrderScope:
     compared: date
     country: str
     currency: str
+    is_provisional: bool
     compare: str = "previous"
 
     @property
@@ -111,17 +151,20 @@ class OrderScope:
 def orders(
     view: View, published: Published, *, by_country: bool = True, compares: bool = True
 ) -> OrderScope | None:
-    """Draw the filters of a page of repeat trade and say what they are set to; None without an order.
+    """Draw the filters of a page of repeat trade and say what they are set to. A page that knows no
+    countries, or compares with nothing, does not draw these.
 
-    A page that knows no countries, or compares with nothing, does not draw these filters.
+    Without an order a sentence says so, and there is no scope.
     """
     _ = view.text.gettext
     months = published.rows(order_queries.MONTHS)
     if months.is_empty():
+        why = _("There is no order yet. Put order files into the folder that company.toml names.")
+        states.empty(view, why)
         return None
     currencies = published.rows(order_queries.CURRENCIES)["currency"].to_list()
     country, currency = ALL, currencies[0]
-    with st.container(horizontal=True, key="filters"):
+    with filters(view):
         month, compared, compare = _period(view, months["month"].to_list(), _provisional(months), compares)
         if by_country:
             countries = [ALL, *published.rows(order_queries.COUNTRIES)["country"].to_list()]
@@ -130,7 +173,7 @@ def orders(
             )
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, currencies[0], str)
-    return OrderScope(month, compared, country, currency, compare)
+    return OrderScope(month, compared, country, currency, month in _provisional(months), compare)
 
 
 def trade(view: View, published: Published) -> str:
@@ -139,15 +182,16 @@ def trade(view: View, published: Published) -> str:
     build = published.build
     if build.has_subscriptions and build.has_orders:
         names = {"subscriptions": _("Subscriptions"), "orders": _("Orders")}
-        return address.choice(
-            "trade",
-            _("Kind of trade"),
-            list(names),
-            "subscriptions",
-            names.__getitem__,
-            resets=(*FILTERS, "country", "rows", "page"),
-            as_buttons=True,
-        )
+        with place(view):
+            return address.choice(
+                "trade",
+                _("Kind of trade"),
+                list(names),
+                "subscriptions",
+                names.__getitem__,
+                resets=(*FILTERS, "country", "rows", "page"),
+                as_buttons=True,
+            )
     return "subscriptions" if build.has_subscriptions else "orders"
 
 

@@ -41,7 +41,7 @@ PARTS = ("received", "refunded", "disputes_lost", "fees")
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "cash", _("Cash and receivables"), _("Is billed money arriving?"))
+    frame.header(view, "cash", _("Is billed money arriving?"))
     if view.published is None:
         frame.nothing_published(view)
     elif not view.published.build.has_subscriptions:
@@ -58,9 +58,8 @@ def render(view: View) -> None:
 
 def money(view: View, published: Published) -> None:
     _ = view.text.gettext
-    chosen = scope.subscriptions(view, published, cash.CHOICES)
+    chosen = scope.subscriptions(view, published, cash.CHOICES, _("There is no invoice and no payment yet."))
     if chosen is None:
-        frame.empty(view, _("There is no invoice and no payment yet."))
         return
     with frame.panel(view):
         known = figures.read(published, chosen)
@@ -95,7 +94,15 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
     beyond = owed.overdue(chosen.month, 31).numerator
     note = _("of it more than 30 days: {amount}").format(amount=view.show.money(beyond, chosen.currency))
     overdue = figures.card(
-        view, metric, now, against.value, chosen.currency, against.words, rows="overdue", note=note
+        view,
+        metric,
+        now,
+        against.value,
+        chosen.currency,
+        against.words,
+        verdict=against.verdict,
+        rows="overdue",
+        note=note,
     )
     return [
         overdue,
@@ -156,7 +163,12 @@ def failures(view: View, published: Published, chosen: Scope) -> Failures:
     month = chosen.month
     while month > month_before(chosen.month, 3) and last_day(month) + DECIDED_AFTER > view.as_of:
         month = month_before(month)
-    cohort = replace(chosen, month=month, compared=scope.compared_with(month, chosen.compare))
+    cohort = replace(
+        chosen,
+        month=month,
+        compared=scope.compared_with(month, chosen.compare),
+        is_provisional=chosen.is_provisional and month == chosen.month,
+    )
     first = month_before(chosen.month, SHOWN_MONTHS - 1)
     values = {**cohort.values, "first_month": min(first, cohort.compared)}
     known = figures.read(published, cohort)
@@ -475,14 +487,13 @@ def dunning_drill(view: View, failed: Failures, name: str) -> Drill:
 def paid_drill(view: View, failed: Failures, way: str) -> Drill:
     """The charges whose money came in one way: by an attempt, or otherwise."""
     _failed, recovered, _rest = amounts_of_charges(view, failed)
-    paid = failed_charges.paid_rows(failed.stages, way)
     return _charges(
         view,
         failed,
         f"by-{way}",
         failed_charges.paid_words(view, way),
         {"outcome": "all", "paid_by": way},
-        [Check(recovered, failed_charges.total(paid, "recovered"))],
+        [Check(recovered, failed_charges.paid(failed.stages, way, "recovered"))],
     )
 
 

@@ -23,7 +23,7 @@ FILTERS = ("segment", "band", "list", "owner", "state")
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "churn", _("Churn risk"), _("Whom to call today?"))
+    frame.header(view, "churn", _("Whom to call today?"))
     if view.published is None:
         frame.nothing_published(view)
         return

@@ -193,6 +193,8 @@ class Expected:
 
     def error(self, method: str | None, horizons: tuple[int, int] = NEAR) -> Value:
         """Size of past errors over what came, both summed over months ahead."""
+        if method is None:
+            return Value(None)
         rows = self.record.filter(
             (pl.col("method") == method) & pl.col("horizon_months").is_between(*horizons)
         )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import duckdb
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, figures, frame, trust_words, words
+from dashboard import address, charts, figures, frame, theme, trust_words, words
 from dashboard.frame import Card, Drill
 from dashboard.health import failed_metrics, freshness_table
 from dashboard.queries import churn, health, lineage
 from dashboard.tables import Column
-from dashboard.view import Freshness, Published, View, month_before, open_view
+from dashboard.view import Freshness, Metric, Published, View, month_before, open_view
 
 SHOWN_BUILDS = 20
 SHOWN_RESTATEMENTS = 100
@@ -24,7 +25,7 @@ EXAMPLES = 10
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "health", _("Data health"), _("Can I trust it today?"))
+    frame.header(view, "health", _("Can I trust it today?"))
     if view.published is None:
         frame.nothing_published(view)
         with frame.panel(view):
@@ -234,27 +235,22 @@ def restatements(view: View, published: Published) -> None:
         rows = published.rows(health.RESTATEMENTS_WITH_CAUSES, limit=SHOWN_RESTATEMENTS)
     except duckdb.Error:  # nobody has worked them out for this build
         has_causes, rows = False, published.rows(health.RESTATEMENTS, limit=SHOWN_RESTATEMENTS)
-    units = {row["metric_id"]: row for row in published.rows(lineage.REGISTRY).iter_rows(named=True)}
-    label = f"label_{view.language}"
-    amounts = (
-        "first_value",
-        "value",
-        "difference",
-        *(trust_words.restatement_cause(view.text) if has_causes else ()),
-    )
+    known = set(published.rows(lineage.REGISTRY)["metric_id"])
+    metrics = {one: view.metric(one) for one in set(rows["metric_id"]) & known}
+    causes = {
+        name: said
+        for name, said in trust_words.restatement_cause(view.text).items()
+        if has_causes and rows[name].fill_null(0).ne(0).any()
+    }
+    amounts = ("first_value", "value", "difference", *causes)
     shown = pl.DataFrame(
         [
             {
-                "metric": units[row["metric_id"]][label] if row["metric_id"] in units else row["metric_id"],
+                "metric": metric.label if (metric := metrics.get(row["metric_id"])) else row["metric_id"],
                 "month": row["month"],
                 "restated_at": row["restated_at"],
                 "times_restated": row["times_restated"],
-                **{
-                    name: amount(
-                        view, units.get(row["metric_id"], {}).get("unit"), row[name], row["currency"], name
-                    )
-                    for name in amounts
-                },
+                **{name: amount(view, metric, row[name], row["currency"], name) for name in amounts},
             }
             for row in rows.iter_rows(named=True)
         ],
@@ -263,27 +259,40 @@ def restatements(view: View, published: Published) -> None:
     columns = [
         Column("metric", _("Metric")),
         Column("month", _("Month"), "month"),
-        Column("first_value", _("First reported"), "id"),
-        Column("value", _("Now"), "id"),
-        Column("difference", _("Difference"), "id"),
-        *(
-            Column(name, said, "id")
-            for name, said in trust_words.restatement_cause(view.text).items()
-            if has_causes
-        ),
-        Column("restated_at", _("Restated"), "instant"),
-        Column("times_restated", _("Times"), "count"),
+        written("first_value", _("First reported")),
+        written("value", _("Now")),
+        written("difference", _("Difference")),
+        *(written(name, said) for name, said in causes.items()),
+        Column("restated_at", _("Restated"), "day", words=lambda at: show.day_short(at and at.date())),
     ]
+    if rows["times_restated"].max() != 1:
+        columns.append(Column("times_restated", _("Times"), "count"))
     frame.table(view, _("Restated figures"), columns, shown)
     if not has_causes:
         st.caption(_("What caused them is worked out by:"))
         works_out(view)
 
 
-def amount(view: View, unit: str | None, value: float | None, currency: str, name: str) -> str:
-    """A stored figure in its unit; a difference with its sign."""
-    signed = name not in ("first_value", "value", "figure", "figure_in_force")
-    return figures.stored(view, unit, value, currency, signed=signed)
+def amount(view: View, metric: Metric | None, value: float | None, currency: str, name: str) -> str:
+    """A stored figure in its unit; a difference with its sign, of percentages in points."""
+    _, show = view.text.gettext, view.show
+    if value is None:
+        return show.number(None)
+    exact = Decimal(repr(value))
+    is_difference = name not in ("first_value", "value", "figure", "figure_in_force")
+    if metric is not None and metric.unit in figures.MONEY:
+        return show.money(exact, currency, signed=is_difference)
+    if metric is None or not figures.is_percentage(metric):
+        is_whole = metric is not None and metric.unit == "count" and exact == exact.to_integral_value()
+        return show.number(exact, 0 if is_whole else 2, signed=is_difference)
+    if is_difference:
+        return _("{points} points").format(points=show.points(exact, 2))
+    return show.percent(exact, 2)
+
+
+def written(name: str, label: str) -> Column:
+    """A column of what `amount` has written: its last places line up like those of numbers."""
+    return Column(name, label, "decimal", words=str)
 
 
 def works_out(view: View) -> None:
@@ -377,7 +386,11 @@ def walk_figure(view: View, rows: pl.DataFrame, currency: str, is_long: bool) ->
     ]
     if is_long:
         labels = [f"{name} · {amount}" for name, amount in zip(names, shown, strict=True)]
-        return charts.bars(labels, sizes, [""] * len(labels), is_right_to_left)
+        signs = [
+            theme.BLUE if total else theme.GREEN if size > 0 else theme.RED
+            for size, total in zip(sizes, is_total, strict=True)
+        ]
+        return charts.bars(labels, sizes, [""] * len(labels), is_right_to_left, colour=signs)
     steps = zip(names, sizes, shown, is_total, strict=True)
     return charts.bridge([charts.Step(*one) for one in steps], is_right_to_left)
 
@@ -400,7 +413,7 @@ def monitoring(view: View, published: Published, model: Mapping[str, Any]) -> No
             st.caption(_("No measure raises an alarm."))
         columns = [
             Column("measure", _("Measure"), words=trust_words.monitored(view.text)),
-            Column("subject", _("Of"), "id"),
+            Column("subject", _("Of"), words=lambda one: _("all") if one == "all" else show.identifier(one)),
             Column("commitment_class", _("Customers"), words=trust_words.monitored_class(view.text)),
             Column("as_of", _("Scores of"), "day"),
             Column("value", _("Value"), "ratio"),
@@ -431,7 +444,7 @@ def alternatives(view: View, published: Published) -> None:
     metric_id = address.choice(
         "compared", _("Metric"), ids, "mrr" if "mrr" in ids else ids[0], labels.__getitem__
     )
-    unit = view.metric(metric_id).unit
+    metric = view.metric(metric_id)
     rows = published.rows(health.SENSITIVITY, metric=metric_id)
     month = rows["month"][0]
     st.caption(show.month(month))
@@ -440,7 +453,7 @@ def alternatives(view: View, published: Published) -> None:
             {
                 **row,
                 **{
-                    name: amount(view, unit, row[name], row["currency"], name)
+                    name: amount(view, metric, row[name], row["currency"], name)
                     for name in ("figure_in_force", "figure", "difference")
                 },
             }
@@ -453,9 +466,9 @@ def alternatives(view: View, published: Published) -> None:
         Column("value_in_force", _("In force"), "id"),
         Column("alternative", _("Instead"), "id"),
         Column("currency", _("Currency"), "id"),
-        Column("figure_in_force", _("Figure in force"), "id"),
-        Column("figure", _("Figure instead"), "id"),
-        Column("difference", _("Difference"), "id"),
+        written("figure_in_force", _("Figure in force")),
+        written("figure", _("Figure instead")),
+        written("difference", _("Difference")),
     ]
     frame.table(view, _("The same figures under other definitions"), columns, shown)
 

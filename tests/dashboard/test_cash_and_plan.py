@@ -13,6 +13,7 @@ import pytest
 import tiny_orders
 import tiny_world
 from reader import Open, badges, html
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
 from dashboard import failed_charges
@@ -159,7 +160,7 @@ def test_a_forecast_stands_beside_how_good_it_was(open_page: Open) -> None:
     shown = figures(app)
     assert shown[1] == ("€680.33", "+€120.00 (+21.4%)")  # 560.333333 + 12 × 10.00
     assert shown[2][0] == "No target"
-    assert "80 % interval: €612 to €748" in said(app)
+    assert "80% interval: €612 to €748" in said(app)
     assert "Survival model. It has been closest so far" in said(app)
     for rows in FORECAST_ROWS:
         assert_adds_up(app, rows)
@@ -298,6 +299,8 @@ def test_a_note_on_a_date_is_numbered_on_the_charts_and_told_below_them(
         assert '"dash":"dot"' in specs
         assert "example.org" not in specs
     number = annotations.live(records)[0].annotation_id
+    app.session_state["notes-on-dates"] = True  # as a click on their title does
+    app.run()
     app.button(key=f"note-delete-{number}").click().run()
     assert [note.words for note in annotations.live(records)] == ["انقطاع الخدمة"]
     app.button(key=f"note-undo-{number}").click().run()
@@ -386,6 +389,38 @@ def test_a_title_says_the_unit_of_its_chart(open_page: Open) -> None:
     assert not any(title.count("%") > 1 for title in titles)
     arabic = [heading.value for heading in open_page("retention", lang="ar").subheader]
     assert any(title.endswith("، ٪") for title in arabic)
+
+
+def running_march(folder: Path) -> Records:
+    """Lumen as if March were still running, with a target of MRR for it and one for February."""
+
+    def running(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.fill_subscriptions(connection, build_id)
+        connection.execute("UPDATE marts.fct_metric_values SET is_provisional = month >= DATE '2025-03-01'")
+
+    tiny_world.publish(folder / "lumen", "20250401T0430-p1", running, title=("Lumen", "لومن"))
+    own = open_records(f"sqlite:///{folder / 'lumen' / 'app.db'}")
+    targets.write(own, AT, "local", {Key("mrr", date(2025, month, 1), "EUR"): 60_000 for month in (2, 3)})
+    return own
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        ("en", "Mar 2025 is still running, to March 31, 2025: against the target of €600.00 for all of it"),
+        ("ar", "ما زال"),
+    ],
+)
+def test_a_month_that_still_runs_is_not_judged_by_the_target_of_the_whole_month(
+    open_page: Open, tmp_path: Path, lang: str, words: str
+) -> None:
+    running_march(tmp_path).close()
+    now = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-03")
+    closed = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-02")
+    assert not now.exception
+    assert [one.metric[0].color for one in (now, closed)] == [MetricProto.GRAY, MetricProto.RED]
+    notes = [[caption.value for caption in app.caption if words in caption.value] for app in (now, closed)]
+    assert [len(found) for found in notes] == [1, 0]
 
 
 def test_a_month_of_orders_that_still_runs_has_missed_no_target(open_page: Open, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ is nothing to show."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,9 +15,11 @@ import tiny_engine
 from reader import Open, badges, html
 from streamlit.testing.v1 import AppTest
 
-from dashboard import desk, engine
+from billing.jobs.doctor.examination import CHECKS
+from dashboard import desk, doctor_words, engine
 from dashboard.engine import UNKNOWN, Change, EngineProblem, Wanted
 from dashboard.engine_access import DocumentsOnly, engine_for
+from dashboard.i18n import text
 from dashboard.people.reader import Reader
 from dashboard.queries import Query
 from dashboard.queries import engine as queries
@@ -138,6 +141,29 @@ def test_a_run_leads_to_its_invoices(page: Open) -> None:
     (HOME[0] / "logs" / "doctor.json").unlink()
     other = page("runs", run=engine.engine_of(HOME[0]).runs("dun", 1)[0].key)
     assert "Done" in texts(other)
+
+
+def test_the_page_says_each_check_of_the_doctor_as_it_does_and_in_arabic(page: Open) -> None:
+    english, arabic = text("en"), text("ar")
+    for check in CHECKS:
+        assert doctor_words.sentence(english, check.code, "") == check.sentence
+        said = doctor_words.sentence(arabic, check.code, "")
+        assert re.search("[\u0600-\u06ff]", said), check.code
+        assert not re.search("[A-Za-z]", said), check.code
+        assert doctor_words.part(english)(check.table) != check.table
+    told = {"table": "invoices", "key": {"invoice_id": "i1"}}
+    found = [
+        told | {"check": "entry_balance", "sentence": "English"},
+        told | {"check": "not known here", "sentence": "As told."},
+    ]
+    keep_examination(HOME[0], tiny_engine.at(2, 20), len(CHECKS), found, 2)
+    try:
+        shown = html(page("runs", "ar"))
+    finally:
+        (HOME[0] / "logs" / "doctor.json").unlink()
+    assert doctor_words.sentence(arabic, "entry_balance", "") in shown
+    assert "English" not in shown
+    assert "As told." in shown
 
 
 def test_a_price_prices_what_is_tried(page: Open) -> None:
