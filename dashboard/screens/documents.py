@@ -274,7 +274,9 @@ def one_document(view: View, engine: Engine, key: str) -> None:
     )
     one = engine.document(key, view.language)
     kind = billing_words.document_kind(view.text)(one.kind)
-    st.subheader(f"{kind} {view.show.identifier(one.number)}", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", key="document-head"):
+        st.subheader(kind, anchor=False, width="content")
+        st.code(one.number, language=None, width="content")
     head(view, one)
     lines(view, one)
     sums(view, one)
