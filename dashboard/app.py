@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import address, frame, theme, words
+from dashboard import address, frame, keeping, theme, words
 from dashboard.i18n import Text
 from dashboard.people import door, last_used, permissions
 from dashboard.people.directory import open_people
@@ -111,7 +111,10 @@ def forget_another(view: View) -> None:
     A browser that comes back to an open page may have signed in as somebody else in the meantime.
     """
     now = (view.visit.key, view.visit.person)
-    if st.session_state.get(VISITOR, now) != now:
+    before = st.session_state.get(VISITOR, now)
+    if before != now and before[0] == now[0]:
+        keeping.forget_all_but_why()
+    elif before != now:
         st.session_state.clear()
     st.session_state[VISITOR] = now
 

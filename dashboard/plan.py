@@ -10,7 +10,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from dashboard import figures, frame
+from dashboard import figures, frame, keeping
 from dashboard.figures import Value
 from dashboard.records import targets
 from dashboard.records.targets import Key, Refused
@@ -310,13 +310,15 @@ def _keep(view: View, wanted: Mapping[Key, int]) -> None:
 
 def _delete(view: View, key: Key) -> None:
     assert view.records is not None
-    targets.remove(view.records, view.now, view.reader.reader_id, key)
-    st.toast(view.text.gettext("The target is deleted. It can be brought back for 30 days."))
+    with keeping.written():
+        targets.remove(view.records, view.now, view.reader.reader_id, key)
+        st.toast(view.text.gettext("The target is deleted. It can be brought back for 30 days."))
 
 
 def _restore(view: View, key: Key, amount: int) -> None:
     assert view.records is not None
-    targets.write(view.records, view.now, view.reader.reader_id, {key: amount})
+    with keeping.written():
+        targets.write(view.records, view.now, view.reader.reader_id, {key: amount})
 
 
 def _bring_back(view: View, plan: Plan) -> None:

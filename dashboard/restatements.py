@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import figures, tables
+from dashboard import figures, keeping, tables
 from dashboard.figures import Value
 from dashboard.pack import content
 from dashboard.queries import reports
@@ -104,7 +104,5 @@ def line(view: View, row: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _put_away(view: View) -> None:
-    try:
+    with keeping.written():
         know(view)
-    except RecordsError:
-        st.toast(view.text.gettext("This could not be kept now. Please try again."))

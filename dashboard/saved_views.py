@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard import keeping
 from dashboard import report_words as words
 from dashboard.digest import bar as mail
 from dashboard.format import END_ISOLATE, ISOLATE_FIRST_STRONG
@@ -205,8 +206,8 @@ def _done(view: View, act: Callable[[], Any]) -> bool:
         act()
     except Refused as refused:
         st.session_state[SAID] = words.view_refused(view.text)(refused.reason)
-    except RecordsError:
-        st.session_state[SAID] = view.text.gettext("This could not be kept now. Please try again.")
+    except RecordsError as error:
+        keeping.refused(error)
     else:
         return True
     return False

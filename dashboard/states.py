@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard import address
+from dashboard import address, keeping
+from dashboard.records.database import NotLetIn
 from dashboard.view import View, Withheld
 from dashboard.waiting import Stopped, resume
 
@@ -49,6 +50,8 @@ def panel(view: View) -> Iterator[None]:
         yield
     except Withheld:
         withheld(view)
+    except NotLetIn as error:
+        st.error(keeping.why(view.text, error))
     except Stopped:
         st.info(_("You stopped the query that this part needs."))
         st.button(_("Run it again"), key=f"resume-{secrets.token_hex(4)}", on_click=resume)

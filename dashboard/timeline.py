@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
 
-from dashboard import frame
+from dashboard import frame, keeping
 from dashboard.charts import Mark
 from dashboard.format import END_ISOLATE, ISOLATE_FIRST_STRONG
 from dashboard.records import annotations as written
@@ -24,28 +24,32 @@ from dashboard.view import Published, View
 from dashboard.words import note_refused
 
 SHOWN_NOTES = 30
-NOTES = "notes-on-dates"
+Each = Literal["month", "week", "day"]
+"""What one place of an axis of time stands for; its day is the first of it."""
 logger = logging.getLogger(__name__)
 
 
 def notes(view: View) -> list[tuple[str, Annotation]]:
-    """The notes of a company by date, each with its number, read once a page; none where they cannot be."""
-    if NOTES not in view.slots:
-        try:
-            found = written.live(view.records)
-        except RecordsError:
-            logger.warning("notes on dates cannot be read", exc_info=True)
-            found = []
-        view.slots[NOTES] = [(view.show.number(place), note) for place, note in enumerate(found, start=1)]
-    return list(view.slots[NOTES])
+    """The notes of a company by date, each with its number; none where they cannot be read."""
+    try:
+        found = written.live(view.records)
+    except RecordsError:
+        logger.warning("notes on dates cannot be read", exc_info=True)
+        return []
+    return [(view.show.number(number), note) for number, note in enumerate(found, start=1)]
 
 
-def seen(view: View, days: Sequence[date], by_day: bool = False) -> list[tuple[str, str, Annotation]]:
-    """The notes that fall on an axis of months (by their first day) or of days: number, place, note."""
-    places = {day: view.show.day_short(day) if by_day else view.show.month(day) for day in days}
+def first_day(day: date, each: Each) -> date:
+    """The first day of the month, of the week (its Monday) or of the day that a day lies in."""
+    return {"month": day.replace(day=1), "week": day - timedelta(days=day.weekday()), "day": day}[each]
+
+
+def seen(view: View, days: Sequence[date], each: Each = "month") -> list[tuple[str, str, Annotation]]:
+    """The notes that fall on an axis of months, weeks or days, each by its first day: number, place, note."""
+    places = {day: view.show.month(day) if each == "month" else view.show.day_short(day) for day in days}
     found = []
     for number, note in notes(view):
-        day = note.happened_on if by_day else note.happened_on.replace(day=1)
+        day = first_day(note.happened_on, each)
         if day in places:
             found.append((number, places[day], note))
     return found[-SHOWN_NOTES:]
@@ -63,14 +67,14 @@ def chart(
     rows: pl.DataFrame,
     help: str | None = None,
     *,
-    by_day: bool = False,
+    each: Each = "month",
     **source: Any,
 ) -> None:
     """A chart over time with its notes. `days` are the places of its axis; `draw` is given the marks on them.
 
     `source` is what frame.chart takes to say where its values come from.
     """
-    shown = seen(view, days, by_day)
+    shown = seen(view, days, each)
     marks = [Mark(place, number) for number, place, _note in shown]
     frame.chart(view, published, name, title, lambda: draw(marks), description, columns, rows, help, **source)
     if shown and not rows.is_empty():
@@ -98,11 +102,10 @@ def editor(view: View) -> None:
     _ = view.text.gettext
     if view.records is None:
         return
-    title = _("Notes on dates: what happened, on all charts over time")
-    box = st.expander(title, key="notes-on-dates", on_change="rerun")
-    if not box.open:
-        return
-    with box, frame.panel(view):
+    with (
+        st.expander(_("Notes on dates: what happened, on all charts over time"), key="notes-on-dates"),
+        frame.panel(view),
+    ):
         found = notes(view)
         if not found:
             st.caption(_("There is no note yet."))
@@ -127,13 +130,15 @@ def editor(view: View) -> None:
 
 def _delete(view: View, note: Annotation) -> None:
     assert view.records is not None
-    written.remove(view.records, view.now, view.reader.reader_id, note.annotation_id)
-    st.toast(view.text.gettext("The note is deleted. It can be brought back for 30 days."))
+    with keeping.written():
+        written.remove(view.records, view.now, view.reader.reader_id, note.annotation_id)
+        st.toast(view.text.gettext("The note is deleted. It can be brought back for 30 days."))
 
 
 def _restore(view: View, note: Annotation) -> None:
     assert view.records is not None
-    written.restore(view.records, note.annotation_id)
+    with keeping.written():
+        written.restore(view.records, note.annotation_id)
 
 
 def _bring_back(view: View) -> None:

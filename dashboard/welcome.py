@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import address
+from dashboard import address, keeping
 from dashboard.links import page_link
 from dashboard.people.directory import everybody, open_people
 from dashboard.records import marks, targets
@@ -66,7 +66,8 @@ def _seen(view: View) -> frozenset[str]:
 
 def _put_away(view: View, mark: str) -> None:
     assert view.records is not None
-    marks.put(view.records, view.reader.reader_id, clock(), mark)
+    with keeping.written():
+        marks.put(view.records, view.reader.reader_id, clock(), mark)
     st.session_state.pop(_key(view), None)
 
 

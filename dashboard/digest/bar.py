@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import streamlit as st
 
-from dashboard import figures
+from dashboard import figures, keeping
 from dashboard import report_words as words
 from dashboard.digest import letters
 from dashboard.digest.letters import Reading
@@ -267,5 +267,5 @@ def _tried(view: View, act: Callable[[], None]) -> None:
         act()
     except Refused as refused:
         st.session_state[SAID] = words.mail_refused(view.text)(refused.reason)
-    except RecordsError:
-        st.session_state[SAID] = view.text.gettext("This could not be kept now. Please try again.")
+    except RecordsError as error:
+        keeping.refused(error)

@@ -44,6 +44,10 @@ class RecordsError(Exception):
     """What people wrote cannot be read or kept now. The message says what and why."""
 
 
+class NotLetIn(RecordsError):
+    """Whoever writes is no longer let in as when their page was drawn: nothing was kept."""
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC instant, also where the database forgets the zone."""
 
@@ -137,11 +141,9 @@ class Guarded(Records):
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As of the records themselves. Raises RecordsError also when nobody may write any more."""
+        """As of the records themselves. Raises NotLetIn when nobody may write any more."""
         if not self._may_write():
-            raise RecordsError(
-                "What people write is not kept: whoever wrote it is no longer let in as before."
-            )
+            raise NotLetIn("What people write is not kept: whoever wrote it is no longer let in as before.")
         with self._records.transaction() as connection:
             yield connection
 

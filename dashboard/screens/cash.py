@@ -357,7 +357,7 @@ def cash_chart(view: View, published: Published, chosen: Scope, series: pl.DataF
             Column("net", net.label, "money", currency=chosen.currency),
         ],
         series,
-        by_day=by_day,
+        each="day" if by_day else "month",
         query=cash.CASH,
         values={**chosen.values, "first_month": series["day"].min(), "by_day": by_day},
         opens=[f"cash-{day:%Y-%m-%d}" for day in series["day"]],
@@ -422,11 +422,13 @@ def payments(
             Column("event_on", _("Day"), "day"),
             Column("event_kind", _("Movement"), words=words.cash_event(view.text)),
             Column("source_id", _("Payment or refund"), "id"),
+            Column("invoice_no", _("Invoice"), "id"),
             Column("name", _("Customer")),
             *receivables.native(view),
             amount,
         ],
         [Check(amount, expected)],
+        notes=[_("A payment of several invoices leads to the one it paid most of.")],
     )
 
 
