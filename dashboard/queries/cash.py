@@ -133,7 +133,7 @@ CASH_ROWS = Query(
     "cash_rows",
     """
 SELECT
-  event.event_on, event.event_kind, event.source_id, event.customer_id, customer.name,
+  event.event_on, event.event_kind, event.source_id, event.invoice_no, event.customer_id, customer.name,
   event.currency AS native_currency, event.net_minor AS native_minor,
   (event.net_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16) AS amount
 FROM warehouse.marts.fct_cash_events AS event

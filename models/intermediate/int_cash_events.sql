@@ -1,5 +1,5 @@
 -- One row per dated movement of money by the as-of day: received, its fee, refunded, taken by the bank for a dispute,
--- given back by it, lost. Amounts are sizes.
+-- given back by it, lost; with the invoice its payment paid. Amounts are sizes.
 with build as (
   select as_of from {{ ref('stg_meta__build') }}
 ),
@@ -20,6 +20,17 @@ received as (
   from {{ ref('stg_billing__payments') }}
   where received_on is not null
   qualify row_number() over (partition by payment_id order by attempt_no desc) = 1
+),
+-- what each payment paid, of several invoices the one it paid most of
+paid as (
+  select payment_id, arg_max(invoice_id, (paid_minor, invoice_id)) as invoice_id
+  from (
+    select paid_by_id as payment_id, invoice_id, -sum(unpaid_minor) as paid_minor
+    from {{ ref('int_invoice_changes') }}
+    where event_kind in ('payment', 'recovered')
+    group by paid_by_id, invoice_id
+  )
+  group by payment_id
 ),
 events as (
   select 'received' as event_kind, payment_id as source_id, payment_id, currency, received_on as event_on, amount_minor
@@ -45,6 +56,8 @@ select
   events.source_id,
   events.payment_id,
   payers.customer_id,
+  paid.invoice_id,
+  invoices.invoice_no,
   events.currency,
   events.event_on,
   events.amount_minor,
@@ -52,6 +65,8 @@ select
 from events
 cross join build
 left join payers using (payment_id)
+left join paid using (payment_id)
+left join {{ ref('stg_billing__invoices') }} as invoices on invoices.invoice_id = paid.invoice_id
 left join test_customers on test_customers.customer_id = payers.customer_id
 where events.event_on <= build.as_of
   and events.amount_minor <> 0

@@ -4,6 +4,8 @@ select
   events.source_id,
   events.payment_id,
   events.customer_id,
+  events.invoice_id,
+  events.invoice_no,
   coalesce(attributes.segment, 'unknown') as segment,
   events.event_on,
   events.currency,

@@ -38,6 +38,7 @@ FAILED: list[tuple[str, date, int, int, str, int | None]] = [
     ("B-2", date(2024, 12, 1), 2000, 400, "exhausted", None),
     ("A-2", MARCH, 2005, 0, "pending", None),
 ]
+PAID = {"P1": "A-5"}
 # what, id, customer, day, currency, net
 CASH: list[tuple[str, str, str, date, str, int]] = [
     ("received", "P1", "C1", date(2025, 3, 5), "EUR", 10_000),
@@ -250,6 +251,8 @@ def _cash(connection: Any, insert: Insert) -> None:
                     "source_id": source,
                     "payment_id": source,
                     "customer_id": customer,
+                    "invoice_id": PAID.get(source),
+                    "invoice_no": PAID.get(source),
                     "segment": SEGMENTS[customer],
                     "event_on": day,
                     "currency": currency,

@@ -511,6 +511,28 @@ def test_the_movements_of_money_add_up_to_each_day_and_an_undecided_dispute_is_n
     assert connection.execute(days).fetchall() == connection.execute(summed).fetchall()
 
 
+def test_money_names_the_invoice_its_payment_paid_of_several_the_one_it_paid_most_of() -> None:
+    books = Books()
+    books.invoice("a", 1000, day(1, 10), invoice_no="2024-1")
+    books.invoice("b", 600, day(1, 10), invoice_no="2024-2")
+    books.pay("one", 300, day(1, 20), fee_minor=9)
+    books.apply("b", 300, day(1, 20), "one")
+    books.pay("two", 1000, day(1, 30))
+    books.apply("a", 700, day(1, 30), "two")
+    books.apply("b", 300, day(1, 30), "two")
+    books.pay("ahead", 500, day(2, 1))
+    books.refund("two", 100, day(2, 20))
+    connection = books.open("fct_cash_events")
+    events = "SELECT event_kind, payment_id, invoice_id, invoice_no FROM marts.fct_cash_events ORDER BY ALL"
+    assert connection.execute(events).fetchall() == [
+        ("fee", "one", "b", "2024-2"),
+        ("received", "ahead", None, None),
+        ("received", "one", "b", "2024-2"),
+        ("received", "two", "a", "2024-1"),
+        ("refunded", "two", "a", "2024-1"),
+    ]
+
+
 def test_a_void_invoice_has_the_day_it_was_made_void_once_that_has_come() -> None:
     books = Books()
     books.invoice("a", 1000, day(1, 10), status="void", voided_on=day(2, 1))
