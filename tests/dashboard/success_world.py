@@ -32,6 +32,10 @@ SCORES = {
 HELD_OUT = "C4"
 PLAYS = (("onboarding", "Onboarding session with the admin", "جلسة تهيئة مع المدير"), ("all", None, None))
 MANAGERS = {"C1": "Dana", "C2": "Dana", "C3": None, "C4": "Omar", "C5": "Omar", "C6": None}
+LOGGED = (
+    ("meeting", datetime(2025, 3, 3, 9, 30, tzinfo=UTC)),
+    ("site visit", datetime(2025, 3, 12, 14, tzinfo=UTC)),
+)
 # Customer → (days until its term ends, MRR in minor units, renews by itself, days until notice).
 TERMS = {
     "C1": (10, "10000", True, -5),
@@ -115,6 +119,15 @@ def _people(connection: duckdb.DuckDBPyConnection) -> None:
             "WHERE customer_id = ?",
             [manager, customer],
         )
+    owned = {**MANAGERS, "S1": None}
+    insert(
+        connection,
+        "marts.dim_customer_owners",
+        [{"customer_id": customer, "owner": manager or ""} for customer, manager in owned.items()],
+    )
+    insert(
+        connection, "marts.dim_owners", [{"owner": "Dana", "customers": 2}, {"owner": "Omar", "customers": 2}]
+    )
     insert(
         connection,
         "marts.dim_customers",
@@ -303,6 +316,21 @@ def _account(connection: duckdb.DuckDBPyConnection) -> None:
                 "outcome": "pending",
                 "recovered_minor": 500,
             }
+        ],
+    )
+    insert(
+        connection,
+        "marts.fct_crm_activities",
+        [
+            {
+                "activity_id": f"act-{number}",
+                "customer_id": "C2",
+                "account_id": "acc-2",
+                "kind": kind,
+                "happened_on": at.date(),
+                "happened_at": at,
+            }
+            for number, (kind, at) in enumerate(LOGGED)
         ],
     )
     insert(
