@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from dashboard.i18n import Text
 
-Words = Callable[[str | None], str]
 
-
-def lookup(words: Mapping[str, str]) -> Words:
-    """What says a code in words; a code without a word as it is, none as a dash."""
+def _lookup(words: dict[str, str]) -> Callable[[str | None], str]:
     return lambda code: "–" if code is None else words.get(code, code)
 
 
@@ -36,10 +33,10 @@ def page_titles(text: Text) -> dict[str, str]:
     }
 
 
-def category(text: Text) -> Words:
+def category(text: Text) -> Callable[[str | None], str]:
     """Movements of MRR."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "new": _("New"),
             "expansion": _("Expansion"),
@@ -51,10 +48,10 @@ def category(text: Text) -> Words:
     )
 
 
-def reason(text: Text) -> Words:
+def reason(text: Text) -> Callable[[str | None], str]:
     """Why MRR moved."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "plan_change": _("Change of plan"),
             "price_change": _("Change of price"),
@@ -79,10 +76,10 @@ def reason(text: Text) -> Words:
     )
 
 
-def cause(text: Text) -> Words:
+def cause(text: Text) -> Callable[[str | None], str]:
     """Why a customer ended."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "voluntary": _("The customer left"),
             "involuntary": _("The payment failed"),
@@ -92,10 +89,10 @@ def cause(text: Text) -> Words:
     )
 
 
-def bucket(text: Text) -> Words:
+def bucket(text: Text) -> Callable[[str | None], str]:
     """Days past due."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "current": _("Not yet due"),
             "d1_30": _("1–30 days"),
@@ -106,34 +103,34 @@ def bucket(text: Text) -> Words:
     )
 
 
-def commitment(text: Text) -> Words:
+def commitment(text: Text) -> Callable[[str | None], str]:
     """What binds a customer."""
     _ = text.gettext
-    return lookup({"monthly": _("Monthly"), "term": _("Term"), "non_contract": _("No contract")})
+    return _lookup({"monthly": _("Monthly"), "term": _("Term"), "non_contract": _("No contract")})
 
 
-def model_class(text: Text) -> Words:
+def model_class(text: Text) -> Callable[[str | None], str]:
     """Whom a churn model scores."""
     _ = text.gettext
-    return lookup({"contract": _("Customers under contract"), "non_contract": _("Repeat trade")})
+    return _lookup({"contract": _("Customers under contract"), "non_contract": _("Repeat trade")})
 
 
-def risk_list(text: Text) -> Words:
+def risk_list(text: Text) -> Callable[[str | None], str]:
     """The lists of churn risk."""
     _ = text.gettext
-    return lookup({"now": _("To call now"), "later": _("Renewals later"), "leaving": _("Leaving")})
+    return _lookup({"now": _("To call now"), "later": _("Renewals later"), "leaving": _("Leaving")})
 
 
-def band(text: Text) -> Words:
+def band(text: Text) -> Callable[[str | None], str]:
     """How high a risk is."""
     _ = text.gettext
-    return lookup({"high": _("High risk"), "watch": _("Watch"), "low": _("Low risk")})
+    return _lookup({"high": _("High risk"), "watch": _("Watch"), "low": _("Low risk")})
 
 
-def owner(text: Text) -> Words:
+def owner(text: Text) -> Callable[[str | None], str]:
     """Who does it."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "sales": _("Sales"),
             "finance": _("Finance"),
@@ -150,10 +147,10 @@ def yes_no(text: Text) -> Callable[[object], str]:
     return lambda value: _("Yes") if value else _("No")
 
 
-def test_status(text: Text) -> Words:
+def test_status(text: Text) -> Callable[[str | None], str]:
     """How a test ended."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "pass": _("Passed"),
             "fail": _("Failed"),
@@ -164,16 +161,16 @@ def test_status(text: Text) -> Words:
     )
 
 
-def build_status(text: Text) -> Words:
+def build_status(text: Text) -> Callable[[str | None], str]:
     """How a build ended."""
     _ = text.gettext
-    return lookup({"published": _("Published"), "failed": _("Failed")})
+    return _lookup({"published": _("Published"), "failed": _("Failed")})
 
 
-def reject_reason(text: Text) -> Words:
+def reject_reason(text: Text) -> Callable[[str | None], str]:
     """Why a row was set aside."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "bad_row": _("Not the header's columns"),
             "missing_key": _("Key missing"),
@@ -199,26 +196,26 @@ def reject_reason(text: Text) -> Words:
 EVALUATION_ORDER = ("auc", "ap", "brier", "log_loss", "ece", "lift_10", "revenue_10")
 
 
-def evaluation_metric(text: Text) -> Words:
+def evaluation_metric(text: Text) -> Callable[[str | None], str]:
     """How good a model is."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "auc": _("AUC"),
             "ap": _("Average precision"),
             "brier": _("Brier score"),
             "log_loss": _("Log loss"),
             "ece": _("Calibration error"),
-            "lift_10": _("Lift, top 10%"),
-            "revenue_10": _("Revenue caught, top 10%"),
+            "lift_10": _("Lift, top 10 %"),
+            "revenue_10": _("Revenue caught, top 10 %"),
         }
     )
 
 
-def candidate(text: Text) -> Words:
+def candidate(text: Text) -> Callable[[str | None], str]:
     """What was compared."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "base_rate": _("Base rate"),
             "recency_rule": _("Recency rule"),
@@ -226,17 +223,15 @@ def candidate(text: Text) -> Words:
             "spline_logistic": _("Spline logistic model"),
             "additive_hgb": _("Additive boosting"),
             "small_hgb": _("Small boosting"),
-            "default_hgb": _("Boosting with the library's settings"),
             "blend": _("Blend of both models"),
-            "blend_small_hgb": _("Blend with interactions"),
         }
     )
 
 
-def part(text: Text) -> Words:
+def part(text: Text) -> Callable[[str | None], str]:
     """Parts of a year's goods revenue."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "subscribed": _("Subscribed"),
             "regular": _("Regular, not subscribed"),
@@ -246,10 +241,10 @@ def part(text: Text) -> Words:
     )
 
 
-def pair_kind(text: Text) -> Words:
+def pair_kind(text: Text) -> Callable[[str | None], str]:
     """Whether a pair of customer and article keeps a rhythm."""
     _ = text.gettext
-    return lookup({"regular": _("On a rhythm"), "irregular": _("Without a rhythm")})
+    return _lookup({"regular": _("On a rhythm"), "irregular": _("Without a rhythm")})
 
 
 def interval(text: Text, unit: str, count: int) -> str:
@@ -263,10 +258,10 @@ def interval(text: Text, unit: str, count: int) -> str:
     return every[unit].format(count=count)
 
 
-def why_null(text: Text) -> Words:
+def why_null(text: Text) -> Callable[[str | None], str]:
     """Why a figure cannot be computed."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "nothing_known": _("There is nothing to compute it from."),
             "no_opening_mrr": _("There is nothing to divide by: no customer paid at the start."),
@@ -289,10 +284,10 @@ def why_null(text: Text) -> Words:
     )
 
 
-def cash_event(text: Text) -> Words:
+def cash_event(text: Text) -> Callable[[str | None], str]:
     """Movements of money."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "received": _("Payment received"),
             "fee": _("Fee"),
@@ -302,10 +297,10 @@ def cash_event(text: Text) -> Words:
     )
 
 
-def dunning_outcome(text: Text) -> Words:
+def dunning_outcome(text: Text) -> Callable[[str | None], str]:
     """What became of a failed charge."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "recovered": _("Recovered"),
             "pending": _("Still undecided"),
@@ -315,10 +310,10 @@ def dunning_outcome(text: Text) -> Words:
     )
 
 
-def forecast_method(text: Text) -> Words:
+def forecast_method(text: Text) -> Callable[[str | None], str]:
     """How MRR is forecast."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "survival": _("Survival model"),
             "last_value": _("Last value"),
@@ -327,10 +322,10 @@ def forecast_method(text: Text) -> Words:
     )
 
 
-def headline_why(text: Text) -> Words:
+def headline_why(text: Text) -> Callable[[str | None], str]:
     """Why this method is the one shown."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "lowest_error": _("It has been closest so far over 1 to 6 months."),
             "model_worse_than_naive": _("It has been closer than the survival model so far, so it is shown."),
@@ -340,10 +335,10 @@ def headline_why(text: Text) -> Words:
     )
 
 
-def forecast_null(text: Text) -> Words:
+def forecast_null(text: Text) -> Callable[[str | None], str]:
     """Why there is no forecast, or no interval."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "history_too_short": _("Fewer than six months of movements are known."),
             "too_large": _("Single months differ too wildly to forecast from."),
@@ -391,18 +386,18 @@ def yes_no_known(text: Text) -> Callable[[bool | None], str]:
     return lambda value: "–" if value is None else shown(value)
 
 
-def state(text: Text) -> Words:
+def state(text: Text) -> Callable[[str | None], str]:
     """Where an account stands with those who look after it."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {"open": _("Open"), "snoozed": _("Snoozed"), "contacted": _("Contacted"), "done": _("Done")}
     )
 
 
-def action(text: Text) -> Words:
+def action(text: Text) -> Callable[[str | None], str]:
     """What was done about an account."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "assigned": _("Assigned"),
             "snoozed": _("Snoozed"),
@@ -412,10 +407,10 @@ def action(text: Text) -> Words:
     )
 
 
-def channel(text: Text) -> Words:
+def channel(text: Text) -> Callable[[str | None], str]:
     """How a customer was contacted."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "call": _("Call"),
             "email": _("E-mail"),
@@ -426,10 +421,10 @@ def channel(text: Text) -> Words:
     )
 
 
-def reply(text: Text) -> Words:
+def reply(text: Text) -> Callable[[str | None], str]:
     """What came of a contact, and how a case was closed."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "no_answer": _("No answer"),
             "reached": _("Reached"),
@@ -460,10 +455,10 @@ def refusal(text: Text) -> Callable[[str], str]:
     return lambda code: known.get(code) or _("This could not be saved.")
 
 
-def change(text: Text) -> Words:
+def change(text: Text) -> Callable[[str | None], str]:
     """How a place on the risk list changed."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "new": _("New on the list"),
             "risen": _("Risen to high risk"),
@@ -473,16 +468,16 @@ def change(text: Text) -> Words:
     )
 
 
-def renewal(text: Text) -> Words:
+def renewal(text: Text) -> Callable[[str | None], str]:
     """How a renewal came out."""
     _ = text.gettext
-    return lookup({"renewed": _("Renewed"), "lost": _("Lost"), "undecided": _("Not decided yet")})
+    return _lookup({"renewed": _("Renewed"), "lost": _("Lost"), "undecided": _("Not decided yet")})
 
 
-def invoice_status(text: Text) -> Words:
+def invoice_status(text: Text) -> Callable[[str | None], str]:
     """An invoice's life."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "draft": _("Draft"),
             "open": _("Open"),
@@ -493,10 +488,10 @@ def invoice_status(text: Text) -> Words:
     )
 
 
-def receivable(text: Text) -> Words:
+def receivable(text: Text) -> Callable[[str | None], str]:
     """What changed a receivable."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "invoiced": _("Invoiced"),
             "payment": _("Payment applied"),
@@ -509,10 +504,10 @@ def receivable(text: Text) -> Words:
     )
 
 
-def recovery(text: Text) -> Words:
+def recovery(text: Text) -> Callable[[str | None], str]:
     """How dunning came out."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "recovered": _("Recovered"),
             "lost": _("Lost"),
@@ -522,10 +517,10 @@ def recovery(text: Text) -> Words:
     )
 
 
-def happening(text: Text) -> Words:
+def happening(text: Text) -> Callable[[str | None], str]:
     """What stands on the timeline of a customer."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "mrr": _("MRR changed"),
             "invoice": _("Invoice"),
@@ -537,15 +532,37 @@ def happening(text: Text) -> Words:
             "order": _("Order"),
             "credit": _("Credit note"),
             "action": _("Action"),
+            "crm": _("In the CRM"),
             "note": _("Note"),
         }
     )
 
 
-def cancellation(text: Text) -> Words:
+def crm_activity(text: Text) -> Callable[[str | None], str]:
+    """What the CRM logged; a kind of its own in its own words."""
+    _ = text.gettext
+    known = {
+        "call": _("Call"),
+        "email": _("E-mail"),
+        "meeting": _("Meeting"),
+        "onboarding": _("Onboarding"),
+        "admin_login": _("An administrator signed in"),
+        "delivery_complaint": _("Complaint about a delivery"),
+        "renewal_quote_accepted": _("Offer for the renewal accepted"),
+    }
+    return lambda kind: _("Kind not given") if not kind else known.get(kind, kind)
+
+
+def notice(text: Text) -> Callable[[bool | None], str]:
+    """Whether notice can still be given; a dash where no day is agreed."""
+    _ = text.gettext
+    return lambda is_over: "–" if is_over is None else _("Day is over") if is_over else _("Still possible")
+
+
+def cancellation(text: Text) -> Callable[[str | None], str]:
     """How far a cancellation is."""
     _ = text.gettext
-    return lookup(
+    return _lookup(
         {
             "in_effect": _("In effect"),
             "scheduled": _("Ends later"),

@@ -137,7 +137,8 @@ terms AS (
   WHERE customer_id = $customer_id AND outcome = 'undecided'
   GROUP BY subscription_item_id
 )
-SELECT items.subscription_item_id, items.subscription_id, coalesce(plans.plan_name, items.plan_id) AS plan,
+SELECT items.subscription_item_id, items.subscription_id, terms.notice_by_on < $as_of AS is_notice_over,
+  coalesce(plans.plan_name, items.plan_id) AS plan,
   items.currency, items.mrr, items.started_on, if(items.mrr = 0, items.changed_on, NULL) AS ended_on,
   terms.renews_on, terms.notice_by_on, terms.auto_renew, terms.cancel_requested_on
 FROM items
@@ -217,6 +218,22 @@ LIMIT $limit
 """,
 )
 
+# The first of the last days that were scored, so many of them, and whether there are more.
+SCORED_SINCE = Query(
+    "customer_scored_since",
+    """
+WITH days AS (
+  SELECT DISTINCT as_of FROM warehouse.churn.churn_scorings
+),
+newest AS (
+  SELECT as_of FROM days ORDER BY as_of DESC LIMIT $limit
+)
+SELECT min(as_of) AS since, count(*) < (SELECT count(*) FROM days) AS is_more FROM newest
+""",
+)
+
+# The scores of a day lie together, in the order of the customers: of each day that is asked for few rows are
+# looked through, and of no day before.
 RISK_HISTORY = Query(
     "customer_risk_history",
     """
@@ -225,7 +242,7 @@ SELECT as_of, model_id, score_kind, p_90, rule_points, band_fixed, cause, revenu
   reason_2.sentence_en AS reason_2_en, reason_2.sentence_ar AS reason_2_ar,
   reason_3.sentence_en AS reason_3_en, reason_3.sentence_ar AS reason_3_ar
 FROM warehouse.churn.churn_scores
-WHERE customer_id = $customer_id
+WHERE customer_id = $customer_id AND as_of >= $since
 ORDER BY as_of DESC, scored_at DESC
 LIMIT $limit
 """,
@@ -278,6 +295,17 @@ ORDER BY net_spend_minor DESC, sku
 """,
 )
 
+# What the CRM logged, newest first.
+CRM_ACTIVITIES = Query(
+    "customer_crm_activities",
+    """
+SELECT happened_at, kind, account_id, activity_id
+FROM warehouse.marts.fct_crm_activities
+WHERE customer_id = $customer_id
+ORDER BY happened_at DESC, activity_id
+""",
+)
+
 # Everything with a day, newest first: what happened (`kind`), in codes (`code`), to what (`about`), how much.
 TIMELINE = Query(
     "customer_timeline",
@@ -323,6 +351,9 @@ WITH happened AS (
   SELECT as_of, 'score', band_fixed, if($lang = 'ar', reason_1.sentence_ar, reason_1.sentence_en), NULL, NULL,
     NULL
   FROM warehouse.churn.churn_scores WHERE customer_id = $customer_id
+  UNION ALL
+  SELECT happened_on, 'crm', kind, NULL, NULL, NULL, NULL
+  FROM warehouse.marts.fct_crm_activities WHERE customer_id = $customer_id
   UNION ALL
   SELECT ordered_on, if(is_credit, 'credit', 'order'), NULL, order_id, net_minor, currency, NULL
   FROM warehouse.marts.fct_orders WHERE customer_id = $customer_id

@@ -27,7 +27,6 @@ def render(view: View) -> None:
         frame.nothing_published(view)
         return
     published = view.published
-    acting.undo_bar(view, PLACE)
     with frame.panel(view):
         search(view, published)
     asked = address.read("customer")
@@ -115,6 +114,7 @@ def one(view: View, published: Published, head: Mapping[str, Any]) -> None:
     if len(currencies) > 1:
         currency = address.choice("money", _("Currency"), currencies, currency, str, resets=("at",))
     with frame.panel(view):
+        acting.undo_bar(view, PLACE)
         parts[part][1](Shown(view, published, account, currency, newest))
 
 

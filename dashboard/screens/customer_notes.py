@@ -1,4 +1,5 @@
-"""Part of one customer's page: what was done about it, contacts and notes, and writing them."""
+"""Part of one customer's page: what was done about it, contacts and notes, and writing them; and what the CRM
+logged."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import paging
+from dashboard import paging, words
+from dashboard.queries import customer as queries
 from dashboard.records import notes
 from dashboard.records.database import Records
 from dashboard.records.notes import NoteRefused
 from dashboard.screens import acting
-from dashboard.screens.customer_parts import PLACE, Shown
+from dashboard.screens.customer_parts import PLACE, Shown, listing
+from dashboard.tables import Column
 from dashboard.view import View
 
 NOTE_ROWS = 20
@@ -19,21 +22,47 @@ TRASH = "note-deleted"
 
 
 def work(shown: Shown) -> None:
-    """Act on the account, see what was done, and keep notes on it."""
+    """Act on the account, see what was done and what the CRM logged, and keep notes on it."""
+    if shown.view.records is not None:
+        _act(shown)
+    _logged(shown)
+    if shown.view.records is not None and shown.view.may("see_names"):
+        _notes(shown, shown.view.records)
+
+
+def _act(shown: Shown) -> None:
     view = shown.view
     _ = view.text.gettext
-    if view.records is None:
-        return
     st.subheader(_("Act on this account"), anchor=False)
     if shown.score is not None and shown.score["in_holdout"]:
         st.caption(_("This customer is in the comparison group: no contact is prompted by the score."))
     acting.panel(view, shown.published, [shown.account], PLACE)
     acting.history(view, shown.account, PLACE)
-    if view.may("see_names"):
-        st.subheader(_("Notes"), anchor=False)
-        _deleted(shown, view.records)
-        _write(shown, view.records)
-        _list(shown, view.records)
+
+
+def _logged(shown: Shown) -> None:
+    """Calls, meetings and what else the CRM knows of the account, newest first."""
+    view = shown.view
+    _ = view.text.gettext
+    listing(
+        shown,
+        "customer-crm",
+        _("Logged in the CRM"),
+        queries.CRM_ACTIVITIES,
+        [
+            Column("happened_at", _("When"), "instant"),
+            Column("kind", _("What"), words=words.crm_activity(view.text)),
+            Column("account_id", _("CRM account"), "id"),
+        ],
+        parameter="crm",
+    )
+
+
+def _notes(shown: Shown, records: Records) -> None:
+    st.subheader(shown.view.text.gettext("Notes"), anchor=False)
+    _deleted(shown, records)
+    _write(shown, records)
+    _list(shown, records)
 
 
 def _deleted(shown: Shown, records: Records) -> None:
@@ -43,6 +72,9 @@ def _deleted(shown: Shown, records: Records) -> None:
     gone = st.session_state.get(TRASH)
     if gone is None or gone["customer"] != shown.account.customer_id:
         return
+    if not gone["is_told"]:
+        gone["is_told"] = True
+        st.toast(_("Note deleted."))
     with st.container(horizontal=True, vertical_alignment="center", key="undo-note"):
         st.text(_("Note deleted."))
         if st.button(_("Undo"), key="undo-note-button"):
@@ -102,7 +134,7 @@ def _one(shown: Shown, records: Records, note: dict[str, Any]) -> None:
             lambda: notes.edit(records, key, note["version_no"], body, view.now, view.reader.reader_id),
         )
     if st.button(_("Delete the note"), key=f"note-delete-{key}", type="tertiary"):
-        st.session_state[TRASH] = {"note": key, "customer": shown.account.customer_id}
+        st.session_state[TRASH] = {"note": key, "customer": shown.account.customer_id, "is_told": False}
         _kept(view, lambda: notes.delete(records, key, view.now, view.reader.reader_id))
 
 

@@ -89,6 +89,7 @@ def subscriptions(shown: Shown) -> None:
             Column("ended_on", _("Ended"), "day"),
             Column("renews_on", _("Term ends"), "day"),
             Column("notice_by_on", _("Notice by"), "day"),
+            Column("is_notice_over", _("Notice"), words=words.notice(view.text)),
             Column("auto_renew", _("Renews by itself"), words=words.yes_no_known(view.text)),
             Column("cancel_requested_on", _("Cancellation asked"), "day"),
         ],
@@ -224,7 +225,10 @@ def risk(shown: Shown) -> None:
         st.caption(_("This customer has no score of the newest day: it is not at risk, or cannot be scored."))
     else:
         _newest(shown, score)
-    history = shown.published.rows(queries.RISK_HISTORY, **shown.values, limit=HISTORY_ROWS)
+    days = shown.published.rows(queries.SCORED_SINCE, limit=HISTORY_ROWS).row(0, named=True)
+    history = shown.published.rows(
+        queries.RISK_HISTORY, **shown.values, since=days["since"], limit=HISTORY_ROWS
+    )
     if history.is_empty():
         return
     st.subheader(_("Earlier scores and their reasons"), anchor=False)
@@ -243,9 +247,9 @@ def risk(shown: Shown) -> None:
         ],
         history,
     )
-    if history.height == HISTORY_ROWS:
+    if days["is_more"]:
         count = show.number(HISTORY_ROWS)
-        st.caption(_("The newest {count} scores.").format(count=count))
+        st.caption(_("Of the last {count} days that were scored.").format(count=count))
 
 
 def _newest(shown: Shown, score: Mapping[str, Any]) -> None:

@@ -73,6 +73,7 @@ def _said(view: View, rows: pl.DataFrame) -> pl.DataFrame:
         "renewal": words.renewal(text),
         "cancellation": words.cancellation(text),
         "score": words.band(text),
+        "crm": words.crm_activity(text),
     }
     about: dict[str, Callable[[str | None], str]] = {"mrr": words.reason(text)}
     said, amounts = [], []

@@ -78,6 +78,18 @@ def rows(scored: Path) -> list[dict[str, Any]]:
     return asked(scored).to_dicts()
 
 
+def test_the_scores_of_a_day_lie_in_the_order_of_the_customers(scored: Path) -> None:
+    with duckdb.connect(str(scored), read_only=True) as connection:
+        for is_leaving in (True, False):
+            rows = connection.execute(
+                "SELECT customer_id FROM churn.churn_scores WHERE as_of = ? AND (list_name = 'leaving') = ? "
+                "ORDER BY rowid",
+                [AS_OF, is_leaving],
+            ).fetchall()
+            assert rows
+            assert rows == sorted(rows)
+
+
 def test_everyone_is_scored_once_and_those_with_notice_stand_apart(
     world: pl.DataFrame, rows: list[dict[str, Any]]
 ) -> None:
