@@ -119,10 +119,12 @@ def choice(
     code: Callable[[Option], str] = str,
     resets: Sequence[str] = (),
     as_buttons: bool = False,
+    found: Callable[[str], str | None] | None = None,
 ) -> Option:
     """A choice that lives in the address under `name`; `code` is how an option is written there.
 
-    Choosing takes away the parameters named in `resets`, which would speak of the former choice.
+    Choosing takes away the parameters named in `resets`, which would speak of the former choice. Where there
+    are more options than are listed, `found` gives the code of what a reader writes instead; None: no such.
     """
     selected = chosen(name, options, default, code)
     codes = {code(option): option for option in options}
@@ -131,6 +133,8 @@ def choice(
 
     def changed() -> None:
         picked = st.session_state[key]
+        if found is not None and picked is not None and picked not in codes:
+            picked = found(picked) or code(selected)
         write(name, None if picked is None or picked == code(default) else picked)
         clear(resets)
 
@@ -141,5 +145,12 @@ def choice(
             label, list(codes), key=key, format_func=labels.__getitem__, on_change=changed, required=True
         )
     else:
-        st.selectbox(label, list(codes), key=key, format_func=labels.__getitem__, on_change=changed)
+        st.selectbox(
+            label,
+            list(codes),
+            key=key,
+            format_func=lambda one: labels.get(one, one),
+            on_change=changed,
+            accept_new_options=found is not None,
+        )
     return selected

@@ -156,26 +156,23 @@ DAYS_BEFORE = Query(
     "SELECT as_of FROM warehouse.churn.churn_scorings WHERE is_week_before ORDER BY is_repeat_trade",
 )
 
-# Who looks after each account, where the list is narrowed by it: of all accounts nothing is read.
-LOOKED_AFTER = f"""
+# Whose accounts are asked for: `looked_after_by` is a name, empty for nobody, null for all of them. What was
+# assigned here goes before whom the CRM names. Of the accounts of others nothing is read.
+LOOKED_AFTER = """
 looked_after AS (
-  SELECT coalesce(standings.customer_id, customer.customer_id) AS customer_id, {OWNER} AS owner
-  FROM (
-    SELECT * FROM warehouse.marts.dim_customers WHERE is_current AND $owner <> 'all'
-  ) AS customer
-  FULL JOIN standings ON standings.customer_id = customer.customer_id
+  SELECT customer_id
+  FROM warehouse.marts.dim_customer_owners WHERE owner = $looked_after_by::VARCHAR
+    AND customer_id NOT IN (SELECT customer_id FROM standings WHERE owner IS NOT NULL)
+  UNION ALL
+  SELECT customer_id FROM standings WHERE owner = $looked_after_by::VARCHAR
 )
 """
 
 
 def of_owner(customer_id: str) -> str:
-    """Whether a customer is among those of the owner that is asked for: all, the reader's own, nobody's."""
-    return f"""($owner <> 'mine' OR {customer_id} IN (
-      SELECT customer_id FROM looked_after WHERE owner = $reader_owner
-    ))
-    AND ($owner <> 'nobody' OR {customer_id} NOT IN (
-      SELECT customer_id FROM looked_after WHERE owner IS NOT NULL
-    ))"""
+    """Whether a customer is among those of the owner that is asked for."""
+    return f"""($looked_after_by::VARCHAR IS NULL
+      OR {customer_id} IN (SELECT customer_id FROM looked_after))"""
 
 
 # The list as it is worked through, first by what decides who stands on it: who looks after the account, and
@@ -362,15 +359,17 @@ ORDER BY rates.play = 'all', rates.play
 """,
 )
 
-# Who looks after accounts, to choose from.
-OWNERS = Query(
-    "customer_owners",
+# Who looks after accounts, to choose from; and the one whose name begins with what was written, or has it.
+OWNERS = Query("customer_owners", "SELECT owner FROM warehouse.marts.dim_owners ORDER BY owner LIMIT $limit")
+
+OWNER_CALLED = Query(
+    "customer_owner_called",
     """
-SELECT DISTINCT coalesce(csm, owner) AS owner
-FROM warehouse.marts.dim_customers
-WHERE is_current AND coalesce(csm, owner) IS NOT NULL
-ORDER BY owner
-LIMIT 200
+SELECT owner
+FROM warehouse.marts.dim_owners
+WHERE contains(lower(owner), lower($asked))
+ORDER BY lower(owner) = lower($asked) DESC, starts_with(lower(owner), lower($asked)) DESC, owner
+LIMIT 1
 """,
 )
 

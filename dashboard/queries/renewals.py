@@ -1,10 +1,4 @@
-"""Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out.
-
-The company's figures are those of the marts that add renewals up. For readers who see their own accounts
-only, those marts are absent, and the same figures are added up from the rows that they see.
-"""
-
-from dataclasses import dataclass
+"""Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out."""
 
 from dashboard.queries import Query
 from dashboard.queries.churn import IN_USE, LOOKED_AFTER, OWNER, STANDINGS, of_owner
@@ -24,6 +18,7 @@ chosen AS (
     renewals.due_on,
     any_value(renewals.segment) AS segment,
     min(renewals.notice_by_on) AS notice_by_on,
+    min(renewals.notice_by_on) < any_value(build.as_of) AS is_notice_over,
     bool_and(renewals.auto_renew) AS auto_renew,
     max(renewals.cancel_requested_on) AS cancel_requested_on,
     sum(renewals.mrr_before_constant)::DECIMAL(38, 16) AS mrr,
@@ -55,7 +50,7 @@ asked AS (
 ),
 scores AS (
   SELECT score.customer_id, score.as_of, score.model_id, score.recommended_play, score.p_90,
-    score.p_nonrenewal_next_term
+    score.p_nonrenewal_next_term, score.reason_1, score.reason_2, score.reason_3
   FROM {IN_USE}
   WHERE score.commitment_class <> 'non_contract'
 ),
@@ -70,7 +65,13 @@ detailed AS (
     scores.p_nonrenewal_next_term,
     scores.as_of AS scored_for,
     scores.model_id,
-    scores.recommended_play
+    scores.recommended_play,
+    scores.reason_1.sentence_en AS reason_en,
+    scores.reason_1.sentence_ar AS reason_ar,
+    scores.reason_2.sentence_en AS reason_2_en,
+    scores.reason_2.sentence_ar AS reason_2_ar,
+    scores.reason_3.sentence_en AS reason_3_en,
+    scores.reason_3.sentence_ar AS reason_3_ar
   FROM asked
   LEFT JOIN warehouse.marts.dim_customers AS customer
     ON customer.customer_id = asked.customer_id AND customer.is_current
@@ -82,42 +83,17 @@ ORDER BY {ORDER}
 """
 
 
-# All of them; and a page of them, of which alone the details are read. A page names the days its rows fall
-# on, so that nothing is asked of other days.
+# All of them; and a page of them, of which alone the details are read.
 ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewals_due")
 PAGE = Query(
     "renewals_page",
-    _detailed(
-        f"SELECT * FROM chosen WHERE {WITHIN} AND due_on BETWEEN $from_day AND $to_day "
-        f"ORDER BY {ORDER} LIMIT $limit OFFSET $offset"
-    ),
+    _detailed(f"SELECT * FROM chosen WHERE {WITHIN} ORDER BY {ORDER} LIMIT $limit OFFSET $offset"),
     metric="renewals_due",
 )
 
-# What comes up on each day, to be added up to horizons and weeks.
+# What comes up on each day, to be added up to horizons and weeks: the renewals are gone through once.
 BY_DAY = Query(
     "renewals_by_day",
-    """
-SELECT
-  date_trunc('week', due_on)::DATE AS week,
-  due_on - $as_of::DATE AS days_left,
-  sum(renewals)::BIGINT AS renewals,
-  sum(mrr)::DECIMAL(38, 16) AS mrr,
-  coalesce(sum(mrr) FILTER (is_automatic), 0)::DECIMAL(38, 16) AS auto_mrr,
-  coalesce(sum(mrr) FILTER (NOT is_automatic), 0)::DECIMAL(38, 16) AS manual_mrr
-FROM warehouse.marts.fct_renewal_days
-WHERE outcome = 'undecided' AND due_on <= $as_of::DATE + 90 AND currency = $currency
-  AND ($segment = 'all' OR segment = $segment)
-  AND ($kind = 'all' OR is_automatic = ($kind = 'auto'))
-GROUP BY week, days_left
-ORDER BY days_left
-""",
-    metric="renewals_due",
-)
-
-# The same of some accounts alone: an owner's, or those that the reader may see.
-BY_DAY_OF_ACCOUNTS = Query(
-    "renewals_by_day_of_accounts",
     f"""
 WITH {CHOSEN.strip()}
 SELECT week, days_left, count(*)::BIGINT AS renewals,
@@ -131,24 +107,21 @@ ORDER BY days_left
     metric="renewals_due",
 )
 
-# The currencies and segments that there are renewals of, those of most of them first.
-PARTS = Query(
-    "renewals_parts",
+# The scores in use of accounts: of which day, by which model.
+SCORED = Query(
+    "renewals_scored",
     """
-SELECT currency, segment, sum(renewals)::BIGINT AS renewals
-FROM warehouse.marts.fct_renewal_days
-GROUP BY currency, segment
-ORDER BY renewals DESC, currency, segment
+SELECT as_of, model_id FROM warehouse.churn.churn_scorings WHERE is_in_use AND NOT is_repeat_trade
 """,
 )
 
-PARTS_OF_ACCOUNTS = Query(
-    "renewals_parts_of_accounts",
+CURRENCIES = Query(
+    "renewals_currencies",
     """
-SELECT amount_currency AS currency, segment, count(*)::BIGINT AS renewals
+SELECT amount_currency AS currency, count(*)::BIGINT AS renewals
 FROM warehouse.marts.fct_renewals
-GROUP BY amount_currency, segment
-ORDER BY renewals DESC, currency, segment
+GROUP BY amount_currency
+ORDER BY renewals DESC, currency
 """,
 )
 
@@ -193,30 +166,3 @@ ORDER BY renewals.due_on DESC, renewals.mrr_before_constant DESC, renewals.subsc
 """,
     metric="renewal_rate",
 )
-
-PAST_OF_ACCOUNTS = Query(
-    "renewals_past_of_accounts",
-    f"""
-SELECT
-  coalesce(sum(mrr_due), 0)::DECIMAL(38, 16) AS mrr_due,
-  coalesce(sum(mrr_renewed), 0)::DECIMAL(38, 16) AS mrr_renewed,
-  count(*)::BIGINT AS renewals
-FROM (
-{PAST_ROWS.sql.strip()}
-)
-""",
-    metric="renewal_rate",
-)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the figures of the page are read: added up for the whole company, or from rows of accounts."""
-
-    parts: Query
-    by_day: Query
-    past: Query
-
-
-COMPANY = Source(PARTS, BY_DAY, PAST)
-ACCOUNTS = Source(PARTS_OF_ACCOUNTS, BY_DAY_OF_ACCOUNTS, PAST_OF_ACCOUNTS)

@@ -14,6 +14,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import address, frame, words
+from dashboard.people.scope import scope_of
 from dashboard.queries import churn
 from dashboard.records import actions
 from dashboard.records.actions import Action, ActionRefused, Prompt, Standing
@@ -24,6 +25,9 @@ from dashboard.view import Published, View
 
 KINDS = (actions.CONTACTED, actions.ASSIGNED, actions.SNOOZED, actions.CLOSED)
 OWNERS = (ALL, "mine", "nobody")
+COLLEAGUE = "of:"
+"""How the owner filter writes the name of one colleague: a name of its own may be any word."""
+COLLEAGUES_LISTED = 500
 HISTORY_ROWS = 50
 SNOOZE_DAYS = 14
 DONE, REFUSED = "acting-done", "acting-refused"
@@ -61,8 +65,9 @@ def today(view: View) -> date:
     return view.now.astimezone(UTC).date()
 
 
-def values(view: View) -> dict[str, object]:
-    """What the queries of a worked list take: a list a column, one place a customer."""
+def values(view: View, owner: str = ALL) -> dict[str, object]:
+    """What the queries of a worked list take: whose accounts, of the choice of owner; and of where accounts
+    stand a list a column, one place a customer."""
     stands = list(standings(view).values())
     return {
         "acted_customers": [one.customer_id for one in stands],
@@ -71,7 +76,7 @@ def values(view: View) -> dict[str, object]:
         "acted_until": [one.snoozed_until for one in stands],
         "acted_touched": [one.touched_on for one in stands],
         "acted_next": [one.next_on for one in stands],
-        "reader_owner": own_name(view),
+        "looked_after_by": looked_after_by(view, owner),
     }
 
 
@@ -80,11 +85,55 @@ def own_name(view: View) -> str:
     return view.reader.owner or view.reader.name
 
 
-def owner_choice(view: View, resets: Sequence[str]) -> str:
-    """Draw the choice of whose accounts are listed: one of OWNERS."""
+def looked_after_by(view: View, owner: str) -> str | None:
+    """The name that a choice of owner asks for: empty for nobody's accounts, None for all of them."""
+    if owner == ALL:
+        return None
+    if owner == "mine":
+        return own_name(view)
+    return owner.removeprefix(COLLEAGUE) if owner.startswith(COLLEAGUE) else ""
+
+
+def colleagues(view: View, published: Published) -> list[str]:
+    """Who else looks after accounts, by name; nobody for a reader who sees only their own accounts."""
+    if scope_of(view.reader).only_own:
+        return []
+    known = published.rows(churn.OWNERS, limit=COLLEAGUES_LISTED)["owner"].to_list()
+    return sorted({*known, *_assigned_to(view)} - {own_name(view)})
+
+
+def _assigned_to(view: View) -> set[str]:
+    """To whom accounts were assigned here; the CRM need not know them."""
+    return {one.owner for one in standings(view).values() if one.owner}
+
+
+def owner_choice(view: View, published: Published, resets: Sequence[str]) -> str:
+    """Draw the choice of whose accounts are listed: one of OWNERS, or a colleague's name after COLLEAGUE.
+
+    Of very many colleagues the first are listed; another is found by writing a part of the name.
+    """
     _ = view.text.gettext
     names = {ALL: _("All accounts"), "mine": _("Mine"), "nobody": _("Unassigned")}
-    return address.choice("owner", _("Owner"), OWNERS, ALL, names.__getitem__, resets=resets)
+    names |= {COLLEAGUE + name: name for name in colleagues(view, published)}
+    are_all_listed = len(names) < COLLEAGUES_LISTED
+    if are_all_listed:
+        return address.choice("owner", _("Owner"), list(names), ALL, names.__getitem__, resets=resets)
+
+    def found(asked: str) -> str | None:
+        called = published.rows(churn.OWNER_CALLED, asked=asked)
+        if called.is_empty():
+            st.toast(_("Nobody who looks after accounts is called that."))
+            return None
+        return COLLEAGUE + str(called["owner"].item())
+
+    asked = address.read("owner") or ""
+    if asked.startswith(COLLEAGUE) and asked not in names:
+        name = asked.removeprefix(COLLEAGUE)
+        if found(name) == asked:
+            names[asked] = name
+    return address.choice(
+        "owner", _("Owner"), list(names), ALL, names.__getitem__, resets=resets, found=found
+    )
 
 
 def may_write(view: View) -> bool:
@@ -92,7 +141,11 @@ def may_write(view: View) -> bool:
 
 
 def undo_bar(view: View, place: str) -> None:
-    """What was just done, with the way back; and why something was not done. `place` is the page."""
+    """What was just done, with the way back; and why something was not done. `place` is the page.
+
+    A toast says it wherever the reader looks; it holds no button, so the way back stands here, between the
+    list and the forms that act on it.
+    """
     _ = view.text.gettext
     refused = st.session_state.pop(REFUSED, None)
     if refused is not None:
@@ -101,6 +154,9 @@ def undo_bar(view: View, place: str) -> None:
     if done is None or done["place"] != place or view.company is None:
         st.session_state.pop(DONE, None)
         return
+    if not done["is_told"]:
+        done["is_told"] = True
+        st.toast(done["said"])
     with st.container(horizontal=True, vertical_alignment="center", key="undo-bar"):
         st.text(done["said"])
         if done["events"] and st.button(_("Undo"), key="undo-last"):
@@ -112,7 +168,7 @@ def undo_bar(view: View, place: str) -> None:
 
 def said(place: str, sentence: str, events: Sequence[str] = ()) -> None:
     """Keep what the bar of a page says after the next drawing, and which events its Undo takes back."""
-    st.session_state[DONE] = {"place": place, "said": sentence, "events": list(events)}
+    st.session_state[DONE] = {"place": place, "said": sentence, "events": list(events), "is_told": False}
 
 
 def _take_back(view: View, events: Sequence[str], place: str) -> None:
@@ -253,12 +309,10 @@ def _contact_fields(view: View, published: Published) -> dict[str, Any]:
 def _assign_fields(view: View, published: Published) -> dict[str, Any]:
     _ = view.text.gettext
     own = own_name(view)
-    assigned = {one.owner for one in standings(view).values() if one.owner}
-    known = {*published.rows(churn.OWNERS)["owner"].to_list(), *assigned} - {own}
     names = {"": _("Nobody"), own: _("Me: {name}").format(name=own)}
     owner = st.selectbox(
         _("Owner"),
-        [own, *sorted(known), ""],
+        [own, *colleagues(view, published), ""],
         format_func=lambda one: names.get(one, one),
         accept_new_options=True,
     )

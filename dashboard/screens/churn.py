@@ -33,11 +33,11 @@ def render(view: View) -> None:
         no_scores(view, published)
         return
     doubts(view, published)
-    acting.undo_bar(view, PLACE)
     with frame.panel(view):
         chosen = churn_filters.filters(view, published, parts)
         summary = published.rows(churn.SUMMARY, **chosen.values).row(0, named=True)
         if not summary["customers"]:
+            acting.undo_bar(view, PLACE)
             frame.empty(view, _("No customer of this segment was scored."), FILTERS)
             return
         basis(view, summary)
@@ -45,6 +45,7 @@ def render(view: View) -> None:
             frame.cards(view, cards(view, summary))
             frame.drill(view, published, drills(view, summary, chosen))
         listed = churn_list.risk_list(view, published, summary, chosen)
+        acting.undo_bar(view, PLACE)
     if not listed.is_empty():
         with frame.panel(view):
             churn_list.work(view, published, listed)

@@ -82,7 +82,7 @@ def filters(view: View, published: Published, parts: pl.DataFrame) -> Chosen:
             resets=place,
             as_buttons=True,
         )
-        owner = acting.owner_choice(view, place)
+        owner = acting.owner_choice(view, published, place)
         states = {ALL: _("All"), **{one: words.state(view.text)(one) for one in STATES}}
         state = address.choice("state", _("State"), list(states), "open", states.__getitem__, resets=place)
     return Chosen(segment, band, ranking, list_name, currency, owner, state)

@@ -95,7 +95,7 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
     """The list itself, a page of it at a time; returns the rows on screen. The file holds all of them."""
     _, show = view.text.gettext, view.show
     about = {**summary, "with_week": not published.rows(churn.DAYS_BEFORE).is_empty()}
-    values = {**chosen.values, **acting.values(view)}
+    values = {**chosen.values, **acting.values(view, chosen.owner)}
     count = published.rows(churn.WORK_COUNT, **values)["customers"].item()
     pages = paging.count(count, LIST_ROWS)
     page = paging.current("listed", pages)

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, frame, paging, scope, theme, words
+from dashboard import address, charts, frame, paging, theme, timeline, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.queries import Query, renewals
+from dashboard.queries import renewals, revenue
 from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
-from dashboard.screens.renewal_days import HORIZONS, page_of, totals_of, weeks_of
+from dashboard.screens.renewal_days import HORIZONS, totals_of, weeks_of
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
@@ -45,53 +45,48 @@ class Chosen:
 def render(view: View) -> None:
     _ = view.text.gettext
     question = _("What renews in 30, 60 and 90 days, and what is at stake?")
-    frame.header(view, PLACE, question)
+    frame.header(view, PLACE, _("Renewals"), question)
     if view.published is None:
         frame.nothing_published(view)
         return
     published = view.published
-    source = renewals.COMPANY if published.is_company else renewals.ACCOUNTS
-    parts = published.rows(source.parts)
-    if parts.is_empty():
+    currencies = published.rows(renewals.CURRENCIES)["currency"].to_list()
+    if not currencies:
         frame.empty(view, _("No subscription of this company has a term, so nothing comes up for renewal."))
         return
-    acting.undo_bar(view, PLACE)
     with frame.panel(view):
-        chosen = filters(view, parts)
-        values = {**chosen.values, **acting.values(view), "as_of": published.build.as_of}
-        drawn_from = source.by_day if chosen.owner == ALL else renewals.BY_DAY_OF_ACCOUNTS
-        by_day = published.rows(drawn_from, **values)
+        chosen = filters(view, published, currencies)
+        values = {**chosen.values, **acting.values(view, chosen.owner), "as_of": published.build.as_of}
+        by_day = published.rows(renewals.BY_DAY, **values)
         totals = totals_of(by_day)
-        past = published.rows(source.past, **values).row(0, named=True)
+        past = published.rows(renewals.PAST, **values).row(0, named=True)
         weeks = weeks_of(by_day, published.build.as_of, chosen.days)
         frame.cards(view, cards(view, totals, past, chosen))
         every_week = week_drills(view, weeks, chosen, values)
         frame.drill(view, published, drills(view, totals, past, chosen, values))
         if not totals[chosen.days]["renewals"]:
+            acting.undo_bar(view, PLACE)
             frame.empty(view, _("Nothing of this choice comes up for renewal in these days."), FILTERS)
             return
-        calendar(view, published, weeks, chosen, every_week, drawn_from, values)
-        with frame.panel(view):
-            renewal_list(view, published, chosen, values, by_day)
+        calendar(view, published, weeks, chosen, every_week, values)
+    with frame.panel(view):
+        renewal_list(view, published, chosen, values, totals[chosen.days])
 
 
-def filters(view: View, parts: pl.DataFrame) -> Chosen:
-    """Draw the filters and say what they are set to. `parts`: rows of renewals.PARTS."""
+def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
     _ = view.text.gettext
     resets = ("listed", "rows", "page")
-    by_currency = parts.group_by("currency").agg(pl.col("renewals").sum())
-    currencies = by_currency.sort("renewals", "currency", descending=[True, False])["currency"].to_list()
-    segments = [ALL, *parts["segment"].unique().sort().to_list()]
+    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
     kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
 
     def within(days: int) -> str:
         return view.text.ngettext("{count} day", "{count} days", days).format(count=view.show.number(days))
 
-    with scope.filters(view):
+    with st.container(horizontal=True, key="filters"):
         days = address.choice("days", _("Look ahead"), HORIZONS, 90, within, resets=resets, as_buttons=True)
         segment = segment_choice(view, segments, resets) if len(segments) > 2 else ALL
         kind = address.choice("kind", _("Kind of renewal"), KINDS, ALL, kinds.__getitem__, resets=resets)
-        owner = acting.owner_choice(view, resets)
+        owner = acting.owner_choice(view, published, resets)
         currency = currencies[0]
         if len(currencies) > 1:
             currency = address.choice("currency", _("Currency"), currencies, currency, str, resets=resets)
@@ -144,18 +139,31 @@ def cards(
     return shown
 
 
-def columns(view: View, chosen: Chosen) -> list[Column]:
+def list_columns(view: View, chosen: Chosen) -> list[Column]:
+    """What the page shows of the list, below the day and the model of its scores."""
     _ = view.text.gettext
     return [
         Column("name", _("Customer")),
         Column("due_on", _("Term ends"), "day"),
         Column("notice_by_on", _("Notice by"), "day"),
+        Column("is_notice_over", _("Notice"), words=words.notice(view.text)),
         at_stake(view, chosen),
         Column("auto_renew", _("Renews by itself"), words=words.yes_no_known(view.text)),
         Column("cancel_requested_on", _("Cancellation asked"), "day"),
         Column("p_90", _("Risk score"), "bar"),
+        Column(f"reason_{view.language}", _("Strongest reason")),
         Column("owner", _("Owner"), "id"),
         Column("touched_on", _("Last touch"), "day"),
+    ]
+
+
+def columns(view: View, chosen: Chosen) -> list[Column]:
+    """Those of rows that stand by themselves: a score says its own day and model."""
+    _ = view.text.gettext
+    return [
+        *list_columns(view, chosen),
+        Column("scored_for", _("Scored for"), "day"),
+        Column("model_id", _("Model"), "id"),
     ]
 
 
@@ -172,6 +180,8 @@ def file_columns(view: View, chosen: Chosen) -> list[Column]:
         Column("segment", _("Segment")),
         Column("state", _("State"), words=words.state(view.text)),
         Column("p_nonrenewal_next_term", _("No renewal"), "percent"),
+        Column(f"reason_2_{view.language}", _("Second reason")),
+        Column(f"reason_3_{view.language}", _("Third reason")),
     ]
 
 
@@ -250,14 +260,13 @@ def calendar(
     weeks: pl.DataFrame,
     chosen: Chosen,
     every: Mapping[date, Drill],
-    drawn_from: Query,
     values: Mapping[str, object],
 ) -> None:
     """What is at stake in each week, parted by whether it renews by itself."""
     _, show = view.text.gettext, view.show
     parts = {"auto_mrr": _("Renews by itself"), "manual_mrr": _("Needs a decision")}
     colours = {"auto_mrr": theme.BLUE, "manual_mrr": theme.AMBER}
-    title = _("MRR at stake by week, {currency}").format(currency=chosen.currency)
+    title = _("MRR at stake by week")
     total = sum(weeks["mrr"].to_list(), Decimal(0))
     most = weeks.sort("mrr", descending=True).row(0, named=True)
     described = _("{total} comes up in {count} weeks; most of it, {most}, in the week of {week}.").format(
@@ -266,12 +275,13 @@ def calendar(
         most=show.money(most["mrr"], chosen.currency),
         week=show.day(most["week"]),
     )
-    frame.chart(
+    timeline.chart(
         view,
         published,
         "renewal-weeks",
         title,
-        lambda: charts.stacked_columns(
+        weeks["week"].to_list(),
+        lambda marks: charts.stacked_columns(
             [show.day_short(week) for week in weeks["week"]],
             [
                 charts.Series(
@@ -284,6 +294,7 @@ def calendar(
             ],
             view.text.is_right_to_left,
             size=show.size_short,
+            marks=marks,
         ),
         described,
         [
@@ -293,9 +304,9 @@ def calendar(
             at_stake(view, chosen),
         ],
         weeks,
-        query=drawn_from,
+        each="week",
+        query=renewals.BY_DAY,
         values=values,
-        opens=[every[week].key if week in every else None for week in weeks["week"]],
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
     frame.drill(view, published, list(every.values()))
@@ -306,28 +317,29 @@ def renewal_list(
     published: Published,
     chosen: Chosen,
     values: Mapping[str, object],
-    by_day: pl.DataFrame,
+    total: Mapping[str, Any],
 ) -> None:
     """Every renewal of the choice, soonest first, and the work on it."""
     _ = view.text.gettext
-
-    def listed(offset: int, most: int) -> pl.DataFrame:
-        asked = page_of(by_day, published.build.as_of, chosen.days, offset, most)
-        return published.rows(renewals.PAGE, **values, **asked)
-
     st.subheader(_("Renewals, soonest first"), anchor=False)
-    pages = paging.count(totals_of(by_day)[chosen.days]["renewals"], LIST_ROWS)
+    for scored in published.rows(renewals.SCORED).iter_rows(named=True):
+        basis = _("Scored for {day} by model {model}.")
+        st.text(
+            basis.format(day=view.show.day(scored["as_of"]), model=view.show.identifier(scored["model_id"]))
+        )
+    pages = paging.count(total["renewals"], LIST_ROWS)
     page = paging.current("listed", pages)
-    rows = listed((page - 1) * LIST_ROWS, LIST_ROWS)
-    frame.table(view, _("Renewals"), columns(view, chosen), rows)
+    rows = published.rows(renewals.PAGE, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
+    frame.table(view, _("Renewals"), list_columns(view, chosen), rows)
     paging.choice(view, "listed", pages, page)
     frame.download(
         view,
         "renewals",
         file_columns(view, chosen),
-        lambda: listed(0, frame.EXPORT_ROWS),
+        lambda: published.rows(renewals.PAGE, **values, limit=frame.EXPORT_ROWS, offset=0),
         published,
     )
+    acting.undo_bar(view, PLACE)
     acting.several(view, published, _("Act on customers of this page"), accounts_of(rows), PLACE)
 
 

@@ -16,10 +16,10 @@ from reader import Open, badges, html
 from streamlit.testing.v1 import AppTest
 
 from dashboard.queries import Query, churn, customer, renewals
-from dashboard.records import actions, notes
+from dashboard.records import actions, annotations, notes
 from dashboard.records.actions import Action
 from dashboard.records.database import Records
-from dashboard.screens import renewal_days
+from dashboard.screens import acting, renewal_days
 
 NOBODY_ACTED: dict[str, Any] = {
     "acted_customers": [],
@@ -28,7 +28,7 @@ NOBODY_ACTED: dict[str, Any] = {
     "acted_until": [],
     "acted_touched": [],
     "acted_next": [],
-    "reader_owner": "Dana",
+    "looked_after_by": None,
 }
 WHOLE: dict[str, Any] = {"limit": 50, "offset": 0}
 EVERY = {"segment": "all", "list_name": "now", "currency": "EUR", "band": "all", "ranking": "value"}
@@ -65,7 +65,6 @@ def asked(warehouse: duckdb.DuckDBPyConnection, query: Query, **values: Any) -> 
         **EVERY,
         **NOBODY_ACTED,
         **WHOLE,
-        "owner": "all",
         "state": "all",
         "kind": "all",
         "week": None,
@@ -90,8 +89,10 @@ def words_of(app: AppTest) -> str:
 
 def test_the_list_is_filtered_by_owner_and_state(warehouse: duckdb.DuckDBPyConnection) -> None:
     assert worked(warehouse) == ["C2", "C1", "C4", "C3", "C6"]
-    assert worked(warehouse, owner="mine") == ["C2", "C1"]
-    assert worked(warehouse, owner="nobody") == ["C3", "C6"]
+    assert worked(warehouse, looked_after_by="Dana") == ["C2", "C1"]
+    assert worked(warehouse, looked_after_by="") == ["C3", "C6"]
+    assert worked(warehouse, looked_after_by="Omar") == ["C4"]
+    assert worked(warehouse, looked_after_by="Nobody of that name") == []
     acted = {
         "acted_customers": ["C1", "C2", "C3"],
         "acted_states": ["done", "snoozed", "open"],
@@ -101,8 +102,8 @@ def test_the_list_is_filtered_by_owner_and_state(warehouse: duckdb.DuckDBPyConne
         "acted_next": [None, None, None],
     }
     assert worked(warehouse, state="open", **acted) == ["C4", "C3", "C6"]
-    assert worked(warehouse, owner="mine", **acted) == ["C1", "C3"]
-    assert worked(warehouse, owner="nobody", **acted) == ["C2", "C6"]
+    assert worked(warehouse, looked_after_by="Dana", **acted) == ["C1", "C3"]
+    assert worked(warehouse, looked_after_by="", **acted) == ["C2", "C6"]
     rows = {row["customer_id"]: row for row in asked(warehouse, churn.WORK_ROWS, **acted)}
     assert rows["C1"]["due_on"] is None
     assert rows["C2"]["due_on"] == date(2025, 5, 1)
@@ -251,6 +252,20 @@ def test_every_week_of_the_days_ahead_stands_in_the_calendar_and_those_of_what_i
     ]
 
 
+def test_of_the_risk_of_one_customer_the_last_days_are_read(warehouse: duckdb.DuckDBPyConnection) -> None:
+    week_before = success_world.AS_OF - timedelta(days=7)
+    assert asked(warehouse, customer.SCORED_SINCE, limit=1) == [
+        {"since": success_world.AS_OF, "is_more": True}
+    ]
+    assert asked(warehouse, customer.SCORED_SINCE) == [{"since": week_before, "is_more": False}]
+    for since, days in (
+        (success_world.AS_OF, [success_world.AS_OF]),
+        (week_before, [success_world.AS_OF, week_before]),
+    ):
+        rows = asked(warehouse, customer.RISK_HISTORY, customer_id="C2", since=since)
+        assert [row["as_of"] for row in rows] == days
+
+
 def test_a_search_takes_its_words_as_they_are(warehouse: duckdb.DuckDBPyConnection) -> None:
     def found(asked_for: str, like: str) -> list[str]:
         return [
@@ -303,6 +318,118 @@ def test_accounts_are_assigned_together_and_found_under_their_owner(
     listed = html(app)
     assert "Acme Supplies" in listed
     assert "Cedar GmbH" not in listed
+
+
+def test_a_list_is_that_of_one_colleague_who_is_chosen_by_name(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    now = datetime(2025, 4, 2, 8, tzinfo=UTC)
+    actions.record(records, [Action("C3", actions.ASSIGNED, owner="mine")], now, "dana")
+    app = open_page("churn", "vela", home=home, band="all")
+    choice = app.selectbox(key="choice-owner")
+    assert choice.options == ["All accounts", "Mine", "Unassigned", "Dana", "Omar", "mine"]
+    choice.set_value("of:Omar").run()
+    assert app.query_params["owner"] in ("of:Omar", ["of:Omar"])
+    assert listed(app) == {"C4"}
+    app.selectbox(key="choice-owner").set_value("of:mine").run()
+    assert listed(app) == {"C3"}
+    app = open_page("renewals", "vela", home=home, owner="of:Omar")
+    assert listed(app) == {"C5"}
+
+
+def test_of_very_many_colleagues_one_is_found_by_a_part_of_the_name(
+    open_page: Open, home: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "COLLEAGUES_LISTED", 1)
+    app = open_page("churn", "vela", home=home, band="all")
+    choice = app.selectbox(key="choice-owner")
+    assert choice.options == ["All accounts", "Mine", "Unassigned", "Dana"]
+    written(app, "mar")
+    assert app.selectbox(key="choice-owner").value == "of:Omar"
+    assert listed(app) == {"C4"}
+    written(app, "Zoë")
+    assert app.selectbox(key="choice-owner").value == "of:Omar"
+    assert [toast.value for toast in app.toast] == ["Nobody who looks after accounts is called that."]
+
+
+def written(app: AppTest, name: str) -> None:
+    """What a reader writes into the choice of owner instead of choosing from its list."""
+    choice = app.selectbox(key="choice-owner")
+    choice.options.append(name)
+    choice.set_value(name).run()
+
+
+def listed(app: AppTest) -> set[str]:
+    """The customers that tables of the page lead to."""
+    assert not app.exception
+    return set(re.findall(r"customer=(\w+)", html(app)))
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_a_renewal_says_why_it_is_at_risk_and_whether_notice_can_still_be_given(
+    open_page: Open, home: Path, records: Records, lang: str
+) -> None:
+    app = open_page("renewals", "vela", lang, home=home, rows="within-60")
+    said = [re.sub("[\u2066-\u2069]", "", one.value) for one in app.text]
+    assert any(success_world.MODEL in one and "2025" in one for one in said)
+    rows = {
+        name: row
+        for row in html(app).split("</table>")[0].split("<tr>")  # the rows behind a card stand first
+        for name in ("C1", "C2")
+        if f"customer={name}" in row and "2025" in row
+    }
+    over, possible, reason = {
+        "en": ("Day is over", "Still possible", "Active users 3 of 20 seats"),
+        "ar": ("انقضى موعده", "ما زال ممكنًا", "السبب: Active users 3 of 20 seats"),
+    }[lang]
+    assert over in rows["C1"]  # the notice day was five days ago
+    assert possible in rows["C2"]
+    for name, row in rows.items():
+        assert f"{reason} ({name})" in row
+        assert success_world.MODEL in row
+        assert "2025-03-31" in row  # the day of the score
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_a_note_on_a_date_stands_below_the_weeks_of_renewals(
+    open_page: Open, home: Path, records: Records, lang: str
+) -> None:
+    at = datetime(2025, 4, 1, tzinfo=UTC)
+    within, beyond = date(2025, 4, 24), date(2026, 1, 1)
+    annotations.write(records, at, "dana", "Dana", within, "Price rise")
+    annotations.write(records, at, "dana", "Dana", beyond, "Far away")
+    said = " ".join(one.value for one in open_page("renewals", "vela", lang, home=home).text)
+    assert "Price rise" in said
+    assert "Far away" not in said
+
+
+def test_what_the_crm_logged_stands_on_the_timeline_and_among_the_contacts(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    said = words_of(open_page("customer", "vela", home=home, customer="C2"))
+    assert "In the CRM" in said
+    assert "Meeting" in said
+    assert "site visit" in said  # a kind of the CRM's own, in its words
+    said = words_of(open_page("customer", "vela", "ar", home=home, customer="C2", part="work"))
+    assert "site visit" in said
+    assert "اجتماع" in said
+
+
+def test_what_was_done_is_announced_once_and_its_undo_stands_by_the_forms(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    app = open_page("churn", "vela", home=home, customer="C1", band="all")
+    (button,) = [one for one in app.button if one.key and "act-churn-one" in one.key]
+    button.click().run()
+    assert [toast.value for toast in app.toast] == ["Contact logged on 1 account."]
+    order = [element.key for element in app.main if getattr(element, "key", None)]
+    keys = [one.key for one in app.button]
+    assert keys.index("undo-last") < min(
+        number for number, key in enumerate(keys) if key and key.startswith("FormSubmitter:act-")
+    ), order
+    app.run()
+    assert not app.toast
+    assert [one.key for one in app.button if one.key == "undo-last"] == ["undo-last"]
 
 
 def test_what_was_done_and_noted_stands_on_the_customers_page(
