@@ -112,6 +112,8 @@ def test_a_file_holds_every_document_and_not_the_page_on_screen_alone(page: Open
 @pytest.mark.parametrize("lang", ["en", "ar"])
 def test_one_document_is_explained_and_adds_up(page: Open, lang: str) -> None:
     app = page("documents", lang, document=number(), line="2")
+    assert number() in [code.value for code in app.code]
+    assert not any(number() in one.value for kind in (app.subheader, app.markdown) for one in kind)
     assert len([mark for mark in badges(app) if "✓" in mark]) == 5
     assert [metric.value.strip("\u2066\u2069\u2067 ") for metric in app.metric][:3] != []
     words, tables = texts(app), html(app)

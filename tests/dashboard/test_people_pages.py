@@ -247,6 +247,7 @@ def test_a_csm_sees_the_own_accounts_and_begins_with_the_risk_list(
     assert "Churn risk" in links
     assert not links & {"Revenue overview", "Cash and receivables", "SQL workbench", "Data health", "Runs"}
     assert app.metric[0].value == "2"
+    assert app.selectbox(key="choice-owner").options == ["All accounts", "Mine", "Unassigned"]
 
 
 @pytest.mark.parametrize("page", sorted(permissions.pages_of(["csm"])))
