@@ -350,7 +350,7 @@ WITH happened AS (
   UNION ALL
   SELECT as_of, 'score', band_fixed, if($lang = 'ar', reason_1.sentence_ar, reason_1.sentence_en), NULL, NULL,
     NULL
-  FROM warehouse.churn.churn_scores WHERE customer_id = $customer_id
+  FROM warehouse.churn.churn_scores WHERE customer_id = $customer_id AND as_of >= $since
   UNION ALL
   SELECT happened_on, 'crm', kind, NULL, NULL, NULL, NULL
   FROM warehouse.marts.fct_crm_activities WHERE customer_id = $customer_id

@@ -225,7 +225,7 @@ def risk(shown: Shown) -> None:
         st.caption(_("This customer has no score of the newest day: it is not at risk, or cannot be scored."))
     else:
         _newest(shown, score)
-    days = shown.published.rows(queries.SCORED_SINCE, limit=HISTORY_ROWS).row(0, named=True)
+    days = scored_days(shown)
     history = shown.published.rows(
         queries.RISK_HISTORY, **shown.values, since=days["since"], limit=HISTORY_ROWS
     )
@@ -250,6 +250,11 @@ def risk(shown: Shown) -> None:
     if days["is_more"]:
         count = show.number(HISTORY_ROWS)
         st.caption(_("Of the last {count} days that were scored.").format(count=count))
+
+
+def scored_days(shown: Shown) -> Mapping[str, Any]:
+    """From which day on scores are shown (`since`), and whether there are older ones (`is_more`)."""
+    return shown.published.rows(queries.SCORED_SINCE, limit=HISTORY_ROWS).row(0, named=True)
 
 
 def _newest(shown: Shown, score: Mapping[str, Any]) -> None:

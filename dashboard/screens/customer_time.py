@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
+import streamlit as st
 
 from dashboard import words
 from dashboard.queries import customer as queries
 from dashboard.records import actions, notes
 from dashboard.screens.acting import detail
-from dashboard.screens.customer_parts import Shown, listing
+from dashboard.screens.customer_parts import HISTORY_ROWS, Shown, listing, scored_days
 from dashboard.tables import Column
 from dashboard.view import View
 
@@ -22,6 +23,7 @@ WRITTEN_ROWS = 500
 def timeline(shown: Shown) -> None:
     view = shown.view
     _ = view.text.gettext
+    days = scored_days(shown)
     listing(
         shown,
         "customer-timeline",
@@ -34,9 +36,12 @@ def timeline(shown: Shown) -> None:
             Column("invoice_no", _("Invoice"), "id"),
             Column("shown_amount", _("Amount"), "decimal", words=lambda amount: amount or "–"),
         ],
-        more=_written(shown),
+        more={**_written(shown), "since": days["since"]},
         adds=lambda rows: _said(view, rows),
     )
+    if days["is_more"]:
+        count = view.show.number(HISTORY_ROWS)
+        st.caption(_("Risk scores are those of the last {count} days that were scored.").format(count=count))
 
 
 def _written(shown: Shown) -> dict[str, object]:
