@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, drawn, keeping, menu, paging, tables, welcome
+from dashboard import address, charts, drawn, keeping, menu, paging, tables, welcome, words
 from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
 from dashboard.export import download
 from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
@@ -21,7 +21,8 @@ from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE
 from dashboard.links import page_link
 from dashboard.menu import definition
 from dashboard.queries import Query
-from dashboard.states import empty, needs_source, nothing_published, panel, withheld
+from dashboard.scope import FILTERS_PLACE
+from dashboard.states import clear_filters, empty, nothing_published, panel, withheld
 from dashboard.tables import Column
 from dashboard.view import Freshness, Published, View
 
@@ -39,7 +40,6 @@ __all__ = [
     "empty",
     "header",
     "matches",
-    "needs_source",
     "nothing_published",
     "page_link",
     "page_of",
@@ -52,6 +52,8 @@ __all__ = [
     "withheld",
 ]
 CARDS_A_ROW = 4
+NARROWING = ("segment", "country", "month")
+"""Filters of several pages that may leave a chart with nothing to draw."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,18 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
                 DIGITS.__getitem__,
                 as_buttons=True,
             )
+        carried = address.carried()
         for title, pages in groups:
             st.caption(title)
             for page, label in pages:
-                st.page_link(page, label=label, query_params=address.carried())
+                st.page_link(page, label=label, query_params=carried)
 
 
-def header(view: View, page: str, title: str, question: str) -> None:
+def header(view: View, page: str, question: str) -> None:
     """The page's head: title and freshness, the question it answers, banners for late or failed builds."""
     _ = view.text.gettext
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
-        st.title(title, anchor=False, width="content")
+        st.title(words.page_titles(view.text)[page], anchor=False, width="content")
         if view.published is not None:
             _freshness(view, view.published, page)
     st.caption(question)
@@ -131,11 +134,13 @@ def header(view: View, page: str, title: str, question: str) -> None:
 
 
 def _reports(view: View, page: str) -> None:
-    """What changed since the reader was last here; saved views, e-mails and the board pack."""
+    """What changed since the reader was last here; then the place of the filters, and below it saved views,
+    e-mails and the board pack."""
     from dashboard import restatements, saved_views  # they draw with this frame themselves
 
     with panel(view):
         restatements.notice(view)
+    view.slots[FILTERS_PLACE] = st.container()
     with panel(view):
         saved_views.bar(view, page)
 
@@ -150,11 +155,11 @@ def _freshness(view: View, published: Published, page: str) -> None:
         Freshness.FAILED: ("red", "✗", _("Attention: a build or a test failed")),
     }
     colour, mark, meaning = looks[view.freshness]
-    words = _("Data to {as_of}, built {built}").format(
+    said = _("Data to {as_of}, built {built}").format(
         as_of=view.show.day(build.as_of), built=view.show.instant(build.built_at)
     )
     with st.container(horizontal=True, key="freshness"):
-        st.badge(f"{mark} {words}", color=colour, help=meaning)
+        st.badge(f"{mark} {said}", color=colour, help=meaning)
         if build.is_sample:
             st.badge(_("Sample data"), color="blue", help=_("This company is an example, not your business."))
         if page != "health":
@@ -354,12 +359,14 @@ def chart(
     `opens` are the rows behind its bars, in their order on the axis: a click on a bar opens them.
     """
     _ = view.text.gettext
+    title = titled(view, title, columns)
     metric = metric or (query.metric if query else None)
     if help is None and metric is not None:
-        help = view.metric(metric).definition
+        help = view.definition(metric)
     st.subheader(title, anchor=False, help=help)
     if frame.is_empty():
         st.caption(_("There is nothing to draw for this choice."))
+        clear_filters(view, NARROWING, f"clear-{name}")
         return
     # The switch lies in what a narrow window scrolls, so that the keyboard gets there.
     with st.container(key=f"scroll-{name}"):
@@ -378,6 +385,17 @@ def chart(
             if view.show.system != LATIN:
                 figure = drawn.in_digits(figure, view.show.written)
             _drawn(figure, name, description, opens)
+
+
+def titled(view: View, title: str, columns: Sequence[Column]) -> str:
+    """A chart's title with the unit of its values: the currency, or that they are shares; where the title
+    does not say so itself."""
+    currencies = sorted({column.currency for column in columns if column.kind == "money" and column.currency})
+    is_share = any(column.kind == "percent" for column in columns)
+    if any(sign in title for sign in ("%", "٪", *currencies)):
+        return title
+    unit = view.text.gettext("%") if is_share else " · ".join(currencies)
+    return view.text.gettext("{title}, {unit}").format(title=title, unit=unit) if unit else title
 
 
 def _drawn(figure: Any, name: str, description: str, opens: Sequence[str | None]) -> None:

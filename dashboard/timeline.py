@@ -26,17 +26,20 @@ from dashboard.words import note_refused
 SHOWN_NOTES = 30
 Each = Literal["month", "week", "day"]
 """What one place of an axis of time stands for; its day is the first of it."""
+NOTES = "notes-on-dates"
 logger = logging.getLogger(__name__)
 
 
 def notes(view: View) -> list[tuple[str, Annotation]]:
-    """The notes of a company by date, each with its number; none where they cannot be read."""
-    try:
-        found = written.live(view.records)
-    except RecordsError:
-        logger.warning("notes on dates cannot be read", exc_info=True)
-        return []
-    return [(view.show.number(number), note) for number, note in enumerate(found, start=1)]
+    """The notes of a company by date, each with its number, read once a page; none where they cannot be."""
+    if NOTES not in view.slots:
+        try:
+            found = written.live(view.records)
+        except RecordsError:
+            logger.warning("notes on dates cannot be read", exc_info=True)
+            found = []
+        view.slots[NOTES] = [(view.show.number(place), note) for place, note in enumerate(found, start=1)]
+    return list(view.slots[NOTES])
 
 
 def first_day(day: date, each: Each) -> date:
@@ -102,10 +105,11 @@ def editor(view: View) -> None:
     _ = view.text.gettext
     if view.records is None:
         return
-    with (
-        st.expander(_("Notes on dates: what happened, on all charts over time"), key="notes-on-dates"),
-        frame.panel(view),
-    ):
+    title = _("Notes on dates: what happened, on all charts over time")
+    box = st.expander(title, key="notes-on-dates", on_change="rerun")
+    if not box.open:
+        return
+    with box, frame.panel(view):
         found = notes(view)
         if not found:
             st.caption(_("There is no note yet."))

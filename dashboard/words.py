@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dashboard.i18n import Text
 
+Words = Callable[[str | None], str]
 
-def _lookup(words: dict[str, str]) -> Callable[[str | None], str]:
+
+def lookup(words: Mapping[str, str]) -> Words:
+    """What says a code in words; a code without a word as it is, none as a dash."""
     return lambda code: "–" if code is None else words.get(code, code)
 
 
@@ -33,10 +36,10 @@ def page_titles(text: Text) -> dict[str, str]:
     }
 
 
-def category(text: Text) -> Callable[[str | None], str]:
+def category(text: Text) -> Words:
     """Movements of MRR."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "new": _("New"),
             "expansion": _("Expansion"),
@@ -48,10 +51,10 @@ def category(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def reason(text: Text) -> Callable[[str | None], str]:
+def reason(text: Text) -> Words:
     """Why MRR moved."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "plan_change": _("Change of plan"),
             "price_change": _("Change of price"),
@@ -76,10 +79,10 @@ def reason(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def cause(text: Text) -> Callable[[str | None], str]:
+def cause(text: Text) -> Words:
     """Why a customer ended."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "voluntary": _("The customer left"),
             "involuntary": _("The payment failed"),
@@ -89,10 +92,10 @@ def cause(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def bucket(text: Text) -> Callable[[str | None], str]:
+def bucket(text: Text) -> Words:
     """Days past due."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "current": _("Not yet due"),
             "d1_30": _("1–30 days"),
@@ -103,34 +106,34 @@ def bucket(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def commitment(text: Text) -> Callable[[str | None], str]:
+def commitment(text: Text) -> Words:
     """What binds a customer."""
     _ = text.gettext
-    return _lookup({"monthly": _("Monthly"), "term": _("Term"), "non_contract": _("No contract")})
+    return lookup({"monthly": _("Monthly"), "term": _("Term"), "non_contract": _("No contract")})
 
 
-def model_class(text: Text) -> Callable[[str | None], str]:
+def model_class(text: Text) -> Words:
     """Whom a churn model scores."""
     _ = text.gettext
-    return _lookup({"contract": _("Customers under contract"), "non_contract": _("Repeat trade")})
+    return lookup({"contract": _("Customers under contract"), "non_contract": _("Repeat trade")})
 
 
-def risk_list(text: Text) -> Callable[[str | None], str]:
+def risk_list(text: Text) -> Words:
     """The lists of churn risk."""
     _ = text.gettext
-    return _lookup({"now": _("To call now"), "later": _("Renewals later"), "leaving": _("Leaving")})
+    return lookup({"now": _("To call now"), "later": _("Renewals later"), "leaving": _("Leaving")})
 
 
-def band(text: Text) -> Callable[[str | None], str]:
+def band(text: Text) -> Words:
     """How high a risk is."""
     _ = text.gettext
-    return _lookup({"high": _("High risk"), "watch": _("Watch"), "low": _("Low risk")})
+    return lookup({"high": _("High risk"), "watch": _("Watch"), "low": _("Low risk")})
 
 
-def owner(text: Text) -> Callable[[str | None], str]:
+def owner(text: Text) -> Words:
     """Who does it."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "sales": _("Sales"),
             "finance": _("Finance"),
@@ -147,10 +150,10 @@ def yes_no(text: Text) -> Callable[[object], str]:
     return lambda value: _("Yes") if value else _("No")
 
 
-def test_status(text: Text) -> Callable[[str | None], str]:
+def test_status(text: Text) -> Words:
     """How a test ended."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "pass": _("Passed"),
             "fail": _("Failed"),
@@ -161,16 +164,16 @@ def test_status(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def build_status(text: Text) -> Callable[[str | None], str]:
+def build_status(text: Text) -> Words:
     """How a build ended."""
     _ = text.gettext
-    return _lookup({"published": _("Published"), "failed": _("Failed")})
+    return lookup({"published": _("Published"), "failed": _("Failed")})
 
 
-def reject_reason(text: Text) -> Callable[[str | None], str]:
+def reject_reason(text: Text) -> Words:
     """Why a row was set aside."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "bad_row": _("Not the header's columns"),
             "missing_key": _("Key missing"),
@@ -196,26 +199,26 @@ def reject_reason(text: Text) -> Callable[[str | None], str]:
 EVALUATION_ORDER = ("auc", "ap", "brier", "log_loss", "ece", "lift_10", "revenue_10")
 
 
-def evaluation_metric(text: Text) -> Callable[[str | None], str]:
+def evaluation_metric(text: Text) -> Words:
     """How good a model is."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "auc": _("AUC"),
             "ap": _("Average precision"),
             "brier": _("Brier score"),
             "log_loss": _("Log loss"),
             "ece": _("Calibration error"),
-            "lift_10": _("Lift, top 10 %"),
-            "revenue_10": _("Revenue caught, top 10 %"),
+            "lift_10": _("Lift, top 10%"),
+            "revenue_10": _("Revenue caught, top 10%"),
         }
     )
 
 
-def candidate(text: Text) -> Callable[[str | None], str]:
+def candidate(text: Text) -> Words:
     """What was compared."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "base_rate": _("Base rate"),
             "recency_rule": _("Recency rule"),
@@ -223,15 +226,17 @@ def candidate(text: Text) -> Callable[[str | None], str]:
             "spline_logistic": _("Spline logistic model"),
             "additive_hgb": _("Additive boosting"),
             "small_hgb": _("Small boosting"),
+            "default_hgb": _("Boosting with the library's settings"),
             "blend": _("Blend of both models"),
+            "blend_small_hgb": _("Blend with interactions"),
         }
     )
 
 
-def part(text: Text) -> Callable[[str | None], str]:
+def part(text: Text) -> Words:
     """Parts of a year's goods revenue."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "subscribed": _("Subscribed"),
             "regular": _("Regular, not subscribed"),
@@ -241,10 +246,10 @@ def part(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def pair_kind(text: Text) -> Callable[[str | None], str]:
+def pair_kind(text: Text) -> Words:
     """Whether a pair of customer and article keeps a rhythm."""
     _ = text.gettext
-    return _lookup({"regular": _("On a rhythm"), "irregular": _("Without a rhythm")})
+    return lookup({"regular": _("On a rhythm"), "irregular": _("Without a rhythm")})
 
 
 def interval(text: Text, unit: str, count: int) -> str:
@@ -258,10 +263,10 @@ def interval(text: Text, unit: str, count: int) -> str:
     return every[unit].format(count=count)
 
 
-def why_null(text: Text) -> Callable[[str | None], str]:
+def why_null(text: Text) -> Words:
     """Why a figure cannot be computed."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "nothing_known": _("There is nothing to compute it from."),
             "no_opening_mrr": _("There is nothing to divide by: no customer paid at the start."),
@@ -284,10 +289,10 @@ def why_null(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def cash_event(text: Text) -> Callable[[str | None], str]:
+def cash_event(text: Text) -> Words:
     """Movements of money."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "received": _("Payment received"),
             "fee": _("Fee"),
@@ -297,10 +302,10 @@ def cash_event(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def dunning_outcome(text: Text) -> Callable[[str | None], str]:
+def dunning_outcome(text: Text) -> Words:
     """What became of a failed charge."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "recovered": _("Recovered"),
             "pending": _("Still undecided"),
@@ -310,10 +315,10 @@ def dunning_outcome(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def forecast_method(text: Text) -> Callable[[str | None], str]:
+def forecast_method(text: Text) -> Words:
     """How MRR is forecast."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "survival": _("Survival model"),
             "last_value": _("Last value"),
@@ -322,10 +327,10 @@ def forecast_method(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def headline_why(text: Text) -> Callable[[str | None], str]:
+def headline_why(text: Text) -> Words:
     """Why this method is the one shown."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "lowest_error": _("It has been closest so far over 1 to 6 months."),
             "model_worse_than_naive": _("It has been closer than the survival model so far, so it is shown."),
@@ -335,10 +340,10 @@ def headline_why(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def forecast_null(text: Text) -> Callable[[str | None], str]:
+def forecast_null(text: Text) -> Words:
     """Why there is no forecast, or no interval."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "history_too_short": _("Fewer than six months of movements are known."),
             "too_large": _("Single months differ too wildly to forecast from."),
@@ -386,18 +391,18 @@ def yes_no_known(text: Text) -> Callable[[bool | None], str]:
     return lambda value: "–" if value is None else shown(value)
 
 
-def state(text: Text) -> Callable[[str | None], str]:
+def state(text: Text) -> Words:
     """Where an account stands with those who look after it."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {"open": _("Open"), "snoozed": _("Snoozed"), "contacted": _("Contacted"), "done": _("Done")}
     )
 
 
-def action(text: Text) -> Callable[[str | None], str]:
+def action(text: Text) -> Words:
     """What was done about an account."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "assigned": _("Assigned"),
             "snoozed": _("Snoozed"),
@@ -407,10 +412,10 @@ def action(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def channel(text: Text) -> Callable[[str | None], str]:
+def channel(text: Text) -> Words:
     """How a customer was contacted."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "call": _("Call"),
             "email": _("E-mail"),
@@ -421,10 +426,10 @@ def channel(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def reply(text: Text) -> Callable[[str | None], str]:
+def reply(text: Text) -> Words:
     """What came of a contact, and how a case was closed."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "no_answer": _("No answer"),
             "reached": _("Reached"),
@@ -455,10 +460,10 @@ def refusal(text: Text) -> Callable[[str], str]:
     return lambda code: known.get(code) or _("This could not be saved.")
 
 
-def change(text: Text) -> Callable[[str | None], str]:
+def change(text: Text) -> Words:
     """How a place on the risk list changed."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "new": _("New on the list"),
             "risen": _("Risen to high risk"),
@@ -468,16 +473,16 @@ def change(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def renewal(text: Text) -> Callable[[str | None], str]:
+def renewal(text: Text) -> Words:
     """How a renewal came out."""
     _ = text.gettext
-    return _lookup({"renewed": _("Renewed"), "lost": _("Lost"), "undecided": _("Not decided yet")})
+    return lookup({"renewed": _("Renewed"), "lost": _("Lost"), "undecided": _("Not decided yet")})
 
 
-def invoice_status(text: Text) -> Callable[[str | None], str]:
+def invoice_status(text: Text) -> Words:
     """An invoice's life."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "draft": _("Draft"),
             "open": _("Open"),
@@ -488,10 +493,10 @@ def invoice_status(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def receivable(text: Text) -> Callable[[str | None], str]:
+def receivable(text: Text) -> Words:
     """What changed a receivable."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "invoiced": _("Invoiced"),
             "payment": _("Payment applied"),
@@ -504,10 +509,10 @@ def receivable(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def recovery(text: Text) -> Callable[[str | None], str]:
+def recovery(text: Text) -> Words:
     """How dunning came out."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "recovered": _("Recovered"),
             "lost": _("Lost"),
@@ -517,10 +522,10 @@ def recovery(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def happening(text: Text) -> Callable[[str | None], str]:
+def happening(text: Text) -> Words:
     """What stands on the timeline of a customer."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "mrr": _("MRR changed"),
             "invoice": _("Invoice"),
@@ -538,7 +543,7 @@ def happening(text: Text) -> Callable[[str | None], str]:
     )
 
 
-def crm_activity(text: Text) -> Callable[[str | None], str]:
+def crm_activity(text: Text) -> Words:
     """What the CRM logged; a kind of its own in its own words."""
     _ = text.gettext
     known = {
@@ -559,10 +564,10 @@ def notice(text: Text) -> Callable[[bool | None], str]:
     return lambda is_over: "–" if is_over is None else _("Day is over") if is_over else _("Still possible")
 
 
-def cancellation(text: Text) -> Callable[[str | None], str]:
+def cancellation(text: Text) -> Words:
     """How far a cancellation is."""
     _ = text.gettext
-    return _lookup(
+    return lookup(
         {
             "in_effect": _("In effect"),
             "scheduled": _("Ends later"),

@@ -1,4 +1,10 @@
-"""Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out."""
+"""Renewals: what is to be decided in the days to come, what is at stake, and how earlier ones came out.
+
+The company's figures are those of the marts that add renewals up. For readers who see their own accounts
+only, those marts are absent, and the same figures are added up from the rows that they see.
+"""
+
+from dataclasses import dataclass
 
 from dashboard.queries import Query
 from dashboard.queries.churn import IN_USE, LOOKED_AFTER, OWNER, STANDINGS, of_owner
@@ -83,17 +89,42 @@ ORDER BY {ORDER}
 """
 
 
-# All of them; and a page of them, of which alone the details are read.
+# All of them; and a page of them, of which alone the details are read. A page names the days its rows fall
+# on, so that nothing is asked of other days.
 ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewals_due")
 PAGE = Query(
     "renewals_page",
-    _detailed(f"SELECT * FROM chosen WHERE {WITHIN} ORDER BY {ORDER} LIMIT $limit OFFSET $offset"),
+    _detailed(
+        f"SELECT * FROM chosen WHERE {WITHIN} AND due_on BETWEEN $from_day AND $to_day "
+        f"ORDER BY {ORDER} LIMIT $limit OFFSET $offset"
+    ),
     metric="renewals_due",
 )
 
-# What comes up on each day, to be added up to horizons and weeks: the renewals are gone through once.
+# What comes up on each day, to be added up to horizons and weeks.
 BY_DAY = Query(
     "renewals_by_day",
+    """
+SELECT
+  date_trunc('week', due_on)::DATE AS week,
+  due_on - $as_of::DATE AS days_left,
+  sum(renewals)::BIGINT AS renewals,
+  sum(mrr)::DECIMAL(38, 16) AS mrr,
+  coalesce(sum(mrr) FILTER (is_automatic), 0)::DECIMAL(38, 16) AS auto_mrr,
+  coalesce(sum(mrr) FILTER (NOT is_automatic), 0)::DECIMAL(38, 16) AS manual_mrr
+FROM warehouse.marts.fct_renewal_days
+WHERE outcome = 'undecided' AND due_on <= $as_of::DATE + 90 AND currency = $currency
+  AND ($segment = 'all' OR segment = $segment)
+  AND ($kind = 'all' OR is_automatic = ($kind = 'auto'))
+GROUP BY week, days_left
+ORDER BY days_left
+""",
+    metric="renewals_due",
+)
+
+# The same of some accounts alone: an owner's, or those that the reader may see.
+BY_DAY_OF_ACCOUNTS = Query(
+    "renewals_by_day_of_accounts",
     f"""
 WITH {CHOSEN.strip()}
 SELECT week, days_left, count(*)::BIGINT AS renewals,
@@ -115,13 +146,24 @@ SELECT as_of, model_id FROM warehouse.churn.churn_scorings WHERE is_in_use AND N
 """,
 )
 
-CURRENCIES = Query(
-    "renewals_currencies",
+# The currencies and segments that there are renewals of, those of most of them first.
+PARTS = Query(
+    "renewals_parts",
     """
-SELECT amount_currency AS currency, count(*)::BIGINT AS renewals
+SELECT currency, segment, sum(renewals)::BIGINT AS renewals
+FROM warehouse.marts.fct_renewal_days
+GROUP BY currency, segment
+ORDER BY renewals DESC, currency, segment
+""",
+)
+
+PARTS_OF_ACCOUNTS = Query(
+    "renewals_parts_of_accounts",
+    """
+SELECT amount_currency AS currency, segment, count(*)::BIGINT AS renewals
 FROM warehouse.marts.fct_renewals
-GROUP BY amount_currency
-ORDER BY renewals DESC, currency
+GROUP BY amount_currency, segment
+ORDER BY renewals DESC, currency, segment
 """,
 )
 
@@ -166,3 +208,30 @@ ORDER BY renewals.due_on DESC, renewals.mrr_before_constant DESC, renewals.subsc
 """,
     metric="renewal_rate",
 )
+
+PAST_OF_ACCOUNTS = Query(
+    "renewals_past_of_accounts",
+    f"""
+SELECT
+  coalesce(sum(mrr_due), 0)::DECIMAL(38, 16) AS mrr_due,
+  coalesce(sum(mrr_renewed), 0)::DECIMAL(38, 16) AS mrr_renewed,
+  count(*)::BIGINT AS renewals
+FROM (
+{PAST_ROWS.sql.strip()}
+)
+""",
+    metric="renewal_rate",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the figures of the page are read: added up for the whole company, or from rows of accounts."""
+
+    parts: Query
+    by_day: Query
+    past: Query
+
+
+COMPANY = Source(PARTS, BY_DAY, PAST)
+ACCOUNTS = Source(PARTS_OF_ACCOUNTS, BY_DAY_OF_ACCOUNTS, PAST_OF_ACCOUNTS)

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, frame, paging, theme, timeline, words
+from dashboard import address, charts, frame, paging, scope, theme, timeline, words
 from dashboard.frame import Card, Check, Drill
-from dashboard.queries import renewals, revenue
+from dashboard.queries import Query, renewals
 from dashboard.scope import ALL, segment_choice
 from dashboard.screens import acting
 from dashboard.screens.acting import Account, prompt_of
-from dashboard.screens.renewal_days import HORIZONS, totals_of, weeks_of
+from dashboard.screens.renewal_days import HORIZONS, page_of, totals_of, weeks_of
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
 
@@ -45,21 +45,23 @@ class Chosen:
 def render(view: View) -> None:
     _ = view.text.gettext
     question = _("What renews in 30, 60 and 90 days, and what is at stake?")
-    frame.header(view, PLACE, _("Renewals"), question)
+    frame.header(view, PLACE, question)
     if view.published is None:
         frame.nothing_published(view)
         return
     published = view.published
-    currencies = published.rows(renewals.CURRENCIES)["currency"].to_list()
-    if not currencies:
+    source = renewals.COMPANY if published.is_company else renewals.ACCOUNTS
+    parts = published.rows(source.parts)
+    if parts.is_empty():
         frame.empty(view, _("No subscription of this company has a term, so nothing comes up for renewal."))
         return
     with frame.panel(view):
-        chosen = filters(view, published, currencies)
+        chosen = filters(view, published, parts)
         values = {**chosen.values, **acting.values(view, chosen.owner), "as_of": published.build.as_of}
-        by_day = published.rows(renewals.BY_DAY, **values)
+        drawn_from = source.by_day if chosen.owner == ALL else renewals.BY_DAY_OF_ACCOUNTS
+        by_day = published.rows(drawn_from, **values)
         totals = totals_of(by_day)
-        past = published.rows(renewals.PAST, **values).row(0, named=True)
+        past = published.rows(source.past, **values).row(0, named=True)
         weeks = weeks_of(by_day, published.build.as_of, chosen.days)
         frame.cards(view, cards(view, totals, past, chosen))
         every_week = week_drills(view, weeks, chosen, values)
@@ -68,21 +70,24 @@ def render(view: View) -> None:
             acting.undo_bar(view, PLACE)
             frame.empty(view, _("Nothing of this choice comes up for renewal in these days."), FILTERS)
             return
-        calendar(view, published, weeks, chosen, every_week, values)
-    with frame.panel(view):
-        renewal_list(view, published, chosen, values, totals[chosen.days])
+        calendar(view, published, weeks, chosen, every_week, drawn_from, values)
+        with frame.panel(view):
+            renewal_list(view, published, chosen, values, by_day)
 
 
-def filters(view: View, published: Published, currencies: list[str]) -> Chosen:
+def filters(view: View, published: Published, parts: pl.DataFrame) -> Chosen:
+    """Draw the filters and say what they are set to. `parts`: rows of renewals.PARTS."""
     _ = view.text.gettext
     resets = ("listed", "rows", "page")
-    segments = [ALL, *published.rows(revenue.SEGMENTS)["segment"].to_list()]
+    by_currency = parts.group_by("currency").agg(pl.col("renewals").sum())
+    currencies = by_currency.sort("renewals", "currency", descending=[True, False])["currency"].to_list()
+    segments = [ALL, *parts["segment"].unique().sort().to_list()]
     kinds = {ALL: _("All"), "auto": _("Renews by itself"), "manual": _("Needs a decision")}
 
     def within(days: int) -> str:
         return view.text.ngettext("{count} day", "{count} days", days).format(count=view.show.number(days))
 
-    with st.container(horizontal=True, key="filters"):
+    with scope.filters(view):
         days = address.choice("days", _("Look ahead"), HORIZONS, 90, within, resets=resets, as_buttons=True)
         segment = segment_choice(view, segments, resets) if len(segments) > 2 else ALL
         kind = address.choice("kind", _("Kind of renewal"), KINDS, ALL, kinds.__getitem__, resets=resets)
@@ -260,13 +265,14 @@ def calendar(
     weeks: pl.DataFrame,
     chosen: Chosen,
     every: Mapping[date, Drill],
+    drawn_from: Query,
     values: Mapping[str, object],
 ) -> None:
     """What is at stake in each week, parted by whether it renews by itself."""
     _, show = view.text.gettext, view.show
     parts = {"auto_mrr": _("Renews by itself"), "manual_mrr": _("Needs a decision")}
     colours = {"auto_mrr": theme.BLUE, "manual_mrr": theme.AMBER}
-    title = _("MRR at stake by week")
+    title = _("MRR at stake by week, {currency}").format(currency=chosen.currency)
     total = sum(weeks["mrr"].to_list(), Decimal(0))
     most = weeks.sort("mrr", descending=True).row(0, named=True)
     described = _("{total} comes up in {count} weeks; most of it, {most}, in the week of {week}.").format(
@@ -305,8 +311,9 @@ def calendar(
         ],
         weeks,
         each="week",
-        query=renewals.BY_DAY,
+        query=drawn_from,
         values=values,
+        opens=[every[week].key if week in every else None for week in weeks["week"]],
     )
     frame.rows_choice(view, _("Rows behind a week"), {one.key: one.title for one in every.values()})
     frame.drill(view, published, list(every.values()))
@@ -317,26 +324,31 @@ def renewal_list(
     published: Published,
     chosen: Chosen,
     values: Mapping[str, object],
-    total: Mapping[str, Any],
+    by_day: pl.DataFrame,
 ) -> None:
     """Every renewal of the choice, soonest first, and the work on it."""
     _ = view.text.gettext
+
+    def listed(offset: int, most: int) -> pl.DataFrame:
+        asked = page_of(by_day, published.build.as_of, chosen.days, offset, most)
+        return published.rows(renewals.PAGE, **values, **asked)
+
     st.subheader(_("Renewals, soonest first"), anchor=False)
     for scored in published.rows(renewals.SCORED).iter_rows(named=True):
         basis = _("Scored for {day} by model {model}.")
         st.text(
             basis.format(day=view.show.day(scored["as_of"]), model=view.show.identifier(scored["model_id"]))
         )
-    pages = paging.count(total["renewals"], LIST_ROWS)
+    pages = paging.count(totals_of(by_day)[chosen.days]["renewals"], LIST_ROWS)
     page = paging.current("listed", pages)
-    rows = published.rows(renewals.PAGE, **values, limit=LIST_ROWS, offset=(page - 1) * LIST_ROWS)
+    rows = listed((page - 1) * LIST_ROWS, LIST_ROWS)
     frame.table(view, _("Renewals"), list_columns(view, chosen), rows)
     paging.choice(view, "listed", pages, page)
     frame.download(
         view,
         "renewals",
         file_columns(view, chosen),
-        lambda: published.rows(renewals.PAGE, **values, limit=frame.EXPORT_ROWS, offset=0),
+        lambda: listed(0, frame.EXPORT_ROWS),
         published,
     )
     acting.undo_bar(view, PLACE)

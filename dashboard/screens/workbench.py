@@ -54,7 +54,7 @@ class Desk:
 
 def render(view: View) -> None:
     _ = view.text.gettext
-    frame.header(view, "workbench", _("SQL workbench"), _("Can I answer a new question safely?"))
+    frame.header(view, "workbench", _("Can I answer a new question safely?"))
     if not view.may("sql"):
         st.info(_("Your role does not include questions of your own in SQL."))
         return
@@ -100,13 +100,22 @@ def catalogue(published: Published) -> list[dict[str, Any]]:
             {
                 "schema": row["schema_name"],
                 "name": row["table_name"],
-                "info": row["table_description"] or "",
+                "info": described(row["table_description"]),
                 "columns": [],
             },
         )
-        column = {"name": row["column_name"], "type": row["data_type"], "info": row["column_description"]}
+        column = {
+            "name": row["column_name"],
+            "type": row["data_type"],
+            "info": described(row["column_description"]),
+        }
         table["columns"].append(column)
     return list(found.values())
+
+
+def described(description: str | None) -> str:
+    """What a model says of itself, without the marks of its code."""
+    return (description or "").replace("`", "")
 
 
 def load(view: View, desk: Desk, tables: Sequence[Mapping[str, Any]]) -> None:
@@ -361,7 +370,7 @@ def browser(view: View, published: Published, desk: Desk, tables: Sequence[Mappi
         return
     table = names[chosen]
     if table["info"]:
-        st.text(table["info"])
+        st.text(view.show.name(table["info"]))
     st.button(
         _("Write a query of it"),
         key="workbench-select",
@@ -458,7 +467,7 @@ def delete_saved(records: Records, reader_id: str, desk: Desk, saved: SavedQuery
 def undo(records: Records, reader_id: str, desk: Desk) -> None:
     if desk.undo is not None:
         with keeping.written():
-            saved_queries.restore(records, reader_id, desk.undo)
+            saved_queries.restore(records, reader_id, clock(), desk.undo)
             desk.undo = None
 
 

@@ -8,21 +8,28 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 import tiny_orders
 import tiny_world
 from reader import Open, badges, html
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
+from dashboard import failed_charges
+from dashboard.format import Formatter
+from dashboard.i18n import text
 from dashboard.records import annotations, targets
 from dashboard.records.database import Records, open_records
 from dashboard.records.targets import Key
+from dashboard.view import View
 
 AT = datetime(2025, 4, 2, 9, tzinfo=UTC)
 APRIL = Key("mrr", date(2025, 4, 1), "EUR")
 CASH_ROWS = (
     "overdue", "dso", "net_cash", "dunning-decided", "current", "d1_30", "d31_60", "d91_plus",
     "cash-2025-02-01", "dunning-all", "dunning-recovered", "dunning-exhausted", "dunning-lost",
+    "dunning-by-2", "dunning-by-otherwise",
 )  # fmt: skip
 FORECAST_ROWS = ("actual", "actual-2025-02", "forecast", "backtest-near", "backtest-2")
 ECONOMICS_ROWS = ("arr", "customers", "arpa", "quick_ratio")
@@ -40,6 +47,12 @@ def records(home: Path) -> Iterator[Records]:
     opened = open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def view() -> View:
+    """A reader of English, of no company."""
+    return View(datetime(2025, 4, 1, tzinfo=UTC), (), None, text("en"), Formatter("en"), None, ())
 
 
 def figures(app: AppTest) -> list[tuple[str, str]]:
@@ -82,6 +95,31 @@ def test_the_cards_of_cash_are_those_worked_out_by_hand(open_page: Open) -> None
         assert_adds_up(app, rows)
     app.query_params["by"] = "day"
     assert_adds_up(app, "cash-2025-03-20")
+
+
+def test_every_part_of_what_failed_leads_to_its_own_rows(view: View) -> None:
+    stages = pl.DataFrame(
+        [
+            ("recovered", 1, 2, 300, 300),
+            ("recovered", 2, 1, 200, 200),
+            ("recovered", None, 1, 100, 60),  # the rest was credited
+            ("exhausted", None, 1, 50, 10),
+            ("pending", None, 3, 20, 0),
+        ],
+        schema=["outcome", "recovered_attempt", "invoices", "failed", "recovered"],
+        orient="row",
+    )
+    everything, *parts = failed_charges.parts(view, stages)
+    assert (everything.rows, everything.amount, everything.invoices) == ("dunning-all", 670, 8)
+    assert [(part.rows, part.amount) for part in parts] == [
+        ("dunning-by-1", 300),
+        ("dunning-by-2", 200),
+        ("dunning-by-otherwise", 70),
+        ("dunning-recovered", 40),
+        ("dunning-pending", 20),
+        ("dunning-exhausted", 40),
+    ]
+    assert sum(part.amount for part in parts) == everything.amount
 
 
 def test_money_that_came_leads_to_the_invoice_it_paid(open_page: Open) -> None:
@@ -129,7 +167,7 @@ def test_a_forecast_stands_beside_how_good_it_was(open_page: Open) -> None:
     shown = figures(app)
     assert shown[1] == ("€680.33", "+€120.00 (+21.4%)")  # 560.333333 + 12 × 10.00
     assert shown[2][0] == "No target"
-    assert "80 % interval: €612 to €748" in said(app)
+    assert "80% interval: €612 to €748" in said(app)
     assert "Survival model. It has been closest so far" in said(app)
     for rows in FORECAST_ROWS:
         assert_adds_up(app, rows)
@@ -268,6 +306,8 @@ def test_a_note_on_a_date_is_numbered_on_the_charts_and_told_below_them(
         assert '"dash":"dot"' in specs
         assert "example.org" not in specs
     number = annotations.live(records)[0].annotation_id
+    app.session_state["notes-on-dates"] = True  # as a click on their title does
+    app.run()
     app.button(key=f"note-delete-{number}").click().run()
     assert [note.words for note in annotations.live(records)] == ["انقطاع الخدمة"]
     app.button(key=f"note-undo-{number}").click().run()
@@ -290,6 +330,104 @@ def test_a_note_says_why_it_is_refused(records: Records) -> None:
             write(records, AT, "amal", "Amal", day, words)
         assert refused.value.reason == reason
     assert annotations.live(records) == []
+
+
+def test_a_share_of_too_few_customers_has_met_no_target(open_page: Open, tmp_path: Path) -> None:
+    def with_few(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.fill_subscriptions(connection, build_id)
+        connection.execute(
+            "UPDATE marts.fct_metric_values SET customers = 1 "
+            "WHERE metric_id = 'nrr_12m' AND segment = 'smb' AND month = DATE '2025-03-01'"
+        )
+
+    tiny_world.publish(tmp_path / "lumen", "20250401T0430-f1", with_few, title=("Lumen", "لومن"))
+    own = open_records(f"sqlite:///{tmp_path / 'lumen' / 'app.db'}")
+    goals = {Key("nrr_12m", date(2025, month, 1), "EUR", "smb"): 1_000_000 for month in (2, 3)}
+    targets.write(own, AT, "local", goals)
+    app = open_page("forecast", home=tmp_path, metric="nrr_12m", segment="smb")
+    assert not app.exception
+    table = html(app).split("by month against its target</caption>")[1].split("</table>")[0]
+    few, enough = (
+        next(row for row in table.split("<tr") if month in row) for month in ("Mar 2025", "Feb 2025")
+    )
+    assert "n too small" in few
+    assert "Met" not in few
+    assert "Missed" not in few
+    assert "Met" in enough or "Missed" in enough
+    assert few.count("%") == 1  # of the target alone
+
+
+def test_targets_stand_beside_the_months_on_the_pages_of_the_figures(
+    open_page: Open, home: Path, records: Records
+) -> None:
+    march = date(2025, 3, 1)
+    targets.write(
+        records, AT, "local", {Key("mrr", march, "EUR"): 50_000, Key("nrr_12m", march, "EUR"): 1_050_000}
+    )
+    for page, toggle, target in (
+        ("revenue", "table-trend", "€500.00"),
+        ("retention", "table-retention-trend", "105.0%"),
+    ):
+        app = open_page(page, home=home)
+        assert '"dash":"dash"' in "".join(chart.proto.spec for chart in app.get("plotly_chart"))
+        app.toggle(key=toggle).set_value(True).run()
+        assert not app.exception
+        assert "Target" in html(app)
+        assert target in html(app)
+
+
+@pytest.mark.parametrize("page", ["retention", "forecast"])
+def test_a_page_that_compares_with_nothing_offers_no_comparing(open_page: Open, page: str) -> None:
+    offered = {choice.key for choice in open_page(page, "bazaar").selectbox}
+    assert "choice-month" in offered
+    assert "choice-compare" not in offered
+
+
+def test_a_chart_without_anything_to_draw_offers_to_clear_the_filters(open_page: Open) -> None:
+    app = open_page("cash", segment="enterprise")  # of whom a single charge failed: too few for a share
+    assert "There is nothing to draw for this choice." in said(app)
+    app.button(key="clear-recovery").click().run()
+    assert "segment" not in app.query_params
+
+
+def test_a_title_says_the_unit_of_its_chart(open_page: Open) -> None:
+    titles = [heading.value for heading in open_page("retention").subheader]
+    assert "Net and gross revenue retention over 12 months, %" in titles
+    assert not any(title.count("%") > 1 for title in titles)
+    arabic = [heading.value for heading in open_page("retention", lang="ar").subheader]
+    assert any(title.endswith("، ٪") for title in arabic)
+
+
+def running_march(folder: Path) -> Records:
+    """Lumen as if March were still running, with a target of MRR for it and one for February."""
+
+    def running(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.fill_subscriptions(connection, build_id)
+        connection.execute("UPDATE marts.fct_metric_values SET is_provisional = month >= DATE '2025-03-01'")
+
+    tiny_world.publish(folder / "lumen", "20250401T0430-p1", running, title=("Lumen", "لومن"))
+    own = open_records(f"sqlite:///{folder / 'lumen' / 'app.db'}")
+    targets.write(own, AT, "local", {Key("mrr", date(2025, month, 1), "EUR"): 60_000 for month in (2, 3)})
+    return own
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        ("en", "Mar 2025 is still running, to March 31, 2025: against the target of €600.00 for all of it"),
+        ("ar", "ما زال"),
+    ],
+)
+def test_a_month_that_still_runs_is_not_judged_by_the_target_of_the_whole_month(
+    open_page: Open, tmp_path: Path, lang: str, words: str
+) -> None:
+    running_march(tmp_path).close()
+    now = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-03")
+    closed = open_page("revenue", lang=lang, home=tmp_path, compare="target", month="2025-02")
+    assert not now.exception
+    assert [one.metric[0].color for one in (now, closed)] == [MetricProto.GRAY, MetricProto.RED]
+    notes = [[caption.value for caption in app.caption if words in caption.value] for app in (now, closed)]
+    assert [len(found) for found in notes] == [1, 0]
 
 
 def test_a_month_of_orders_that_still_runs_has_missed_no_target(open_page: Open, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -9,14 +10,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import success_world
 import tiny_world
-from reader import Open, html
+from reader import Open, badges, html
 from sqlalchemy import Table, select
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from dashboard.i18n import text
 from dashboard.people import directory, entry, last_used, passwords, permissions, session
 from dashboard.people.reader import Reader
 from dashboard.people.routes import routes
@@ -124,6 +127,10 @@ def test_a_form_that_another_site_sends_is_refused(
     headers = {} if origin is None else {"origin": origin}
     answer = form.post("/sign-in", data={"name": "sara", "password": PASSWORD}, headers=headers)
     assert answer.status_code == 403
+    assert answer.text.splitlines() == [
+        "This form was not sent from this page.",
+        text("ar").gettext("This form was not sent from this page."),
+    ]
     assert "set-cookie" not in answer.headers
     assert [line["act"] for line in audit.lines(people)] == ["role"]
 
@@ -265,6 +272,22 @@ def test_each_page_of_a_csm_opens_or_says_that_it_speaks_of_the_whole_company(
     assert not any(f"K{number}<" in text or f"C{number}<" in text for number in (3, 4, 5, 6))
 
 
+def test_a_csm_sees_the_renewals_of_the_own_accounts_added_up(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    success_world.publish(home / "vela")
+    as_reader(vela=("csm", "Dana"))  # C1: 100.00 in 10 days, 75 % of 200.00 renewed; C2: 250.00 in 45 days
+    app = open_page("renewals", "vela", home=home, rows="within-90")
+    assert not app.exception
+    assert not app.error
+    assert not app.info
+    assert [one.value for one in app.metric] == ["€100.00", "€350.00", "€350.00", "75.0%"]
+    assert set(re.findall(r"customer=(C\d)", html(app))) == {"C1", "C2"}
+    assert any("Sum matches" in mark for mark in badges(app))
+    narrowed = open_page("renewals", "vela", home=home, owner="mine")
+    assert [one.value for one in narrowed.metric][:3] == ["€100.00", "€350.00", "€350.00"]
+
+
 def test_an_analyst_sees_all_accounts_without_their_names(
     open_page: Open, home: Path, as_reader: SignedIn
 ) -> None:
@@ -349,6 +372,7 @@ def test_a_button_of_a_page_drawn_before_a_role_was_withdrawn_writes_nothing_and
     targets.write(records, AT, "dana", {key: 500_000})
     app = open_page(page, lang=lang, home=home)
     app.session_state["views-menu"] = True
+    app.session_state["notes-on-dates"] = True
     app.run()
     if button == "save-view":
         app.text_input(key="new-view-name").set_value("Of somebody else now")
@@ -488,17 +512,17 @@ def test_a_saved_view_opens_with_its_own_filters_and_not_with_those_used_last(
 ) -> None:
     people = as_reader(lumen=("executive", None))
     used = {"segment": "smb", "measure": "cohort_net"}
-    last_used.write(people, "sara", AT, "lumen", "retention", used)
-    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    kept = {("lumen", "retention"): used, last_used.EVERYWHERE: {"company": "lumen"}}
+    last_used.write(people, "sara", AT, kept)
     records = database.open_records(f"sqlite:///{home / 'lumen' / 'app.db'}")
     reader = Reader("sara", "Sara Haddad", frozenset({"executive"}))
-    kept = views.save(records, AT, reader, "Everybody", "retention", {"month": "2025-02"})
+    view = views.save(records, AT, reader, "Everybody", "retention", {"month": "2025-02"})
     app = bare(home, monkeypatch)
-    app.selectbox(key="saved-view").set_value(kept.view_id).run()
+    app.selectbox(key="saved-view").set_value(view.view_id).run()
     assert app.title[0].value == "Retention and cohorts"
     assert app.query_params["month"] in ("2025-02", ["2025-02"])
     assert not {"segment", "measure"} & set(app.query_params)
-    assert app.selectbox(key="saved-view").value == kept.view_id
+    assert app.selectbox(key="saved-view").value == view.view_id
 
 
 def test_a_filter_taken_away_stays_away_on_the_next_page(
@@ -506,8 +530,8 @@ def test_a_filter_taken_away_stays_away_on_the_next_page(
 ) -> None:
     people = as_reader(lumen=("executive", None))
     used = {"segment": "smb", "measure": "cohort_net"}
-    last_used.write(people, "sara", AT, "lumen", "retention", used)
-    last_used.write(people, "sara", AT, "", "", {"company": "lumen"})
+    kept = {("lumen", "retention"): used, last_used.EVERYWHERE: {"company": "lumen"}}
+    last_used.write(people, "sara", AT, kept)
     app = bare(home, monkeypatch)
     app.switch_page("screens/retention.py").run()
     assert "segment" not in app.query_params
