@@ -1,8 +1,7 @@
 """A page as bare as can be: the same widgets as one of the dashboard's, with constants for data.
 
 It is written from what the page drew: each widget, text, table and chart becomes one call that is given what
-the reader saw. No company is looked up, no filter read, nothing formatted or drawn. What is loaded is taken
-out of each collection, as the dashboard does, so that a ratio speaks of the page's own work.
+the reader saw. No company is looked up, no filter read, nothing formatted or drawn.
 """
 
 from __future__ import annotations
@@ -38,9 +37,10 @@ def warm_up():
 
 def page():
 """
-TAIL = """
+FREEZE = """
     warm_up()
-
+"""
+TAIL = """
 
 def other():
     st.text("other")
@@ -51,8 +51,11 @@ st.navigation([HERE, OTHER], position="hidden").run()
 """
 
 
-def write(app: AppTest, path: Path) -> int:
-    """Write the bare page of what `app` shows; gives how many elements it has."""
+def write(app: AppTest, path: Path, freezes: bool = False) -> int:
+    """Write the bare page of what `app` shows; gives how many elements it has.
+
+    With `freezes` what is loaded is taken out of each collection, as the dashboard does it.
+    """
     lines: list[str] = []
     count = 0
     for root, opening in ((app._tree.children.get(1), "with st.sidebar:"), (app._tree.children.get(0), "")):
@@ -61,7 +64,7 @@ def write(app: AppTest, path: Path) -> int:
         body = list(_calls(root, 2 if opening else 1, [count]))
         count += len(body)
         lines += ([f"    {opening}"] if opening else []) + body
-    path.write_text(HEAD + "\n".join(lines) + "\n" + TAIL, encoding="utf-8")
+    path.write_text(HEAD + "\n".join(lines) + (FREEZE if freezes else "") + "\n" + TAIL, encoding="utf-8")
     return count
 
 

@@ -6,7 +6,9 @@ Claims, each a line of both sides, their ratio, the limit and ok or short:
 - A page of a company of a million customers takes at most 1.5 times that of one of 2,000, opened for the
   first time (nothing kept yet) and again.
 - 500 changes of the filters in a row leave the server's memory as it was after the first hundred.
-Without a claim: memory a session, and what a rerun costs without `gc.freeze` and with nothing kept.
+Without a claim: the CPU of a rerun beside that of a bare page out of whose collections what is loaded is
+taken too, which is the page's own work alone; memory a session; a rerun without `gc.freeze` and with nothing
+kept.
 
 SIZE=small checks that the benchmark works, not its figures. PAGES names pages, separated by commas.
 """
@@ -83,16 +85,15 @@ def report(claim: str, ours: str, beside: str, ratio: float, limit: float) -> bo
 def beside_bare(home: Path, folder: Path, page: str, readers: int, turns: int) -> bool:
     bare = folder / f"bare_{page}.py"
     os.environ["TAJDID_HOME"] = str(home)
-    write_bare(drawn(page), bare)
+    app = drawn(page)
+    write_bare(app, bare)
     pause = PAUSE if readers > 5 else 0.05
     asks = [(path(page), address("few", page, number)) for number in range(turns)]
     bare_asks = [("", {})] * turns
     ours, theirs, cpu = [], [], []
     port, bare_port = free_port(), free_port()
-    bare_command = [sys.executable, "-m", "streamlit", "run", str(bare), "--server.port", str(bare_port)]
-    bare_command += ["--server.headless=true", "--browser.gatherUsageStats=false"]
-    bare_command += ["--server.fileWatcherType=none"]
-    with served(command(home, port), port, {}) as pid, served(bare_command, bare_port, {}) as bare_pid:
+    bare_server = served(bare_command(bare, bare_port), bare_port, {})
+    with served(command(home, port), port, {}) as pid, bare_server as bare_pid:
         for side, kind in ((port, asks), (bare_port, bare_asks)):
             read(side, 1, kind)
         for _ in range(2):  # in turn, so that a busy machine is busy for both
@@ -101,6 +102,9 @@ def beside_bare(home: Path, folder: Path, page: str, readers: int, turns: int) -
             theirs += read(bare_port, readers, bare_asks, pause=pause)
             cpu.append((cpu_seconds(pid) - begun[0], cpu_seconds(bare_pid) - begun[1]))
         memory = memory_mb(pid)
+        frozen = folder / f"frozen_{page}.py"
+        write_bare(app, frozen, freezes=True)
+        own_work(pid, port, asks, page, frozen)
     drawn_pages = 2 * readers * turns
     each = [1_000 * sum(side) / drawn_pages for side in zip(*cpu, strict=True)]
     return report(
@@ -109,6 +113,35 @@ def beside_bare(home: Path, folder: Path, page: str, readers: int, turns: int) -
         f"{at(theirs, 0.95) * 1e3:.0f} ms (p50 {at(theirs, 0.5) * 1e3:.0f}, CPU {each[1]:.0f})",
         at(ours, 0.95) / at(theirs, 0.95),
         BESIDE_BARE,
+    )
+
+
+def bare_command(page: Path, port: int) -> list[str]:
+    """The command that serves a bare page until it is ended."""
+    settings = ["--server.headless=true", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
+    return [sys.executable, "-m", "streamlit", "run", str(page), f"--server.port={port}", *settings]
+
+
+def own_work(pid: int, port: int, asks: list[tuple[str, dict[str, str]]], page: str, bare: Path) -> None:
+    """CPU of a rerun of the page, and of a bare one that collects as little: the least of four rounds."""
+    bare_port = free_port()
+    bare_asks = [("", {})] * len(asks)
+    cpu: tuple[list[float], list[float]] = ([], [])
+    with served(bare_command(bare, bare_port), bare_port, {}) as bare_pid:
+        read(bare_port, 1, bare_asks)
+        for _ in range(4):
+            for spent, process, at_port, asked in (
+                (cpu[0], pid, port, asks),
+                (cpu[1], bare_pid, bare_port, bare_asks),
+            ):
+                begun = cpu_seconds(process)
+                read(at_port, 1, asked, warm=0)
+                spent.append(1_000 * (cpu_seconds(process) - begun) / len(asked))
+    ours, theirs = min(cpu[0]), min(cpu[1])
+    print(
+        f"CPU of {page}: {ours:.0f} ms | beside {theirs:.0f} ms of a bare page that collects as little | "
+        f"ratio {ours / theirs:.2f}",
+        flush=True,
     )
 
 

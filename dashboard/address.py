@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -88,7 +89,15 @@ def to(page: str, **parameters: str) -> str:
     It takes along what is carried from page to page; `parameters` come on top.
     """
     path = st.session_state.get(OFFERED, {}).get(page, page)
-    return f"{path or './'}?{urlencode({**carried(), **parameters})}"
+    taken = tuple((name, value) for name, value in carried().items() if name not in parameters)
+    written = [part for part in (_written(taken), urlencode(parameters)) if part]
+    return f"{path or './'}?{'&'.join(written)}"
+
+
+@lru_cache(maxsize=1_000)
+def _written(parameters: tuple[tuple[str, str], ...]) -> str:
+    """Parameters as an address has them; those that are carried are the same in each link of a page."""
+    return urlencode(parameters)
 
 
 def all_but(*kept: str) -> list[str]:

@@ -109,8 +109,7 @@ class Formatter:
         if value is None:
             return MISSING
         exact = _rounded(value, decimals)
-        pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
-        shown = format_decimal(abs(exact), pattern, locale=self.locale, numbering_system=self.system)
+        shown = _decimal(abs(exact), decimals, self.language, self.system)
         return self._isolated(_sign(exact, signed) + self.written(shown))
 
     def size_short(self, value: float) -> str:
@@ -132,8 +131,7 @@ class Formatter:
         if ratio is None:
             return missing
         exact = _rounded(ratio, decimals + 2)
-        pattern = "#,##0" + ("." + "0" * decimals if decimals else "") + "%"
-        shown = format_percent(abs(exact), pattern, locale=self.locale, numbering_system=self.system)
+        shown = _percent(abs(exact), decimals, self.language, self.system)
         return self._isolated(_sign(exact, signed) + self.written(shown))
 
     def points(self, ratio: Decimal | float | None, decimals: int = 1) -> str:
@@ -148,7 +146,7 @@ class Formatter:
         return MISSING if value is None else self._isolated(self.written(value.isoformat()))
 
     def month(self, value: date | None) -> str:
-        return MISSING if value is None else self.written(format_skeleton("yMMM", value, locale=self.locale))
+        return MISSING if value is None else self.written(_month(value, self.language))
 
     def quarter(self, value: date | None) -> str:
         return MISSING if value is None else self.written(format_skeleton("yQQQ", value, locale=self.locale))
@@ -183,6 +181,25 @@ def _locale(language: str) -> Locale:
 @lru_cache(maxsize=1_000)
 def _symbol(currency: str, language: str) -> str:
     return str(get_currency_symbol(currency, locale=_locale(language))).translate(MARKS)
+
+
+@lru_cache(maxsize=KEPT_AMOUNTS)
+def _decimal(number: Decimal, decimals: int, language: str, system: System) -> str:
+    """A number, not below 0, with so many decimals."""
+    pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
+    return format_decimal(number, pattern, locale=_locale(language), numbering_system=system)
+
+
+@lru_cache(maxsize=KEPT_AMOUNTS)
+def _percent(ratio: Decimal, decimals: int, language: str, system: System) -> str:
+    """A ratio, not below 0, as a percentage with so many decimals."""
+    pattern = "#,##0" + ("." + "0" * decimals if decimals else "") + "%"
+    return format_percent(ratio, pattern, locale=_locale(language), numbering_system=system)
+
+
+@lru_cache(maxsize=1_000)
+def _month(day: date, language: str) -> str:
+    return format_skeleton("yMMM", day, locale=_locale(language))
 
 
 @lru_cache(maxsize=KEPT_AMOUNTS)
