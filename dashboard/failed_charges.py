@@ -65,7 +65,7 @@ def parts(view: View, stages: pl.DataFrame) -> list[Part]:
     count = int(total(stages, "invoices"))
     found = [Part(everything, total(stages, "failed"), count, theme.GREY, "dunning-all")]
     for way in paid_by(stages):
-        amount, count = paid(stages, way, "recovered"), int(paid(stages, way, "invoices"))
+        amount, count = paid(stages, way, "recovered"), int(paid(stages, way, "paid_invoices"))
         found.append(Part(paid_words(view, way), amount, count, theme.GREEN, f"dunning-by-{way}"))
     credited = total(stages, "failed", ["recovered"]) - total(stages, "recovered", ["recovered"])
     if credited:

@@ -212,6 +212,7 @@ DUNNING = Query(
 SELECT
   dunning.outcome, dunning.recovered_attempt,
   sum(dunning.invoices)::BIGINT AS invoices,
+  sum(dunning.paid_invoices)::BIGINT AS paid_invoices,
   sum((dunning.failed_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS failed,
   sum((dunning.recovered_minor * coalesce(rates.opening_rate, 1))::DECIMAL(38, 16)) AS recovered
 FROM warehouse.marts.fct_dunning_months AS dunning

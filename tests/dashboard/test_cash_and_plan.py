@@ -100,24 +100,24 @@ def test_the_cards_of_cash_are_those_worked_out_by_hand(open_page: Open) -> None
 def test_every_part_of_what_failed_leads_to_its_own_rows(view: View) -> None:
     stages = pl.DataFrame(
         [
-            ("recovered", 1, 2, 300, 300),
-            ("recovered", 2, 1, 200, 200),
-            ("recovered", None, 1, 100, 60),  # the rest was credited
-            ("exhausted", None, 1, 50, 10),
-            ("pending", None, 3, 20, 0),
+            ("recovered", 1, 2, 2, 300, 300),
+            ("recovered", 2, 1, 1, 200, 200),
+            ("recovered", None, 1, 1, 100, 60),  # the rest was credited
+            ("exhausted", None, 4, 1, 50, 10),  # of one of four a part was paid
+            ("pending", None, 3, 0, 20, 0),
         ],
-        schema=["outcome", "recovered_attempt", "invoices", "failed", "recovered"],
+        schema=["outcome", "recovered_attempt", "invoices", "paid_invoices", "failed", "recovered"],
         orient="row",
     )
     everything, *parts = failed_charges.parts(view, stages)
-    assert (everything.rows, everything.amount, everything.invoices) == ("dunning-all", 670, 8)
-    assert [(part.rows, part.amount) for part in parts] == [
-        ("dunning-by-1", 300),
-        ("dunning-by-2", 200),
-        ("dunning-by-otherwise", 70),
-        ("dunning-recovered", 40),
-        ("dunning-pending", 20),
-        ("dunning-exhausted", 40),
+    assert (everything.rows, everything.amount, everything.invoices) == ("dunning-all", 670, 11)
+    assert [(part.rows, part.amount, part.invoices) for part in parts] == [
+        ("dunning-by-1", 300, 2),
+        ("dunning-by-2", 200, 1),
+        ("dunning-by-otherwise", 70, 2),
+        ("dunning-recovered", 40, None),
+        ("dunning-pending", 20, 3),
+        ("dunning-exhausted", 40, 4),
     ]
     assert sum(part.amount for part in parts) == everything.amount
 

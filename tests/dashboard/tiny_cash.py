@@ -299,6 +299,7 @@ def _failures(connection: Any, insert: Insert) -> None:
                     "outcome": outcome,
                     "recovered_attempt": attempt,
                     "invoices": 1,
+                    "paid_invoices": int(recovered > 0),
                     "failed_minor": failed,
                     "recovered_minor": recovered,
                 }

@@ -570,6 +570,8 @@ def failed(paid: int | None, on: date | None, last: str = "failed") -> Books:
 
 def test_the_months_hold_what_failed_and_what_became_of_it():
     books = failed(300, day(3, 10))
+    books.invoice("unpaid", 400, day(3, 4))
+    books.attempt("unpaid", 1, day(3, 4), "failed")
     for name, on, attempts in (("b", day(3, 20), 2), ("c", day(3, 25), 2), ("d", day(4, 2), 3)):
         books.invoice(name, 500, on)
         books.attempt(name, 1, on, "failed")
@@ -578,16 +580,18 @@ def test_the_months_hold_what_failed_and_what_became_of_it():
         books.pay(f"p-{name}", 500, on + attempts * DAY)
         books.apply(name, 500, on + attempts * DAY, f"p-{name}")
     connection = books.open("fct_dunning_months")
-    columns = "cohort_month, outcome, recovered_attempt, invoices, failed_minor, recovered_minor"
+    columns = (
+        "cohort_month, outcome, recovered_attempt, invoices, paid_invoices, failed_minor, recovered_minor"
+    )
     found = connection.execute(f"SELECT {columns} FROM marts.fct_dunning_months ORDER BY ALL").fetchall()
     assert found == [
-        (day(3, 1), "lost", None, 1, 900, 300),
-        (day(3, 1), "recovered", 2, 2, 1000, 1000),
-        (day(4, 1), "recovered", 3, 1, 500, 500),
+        (day(3, 1), "lost", None, 2, 1, 1300, 300),  # of one of the two a part was paid
+        (day(3, 1), "recovered", 2, 2, 2, 1000, 1000),
+        (day(4, 1), "recovered", 3, 1, 1, 500, 500),
     ]
     connection = books.open("fct_dunning_months")
     assert warehouse_test(connection, "dunning_months_equal_dunning") == []
-    connection.execute("UPDATE marts.fct_dunning_months SET recovered_minor = 501 WHERE invoices = 1")
+    connection.execute("UPDATE marts.fct_dunning_months SET recovered_minor = 501 WHERE paid_invoices = 1")
     assert len(warehouse_test(connection, "dunning_months_equal_dunning")) == 2
 
 
