@@ -20,7 +20,7 @@ MIME = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocumen
 @dataclass(frozen=True)
 class File:
     """A file that a page offers. `make` gives its content, and what the audit says of it besides the choices
-    of the page."""
+    of the page; of the same name it goes before them."""
 
     label: str
     name: str
@@ -40,7 +40,7 @@ def button(view: View, file: File) -> None:
 
     def give() -> bytes:
         content, said = file.make()
-        detail = json.dumps({**said, **chosen}, ensure_ascii=False)
+        detail = json.dumps({**chosen, **said}, ensure_ascii=False)
         audit.note(view.records, view.reader.reader_id, clock(), "export", file.name, detail)
         return content
 

@@ -48,7 +48,7 @@ def view(workspace: Path, tmp_path: Path) -> View:
     )
 
 
-def offered(view: View, monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+def offered(view: View, monkeypatch: pytest.MonkeyPatch, **chosen: str) -> dict[str, Callable[[], bytes]]:
     """The files a page offers: the name of each, and what makes it."""
     found: dict[str, Callable[[], bytes]] = {}
 
@@ -56,7 +56,7 @@ def offered(view: View, monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[
         found[file_name] = data
 
     monkeypatch.setattr(st, "download_button", button)
-    monkeypatch.setattr(st, "query_params", {"company": "lumen", "month": "2025-03"})
+    monkeypatch.setattr(st, "query_params", {"company": "lumen", "month": "2025-03", **chosen})
     assert view.published is not None
     export.download(view, "mrr", COLUMNS, lambda: ROWS, view.published)
     return found
@@ -85,6 +85,16 @@ def test_a_file_that_is_taken_stands_in_the_audit_and_one_that_is_only_offered_d
         "lumen-mrr-2025-03-31.xlsx",
     )
     assert json.loads(line["detail"]) == {"rows": 2, "company": "lumen", "month": "2025-03"}
+
+
+def test_the_audit_counts_the_rows_of_a_file_whatever_the_address_calls_rows(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = offered(view, monkeypatch, rows="net_cash")
+    files["lumen-mrr-2025-03-31.csv"]()
+    assert view.records is not None
+    (line,) = audit.lines(view.records)
+    assert json.loads(line["detail"])["rows"] == 2
 
 
 def test_nobody_takes_a_file_that_could_not_be_noted(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
