@@ -137,7 +137,7 @@ terms AS (
   WHERE customer_id = $customer_id AND outcome = 'undecided'
   GROUP BY subscription_item_id
 )
-SELECT items.subscription_item_id, items.subscription_id, terms.notice_by_on < $as_of AS is_notice_over,
+SELECT items.subscription_item_id, items.subscription_id, terms.notice_by_on <= $as_of AS is_notice_over,
   coalesce(plans.plan_name, items.plan_id) AS plan,
   items.currency, items.mrr, items.started_on, if(items.mrr = 0, items.changed_on, NULL) AS ended_on,
   terms.renews_on, terms.notice_by_on, terms.auto_renew, terms.cancel_requested_on

@@ -24,7 +24,7 @@ chosen AS (
     renewals.due_on,
     any_value(renewals.segment) AS segment,
     min(renewals.notice_by_on) AS notice_by_on,
-    min(renewals.notice_by_on) < any_value(build.as_of) AS is_notice_over,
+    min(renewals.notice_by_on) <= any_value(build.as_of) AS is_notice_over,
     bool_and(renewals.auto_renew) AS auto_renew,
     max(renewals.cancel_requested_on) AS cancel_requested_on,
     sum(renewals.mrr_before_constant)::DECIMAL(38, 16) AS mrr,

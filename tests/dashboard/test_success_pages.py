@@ -369,13 +369,13 @@ def listed(app: AppTest) -> set[str]:
 def test_a_renewal_says_why_it_is_at_risk_and_whether_notice_can_still_be_given(
     open_page: Open, home: Path, records: Records, lang: str
 ) -> None:
-    app = open_page("renewals", "vela", lang, home=home, rows="within-60")
+    app = open_page("renewals", "vela", lang, home=home, rows="within-90")
     said = [re.sub("[\u2066-\u2069]", "", one.value) for one in app.text]
     assert any(success_world.MODEL in one and "2025" in one for one in said)
     rows = {
         name: row
         for row in html(app).split("</table>")[0].split("<tr>")  # the rows behind a card stand first
-        for name in ("C1", "C2")
+        for name in ("C1", "C2", "C5")
         if f"customer={name}" in row and "2025" in row
     }
     over, possible, reason = {
@@ -383,6 +383,7 @@ def test_a_renewal_says_why_it_is_at_risk_and_whether_notice_can_still_be_given(
         "ar": ("انقضى موعده", "ما زال ممكنًا", "السبب: Active users 3 of 20 seats"),
     }[lang]
     assert over in rows["C1"]  # the notice day was five days ago
+    assert over in rows.pop("C5")  # it was the day that the figures end with
     assert possible in rows["C2"]
     for name, row in rows.items():
         assert f"{reason} ({name})" in row
