@@ -394,7 +394,7 @@ def titled(view: View, title: str, columns: Sequence[Column]) -> str:
     is_share = any(column.kind == "percent" for column in columns)
     if any(sign in title for sign in ("%", "٪", *currencies)):
         return title
-    unit = view.text.gettext("%") if is_share else " · ".join(currencies)
+    unit = view.show.written("%") if is_share else " · ".join(currencies)
     return view.text.gettext("{title}, {unit}").format(title=title, unit=unit) if unit else title
 
 

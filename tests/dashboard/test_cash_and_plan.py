@@ -395,6 +395,8 @@ def test_a_title_says_the_unit_of_its_chart(open_page: Open) -> None:
     assert "Net and gross revenue retention over 12 months, %" in titles
     assert not any(title.count("%") > 1 for title in titles)
     arabic = [heading.value for heading in open_page("retention", lang="ar").subheader]
+    assert any(title.endswith("، %") for title in arabic)
+    arabic = [heading.value for heading in open_page("retention", lang="ar", digits="arab").subheader]
     assert any(title.endswith("، ٪") for title in arabic)
 
 

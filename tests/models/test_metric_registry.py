@@ -43,6 +43,7 @@ def test_a_metric_is_whole_in_both_languages(metric):
     assert metric["direction"] in ("up", "down", "none")
     for field in ("label_ar", "definition_ar"):
         assert re.search("[\u0621-\u064a]", metric[field])
+        assert "٪" not in metric[field]  # its digits are Latin, and so is their sign
     for field in ("label_en", "definition_en", "formula"):
         assert not re.search("[\u0600-\u06ff]", metric[field])
     assert set(metric.get("settings", [])) <= {*SETTINGS, *INSTALLATION}
