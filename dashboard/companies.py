@@ -34,17 +34,17 @@ def companies(home: Path) -> list[Company]:
     return [_company(path, _state(path)) for path in sorted(home.glob("*/company.toml"))]
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None where it cannot be looked at."""
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does, or who may read it; None where it cannot be looked at."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 @lru_cache(maxsize=1_000)
-def _company(path: Path, state: tuple[int, int] | None) -> Company:
+def _company(path: Path, state: tuple[int, int, int] | None) -> Company:
     """The company that a file of that state describes."""
     name = path.parent.name
     try:

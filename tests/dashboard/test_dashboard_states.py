@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Hashable
 from dataclasses import replace
@@ -37,6 +38,15 @@ def company_folder(home: Path, name: str = "fresh", toml: str = 'title_en = "Fre
     folder.mkdir(parents=True)
     (folder / "company.toml").write_text(toml, encoding="utf-8")
     return folder
+
+
+def test_a_company_is_read_anew_when_its_file_is_put_back_with_the_time_it_had(tmp_path: Path) -> None:
+    file = company_folder(tmp_path) / "company.toml"
+    assert companies(tmp_path)[0].title("en") == "Fresh"
+    before = file.stat()
+    file.write_text('title_en = "Older"\n', encoding="utf-8")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert companies(tmp_path)[0].title("en") == "Older"
 
 
 def test_a_first_build_that_failed_is_shown_with_its_reason(open_page: Open, tmp_path: Path) -> None:
