@@ -148,9 +148,8 @@ def fit(
         library = HistGradientBoostingClassifier(early_stopping=False, random_state=0)
         return tree_model_of(library.fit(without_empty(x), y), names)
     parts = {"blend": "additive_hgb", "blend_small_hgb": "small_hgb"}
-    return mixed(
-        fit("spline_logistic", x, y, inputs, knots=knots), fit(parts[name], x, y, inputs, rounds, min_leaf)
-    )
+    boosted = fit(parts[name], x, y, inputs, rounds, min_leaf, directions=directions)
+    return mixed(fit("spline_logistic", x, y, inputs, knots=knots), boosted)
 
 
 def fit_all(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from churn_model.candidates import fit, mixed
 from churn_model.hazard import (
     CUTS,
     HazardModel,
@@ -227,6 +228,14 @@ def test_what_can_only_raise_the_risk_never_lowers_it() -> None:
         shapes[name] = np.diff(weight * term.values(at))
     assert (shapes["free"] < 0).any()
     assert (shapes["one way"] >= 0).all()
+
+
+def test_the_boosted_part_of_a_blend_keeps_to_what_is_sure_too() -> None:
+    panel, signs = world(600), [1, 1]
+    left = ~np.isnan(panel.days_to_event)
+    spline = fit("spline_logistic", panel.x, left, panel.inputs)
+    boosted = fit("additive_hgb", panel.x, left, panel.inputs, 20, directions=signs)
+    assert fit("blend", panel.x, left, panel.inputs, 20, directions=signs) == mixed(spline, boosted)
 
 
 def test_the_near_steps_read_what_tells_on_the_rows_that_are_watched() -> None:
