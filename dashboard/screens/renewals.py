@@ -53,7 +53,9 @@ def render(view: View) -> None:
     source = renewals.COMPANY if published.is_company else renewals.ACCOUNTS
     parts = published.rows(source.parts)
     if parts.is_empty():
-        frame.empty(view, _("No subscription of this company has a term, so nothing comes up for renewal."))
+        of_company = _("No subscription of this company has a term, so nothing comes up for renewal.")
+        of_accounts = _("No subscription of your accounts has a term, so nothing comes up for renewal.")
+        frame.empty(view, of_company if published.is_company else of_accounts)
         return
     with frame.panel(view):
         chosen = filters(view, published, parts)

@@ -288,6 +288,15 @@ def test_a_csm_sees_the_renewals_of_the_own_accounts_added_up(
     assert [one.value for one in narrowed.metric][:3] == ["€100.00", "€350.00", "€350.00"]
 
 
+def test_a_csm_whose_accounts_have_no_term_is_told_nothing_of_other_accounts(
+    open_page: Open, home: Path, as_reader: SignedIn
+) -> None:
+    give_owners(home)
+    as_reader(bazaar=("csm", "Amal"))
+    (said,) = [one.value for one in open_page("renewals", "bazaar", home=home).info]
+    assert said == "No subscription of your accounts has a term, so nothing comes up for renewal."
+
+
 def test_an_analyst_sees_all_accounts_without_their_names(
     open_page: Open, home: Path, as_reader: SignedIn
 ) -> None:
