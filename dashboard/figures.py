@@ -53,7 +53,7 @@ class Value:
 
 NOTHING = Value(None)
 RUNNING = "running"
-"""The verdict on a month that is still running, set against what the whole of it should bring: none yet."""
+"""The verdict on a month that is still running, set against a whole month or its target: none yet."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def compared(
     _ = view.text.gettext
     if chosen.compare == "target":
         key = Key(metric.metric_id, chosen.month, chosen.currency, chosen.segment)
-        amount = targets.amounts(view.records, chosen.month, chosen.currency, chosen.segment).get(key)
-        if amount is None:
+        wanted = targets.amounts(view.records, chosen.month, chosen.currency, chosen.segment).get(key)
+        if wanted is None:
             return Compared(None, _("no target for {month}").format(month=view.show.month(chosen.month)))
-        value = target_value(view, metric, amount, chosen.currency)
+        value = target_value(view, metric, wanted, chosen.currency)
         target = shown(view, metric, value.amount, chosen.currency)
         if chosen.is_provisional:
             said = _("{month} is still running, to {day}: against the target of {value} for all of it")
@@ -137,9 +137,17 @@ def compared(
     said = compared_words(view, chosen.compared)
     if former is None or former.amount is None:
         return Compared(None, _("{against}: nothing to compare").format(against=said))
-    said = _("{against}: {value}").format(
-        against=said, value=shown(view, metric, former.amount, chosen.currency)
-    )
+    amount = shown(view, metric, former.amount, chosen.currency)
+    if chosen.is_provisional:
+        said = _("{month} is still running, to {day}: against {value} of the whole of {compared}")
+        said = said.format(
+            month=view.show.month(chosen.month),
+            day=view.show.day(view.as_of),
+            value=amount,
+            compared=view.show.month(chosen.compared),
+        )
+        return Compared(former, said, RUNNING)
+    said = _("{against}: {value}").format(against=said, value=amount)
     verdict = None
     if changes is not None:
         found = keyed.first(changes, metric_id=metric.metric_id)

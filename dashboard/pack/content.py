@@ -156,7 +156,16 @@ def order_card(
     """A metric of orders with its change and its target."""
     metric = view.metric(metric_id)
     against = figures.compared(view, chosen, metric, before)
-    shown = figures.card(view, metric, now, against.value, chosen.currency, against.words, note=note)
+    shown = figures.card(
+        view,
+        metric,
+        now,
+        against.value,
+        chosen.currency,
+        against.words,
+        verdict=against.verdict,
+        note=note,
+    )
     return card_of(shown, *target_words(view, chosen, metric, now))
 
 
@@ -206,7 +215,10 @@ def overdue_card(view: View, chosen: Scope, owed: Receivables) -> Section:
     metric = receivables.overdue_metric(view, view.text.gettext("Overdue for more than 30 days"))
     now, former = (owed.overdue(month, OVERDUE_DAYS) for month in (chosen.month, chosen.compared))
     against = figures.compared(view, chosen, metric, former)
-    return card_of(figures.card(view, metric, now, against.value, chosen.currency, against.words))
+    shown = figures.card(
+        view, metric, now, against.value, chosen.currency, against.words, verdict=against.verdict
+    )
+    return card_of(shown)
 
 
 def columns(view: View, title: str, rows: pl.DataFrame, name: str, currency: str) -> Section:

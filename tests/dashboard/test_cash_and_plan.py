@@ -459,3 +459,26 @@ def test_targets_of_orders_stand_beside_what_came(open_page: Open, home: Path) -
     app.text_input(key="target-value").set_value("200").run()
     app.button(key="target-write").click().run()
     assert "£200.00" in html(app)
+
+
+@pytest.mark.parametrize(
+    ("compare", "words"),
+    [
+        (
+            "previous",
+            "Mar 2025 is still running, to March 31, 2025: against €450.00 of the whole of Feb 2025",
+        ),
+        ("year", "Mar 2025 is still running, to March 31, 2025: against €510.00 of the whole of Mar 2024"),
+    ],
+)
+def test_a_month_that_still_runs_is_not_judged_by_a_whole_month(
+    open_page: Open, tmp_path: Path, compare: str, words: str
+) -> None:
+    running_march(tmp_path).close()
+    now = open_page("revenue", home=tmp_path, compare=compare, month="2025-03")
+    assert not now.exception
+    assert now.metric[0].value == "€560.33"
+    assert {card.color for card in now.metric if card.delta} == {MetricProto.GRAY}
+    assert any(words in caption.value for caption in now.caption)
+    arabic = open_page("revenue", lang="ar", home=tmp_path, compare=compare, month="2025-03")
+    assert any("ما زال" in caption.value for caption in arabic.caption)

@@ -15,6 +15,7 @@ import tiny_world
 from pypdf import PdfReader
 from typer.testing import CliRunner
 
+from dashboard import receivables
 from dashboard.charts import Step
 from dashboard.figures import Value
 from dashboard.pack import content, document, reading
@@ -168,6 +169,14 @@ def test_a_target_stands_beside_its_metric(workspace: Path, tmp_path: Path) -> N
         "Target €600.00 for the whole month, which is still running (−€39.67)",
         "plain",
     )
+    assert view.published is not None
+    owed = receivables.at_close(view.published, chosen)
+    closed, running = (
+        content.overdue_card(view, replace(chosen, is_provisional=is_running), owed)
+        for is_running in (False, True)
+    )
+    assert (closed["tone"], running["tone"]) == ("bad", "plain")
+    assert running["against"].startswith("Mar 2025 is still running")
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
