@@ -132,7 +132,7 @@ def _meaning(
     expected: tuple[Decimal | None, Decimal | None, Decimal | None],
     target: Decimal | None,
 ) -> str:
-    """Whether a target was met, or is likely to be; never told by colour."""
+    """Whether a target was met, or is likely to be; never told by colour. Empty without a target."""
     _ = view.text.gettext
     point, low, high = expected
     actual = plan.known(view, month)
@@ -140,7 +140,7 @@ def _meaning(
         is_small = figures.is_too_small(view, plan.metric, plan.actual[month])
         return _("n too small") if is_small else _("Not computable")
     if target is None:
-        return _("No target")
+        return ""
     is_up = plan.metric.good_direction != "down"
     if actual is not None:
         return _("Met") if (actual >= target if is_up else actual <= target) else _("Missed")
@@ -156,20 +156,20 @@ def _meaning(
     return _("Likely missed: the whole interval is on the bad side")
 
 
-def columns(view: View, plan: Plan) -> list[Column]:
-    """What a page shows of the rows of `variance`."""
+def columns(view: View, plan: Plan, rows: pl.DataFrame) -> list[Column]:
+    """What a page shows of the rows of `variance`; what no row has anything of is no column."""
     _ = view.text.gettext
     known = _exact(view, plan)
     interval = _written("interval", _("80% interval"))
     expected = [known["expected"], interval] if plan.expected else []
-    return [
-        Column("month", _("Month"), "month"),
-        known["actual"],
-        *expected,
-        known["target"],
-        _written("distance", _("Difference to target")),
-        Column("meaning", _("Verdict")),
-    ]
+    against = [known["target"], _written("distance", _("Difference to target"))] if has_target(rows) else []
+    verdict = [Column("meaning", _("Verdict"))] if not rows.is_empty() and any(rows["meaning"]) else []
+    return [Column("month", _("Month"), "month"), known["actual"], *expected, *against, *verdict]
+
+
+def has_target(rows: pl.DataFrame) -> bool:
+    """Whether a target is wanted in any of the months of `variance`."""
+    return not rows.is_empty() and any(target is not None for target in rows["target"])
 
 
 def _written(name: str, label: str) -> Column:

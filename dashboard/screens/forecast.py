@@ -378,7 +378,7 @@ def plan_chart(
         figures.trend_words(
             view, label, trend, "amount", lambda amount: shown.shown(view, Decimal(str(amount)))
         ),
-        plan.columns(view, shown),
+        plan.columns(view, shown, table),
         table if actual else table.clear(),
         query=query,
         values=values,
@@ -396,8 +396,10 @@ def variance_table(view: View, published: Published, shown: Plan, month: date) -
     title = _("{metric} by month against its target").format(metric=shown.metric.label)
     st.subheader(title, anchor=False)
     rows = plan.variance(view, shown, months)
-    frame.table(view, title, plan.columns(view, shown), rows)
+    frame.table(view, title, plan.columns(view, shown, rows), rows)
     if not rows.is_empty():
+        if not plan.has_target(rows):
+            st.caption(_("No target is written for any of these months."))
         frame.download(view, "targets", plan.all_columns(view, shown), lambda: rows, published)
     if shown.metric.metric_id in ("mrr", *RETAINED):
         frame.rows_choice(

@@ -482,3 +482,12 @@ def test_a_month_that_still_runs_is_not_judged_by_a_whole_month(
     assert any(words in caption.value for caption in now.caption)
     arabic = open_page("revenue", lang="ar", home=tmp_path, compare=compare, month="2025-03")
     assert any("ما زال" in caption.value for caption in arabic.caption)
+
+
+def test_a_forecast_without_targets_says_so_once(open_page: Open, home: Path) -> None:
+    app = open_page("forecast", home=home)
+    assert_whole(app)
+    table = html(app).split("by month against its target</caption>")[1].split("</table>")[0]
+    assert "No target" not in table
+    assert "Difference to target" not in table
+    assert said(app).count("No target is written for any of these months.") == 1
