@@ -82,7 +82,7 @@ def download(
             if ending == "csv":
                 content = tables.csv_file(columns, found, view.show)
             else:
-                content = xlsx.file(columns, found, view.show, view.text.direction, name)
+                content = xlsx.file(columns, found, view.show, view.text.direction, name, _("Data"))
             return content, {"rows": frame.height}
 
         return make

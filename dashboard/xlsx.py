@@ -41,14 +41,15 @@ def file(
     show: Formatter,
     direction: str,
     title: str = "",
+    otherwise: str = "Data",
 ) -> bytes:
-    """The table as XLSX, its sheet named by `title`; `direction` is ltr or rtl.
+    """The table as XLSX, its sheet named by `title`, or `otherwise`; `direction` is ltr or rtl.
 
     Raises ValueError for more rows than a sheet has.
     """
     out = io.BytesIO()
     with Workbook(out, OPTIONS) as book:
-        sheet = book.add_worksheet(sheet_name(title))
+        sheet = book.add_worksheet(sheet_name(title, otherwise))
         cells = [_Cells(sheet, book.add_format, place, column, show) for place, column in enumerate(columns)]
         if direction == "rtl":
             sheet.right_to_left()
@@ -74,11 +75,12 @@ def file(
     return out.getvalue()
 
 
-def sheet_name(title: str) -> str:
-    """A title as spreadsheets take it for a sheet: short, without their own signs, never empty."""
+def sheet_name(title: str, otherwise: str = "Data") -> str:
+    """A title as spreadsheets take it for a sheet: short, without their own signs; `otherwise`, a name that
+    they take, where nothing is left of it."""
     name = re.sub(r"[\[\]:*?/\\\s]+", " ", clean(title))
     name = _cut(name.strip(" '"), MAX_NAME).strip(" '")
-    return "Data" if not name or name.casefold() == "history" else name
+    return otherwise if not name or name.casefold() == "history" else name
 
 
 def clean(text: str) -> str:

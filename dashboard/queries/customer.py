@@ -26,6 +26,17 @@ LIMIT $limit
 """,
 )
 
+# Whether there is anybody to find.
+ANYBODY = Query(
+    "any_customer_or_buyer",
+    """
+SELECT customer_id FROM warehouse.marts.dim_customers
+UNION ALL
+SELECT customer_id FROM warehouse.marts.fct_second_orders
+LIMIT 1
+""",
+)
+
 HEAD = Query(
     "customer_head",
     """

@@ -27,6 +27,16 @@ def render(view: View) -> None:
         frame.nothing_published(view)
         return
     published = view.published
+    if published.rows(queries.ANYBODY).is_empty():
+        frame.empty(
+            view,
+            _(
+                "There is nobody to find yet: no source has sent a customer, a subscription or an order. "
+                "Data health says what came in."
+            ),
+        )
+        frame.page_link(view, "health", _("Open data health"))
+        return
     with frame.panel(view):
         search(view, published)
     asked = address.read("customer")

@@ -174,6 +174,11 @@ def test_any_title_makes_a_name_that_a_spreadsheet_takes(title: str, name: str) 
     assert fastexcel.read_excel(content).sheet_names == [name]
 
 
+def test_a_sheet_without_a_name_is_called_in_the_readers_language() -> None:
+    content = xlsx.file([NAME], [{"name": "A"}], Formatter("ar"), "rtl", "''", "بيانات")
+    assert fastexcel.read_excel(content).sheet_names == ["بيانات"]
+
+
 def test_many_rows_take_no_more_memory_than_their_file() -> None:
     columns = [NAME, Column("amount", "Amount", "money", currency="EUR")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -100,3 +101,17 @@ def test_a_page_whose_tables_are_gone_says_so_in_plain_words(open_page: Open, ho
     said = " ".join(one.value for one in [*app.error, *app.warning, *app.info, *app.markdown, *app.caption])
     assert "marts." not in said
     assert "Catalog" not in said
+
+
+def test_a_customer_page_without_anybody_says_why(open_page: Open, tmp_path: Path) -> None:
+    def nobody(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_world.describe_build(
+            connection, build_id, as_of=date(2025, 3, 31), currency="EUR", subscriptions=True
+        )
+
+    tiny_world.publish(tmp_path / "lumen", "20250401T0430-n1", nobody, title=("Lumen", "لومن"))
+    for lang, words in (("en", "There is nobody to find yet"), ("ar", "لا أحد")):
+        app = open_page("customer", lang=lang, home=tmp_path)
+        assert not app.exception
+        assert words in " ".join(one.value for one in app.info)
+        assert not [field for field in app.text_input if field.key == "customer-search"]
