@@ -77,6 +77,7 @@ def line_kind(text: Text) -> Words:
     return lookup(
         {
             "recurring": _("Recurring"),
+            "proration": _("Part of a period"),
             "usage": _("Usage"),
             "true_up": _("Up to the agreed minimum"),
             "rebate": _("Volume rebate"),
@@ -85,6 +86,7 @@ def line_kind(text: Text) -> Words:
             "top_up": _("Wallet top-up"),
             "adjustment": _("Taken off by hand"),
             "void": _("Undone with its invoice"),
+            "unknown": _("Not said"),
         }
     )
 

@@ -14,6 +14,7 @@ from dashboard.engine import UNKNOWN, Document, Engine, EngineProblem, Wanted
 from dashboard.export import File
 from dashboard.frame import Card
 from dashboard.queries import engine as queries
+from dashboard.screens import known_documents
 from dashboard.tables import Column
 from dashboard.view import View, open_view
 
@@ -32,6 +33,9 @@ def render(view: View) -> None:
     )
     found = desk.opened(view)
     if found is None:
+        if view.published is not None:
+            with frame.panel(view):
+                known_documents.render(view, view.published)
         return
     view, engine = found
     with desk.asked(view):

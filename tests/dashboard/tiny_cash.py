@@ -12,7 +12,7 @@ charges that failed in December 7.95 + 50.00 + 10.00 (2000 yen), 50.00 + 2.00 ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -118,6 +118,8 @@ def _invoices(connection: Any, insert: Insert) -> None:
                     "issued_on": issued,
                     "due_on": due,
                     "voided_on": void,
+                    "net_minor": total - total // 5,
+                    "tax_minor": total // 5,
                     "total_minor": total,
                     "remaining_minor": remaining,
                     "settled_on": paid or void,
@@ -125,6 +127,7 @@ def _invoices(connection: Any, insert: Insert) -> None:
                 }
             ],
         )
+        _lines(connection, insert, number, customer, currency, (total - total // 5, total // 5), issued)
         events = [("invoiced", issued, total)]
         if paid or void:
             events.append(("payment" if paid else "void", paid or void or issued, -total))
@@ -144,6 +147,39 @@ def _invoices(connection: Any, insert: Insert) -> None:
                     }
                 ],
             )
+
+
+def _lines(
+    connection: Any,
+    insert: Insert,
+    number: str,
+    customer: str,
+    currency: str,
+    amounts: tuple[int, int],
+    issued: date,
+) -> None:
+    """Two lines that add up to net and tax of the invoice; nobody sent those of A-3."""
+    for place, kind in enumerate(("recurring", "usage") if number != "A-3" else ()):
+        net, tax = (amount // 2 if place == 0 else amount - amount // 2 for amount in amounts)
+        insert(
+            connection,
+            "marts.fct_invoice_lines",
+            [
+                {
+                    "line_id": f"{number}-{place}",
+                    "invoice_id": number,
+                    "customer_id": customer,
+                    "currency": currency,
+                    "subscription_item_id": f"{customer}-1",
+                    "kind": kind,
+                    "quantity": Decimal("2.5"),
+                    "service_start": issued,
+                    "service_end": issued + timedelta(days=30),
+                    "net_minor": net,
+                    "tax_minor": tax,
+                }
+            ],
+        )
 
 
 def _aging(connection: Any, insert: Insert, closed_on: date) -> None:

@@ -5,6 +5,7 @@ Every case is worked out by hand, and all of them together keep the identities o
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
@@ -190,6 +191,37 @@ def test_discount_and_tax_of_a_whole_are_shared_by_its_lines(warehouse):
         ("il_old1", "recurring", 9000, 1000, 901),
         ("il_old2", "one_time", 4500, 500, 450),
     ]
+
+
+def test_the_lines_of_an_invoice_stand_beside_it_and_add_up_to_it(warehouse):
+    lines = warehouse.execute(
+        "SELECT line_id, customer_id, currency, kind, net_minor, discount_minor, tax_minor "
+        "FROM marts.fct_invoice_lines WHERE invoice_id = 'in_old_04-01' ORDER BY 1"
+    )
+    customer = "cus_old"
+    assert lines.fetchall() == [
+        ("il_old1", customer, "EUR", "recurring", 9000, 1000, 901),
+        ("il_old2", customer, "EUR", "one_time", 4500, 500, 450),
+    ]
+    wrong = warehouse.execute(
+        "SELECT invoice_id FROM marts.fct_invoices JOIN (SELECT invoice_id, sum(net_minor) AS net, "
+        "sum(tax_minor) AS tax FROM marts.fct_invoice_lines GROUP BY 1) USING (invoice_id) "
+        "WHERE net <> net_minor OR tax <> tax_minor"
+    )
+    assert wrong.fetchall() == []
+
+
+def test_one_invoice_is_read_without_the_lines_of_others(warehouse):
+    """A filter on the invoice stands where raw lines are read, below the search for the newest of each."""
+    ((_, plan),) = warehouse.execute(
+        "EXPLAIN (FORMAT json) SELECT * FROM marts.fct_invoice_lines WHERE invoice_id = 'in_old_04-01'"
+    ).fetchall()
+    steps = json.loads(plan)
+    for step in steps:
+        steps.extend(step["children"])
+    scans = [step["extra_info"] for step in steps if "invoice_lines" in str(step["extra_info"].get("Table"))]
+    assert len(scans) == 1
+    assert "invoice_id='in_old_04-01'" in str(scans[0].get("Filters"))
 
 
 def test_an_invoice_is_settled_by_balance_then_credit_then_payment(warehouse):
