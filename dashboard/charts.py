@@ -272,10 +272,12 @@ def lines(
     size: Callable[[float], str] = str,
     marks: Sequence[Mark] = (),
     band: Band | None = None,
+    opens: bool = False,
 ) -> go.Figure:
     """Lines over months or ages. Weak ones are grey, so that the strong one is read first.
 
     `size` writes a place on the axis, unless it is a percentage. `marks` are notes on dates of the axis.
+    Where a click `opens` the rows of a place, its points are drawn: a bare line cannot be clicked.
     """
     figure, x = go.Figure(), [escape(place) for place in x]
     # Drawn over every place first, so that the axis keeps its order whatever the lines lack.
@@ -299,6 +301,9 @@ def lines(
             hovertemplate="%{x}<br>%{text}<extra>" + escape(one.name) + "</extra>",
             showlegend=one.is_strong and (len(series) > 1 or band is not None),
         )
+    if opens:
+        clickable = {"mode": "lines+markers", "marker": {"size": 7}, "unselected": {"marker": {"opacity": 1}}}
+        figure.update_traces(clickable, selector={"mode": "lines", "fill": None})
     _few_ticks(figure, x)
     _mark(figure, x, marks)
     figure.update_xaxes(range=[-0.5, len(x) - 0.5])

@@ -30,7 +30,7 @@ class Scope:
     """What the filters say.
 
     `compare` is one of COMPARISONS; `compared` is the first day of the month compared with: the month
-    before where figures are compared with their targets.
+    before where figures are compared with their targets. `plan` narrows what is known by plan: the bridge.
     """
 
     month: date
@@ -39,6 +39,7 @@ class Scope:
     currency: str
     is_provisional: bool
     compare: str = "previous"
+    plan: str = ALL
 
     @property
     def values(self) -> dict[str, object]:
@@ -48,6 +49,7 @@ class Scope:
             "compared": self.compared,
             "segment": self.segment,
             "currency": self.currency,
+            "plan": self.plan,
         }
 
 

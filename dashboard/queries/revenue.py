@@ -83,19 +83,30 @@ ORDER BY month
     metric="mrr",
 )
 
-# Native amounts stand for themselves where a currency has no rate into the reporting currency.
-BRIDGE = Query(
-    "mrr_bridge",
+PLANS = Query(
+    "mrr_plans",
     """
+SELECT cell.plan_id, coalesce(any_value(plan.plan_name), cell.plan_id) AS plan_name
+FROM warehouse.marts.fct_mrr_months AS cell
+LEFT JOIN warehouse.marts.dim_plans AS plan ON plan.plan_id = cell.plan_id
+WHERE cell.month = $month
+GROUP BY cell.plan_id
+ORDER BY plan_name, cell.plan_id
+""",
+)
+
+# Native amounts stand for themselves where a currency has no rate into the reporting currency.
+_PARTS = """
 WITH months AS (
   SELECT *, $currency = (
     SELECT value FROM warehouse.marts.dim_policy WHERE setting = 'reporting_currency'
   ) AS is_reporting
   FROM warehouse.marts.fct_mrr_months
-  WHERE month = $month AND ($segment = 'all' OR segment = $segment)
+  WHERE month = $month AND ($segment = 'all' OR segment = $segment) AND ($plan = 'all' OR plan_id = $plan)
 ),
 parts AS (
   SELECT
+    segment, plan_id, acquisition_channel,
     if(is_reporting, opening_mrr, opening_mrr_native) AS opening,
     if(is_reporting, new_mrr, new_mrr_native) AS new,
     if(is_reporting, expansion_mrr, expansion_mrr_native) AS expansion,
@@ -108,7 +119,12 @@ parts AS (
     if(is_reporting, closing_mrr, closing_mrr_native) AS closing
   FROM months
   WHERE is_reporting OR currency = $currency
-),
+)"""
+
+BRIDGE = Query(
+    "mrr_bridge",
+    _PARTS
+    + """,
 totals AS (
   SELECT
     coalesce(sum(opening), 0) AS opening,
@@ -128,6 +144,36 @@ SELECT
   closing - (opening + new + expansion + reactivation + contraction + churn + entered + "left" + fx_impact)
     AS unexplained
 FROM totals
+""",
+    metric="mrr",
+)
+
+# Behind one bar of the bridge: the segments, plans and channels that moved.
+CELL_ROWS = Query(
+    "mrr_bridge_cells",
+    _PARTS
+    + """,
+moved AS (
+  SELECT
+    parts.segment, coalesce(plan.plan_name, parts.plan_id) AS plan_name, parts.acquisition_channel,
+    CASE $category
+      WHEN 'new' THEN parts.new
+      WHEN 'expansion' THEN parts.expansion
+      WHEN 'reactivation' THEN parts.reactivation
+      WHEN 'contraction' THEN parts.contraction
+      WHEN 'churn' THEN parts.churn
+      WHEN 'entered' THEN parts.entered
+      WHEN 'left' THEN parts."left"
+      WHEN 'fx_impact' THEN parts.fx_impact
+    END AS delta
+  FROM parts
+  LEFT JOIN warehouse.marts.dim_plans AS plan ON plan.plan_id = parts.plan_id
+)
+SELECT segment, plan_name, acquisition_channel, sum(delta) AS delta
+FROM moved
+WHERE delta <> 0
+GROUP BY segment, plan_name, acquisition_channel
+ORDER BY abs(sum(delta)) DESC, segment, plan_name, acquisition_channel
 """,
     metric="mrr",
 )

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, cohorts, figures, frame, plan, receivables, scope, theme, timeline, words
+from dashboard import (
+    address,
+    charts,
+    cohorts,
+    figures,
+    frame,
+    plan,
+    receivables,
+    scope,
+    theme,
+    timeline,
+    words,
+)
 from dashboard.figures import Figures
 from dashboard.frame import Card, Check, Drill
 from dashboard.queries import retention, revenue
 from dashboard.receivables import Receivables
-from dashboard.scope import Scope
+from dashboard.scope import ALL, Scope
 from dashboard.screens import order_revenue, strips
 from dashboard.tables import Column
 from dashboard.view import Published, View, open_view
@@ -21,6 +35,7 @@ from dashboard.view import Published, View, open_view
 OVERDUE = {"overdue": 31}
 CARDS = ("mrr", "nrr_12m", "gross_mrr_churn")
 MOVEMENTS = ("new", "expansion", "reactivation", "contraction", "churn")
+BETWEEN = ("entered", "left", "fx_impact")  # bars that stand only where something moved
 ECONOMICS = ("arr", "customers", "quick_ratio", "arpa", "ltv_formula", "cac", "ltv_to_cac", "cac_payback")
 # What a figure of fct_unit_economics divides: the columns of its parts.
 PARTS = {
@@ -44,6 +59,7 @@ def subscriptions(view: View, published: Published) -> None:
         return
     with frame.panel(view):
         known = figures.read(published, chosen)
+        chosen = replace(chosen, plan=address.chosen("plan", list(plans(view, published, chosen)), ALL))
         bridge = published.rows(revenue.BRIDGE, **chosen.values).row(0, named=True)
         owed = receivables.at_close(published, chosen)
         frame.cards(view, subscription_cards(view, chosen, known, owed))
@@ -54,7 +70,7 @@ def subscriptions(view: View, published: Published) -> None:
             [figures.card_of(view, chosen, known, metric_id, rows=metric_id) for metric_id in ECONOMICS],
         )
         with rows:
-            frame.drill(view, published, subscription_drills(view, chosen, known, bridge, owed))
+            frame.drill(view, published, subscription_drills(view, published, chosen, known, bridge, owed))
         with middle:
             charts_of(view, published, chosen, bridge, owed)
     timeline.editor(view)
@@ -103,17 +119,23 @@ def subscription_cards(view: View, chosen: Scope, known: Figures, owed: Receivab
 
 
 def subscription_drills(
-    view: View, chosen: Scope, known: Figures, bridge: Mapping[str, Any], owed: Receivables
+    view: View,
+    published: Published,
+    chosen: Scope,
+    known: Figures,
+    bridge: Mapping[str, Any],
+    owed: Receivables,
 ) -> list[Drill]:
-    """The rows behind each card, each bar of the bridge and each bucket."""
+    """The rows behind each card, each bar of the bridge, each month of the trend and each bucket."""
     retained = [
         figures.retention_drill(view, chosen, known.values, metric)
         for metric in ("nrr_12m", "gross_mrr_churn")
     ]
     return [
         *mrr_drills(view, chosen, known.values),
+        *month_drills(view, published, chosen),
         *retained,
-        *(movement_drill(view, chosen, name, bridge[name]) for name in MOVEMENTS),
+        *(bar_drill(view, chosen, name, bridge[name]) for name in (*MOVEMENTS, *BETWEEN)),
         quick_ratio_drill(view, chosen, known.values),
         *(parts_drill(view, chosen, known.values, metric_id) for metric_id in PARTS),
         *receivables.drills(view, chosen, owed, OVERDUE),
@@ -146,6 +168,68 @@ def mrr_drills(view: View, chosen: Scope, values: pl.DataFrame) -> Iterator[Dril
             checked,
             metric=metric_id,
         )
+
+
+def month_key(month: date) -> str:
+    """The rows behind a month of the trend."""
+    return f"mrr-{month:%Y-%m}"
+
+
+def month_drills(view: View, published: Published, chosen: Scope) -> Iterator[Drill]:
+    """The customers who paid in the month of the trend that the address asks for."""
+    amount = Column("mrr", view.metric("mrr").label, "money", currency=chosen.currency)
+    for month, mrr in published.rows(revenue.TREND, **chosen.values).select("month", "mrr").iter_rows():
+        if address.read("rows") == month_key(month):
+            yield Drill(
+                month_key(month),
+                figures.of_month(view, amount.label, month),
+                revenue.MRR_ROWS,
+                {**chosen.values, "month": month},
+                [*figures.customer_columns(view), Column("plan_name", view.text.gettext("Plan")), amount],
+                [Check(amount, mrr)],
+            )
+
+
+def plans(view: View, published: Published, chosen: Scope) -> dict[str, str]:
+    """The plans that the bridge can be narrowed to: id → name, all of them first."""
+    known = published.rows(revenue.PLANS, **chosen.values)
+    return {ALL: view.text.gettext("All plans"), **dict(known.iter_rows())}
+
+
+def bar_names(view: View, chosen: Scope) -> dict[str, str]:
+    """The bars of the bridge between opening and closing, in their order."""
+    _ = view.text.gettext
+    category = words.category(view.text)
+    is_plan = chosen.plan != ALL
+    return {
+        **{name: category(name) for name in MOVEMENTS},
+        "entered": _("Entered plan") if is_plan else _("Entered segment"),
+        "left": _("Left plan") if is_plan else _("Left segment"),
+        "fx_impact": _("Exchange rates"),
+    }
+
+
+def bar_drill(view: View, chosen: Scope, name: str, expected: Any) -> Drill:
+    """The rows behind a bar: customers who moved; else the segments, plans and channels that did. A customer
+    of several plans stands in one of them as a whole, so customers are no rows of a plan."""
+    if name in MOVEMENTS and chosen.plan == ALL:
+        return movement_drill(view, chosen, name, expected)
+    _ = view.text.gettext
+    delta = Column("delta", _("Change of MRR"), "money", currency=chosen.currency, signed=True)
+    return Drill(
+        name,
+        figures.of_month(view, bar_names(view, chosen)[name], chosen.month),
+        revenue.CELL_ROWS,
+        {**chosen.values, "category": name},
+        [
+            Column("segment", _("Segment")),
+            Column("plan_name", _("Plan")),
+            Column("acquisition_channel", _("Channel")),
+            delta,
+        ],
+        [Check(delta, expected)],
+        metric=f"{name}_mrr" if name in MOVEMENTS else None,
+    )
 
 
 def movement_drill(view: View, chosen: Scope, name: str, expected: Any) -> Drill:
@@ -237,22 +321,24 @@ def parts_drill(view: View, chosen: Scope, values: pl.DataFrame, metric_id: str)
 def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mapping[str, Any]) -> None:
     """Opening, movements, closing; says whether they add up."""
     _, show = view.text.gettext, view.show
-    category = words.category(view.text)
-    names = {
-        "opening": _("Opening"),
-        **{name: category(name) for name in MOVEMENTS},
-        "entered": _("Entered segment"),
-        "left": _("Left segment"),
-        "fx_impact": _("Exchange rates"),
-        "closing": _("Closing"),
-    }
-    # Changes of segment cancel out in the whole company and are no movement of it.
+    named = plans(view, published, chosen)
+    if len(named) > 2:
+        address.choice(
+            "plan",
+            _("Plan of the bridge"),
+            list(named),
+            ALL,
+            named.__getitem__,
+            resets=("rows", "page"),
+        )
+    bars = bar_names(view, chosen)
+    names = {"opening": _("Opening"), **bars, "closing": _("Closing")}
+    # Changes of segment and plan cancel out in the whole company and are no movement of it.
     hidden = {"entered", "left"} if bridge["entered"] + bridge["left"] == 0 else set()
-    optional = {"entered", "left", "fx_impact"}
     shown = {
         name: label
         for name, label in names.items()
-        if name not in hidden and (name not in optional or bridge[name])
+        if name not in hidden and (name not in BETWEEN or bridge[name])
     }
     steps = [
         charts.Step(
@@ -280,7 +366,7 @@ def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mappin
         rows,
         query=revenue.BRIDGE,
         values=chosen.values,
-        opens=[name if name in MOVEMENTS else None for name in shown],
+        opens=[name if name in bars else None for name in shown],
     )
     if start > 0:
         st.caption(
@@ -294,7 +380,12 @@ def bridge_chart(view: View, published: Published, chosen: Scope, bridge: Mappin
         bridge["unexplained"] == 0,
         show.money(bridge["unexplained"], chosen.currency),
     )
-    frame.rows_choice(view, _("Rows behind a movement"), {name: category(name) for name in MOVEMENTS})
+    if shown.keys() & {"entered", "left"}:
+        st.caption(
+            _("What moved between segments, plans and channels without a change stands as entered and left.")
+        )
+    behind = {name: label for name, label in bars.items() if name in MOVEMENTS or name in shown}
+    frame.rows_choice(view, _("Rows behind a movement"), behind)
 
 
 def trend_chart(view: View, published: Published, chosen: Scope) -> None:
@@ -335,12 +426,18 @@ def trend_chart(view: View, published: Published, chosen: Scope) -> None:
             view.text.is_right_to_left,
             size=show.size_short,
             marks=marks,
+            opens=True,
         ),
         figures.trend_words(view, label, trend, "mrr", lambda mrr: show.money(mrr, chosen.currency)),
         [Column("month", _("Month"), "month"), *money],
         trend.with_columns(pl.Series("target", goals, dtype=pl.Object)),
         query=revenue.TREND,
         values=chosen.values,
+        opens=[month_key(month) for month in trend["month"]],
+    )
+    newest_first = trend["month"].sort(descending=True)
+    frame.rows_choice(
+        view, _("Customers behind a month"), {month_key(month): show.month(month) for month in newest_first}
     )
 
 

@@ -1,4 +1,4 @@
-"""In a real browser a click on a bar opens the rows behind it, in both languages."""
+"""In a real browser a click on a bar, or a point of a line, opens the rows behind it, in both languages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ WIDE_BARS = """chart => {
 }"""
 
 
-def click(reader: Reader, chart: str, place: int) -> str:
-    """Click a bar that can be seen, the first being 0; gives what the rows opened by it say."""
-    reader.page.wait_for_function(f"chart => ({WIDE_BARS})(chart).length > 1", arg=chart)
+POINTS = "chart => [...document.querySelectorAll(`.st-key-chart-${chart} .scatterlayer path.point`)]"
+
+
+def click(reader: Reader, chart: str, place: int, drawn: str = WIDE_BARS) -> str:
+    """Click a bar that can be seen, or a point, the first being 0; gives what the rows opened by it say."""
+    reader.page.wait_for_function(f"chart => ({drawn})(chart).length > 1", arg=chart)
     box = reader.page.evaluate(
         f"""([chart, place]) => {{
-            const bar = ({WIDE_BARS})(chart)[place];
+            const bar = ({drawn})(chart)[place];
             bar.scrollIntoView({{block: 'center'}});
             const box = bar.getBoundingClientRect();
             return [box.x + box.width / 2, box.y + box.height / 2];
@@ -42,6 +45,11 @@ def test_a_click_on_a_bar_opens_its_rows(reader: Reader, lang: str, churn: str, 
     reader.open("", company="lumen", lang=lang)
     shown = click(reader, "bridge", 5)
     assert churn in shown
+    assert "✓" in shown
+    assert "✗" not in shown
+    reader.open("", company="lumen", lang=lang)
+    shown = click(reader, "trend", 6, POINTS)  # January 2024 is the first
+    assert "rows=mrr-2024-07" in reader.page.url
     assert "✓" in shown
     assert "✗" not in shown
     reader.open("cash", company="lumen", lang=lang)

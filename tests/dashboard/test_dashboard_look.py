@@ -70,6 +70,16 @@ def test_a_chart_reads_from_the_left_otherwise() -> None:
     assert charts.bridge(STEPS, False).layout.yaxis.side is None
 
 
+def test_a_line_whose_places_open_rows_has_points_to_click() -> None:
+    series = [Series("x", [1, 2], ["1", "2"]), Series("y", [1, 2], ["1", "2"], is_dashed=True)]
+    band = charts.Band("z", [0, 1], [2, 3])
+    bare, clickable = (
+        charts.lines(["a", "b"], series, False, band=band, opens=opens) for opens in (False, True)
+    )
+    assert {line.mode for line in bare.data} == {"lines"}
+    assert [line.mode for line in clickable.data] == ["lines", "lines+markers", "lines+markers"]
+
+
 def test_a_legend_reads_from_the_right_in_arabic() -> None:
     series = [Series("الأول", [1], ["1"]), Series("الثاني", [2], ["2"])]
     plain, turned = (charts.lines(["a"], series, is_right_to_left) for is_right_to_left in (False, True))

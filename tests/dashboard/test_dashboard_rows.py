@@ -23,6 +23,7 @@ SUBSCRIPTION_ROWS = [
         for key in ("mrr", "nrr_12m", "gross_mrr_churn", "overdue", "current", "d31_60", "d91_plus")
     ),
     *(("revenue", key) for key in ("new", "expansion", "reactivation", "contraction", "churn")),
+    *(("revenue", key) for key in ("mrr-2024-07", "mrr-2025-03")),
     *(("retention", key) for key in ("nrr_12m", "grr_12m", "logo_churn")),
     *(("retention", f"cohort-{month}") for month in ("2024-01", "2025-01")),
 ]
