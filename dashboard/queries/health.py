@@ -117,6 +117,19 @@ ORDER BY step_no
 """,
 )
 
+# What a part of the walk leaves unexplained, as a sum: where it arrives less where it begins and every step
+# between.
+UNEXPLAINED_ROWS = Query(
+    "unexplained_rows",
+    """
+SELECT step_no, step, kind, amount, if(step = $arrives, amount, -amount) AS share
+FROM warehouse.marts.fct_reconciliation
+WHERE month = $month AND currency = $currency
+  AND (step IN ($begins, $arrives) OR (walk = $walk AND kind = 'change'))
+ORDER BY step = $arrives, step <> $begins, step_no
+""",
+)
+
 UNEXPLAINED = Query(
     "unexplained",
     """

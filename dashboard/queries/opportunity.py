@@ -88,3 +88,15 @@ ORDER BY part_no
 """,
     metric="predictable_share",
 )
+
+# What each customer adds to one of the parts.
+PART_ROWS = Query(
+    "revenue_part_rows",
+    """
+SELECT customer_id, order_days, revenue
+FROM warehouse.marts.fct_customer_predictability
+WHERE currency = $currency AND part = $part
+ORDER BY revenue DESC, customer_id
+""",
+    metric="predictable_share",
+)

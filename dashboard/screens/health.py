@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import address, charts, figures, frame, theme, trust_words, words
-from dashboard.frame import Card, Drill
+from dashboard.frame import Card, Check, Drill
 from dashboard.health import failed_metrics, freshness_table
 from dashboard.queries import churn, health, lineage
 from dashboard.tables import Column
@@ -21,6 +21,12 @@ from dashboard.view import Freshness, Metric, Published, View, month_before, ope
 SHOWN_BUILDS = 20
 SHOWN_RESTATEMENTS = 100
 EXAMPLES = 10
+# Each part of the walk: the figure it begins with, and the one it arrives at.
+WALKS = {
+    "mrr_to_recognised": ("closing_mrr", "recognised"),
+    "recognised_to_invoiced": ("recognised", "net_invoiced"),
+    "gross_to_cash": ("gross_invoiced", "cash_received"),
+}
 
 
 def render(view: View) -> None:
@@ -325,6 +331,7 @@ def reconciliation(view: View, published: Published) -> None:
         own[0],
         lambda cell: f"{show.month(cell[0])} · {show.identifier(cell[1])}",
         code=lambda cell: f"{cell[0].isoformat()} {cell[1]}",
+        resets=("page",),
     )
     values = {"month": month, "currency": currency}
     rows = published.rows(health.RECONCILIATION, **values)
@@ -333,7 +340,20 @@ def reconciliation(view: View, published: Published) -> None:
     frame.cards(
         view,
         [
-            Card(step(row["step"]), show.money(row["amount"], currency), note=status(row["status"]))
+            Card(
+                step(row["step"]),
+                show.money(row["amount"], currency),
+                note=status(row["status"]),
+                rows=row["step"],
+            )
+            for row in unexplained.iter_rows(named=True)
+        ],
+    )
+    frame.drill(
+        view,
+        published,
+        [
+            walk_drill(view, row["step"], row["walk"], row["amount"], values)
             for row in unexplained.iter_rows(named=True)
         ],
     )
@@ -364,6 +384,26 @@ def reconciliation(view: View, published: Published) -> None:
             query=health.RECONCILIATION,
             values=values,
         )
+
+
+def walk_drill(view: View, step: str, walk: str, expected: Decimal, values: Mapping[str, Any]) -> Drill:
+    """The steps of a part of the walk: where it arrives, less all the rest, is what is unexplained."""
+    _ = view.text.gettext
+    begins, arrives = WALKS[walk]
+    money = {
+        name: Column(name, label, "money", currency=values["currency"], signed=name == "share")
+        for name, label in (("amount", _("Amount")), ("share", _("Counts as")))
+    }
+    name = trust_words.walk_step(view.text)
+    return Drill(
+        step,
+        figures.of_month(view, name(step), values["month"]),
+        health.UNEXPLAINED_ROWS,
+        {**values, "walk": walk, "begins": begins, "arrives": arrives},
+        [Column("step", _("Step"), words=name), *money.values()],
+        [Check(money["share"], expected)],
+        notes=[_("What it arrives at counts in full; where it begins and every step between are taken off.")],
+    )
 
 
 def steps_of(rows: pl.DataFrame, walk: str) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -208,6 +208,7 @@ def drills(view: View, published: Published, summary: Mapping[str, Any]) -> list
             adds=lambda rows: with_proposal(view, rows),
         ),
         hit_rate_drill(view, summary),
+        *part_drills(view, published, currency),
         Drill(
             "predictable_share",
             view.metric("predictable_share").label,
@@ -218,6 +219,31 @@ def drills(view: View, published: Published, summary: Mapping[str, Any]) -> list
             notes=[_("The first two parts are predictable.")],
         ),
     ]
+
+
+def part_key(part: str) -> str:
+    """The rows behind a part of the year's goods revenue."""
+    return f"part-{part}"
+
+
+def part_drills(view: View, published: Published, currency: str) -> Iterator[Drill]:
+    """The customers behind each part, with what each adds to it."""
+    _ = view.text.gettext
+    revenue = Column("revenue", _("Goods revenue"), "money", currency=currency)
+    for row in published.rows(opportunity.PARTS, currency=currency).iter_rows(named=True):
+        yield Drill(
+            part_key(row["part"]),
+            words.part(view.text)(row["part"]),
+            opportunity.PART_ROWS,
+            {"currency": currency, "part": row["part"]},
+            [
+                Column("customer_id", _("Customer id"), "id"),
+                Column("order_days", _("Order days"), "count"),
+                revenue,
+            ],
+            [Check(revenue, row["revenue"])],
+            expected_rows=row["customers"],
+        )
 
 
 def hit_rate_drill(view: View, summary: Mapping[str, Any]) -> Drill:
@@ -276,6 +302,10 @@ def parts_chart(view: View, published: Published, summary: Mapping[str, Any]) ->
         parts,
         query=opportunity.PARTS,
         values={"currency": currency},
+        opens=[part_key(name) for name in parts["part"]],
+    )
+    frame.rows_choice(
+        view, _("Customers behind a part"), {part_key(name): part(name) for name in parts["part"]}
     )
     frame.verdict(
         view,

@@ -33,6 +33,7 @@ ORDER_ROWS = [
     *(("retention", f"cohort-{month}") for month in ("2025-01", "2025-02", "2025-03")),
     *(("churn", key) for key in ("scored", "high", "expected", "at-risk")),
     *(("opportunity", key) for key in ("expected_mrr", "pairs", "hit_rate", "predictable_share")),
+    *(("opportunity", key) for key in ("part-subscribed", "part-regular", "part-one_order_day")),
     *(("health", key) for key in ("tests", "rejects")),
 ]
 

@@ -251,8 +251,15 @@ def opportunity_rows(connection: duckdb.DuckDBPyConnection) -> None:
                 }
             ],
         )
-    parts = [("subscribed", 0), ("regular", 26406), ("other_repeat", 6261), ("one_order_day", 7333)]
-    for number, (part, revenue) in enumerate(parts, 1):
+    regular = [(customer, 12 * Decimal(potential)) for customer, _, potential, _ in PAIRS]
+    parts: list[tuple[str, list[tuple[str, Decimal]]]] = [
+        ("subscribed", []),
+        ("regular", regular),
+        ("other_repeat", [(PAIRS[0][0], Decimal(6261))]),
+        ("one_order_day", [("K3", Decimal(7333))]),
+    ]
+    for number, (part, rows) in enumerate(parts, 1):
+        revenue = sum((amount for _, amount in rows), Decimal(0))
         insert(
             connection,
             "marts.fct_revenue_predictability",
@@ -263,13 +270,22 @@ def opportunity_rows(connection: duckdb.DuckDBPyConnection) -> None:
                     "part": part,
                     "part_no": number,
                     "is_predictable": number < 3,
-                    "revenue": Decimal(revenue),
+                    "revenue": revenue,
                     "total_revenue": Decimal(40000),
                     "share_bp": round(revenue / 4),
-                    "customers": 1,
+                    "customers": len(rows),
                 }
             ],
         )
+        for customer, amount in rows:
+            row = {
+                "customer_id": customer,
+                "currency": "GBP",
+                "part": part,
+                "revenue": amount,
+                "order_days": 4,
+            }
+            insert(connection, "marts.fct_customer_predictability", [row])
     insert(
         connection,
         "marts.fct_opportunity_summary",

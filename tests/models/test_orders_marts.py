@@ -428,6 +428,13 @@ def test_revenue_is_split_into_four_parts_that_add_up(shop: Warehouse) -> None:
         Decimal(90),
     ]
     assert {row["total_revenue"] for row in parts} == {Decimal(13790)}
+    people = shop.rows("SELECT * FROM marts.fct_customer_predictability ORDER BY part, customer_id, revenue")
+    assert [(row["part"], row["customer_id"], row["revenue"], row["order_days"]) for row in people] == [
+        ("one_order_day", "single", Decimal(90), 1),
+        ("other_repeat", "other", Decimal(700), 2),
+        ("other_repeat", "regular", Decimal("833.333344"), 13),
+        ("regular", "regular", Decimal("12166.666656"), 13),
+    ]
     summary = shop.row("SELECT * FROM marts.fct_opportunity_summary")
     assert summary["predictable_share_bp"] == 8823
     assert (summary["verdict"], summary["expected_mrr"]) == (
