@@ -25,8 +25,8 @@ from dashboard.view import Published, View
 
 KINDS = (actions.CONTACTED, actions.ASSIGNED, actions.SNOOZED, actions.CLOSED)
 OWNERS = (ALL, "mine", "nobody")
+# How the owner filter writes the name of one colleague: a name of its own may be any word.
 COLLEAGUE = "of:"
-"""How the owner filter writes the name of one colleague: a name of its own may be any word."""
 COLLEAGUES_LISTED = 500
 HISTORY_ROWS = 50
 SNOOZE_DAYS = 14
