@@ -56,6 +56,17 @@ def mail_side(text: Text) -> Words:
     return lookup({"above": _("above"), "below": _("below")})
 
 
+def mail_event(text: Text) -> Words:
+    """What an alert of single accounts waits for."""
+    _ = text.gettext
+    return lookup(
+        {
+            "newly_high": _("A customer comes to high risk"),
+            "notice_soon": _("A notice ends within 30 days"),
+        }
+    )
+
+
 def mail_state(text: Text) -> Words:
     """How a letter went."""
     _ = text.gettext

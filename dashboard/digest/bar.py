@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import figures, keeping
 from dashboard import report_words as words
-from dashboard.digest import letters
+from dashboard.digest import accounts, letters
 from dashboard.digest.letters import Reading
 from dashboard.digest.settings import MailError, MailSettings, read_mail
 from dashboard.pack.content import NothingToReport
@@ -74,8 +74,11 @@ def _menu(view: View, page: str, seen: Sequence[SavedView]) -> None:
     parameters = {} if about else letters.steady({**st.query_params})
     _ask_digest(view, page, settings, about or None, parameters)
     st.divider()
-    if view.may_open("revenue"):  # the figures that alerts watch are those of its page
+    if view.may_open("revenue") or view.may_open("churn"):  # the pages of the figures that alerts watch
         _ask_alert(view, page, settings, by_id.get(about), parameters)
+        st.divider()
+    if accounts.open_to(view):
+        _ask_event(view, settings)
         st.divider()
     _mine(view)
 
@@ -184,6 +187,39 @@ def _ask_alert(
     st.button(_("Set this alert"), key="mail-ask-alert", on_click=_tried, args=(view, asked))
 
 
+def _ask_event(view: View, settings: MailSettings) -> None:
+    """An alert of single accounts: of the reader's own, where they see no others."""
+    _ = view.text.gettext
+    events = accounts.open_to(view)
+    st.selectbox(
+        _("An alert for each account"), events, format_func=words.mail_event(view.text), key="mail-event"
+    )
+    if view.published is not None and not view.published.is_company:
+        st.caption(_("Of your own accounts."))
+
+    def asked() -> None:
+        assert view.records is not None
+        to, event = _address(settings), st.session_state["mail-event"]
+        mail.ask_alert(
+            view.records,
+            view.now,
+            view.reader,
+            page=accounts.PAGES[event],
+            parameters={},
+            view_id=None,
+            metric_id=event,
+            side=mail.EACH,
+            amount=0,
+            scale=1,
+            language=view.language,
+            address=to,
+        )
+        audit.note(view.records, view.reader.reader_id, view.now, "digest", to, f"alert {event}")
+        st.session_state[SAID] = _("The alert is set.")
+
+    st.button(_("Set this alert"), key="mail-ask-event", on_click=_tried, args=(view, asked))
+
+
 def _address(settings: MailSettings) -> str:
     """The address as it stands in its field when a button is pressed. Raises Refused."""
     return mail.checked_address(st.session_state["mail-address"], settings.domains)
@@ -226,6 +262,10 @@ def digest_words(view: View, wish: Digest) -> str:
 
 def alert_words(view: View, wish: Alert) -> str:
     _ = view.text.gettext
+    if wish.is_of_accounts:
+        return _("Alert: {event}, to {address}").format(
+            event=words.mail_event(view.text)(wish.metric_id), address=view.show.identifier(wish.address)
+        )
     try:
         metric = letters.watched(view, wish.parameters)[wish.metric_id]
         what, line = metric.metric.label, letters.threshold_words(view, wish, metric)

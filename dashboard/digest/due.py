@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
-from dashboard.digest import letters, sending
+from dashboard.digest import accounts, letters, sending
 from dashboard.digest.sending import NotOurs, NotSent, PerhapsSent
 from dashboard.digest.settings import MailSettings
 from dashboard.pack import reading
@@ -93,13 +93,17 @@ def plan_digests(office: Office) -> None:
 
 
 def look_at_alerts(office: Office) -> None:
-    """Look at the figure of each alert; those that have just crossed are to be delivered.
+    """Look at the figure of each alert, or at its accounts; what has just crossed or come in is to be
+    delivered.
 
     A figure that cannot be computed or read now leaves its alert as it was.
     """
     for wish in mail.alerts(office.records):
         try:
             view, _page, parameters = seen(office, wish)
+            if wish.is_of_accounts:
+                look_at_accounts(office, view, wish)
+                continue
             found = letters.watched(view, parameters).get(wish.metric_id)
         except (NotWanted, NothingToReport):
             continue
@@ -112,6 +116,16 @@ def look_at_alerts(office: Office) -> None:
         is_crossed = found.amount > line if wish.side == "above" else found.amount < line
         said = letters.alert_words(view, wish, found)
         mail.look(office.records, office.clock(), wish, is_crossed, said)
+
+
+def look_at_accounts(office: Office, view: View, wish: Alert) -> None:
+    """Plan the letter of an alert of single accounts, where some are new. Raises NothingToReport."""
+    if view.published is None:
+        raise NothingToReport
+    keys = accounts.keys(view.published, wish.metric_id)
+    mail.tell(
+        office.records, office.clock(), wish, keys, lambda new: accounts.said(view, wish.metric_id, new)
+    )
 
 
 def seen(office: Office, wish: Digest | Alert) -> tuple[View, str, Mapping[str, str]]:

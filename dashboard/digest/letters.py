@@ -5,7 +5,7 @@ Both are written in the reader's language and hold what the reader's roles let t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,17 +16,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dashboard import figures, receivables
 from dashboard import report_words as words
+from dashboard.digest import accounts
 from dashboard.digest.sending import Letter
 from dashboard.figures import Value
 from dashboard.pack import content
 from dashboard.pack.content import NothingToReport, Section
 from dashboard.pack.document import plain
 from dashboard.people import permissions
-from dashboard.queries import orders, revenue
+from dashboard.queries import churn, orders, revenue
 from dashboard.records.mail import Alert, Digest
 from dashboard.records.views import NOT_KEPT
-from dashboard.scope import OrderScope, Scope
-from dashboard.view import Metric, View
+from dashboard.scope import ALL, OrderScope, Scope
+from dashboard.view import Metric, Published, View
 
 FOLDER = Path(__file__).parent
 HTML = Environment(autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(FOLDER))
@@ -43,10 +44,15 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "retention": ("metrics", "cohorts"),
     "cash": ("metrics", "aging"),
     "forecast": ("metrics", "bridge"),
-    "churn": ("risks",),
-    "renewals": ("risks",),
-    "customer": ("risks",),
+    "churn": ("newly_high", "risks"),
+    "renewals": ("notice_soon", "risks"),
+    "customer": ("newly_high", "notice_soon", "risks"),
 }
+OF_ACCOUNTS: Mapping[str, Callable[[View, Published], Section]] = {
+    **accounts.SECTIONS,
+    "risks": content.risks,
+}
+"""The parts that speak of accounts alone, whatever the filters: also for who sees only their own."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,42 @@ class Reading:
 
 
 def watched(view: View, parameters: Mapping[str, str]) -> dict[str, Reading]:
-    """The figures that alerts may watch, as they stand in the newest closed month. Raises NothingToReport."""
-    published = view.published
-    chosen, _parts = content.parts(view, steady(parameters))
-    assert published is not None
-    if isinstance(chosen, Scope):
-        return _of_subscriptions(view, chosen)
-    return _of_orders(view, chosen)
+    """The figures that alerts may watch: those of the newest closed month, for who may open their page, and
+    what is at risk now, of the accounts that the reader sees. Raises NothingToReport.
+    """
+    if view.published is None:
+        raise NothingToReport
+    found: dict[str, Reading] = {}
+    if view.may_open("revenue"):
+        try:
+            chosen, _parts = content.parts(view, steady(parameters))
+        except NothingToReport:
+            chosen = None
+        if isinstance(chosen, Scope):
+            found = _of_subscriptions(view, chosen)
+        elif chosen is not None:
+            found = _of_orders(view, chosen)
+    if view.may_open("churn"):
+        found |= _of_risk(view, view.published)
+    if not found:
+        raise NothingToReport
+    return found
+
+
+def _of_risk(view: View, published: Published) -> dict[str, Reading]:
+    """What may leave within 90 days, of all segments, in the currency that most customers are scored in."""
+    parts = published.rows(churn.PARTS)
+    if parts.is_empty():
+        return {}
+    currency = parts["currency"][0]
+    asked = {"segment": ALL, "list_name": "now", "currency": currency}
+    score = published.rows(churn.SUMMARY, **asked).row(0, named=True)
+    amounts = {"revenue_at_risk_90": score["revenue_at_risk_minor"], "high_risk_customers": score["high"]}
+    return {
+        metric_id: _reading(view, metric_id, Value(amount), currency)
+        for metric_id, amount in amounts.items()
+        if view.definition(metric_id) is not None
+    }
 
 
 def _of_subscriptions(view: View, chosen: Scope) -> dict[str, Reading]:
@@ -129,11 +164,12 @@ def digest(
     _ = view.text.gettext
     if view.published is None or view.company is None:
         raise NothingToReport
-    names = PARTS.get(page, STANDARD)
+    names = PARTS.get(page, STANDARD if view.published.is_company else PARTS["customer"])
     sections: list[Section]
     company = plain(view.company.title(view.language))
-    if names == ("risks",):
-        sections, spoken = [content.risks(view, view.published)], view.show.day(view.as_of)
+    if OF_ACCOUNTS.keys() >= set(names):
+        sections = [OF_ACCOUNTS[name](view, view.published) for name in names]
+        spoken = view.show.day(view.as_of)
     else:
         chosen, parts = content.parts(view, steady(parameters))
         sections = [one for name in names for one in parts[name]()]
@@ -164,23 +200,32 @@ def digest(
 def alert(
     view: View, wish: Alert, page: str, parameters: Mapping[str, str], link: str, occasion: str, said: str
 ) -> Letter:
-    """The letter of an alert; `said` is the sentence that was true when the figure crossed."""
+    """The letter of an alert; `said` is the sentence that was true when the figure crossed, or when accounts
+    came in. Which these are now stands below it.
+    """
     _ = view.text.gettext
-    if view.company is None:
+    if view.company is None or view.published is None:
         raise NothingToReport
     company = plain(view.company.title(view.language))
+    title = _("{company}: a figure has crossed its threshold")
+    why = _("You get this alert because you asked for it; it is sent once each time the line is crossed.")
+    sections: list[Section] = []
+    if wish.is_of_accounts:
+        title = "{company}: " + words.mail_event(view.text)(wish.metric_id)
+        why = _("You get this alert because you asked for it; it is sent once for each account.")
+        sections = [accounts.SECTIONS[wish.metric_id](view, view.published)]
     return _letter(
         view,
         wish.alert_id,
         occasion,
         wish.address,
         subject=f"{company}: {said}",
-        title=_("{company}: a figure has crossed its threshold").format(company=company),
+        title=title.format(company=company),
         lead=view.show.day(view.as_of),
         said=[said],
-        sections=[],
+        sections=sections,
         link=address_of(view, link, page, parameters),
-        why=_("You get this alert because you asked for it; it is sent once each time the line is crossed."),
+        why=why,
         link_base=link,
         page=page,
     )

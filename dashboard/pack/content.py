@@ -20,7 +20,7 @@ from dashboard.figures import Figures, Value
 from dashboard.frame import Card
 from dashboard.pack import reading
 from dashboard.pack.document import plain
-from dashboard.queries import Query, churn, health, orders, reports, retention, revenue
+from dashboard.queries import Query, churn, health, orders, renewals, reports, retention, revenue
 from dashboard.receivables import Receivables
 from dashboard.records import targets
 from dashboard.scope import ALL, OrderScope, Scope
@@ -34,7 +34,9 @@ MOVEMENTS = ("new", "expansion", "reactivation", "contraction", "churn")
 STEPS = ("opening", *MOVEMENTS, "entered", "left", "fx_impact", "closing")
 LEAST_CAUSE = 1e-6
 """What a cause adds is worked out in floats: below this it is nothing."""
-SHOWN_RISKS, SHOWN_COHORTS, SHOWN_AGES = 10, 18, 18
+SHOWN_RISKS, SHOWN_ACCOUNTS, SHOWN_COHORTS, SHOWN_AGES = 10, 20, 18, 18
+NOTICE_DAYS = 30
+"""How far ahead the ends of notice are told."""
 
 
 class NothingToReport(Exception):
@@ -435,7 +437,7 @@ def bars(
 
 
 def risks(view: View, published: Published) -> Section:
-    """The customers with the most revenue at risk."""
+    """The customers with the most revenue at risk, each score with its three reasons."""
     _, show = view.text.gettext, view.show
     title = _("Top risks")
     parts = published.rows(churn.PARTS)
@@ -448,19 +450,16 @@ def risks(view: View, published: Published) -> Section:
     rows = published.rows(churn.TOP_ROWS, **values, limit=SHOWN_RISKS)
     if rows.is_empty():
         return section("words", title, _("No customer is to be called now."))
-    score = published.rows(churn.SUMMARY, **values).row(0, named=True)
     return table(
         title,
-        _("Scores of {day}, model {model}. Whole company, whatever the segment chosen.").format(
-            day=show.day(score["as_of"]), model=show.identifier(plain(score["model_id"]))
-        ),
+        f"{scored_words(view, rows)} {whose(view, published)}",
         [
             (_("Customer"), "wide"),
             (_("Segment"), ""),
             (_("Risk"), ""),
             (_("Score"), "number"),
             (_("Revenue at risk"), "number"),
-            (_("Strongest reason"), "wider"),
+            (_("Reasons"), "wider"),
         ],
         [
             [
@@ -469,11 +468,102 @@ def risks(view: View, published: Published) -> Section:
                 words.band(view.text)(row["band_fixed"]),
                 show.percent(row["p_90"]),
                 show.money(row["revenue_at_risk_90_minor"], currency),
-                plain(row[f"reason_{view.language}"] or "–"),
+                reasons(view, row),
             ]
             for row in rows.iter_rows(named=True)
         ],
     )
+
+
+def newly_high(view: View, published: Published) -> Section:
+    """The customers who came to high risk within a week, those with the most revenue at risk first."""
+    _, show = view.text.gettext, view.show
+    title = _("Newly at high risk")
+    rows = published.rows(churn.NEWLY_HIGH, limit=SHOWN_ACCOUNTS)
+    if rows.is_empty():
+        return section("words", title, _("No customer came to high risk within a week."), new_page=False)
+    return table(
+        title,
+        f"{scored_words(view, rows)} {whose(view, published)}",
+        [
+            (_("Customer"), "wide"),
+            (_("A week before"), "number"),
+            (_("Score"), "number"),
+            (_("Revenue at risk"), "number"),
+            (_("Reasons"), "wider"),
+        ],
+        [
+            [
+                plain(row["name"]),
+                show.percent(row["p_before"]),
+                show.percent(row["p_90"]),
+                show.money(row["revenue_at_risk_90_minor"], row["currency"]),
+                reasons(view, row),
+            ]
+            for row in rows.iter_rows(named=True)
+        ],
+        new_page=False,
+    )
+
+
+def notice_soon(view: View, published: Published) -> Section:
+    """The terms whose last day of notice comes next, the nearest first."""
+    _, ngettext, show = view.text.gettext, view.text.ngettext, view.show
+    days = show.number(NOTICE_DAYS)
+    title = ngettext("Notice ends within {days} day", "Notice ends within {days} days", NOTICE_DAYS)
+    title = title.format(days=days)
+    rows = published.rows(
+        renewals.NOTICE_SOON, as_of=published.build.as_of, days=NOTICE_DAYS, limit=SHOWN_ACCOUNTS
+    )
+    if rows.is_empty():
+        return section("words", title, _("No notice ends in these days."), new_page=False)
+    shown = words.yes_no_known(view.text)
+    lead = _("Until that day the customer may end the term. Who has asked to cancel is left out.")
+    return table(
+        title,
+        f"{lead} {whose(view, published)}",
+        [
+            (_("Customer"), "wide"),
+            (_("Notice by"), ""),
+            (_("Term ends"), ""),
+            (_("Renews by itself"), ""),
+            (_("MRR at stake"), "number"),
+        ],
+        [
+            [
+                plain(row["name"]),
+                show.day_short(row["notice_by_on"]),
+                show.day_short(row["due_on"]),
+                shown(row["auto_renew"]),
+                show.money(row["mrr"], row["currency"]),
+            ]
+            for row in rows.iter_rows(named=True)
+        ],
+        new_page=False,
+    )
+
+
+def reasons(view: View, row: Mapping[str, Any]) -> str:
+    """The reasons of a score, the strongest first."""
+    found = [row[f"{name}_{view.language}"] for name in ("reason", "reason_2", "reason_3")]
+    return " · ".join(plain(reason) for reason in found if reason) or "–"
+
+
+def scored_words(view: View, rows: pl.DataFrame) -> str:
+    """Of which day scores are and by which model; of both, where accounts and repeat trade are scored."""
+    _, show = view.text.gettext, view.show
+    return " ".join(
+        _("Scores of {day}, model {model}.").format(day=show.day(day), model=show.identifier(plain(model)))
+        for day, model in rows.select("as_of", "model_id").unique(maintain_order=True).iter_rows()
+    )
+
+
+def whose(view: View, published: Published) -> str:
+    """Whose accounts a list is of: those of the company, or those that its reader looks after."""
+    _ = view.text.gettext
+    if published.is_company:
+        return _("Whole company, whatever the segment chosen.")
+    return _("Your own accounts, whatever the segment chosen.")
 
 
 def table(
@@ -485,7 +575,7 @@ def table(
     new_page: bool = True,
 ) -> Section:
     """Rows under heads; a head is a label and how its column stands: `number`, `wide`, `wider` or plain."""
-    widths = {"wide": 1, "wider": 2}
+    widths = {"wide": 1, "wider": 3}
     return section(
         "rows",
         title,

@@ -325,6 +325,51 @@ SELECT change, count(*)::BIGINT AS customers FROM changed GROUP BY change ORDER 
 """,
 )
 
+# Who came to high risk within a week: who a week before was not, or had no score. Where nothing was scored a
+# week before nobody did. No contact is prompted with who is held out.
+NEWLY_HIGH = Query(
+    "churn_newly_high",
+    f"""
+WITH scores AS (
+  SELECT score.*
+  FROM {IN_USE}
+  WHERE coalesce(score.list_name, 'now') = 'now' AND score.band_fixed = 'high'
+    AND NOT coalesce(score.in_holdout, false)
+),
+earlier AS (
+  SELECT score.customer_id, score.p_90, score.band_fixed
+  FROM {WEEK_BEFORE}
+  WHERE coalesce(score.list_name, 'now') = 'now'
+),
+compared AS (
+  SELECT is_repeat_trade FROM warehouse.churn.churn_scorings WHERE is_week_before
+)
+SELECT
+  scores.customer_id,
+  coalesce(customer.name, scores.customer_id) AS name,
+  earlier.p_90 AS p_before,
+  scores.p_90,
+  scores.revenue_at_risk_90_minor,
+  scores.currency,
+  scores.reason_1.sentence_en AS reason_en,
+  scores.reason_1.sentence_ar AS reason_ar,
+  scores.reason_2.sentence_en AS reason_2_en,
+  scores.reason_2.sentence_ar AS reason_2_ar,
+  scores.reason_3.sentence_en AS reason_3_en,
+  scores.reason_3.sentence_ar AS reason_3_ar,
+  scores.as_of,
+  scores.model_id
+FROM scores
+LEFT JOIN earlier ON earlier.customer_id = scores.customer_id
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = scores.customer_id AND customer.is_current
+WHERE earlier.band_fixed IS DISTINCT FROM 'high'
+  AND (scores.commitment_class = 'non_contract') IN (SELECT is_repeat_trade FROM compared)
+ORDER BY scores.revenue_at_risk_90_minor DESC NULLS LAST, scores.customer_id
+LIMIT $limit
+""",
+)
+
 # Of the last list whose 90 days have closed, how many of each band left, beside what the scores had expected.
 CLOSED_LIST = Query(
     "churn_closed_list",

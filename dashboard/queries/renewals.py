@@ -146,6 +146,35 @@ SELECT as_of, model_id FROM warehouse.churn.churn_scorings WHERE is_in_use AND N
 """,
 )
 
+# The terms whose last day of notice lies within some days, and whose customer has not asked to cancel.
+NOTICE_SOON = Query(
+    "renewals_notice_soon",
+    """
+WITH chosen AS (
+  SELECT
+    subscription_id,
+    customer_id,
+    due_on,
+    amount_currency AS currency,
+    min(notice_by_on) AS notice_by_on,
+    bool_and(auto_renew) AS auto_renew,
+    sum(mrr_before_constant)::DECIMAL(38, 16) AS mrr
+  FROM warehouse.marts.fct_renewals
+  WHERE outcome = 'undecided' AND notice_by_on > $as_of::DATE
+    AND notice_by_on <= $as_of::DATE + $days::INTEGER
+  GROUP BY subscription_id, customer_id, due_on, amount_currency
+  HAVING max(cancel_requested_on) IS NULL
+  ORDER BY notice_by_on, mrr DESC, customer_id, subscription_id
+  LIMIT $limit
+)
+SELECT chosen.*, coalesce(customer.name, chosen.customer_id) AS name
+FROM chosen
+LEFT JOIN warehouse.marts.dim_customers AS customer
+  ON customer.customer_id = chosen.customer_id AND customer.is_current
+ORDER BY chosen.notice_by_on, chosen.mrr DESC, chosen.customer_id, chosen.subscription_id
+""",
+)
+
 # The currencies and segments that there are renewals of, those of most of them first.
 PARTS = Query(
     "renewals_parts",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +45,10 @@ from dashboard.records.database import METADATA, Instant, Records, RecordsError,
 
 PERIODS = ("daily", "weekly", "monthly")
 SIDES = ("above", "below")
+EVENTS = ("newly_high", "notice_soon")
+"""What an alert of single accounts waits for: who comes to high risk, and whose notice ends soon."""
+EACH = "each"
+"""The side of such an alert, which has no threshold: it is sent for each account that comes in."""
 MOST_ATTEMPTS = 6
 CLAIM = timedelta(minutes=10)
 FIRST_PAUSE = timedelta(minutes=5)
@@ -85,6 +89,7 @@ ALERTS = Table(
     Column("is_crossed", Boolean),
     Column("crossings", Integer),
     Column("checked_at", Instant),
+    Column("told", Text),
     *recorded(),
 )
 DELIVERIES = Table(
@@ -133,7 +138,8 @@ class Digest:
 
 @dataclass(frozen=True)
 class Alert:
-    """A reader's wish to hear when a figure crosses `amount` / `scale` to a side, above or below.
+    """A reader's wish to hear when a figure crosses `amount` / `scale` to a side, above or below; or when
+    what EVENTS names happens to an account: then `metric_id` is that, and `told` of whom it was last.
 
     `is_crossed` is how it stood when it was last looked at (None: never), `crossings` how often it crossed.
     """
@@ -152,6 +158,12 @@ class Alert:
     crossings: int
     reader_id: str
     recorded_at: datetime
+    told: frozenset[str] = frozenset()
+
+    @property
+    def is_of_accounts(self) -> bool:
+        """Whether it waits for single accounts and not for a figure."""
+        return self.metric_id in EVENTS
 
 
 @dataclass(frozen=True)
@@ -317,9 +329,14 @@ def alerts(records: Records, reader_id: str | None = None) -> list[Alert]:
             row["crossings"] or 0,
             row["recorded_by"],
             row["recorded_at"],
+            _keys(row["told"]),
         )
         for row in records.rows(asked)
     ]
+
+
+def _keys(told: str | None) -> frozenset[str]:
+    return frozenset(json.loads(told)) if told else frozenset()
 
 
 # Deliveries.
@@ -393,6 +410,43 @@ def _look(records: Records, at: datetime, alert: Alert, is_crossed: bool, said: 
         if has_crossed:
             _plan(connection, at, "alert", alert.alert_id, f"crossing {crossings}", alert.reader_id, said)
     return has_crossed
+
+
+def tell(
+    records: Records, at: datetime, alert: Alert, keys: Iterable[str], said: Callable[[int], str]
+) -> int:
+    """Keep for whom the event of an alert stands now; where some are new, plan its delivery. Gives how many.
+
+    `keys` are those of the accounts; `said` puts a number of new ones in the reader's words. An account that
+    leaves and comes again is new again.
+    """
+    now = frozenset(keys)
+    try:
+        return _tell(records, at, alert, now, said)
+    except RecordsError as error:
+        if isinstance(error.__cause__, IntegrityError):  # another process told it first
+            return 0
+        raise
+
+
+def _tell(
+    records: Records, at: datetime, alert: Alert, now: frozenset[str], said: Callable[[int], str]
+) -> int:
+    with records.transaction() as connection:
+        row = connection.execute(
+            select(ALERTS.c.told, ALERTS.c.crossings).where(ALERTS.c.alert_id == alert.alert_id)
+        ).one()
+        new = len(now - _keys(row.told))
+        crossings = (row.crossings or 0) + (new > 0)
+        connection.execute(
+            update(ALERTS)
+            .where(ALERTS.c.alert_id == alert.alert_id)
+            .values(told=json.dumps(sorted(now)), crossings=crossings, checked_at=at)
+        )
+        if new:
+            occasion = f"accounts {crossings}"
+            _plan(connection, at, "alert", alert.alert_id, occasion, alert.reader_id, said(new))
+    return new
 
 
 def claim(records: Records, at: datetime) -> Delivery | None:

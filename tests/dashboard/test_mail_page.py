@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +79,16 @@ def test_the_link_of_a_letter_opens_the_list_of_ones_e_mails(records: Records, o
 def test_a_workspace_without_e_mail_says_so(open_page: Open) -> None:
     app = opened(open_page)
     assert any("sends no e-mail yet" in one.value for one in app.info)
+
+
+def test_an_alert_for_each_account_is_asked_for_and_stopped(records: Records, open_page: Open) -> None:
+    app = opened(open_page, lang="ar")
+    app.text_input(key="mail-address").set_value("noor@example.com")
+    app.selectbox(key="mail-event").set_value("notice_soon")
+    app.button(key="mail-ask-event").click().run()
+    (alert,) = mail.alerts(records)
+    assert (alert.page, alert.metric_id, alert.side) == ("renewals", "notice_soon", mail.EACH)
+    said = [re.sub("[\u2066-\u2069]", "", one.value) for one in app.text]
+    assert "تنبيه: انتهاء مهلة إخطار خلال 30 يومًا، إلى noor@example.com" in said
+    app.button(key=f"mail-stop-{alert.alert_id}").click().run()
+    assert mail.alerts(records) == []
