@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import address, frame, keeping, theme, words
+from dashboard import address, frame, keeping, outline, theme, words
 from dashboard.i18n import Text
 from dashboard.people import door, last_used, permissions
 from dashboard.people.directory import open_people
@@ -78,7 +78,7 @@ def main() -> None:
     with kept_filters(view, name) as view, shared(view), address.read_once():
         frame.sidebar(view, [(names[group], links) for group, links in listed.items() if links])
         door.leaving(view.text, view.visit)
-        with frame.panel(view):
+        with outline.around(view, name), frame.panel(view):
             page.run()
             nothing_own(view)
     warm_up()

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard.queries import Query
+from dashboard.queries import SUMS, Query
 from dashboard.tables import Column
 from dashboard.view import Published
 
@@ -53,7 +53,7 @@ def sums(published: Published, one: Drill) -> dict[str, Any]:
     """Over all rows behind a number: their count as `row_count`, and the sum of each checked column."""
     parts = "".join(f", sum({check.column.name}) AS {check.column.name}" for check in one.checks)
     query = Query(
-        f"{one.query.name}_sums",
+        one.query.name + SUMS,
         f"SELECT count(*)::BIGINT AS row_count{parts}\nFROM (\n{one.query.sql.strip()}\n)",
     )
     return published.rows(query, **one.values).row(0, named=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import address, charts, drawn, keeping, menu, paging, tables, welcome, words
+from dashboard import address, charts, drawn, keeping, menu, outline, paging, tables, welcome, words
 from dashboard.drills import EXPORT_ROWS, PAGE_ROWS, Check, Drill, matches, page_of, sums, to_take_away
 from dashboard.export import download
 from dashboard.format import DIGITS, DIGITS_CHOICE, LATIN
@@ -114,6 +114,11 @@ def sidebar(view: View, groups: Sequence[tuple[str, Sequence[tuple[Any, str]]]])
 
 def header(view: View, page: str, question: str) -> None:
     """The page's head: title and freshness, the question it answers, banners for late or failed builds."""
+    with st.container(gap="xsmall", key="page-head"):
+        _head(view, page, question)
+
+
+def _head(view: View, page: str, question: str) -> None:
     _ = view.text.gettext
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
         st.title(words.page_titles(view.text)[page], anchor=False, width="content")
@@ -140,9 +145,13 @@ def _reports(view: View, page: str) -> None:
 
     with panel(view):
         restatements.notice(view)
-    view.slots[FILTERS_PLACE] = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", key="choices"):
+        view.slots[FILTERS_PLACE] = st.container(key="filters-place")
+        with panel(view):
+            saved_views.bar(view, page)
+    outline.drawn(view, outline.CHOICES)
     with panel(view):
-        saved_views.bar(view, page)
+        saved_views.below(view)
 
 
 def _freshness(view: View, published: Published, page: str) -> None:
@@ -195,6 +204,7 @@ def cards(view: View, shown: Sequence[Card]) -> None:
         for column, card in zip(st.columns(CARDS_A_ROW), row, strict=False):
             with column, st.container(border=True, height="stretch"):
                 _card(view, card)
+        outline.drawn(view, outline.CARDS)
 
 
 def _card(view: View, card: Card) -> None:
@@ -334,6 +344,7 @@ def table(view: View, caption: str, columns: Sequence[Column], frame: pl.DataFra
     if frame.is_empty():
         st.caption(view.text.gettext("No rows."))
         return
+    outline.drawn(view, outline.TABLE)
     st.html(tables.html(caption, columns, frame.iter_rows(named=True), view.show, view.text.direction))
 
 
@@ -364,6 +375,7 @@ def chart(
     if help is None and metric is not None:
         help = view.definition(metric)
     st.subheader(title, anchor=False, help=help)
+    outline.drawn(view, outline.CHART)
     if frame.is_empty():
         st.caption(_("There is nothing to draw for this choice."))
         clear_filters(view, NARROWING, f"clear-{name}")

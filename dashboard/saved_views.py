@@ -40,12 +40,18 @@ def bar(view: View, page: str) -> None:
     _follow(view)
     with st.container(horizontal=True, key="saved-views", vertical_alignment="bottom"):
         _choice(view, page, seen)
-        with st.popover(_("Save or change views"), key="views-menu", on_change="rerun") as menu:
+        with st.popover(_("Views"), key="views-menu", on_change="rerun") as menu:
             if menu.open:
                 _menu(view, page, seen)
         mail.button(view, page, seen)
         if page == "revenue":
             pack.button(view, view.published)
+
+
+def below(view: View) -> None:
+    """What the bar opens below it: the reader's e-mails, and the way back from what was just done."""
+    if view.records is None or view.published is None:
+        return
     mail.own_list(view)
     _said(view)
 
@@ -66,9 +72,7 @@ def _choice(view: View, page: str, seen: list[SavedView]) -> None:
         if wanted:
             st.session_state[OPENS] = wanted
 
-    st.selectbox(
-        _("Saved view"), ["", *by_id], key="saved-view", format_func=shown, on_change=changed, width=320
-    )
+    st.selectbox(_("Saved view"), ["", *by_id], key="saved-view", format_func=shown, on_change=changed)
 
 
 def label(view: View, one: SavedView, page: str) -> str:

@@ -1,18 +1,21 @@
-"""What a reader sees of a query that takes long: which one, for how long, and a way to stop it."""
+"""What a reader sees of a query that takes long: what it reads, for how long, and a way to stop it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard import address
+from dashboard import address, queries, words
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 
 STOPPED = "stopped-queries"
+_run = threading.local()
 
 
 class Stopped(Exception):
@@ -33,9 +36,19 @@ def has_reader() -> bool:
     return get_script_run_ctx(suppress_warning=True) is not None
 
 
+@contextmanager
+def told_in(place: Any) -> Iterator[None]:
+    """Within the block notices of this thread stand in `place`, else wherever the page has come to."""
+    _run.place = place
+    try:
+        yield
+    finally:
+        del _run.place
+
+
 @dataclass
 class Waiting:
-    """The notice on the page.
+    """The notice on the page. `name` is that of the query.
 
     Each `beat` gives the server the chance to end this run, as a click on stop does.
     """
@@ -50,16 +63,17 @@ class Waiting:
 
     def begin(self, key: Hashable) -> None:
         _ = _words().gettext
-        self.place = st.empty()
+        self.place = getattr(_run, "place", st).empty()
         mark = f"waiting-{hash(key):x}"
-        with self.place.container(horizontal=True, vertical_alignment="center", key=mark):
+        with self.place.container(horizontal=True, vertical_alignment="center", key=f"slow-{mark}"):
             self.line = st.empty()
             st.button(_("Cancel"), key=f"{mark}-stop", on_click=stop, args=(key,))
 
     def beat(self, seconds: float) -> None:
-        _ = _words().gettext
-        words = _("Still reading “{name}” from the warehouse: {seconds} s.")
-        self.line.text(words.format(name=self.name, seconds=round(seconds)))
+        text = _words()
+        said = text.gettext("Still reading {what} from the warehouse: {seconds} s.")
+        what = words.subject(text)(queries.subject_of(self.name))
+        self.line.text(said.format(what=what, seconds=round(seconds)))
 
     def end(self) -> None:
         self.place.empty()

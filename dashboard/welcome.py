@@ -104,11 +104,12 @@ def _tour(view: View) -> None:
     tour = steps(view)
     step = min(max(0, st.session_state.get(STEP, 0)), len(tour) - 1)
     title, words = tour[step]
-    with st.container(border=True, key="tour"):
-        st.caption(_("Step {step} of {all}").format(step=show.number(step + 1), all=show.number(len(tour))))
-        st.markdown(f"**{title}**")
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", key="tour"):
+        place = _("Step {step} of {all}").format(step=show.number(step + 1), all=show.number(len(tour)))
+        st.caption(place, width="content")
+        st.markdown(f"**{title}**", width="content")
         st.text(words)
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, width="content", gap="small"):
             if step < len(tour) - 1:
                 st.button(_("Next"), key="tour-next", on_click=_to_step, args=(step + 1,))
                 st.button(

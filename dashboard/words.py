@@ -36,6 +36,31 @@ def page_titles(text: Text) -> dict[str, str]:
     }
 
 
+def subject(text: Text) -> Words:
+    """What statements read, by the modules of `queries`."""
+    _ = text.gettext
+    return lookup(
+        {
+            "build": _("the state of the build"),
+            "cash": _("invoices and payments"),
+            "churn": _("the scores of customers at risk"),
+            "customer": _("the account of a customer"),
+            "documents": _("invoices and other documents"),
+            "engine": _("the accounts of the billing engine"),
+            "forecast": _("the forecast and its targets"),
+            "health": _("builds, tests and reconciliation"),
+            "lineage": _("where figures come from"),
+            "opportunity": _("customers who buy like subscribers"),
+            "orders": _("orders and repeat trade"),
+            "renewals": _("terms that come up for renewal"),
+            "reports": _("restated figures"),
+            "retention": _("cohorts and retention"),
+            "revenue": _("recurring revenue and its movements"),
+            "workbench": _("the tables of the workbench"),
+        }
+    )
+
+
 def category(text: Text) -> Words:
     """Movements of MRR."""
     _ = text.gettext

@@ -22,7 +22,7 @@ def button(view: View, published: Published) -> None:
     export.button(
         view,
         export.File(
-            view.text.gettext("Board pack (PDF)"),
+            view.text.gettext("Board pack"),
             f"{company}-board-pack-{published.build.as_of.isoformat()}-{view.language}.pdf",
             "application/pdf",
             make,

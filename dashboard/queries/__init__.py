@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+SUMS = "_sums"
+"""The end of the name of a statement that adds up the rows of another."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -49,9 +52,27 @@ class Query:
 @cache
 def named() -> Mapping[str, Query]:
     """Every statement of the dashboard by its name; what an address may ask for."""
-    modules = (importlib.import_module(f"{__name__}.{part.name}") for part in pkgutil.iter_modules(__path__))
-    found = (one for module in modules for one in vars(module).values() if isinstance(one, Query))
-    return {one.name: one for one in found}
+    return {one.name: one for subject in subjects() for one in _of(subject)}
+
+
+def subjects() -> list[str]:
+    """What statements speak of: the names of the modules here."""
+    return [part.name for part in pkgutil.iter_modules(__path__)]
+
+
+def _of(subject: str) -> list[Query]:
+    module = importlib.import_module(f"{__name__}.{subject}")
+    return [one for one in vars(module).values() if isinstance(one, Query)]
+
+
+@cache
+def _subject_by_name() -> Mapping[str, str]:
+    return {one.name: subject for subject in subjects() for one in _of(subject)}
+
+
+def subject_of(name: str) -> str | None:
+    """What the statement of that name speaks of, also where it is one of the sums of its rows."""
+    return _subject_by_name().get(name.removesuffix(SUMS))
 
 
 def _literal(value: object) -> str:

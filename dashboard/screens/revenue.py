@@ -63,7 +63,8 @@ def subscriptions(view: View, published: Published) -> None:
         bridge = published.rows(revenue.BRIDGE, **chosen.values).row(0, named=True)
         owed = receivables.at_close(published, chosen)
         frame.cards(view, subscription_cards(view, chosen, known, owed))
-        rows, middle = st.container(), st.container()
+        rows = st.container()
+        charts_of(view, published, chosen, bridge, owed)
         st.subheader(_("Unit economics"), anchor=False)
         frame.cards(
             view,
@@ -71,8 +72,6 @@ def subscriptions(view: View, published: Published) -> None:
         )
         with rows:
             frame.drill(view, published, subscription_drills(view, published, chosen, known, bridge, owed))
-        with middle:
-            charts_of(view, published, chosen, bridge, owed)
     timeline.editor(view)
 
 

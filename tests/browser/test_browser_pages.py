@@ -156,6 +156,17 @@ def test_a_chart_can_be_read_as_a_table(reader: Reader, lang: str) -> None:
     assert table.get_attribute("dir") == {"en": "ltr", "ar": "rtl"}[lang]
 
 
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_figures_of_the_first_page_begin_high_on_it(reader: Reader, lang: str) -> None:
+    """Under title, tour and choices: within the first third of a window, two thirds of a phone's."""
+    page = reader.open(company="lumen", lang=lang)
+    for width, most in ((1280, 300), (400, 560)):
+        reader.resize(width)
+        box = page.locator('[data-testid="stMetric"]').first.bounding_box()
+        assert box is not None
+        assert box["y"] < most
+
+
 def test_the_tour_is_taken_once_and_never_seen_again(reader: Reader) -> None:
     page = reader.open("", company="lumen", lang="en")
     tour = page.locator(".st-key-tour")

@@ -12,8 +12,8 @@ from window import PATIENCE_MS, Reader
 
 pytestmark = pytest.mark.browser
 WORDS = {
-    "en": ("Save or change views", "Save this page as a view", "Board pack (PDF)", "Delete", "Undo"),
-    "ar": ("حفظ العروض وتعديلها", "حفظ هذه الصفحة عرضًا", "تقرير مجلس الإدارة (PDF)", "حذف", "تراجع"),
+    "en": ("Views", "Save this page as a view", "Board pack", "Delete", "Undo"),
+    "ar": ("العروض", "حفظ هذه الصفحة عرضًا", "تقرير مجلس الإدارة", "حذف", "تراجع"),
 }
 
 
