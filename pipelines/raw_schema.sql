@@ -144,6 +144,14 @@ CREATE TABLE IF NOT EXISTS raw_app.targets (
   target_id BIGINT, metric_id VARCHAR, month DATE, currency VARCHAR, segment VARCHAR, amount BIGINT,
   deleted_at TIMESTAMPTZ, deleted_by VARCHAR, recorded_by VARCHAR,
   recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+CREATE TABLE IF NOT EXISTS raw_app.annotations (
+  annotation_id BIGINT, happened_on DATE, words VARCHAR, author_name VARCHAR,
+  deleted_at TIMESTAMPTZ, deleted_by VARCHAR, recorded_by VARCHAR,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
+-- those that are shared with the team, and no others
+CREATE TABLE IF NOT EXISTS raw_app.saved_views (
+  view_id VARCHAR, name VARCHAR, page VARCHAR, parameters VARCHAR, owner_name VARCHAR, recorded_by VARCHAR,
+  recorded_at TIMESTAMPTZ, source_system VARCHAR, load_id VARCHAR);
 
 -- raw_meta: how the rows above came in, and under which definitions this build reads them
 

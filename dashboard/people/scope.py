@@ -60,6 +60,8 @@ PERSONAL = frozenset(
     }
 )
 """Columns that may hold personal data: empty."""
+FREE_TEXT = {"marts.dim_saved_views": ("name", "parameters")}
+"""Of tables that are not by customer, what people wrote and may have named a customer in: empty."""
 REJECTS = "raw_meta.rejects"
 """The rows that were set aside, as the sources sent them."""
 OWN = "memory.main.own_accounts"
@@ -216,6 +218,8 @@ def _seen(table: str, columns: Sequence[str], scope: Scope) -> str | None:
     if not scope.sees_names and (by_customer or table == REJECTS):
         replaced |= {name: "NULL" for name in columns if name in PERSONAL}
         replaced |= {name: CUSTOMER for name in columns if name in NAMES}
+    if not scope.sees_names:
+        replaced |= {name: "NULL" for name in FREE_TEXT.get(table, ()) if name in columns}
     parts = ", ".join(f'{value} AS "{name}"' for name, value in replaced.items())
     select = "SELECT *" + (f" REPLACE ({parts})" if parts else "") + " FROM {source}"
     return f"{select} WHERE {CUSTOMER} IN (FROM {OWN})" if scope.only_own and by_customer else select

@@ -195,6 +195,9 @@ def test_an_analyst_sees_all_accounts_without_names(file: Path) -> None:
     assert cursor.execute("SELECT original_row, row_key FROM warehouse.raw_meta.rejects").fetchall() == [
         (None, None)
     ]
+    views = "SELECT name, parameters, page FROM warehouse.marts.dim_saved_views"
+    assert cursor.execute(views).fetchall() == [(None, None, WHOLE)]
+    assert cursor.execute("SELECT words FROM warehouse.marts.dim_annotations").fetchall() == [(WHOLE,)]
     for table in ("fct_mrr_months", "fct_mrr_days"):
         assert cursor.execute(f"SELECT currency FROM warehouse.marts.{table}").fetchall() == [(WHOLE,)]
     assert {table.split(".")[0] for table in tables_of(snapshot)} == {"marts", "churn", "raw_meta"}

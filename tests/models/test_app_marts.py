@@ -1,4 +1,4 @@
-"""What people wrote, as marts: actions with who took them back, and the targets in force."""
+"""What people wrote, as marts: actions with who took them back, targets in force, notes, the team's views."""
 
 from __future__ import annotations
 
@@ -78,7 +78,48 @@ def warehouse() -> duckdb.DuckDBPyConnection:
             note | {"version_no": 2, "body": "Two", "is_deleted": False, "recorded_at": AT, "load_id": "b-2"},
         ],
     )
-    wanted = ("fct_customer_actions", "fct_targets", "stg_app__customer_notes")
+    said = {
+        "annotation_id": 1,
+        "happened_on": date(2024, 3, 1),
+        "words": "Prices rose",
+        "author_name": "Dana",
+        "recorded_by": "dana",
+        "recorded_at": AT,
+        "source_system": "app.db",
+        "load_id": "b-1",
+    }
+    gone = said | {"annotation_id": 2, "words": "A mistake"}
+    insert(
+        connection,
+        "raw_app.annotations",
+        [
+            said,
+            gone,
+            gone | {"deleted_at": AT, "deleted_by": "dana", "load_id": "b-2"},
+            said | {"annotation_id": 3, "recorded_at": later},
+        ],
+    )
+    view = {
+        "view_id": "v1",
+        "name": "Small firms",
+        "page": "revenue",
+        "parameters": "{}",
+        "owner_name": "Dana",
+        "recorded_by": "dana",
+        "recorded_at": AT,
+        "source_system": "app.db",
+        "load_id": "b-1",
+    }
+    renamed = view | {"name": "Firms", "recorded_at": AT + timedelta(hours=1)}
+    insert(
+        connection,
+        "raw_app.saved_views",
+        [view, renamed, view | {"view_id": "v2", "recorded_at": later}],
+    )
+    wanted = (
+        *("fct_customer_actions", "fct_targets", "stg_app__customer_notes"),
+        *("dim_annotations", "dim_saved_views"),
+    )
     execute(connection, needed(models(), *wanted))
     return connection
 
@@ -101,4 +142,16 @@ def test_the_target_in_force_is_the_one_nobody_took_away(warehouse: duckdb.DuckD
 def test_a_note_is_its_last_version(warehouse: duckdb.DuckDBPyConnection) -> None:
     assert warehouse.sql("SELECT note_id, body FROM staging.stg_app__customer_notes").fetchall() == [
         ("n1", "Two")
+    ]
+
+
+def test_the_notes_on_dates_are_those_on_the_charts(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert warehouse.sql("SELECT * FROM marts.dim_annotations").fetchall() == [
+        (1, date(2024, 3, 1), "Prices rose", "Dana", "dana", AT)
+    ]
+
+
+def test_a_view_of_the_team_is_as_it_was_last_changed(warehouse: duckdb.DuckDBPyConnection) -> None:
+    assert warehouse.sql("SELECT * FROM marts.dim_saved_views").fetchall() == [
+        ("v1", "Firms", "revenue", "{}", "Dana", "dana", AT + timedelta(hours=1))
     ]

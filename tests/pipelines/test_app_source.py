@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from dashboard.records import actions, notes, targets
+from dashboard.people.reader import Reader
+from dashboard.records import actions, annotations, notes, targets, views
 from dashboard.records.actions import ACTIONS, Action, Prompt
+from dashboard.records.annotations import ANNOTATIONS
 from dashboard.records.database import Records
 from dashboard.records.notes import NOTES
+from dashboard.records.targets import TARGETS
+from dashboard.records.views import VIEWS
 from pipelines.sources import app
 from pipelines.sources.loading import SourceConfig, SourceError
 from tajdid.workspace import build_request, load_company
@@ -31,6 +35,7 @@ CONTACT = Action(
     next_on=date(2024, 6, 3),
     prompt=Prompt(date(2024, 5, 30), "m1", "onboarding"),
 )
+DANA, OMAR = (Reader(name.lower(), name, frozenset({"executive"})) for name in ("Dana", "Omar"))
 Ask = Callable[[str], list[Any]]
 
 
@@ -55,6 +60,10 @@ def load(stage_at: Any, url: str) -> Callable[..., Ask]:
 def test_the_columns_are_those_that_the_pages_write() -> None:
     assert set(app.TABLES["customer_actions"].columns) == set(ACTIONS.columns.keys())
     assert set(app.TABLES["customer_notes"].columns) == set(NOTES.columns.keys())
+    assert set(app.TABLES["targets"].columns) == set(TARGETS.columns.keys())
+    assert set(app.TABLES["annotations"].columns) == set(ANNOTATIONS.columns.keys())
+    unread = {"is_team", "changed_at", "deleted_at", "deleted_by"}  # who may see it, and when it was written
+    assert set(app.TABLES["saved_views"].columns) == set(VIEWS.columns.keys()) - unread
 
 
 def test_a_row_comes_as_it_was_written_and_comes_once(load: Callable[..., Ask], url: str) -> None:
@@ -77,9 +86,13 @@ def test_a_row_comes_as_it_was_written_and_comes_once(load: Callable[..., Ask], 
         ("raw_app.customer_actions", 1, 0),
         ("raw_app.customer_notes", 1, 0),
         ("raw_app.targets", 0, 0),
+        ("raw_app.annotations", 0, 0),
+        ("raw_app.saved_views", 0, 0),
         ("raw_app.customer_actions", 1, 1),
         ("raw_app.customer_notes", 1, 1),
         ("raw_app.targets", 0, 0),
+        ("raw_app.annotations", 0, 0),
+        ("raw_app.saved_views", 0, 0),
     ]
 
 
@@ -97,11 +110,81 @@ def test_a_row_that_was_taken_away_comes_again_as_known_from_then(load: Callable
     load()
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as old, old:
         old.execute("UPDATE targets SET deleted_at = '2024-06-01 12:00:00.000000', deleted_by = 'omar'")
-    ask = load(BUILT + timedelta(days=1))
+    load(BUILT + timedelta(days=1))
+    ask = load(BUILT + timedelta(days=2))  # nothing was written since: nothing comes
     assert ask("SELECT amount, deleted_at, recorded_at FROM raw_app.targets ORDER BY recorded_at") == [
         (500_000, None, AT),
         (500_000, datetime(2024, 6, 1, 12, tzinfo=UTC), BUILT + timedelta(days=1)),
     ]
+
+
+def test_a_note_on_a_date_comes_and_its_deleting_and_its_coming_back(
+    load: Callable[..., Ask], url: str
+) -> None:
+    records = Records(url)
+    kept = annotations.write(records, AT, "dana", "Dana", date(2024, 3, 1), "Prices rose 5 %")
+    other = annotations.write(records, AT, "omar", "Omar", date(2024, 4, 1), "An outage")
+    states = [app.state_of(url)]
+    load()
+    for one in (kept, other):
+        annotations.remove(records, AT + timedelta(minutes=one), "omar", one)
+        states.append(app.state_of(url))
+    load(BUILT + timedelta(days=1))
+    for one in (kept, other):
+        annotations.restore(records, one)
+        states.append(app.state_of(url))
+    ask = load(BUILT + timedelta(days=2))
+    assert len(set(states)) == len(states) - 1
+    assert states[-1] == states[0]  # all as it was again
+    assert ask(
+        "SELECT happened_on, words, author_name, recorded_by, deleted_by, recorded_at "
+        f"FROM raw_app.annotations WHERE annotation_id = {kept} ORDER BY recorded_at"
+    ) == [
+        (date(2024, 3, 1), "Prices rose 5 %", "Dana", "dana", deleted_by, at)
+        for deleted_by, at in (
+            (None, AT),
+            ("omar", BUILT + timedelta(days=1)),
+            (None, BUILT + timedelta(days=2)),
+        )
+    ]
+
+
+def test_of_saved_views_only_those_of_the_team_are_read(load: Callable[..., Ask], url: str) -> None:
+    records = Records(url)
+    views.save(records, AT, DANA, "My secret list", "churn", {"owner": "Sara"})
+    assert app.state_of(url) == app.NOTHING
+    shared = views.save(records, AT, DANA, "Small firms", "revenue", {"segment": "smb"}, is_team=True)
+    later = AT + timedelta(hours=1)
+    views.rename(records, later, DANA, shared.view_id, "Small firms, all of them")
+    ask = load()
+    assert ask(
+        "SELECT name, page, parameters, owner_name, recorded_by, recorded_at FROM raw_app.saved_views"
+    ) == [("Small firms, all of them", "revenue", '{"segment": "smb"}', "Dana", "dana", later)]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_view_that_is_shared_no_longer_leaves_with_its_past(
+    load: Callable[..., Ask], url: str, is_deleted: bool
+) -> None:
+    records = Records(url)
+    saved = views.save(records, AT, DANA, "Small firms", "revenue", {"segment": "smb"}, is_team=True)
+    others = views.save(records, AT, OMAR, "Cash", "cash", {}, is_team=True)
+    load()
+    views.rename(records, BUILT, DANA, saved.view_id, "Firms")
+    ask = load(BUILT + timedelta(days=1))
+    assert ask("SELECT name, recorded_at FROM raw_app.saved_views ORDER BY name") == [
+        ("Cash", AT),
+        ("Firms", BUILT),
+        ("Small firms", AT),
+    ]
+    before = app.state_of(url)
+    if is_deleted:
+        views.delete(records, BUILT + timedelta(days=2), DANA, saved.view_id)
+    else:
+        views.share(records, BUILT + timedelta(days=2), DANA, saved.view_id, is_team=False)
+    assert app.state_of(url) != before
+    ask = load(BUILT + timedelta(days=3))
+    assert ask("SELECT view_id FROM raw_app.saved_views") == [(others.view_id,)]
 
 
 def test_without_records_there_is_nothing_and_no_file_is_made(load: Callable[..., Ask], url: str) -> None:
