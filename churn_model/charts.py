@@ -1,7 +1,8 @@
 """Charts of the evaluation report: inline SVG with a description, no script and nothing fetched.
 
-A chart takes plain points and texts in one language and returns markup. Axes run from left to right in both
-languages, as figures do in Arabic print too.
+A chart takes plain points and texts in one language and returns markup. In a language that is read from the
+right a chart is mirrored: its horizontal axis runs from right to left, its vertical one stands on the right.
+Digits and signs run from left to right in both.
 """
 
 from __future__ import annotations
@@ -15,6 +16,28 @@ Points = Sequence[Sequence[float]]
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 28, 24
 LABEL_ROOM = 18
+
+
+@dataclass(frozen=True)
+class Side:
+    """From which side a drawing of a width is read: places count from there."""
+
+    width: int
+    is_right_to_left: bool
+
+    def x(self, place: float, wide: float = 0.0) -> float:
+        """Where something of a width stands in the drawing."""
+        return self.width - place - wide if self.is_right_to_left else place
+
+    @property
+    def begins(self) -> str:
+        """The anchor of a text that begins at its place; texts of a drawing run from left to right."""
+        return "end" if self.is_right_to_left else "start"
+
+    @property
+    def ends(self) -> str:
+        """The anchor of a text that ends at its place."""
+        return "start" if self.is_right_to_left else "end"
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ class Axis:
 
 
 def shares(label: str) -> Axis:
-    """An axis from 0 to 100 %."""
+    """An axis from 0 to 100%."""
     return Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), label, lambda value: f"{value:.0%}")
 
 
@@ -75,26 +98,28 @@ def _round_step(rough: float) -> float:
 
 
 def chart(
-    lines: Sequence[Line], across: Axis, up: Axis, description: str, *, width: int = 440, height: int = 280
+    lines: Sequence[Line],
+    across: Axis,
+    up: Axis,
+    description: str,
+    *,
+    width: int = 440,
+    height: int = 280,
+    is_right_to_left: bool = False,
 ) -> Markup:
     """Lines over two axes. `description` says in a sentence what the chart shows: read out, and on
     hovering."""
+    side = Side(width, is_right_to_left)
     wide = width - LEFT - RIGHT
     high = height - TOP - BOTTOM - (LABEL_ROOM if across.label else 0)
 
     def x(value: float) -> float:
-        return across.place(value, LEFT, wide)
+        return side.x(across.place(value, LEFT, wide))
 
     def y(value: float) -> float:
         return TOP + high - up.place(value, 0.0, high)
 
-    parts = [
-        Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}" ').format(
-            LEFT, width - RIGHT, y(tick), y(tick), LEFT - 6, y(tick) + 4
-        )
-        + Markup('text-anchor="end">{}</text>').format(up.form(tick))
-        for tick in up.ticks
-    ]
+    parts = [_level(side, y(tick), up.form(tick)) for tick in up.ticks]
     parts += [
         Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
             x(tick), TOP + high + 16, across.form(tick)
@@ -103,16 +128,26 @@ def chart(
     ]
     parts.append(
         Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-            LEFT + wide / 2, height - 6, across.label
+            side.x(LEFT + wide / 2), height - 6, across.label
         )
     )
-    parts += [_up_label(up), *(_line(line, x, y) for line in lines)]
+    parts += [_up_label(side, up), *(_line(line, x, y) for line in lines)]
     return _svg(Markup("").join(parts), description, width, height)
 
 
-def _up_label(up: Axis) -> Markup:
+def _level(side: Side, y: float, shown: str) -> Markup:
+    """A line across the drawing at a tick of the vertical axis, and how the tick reads."""
+    return Markup(
+        '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
+        '<text x="{}" y="{:.1f}" text-anchor="{}">{}</text>'
+    ).format(side.x(LEFT), side.x(side.width - RIGHT), y, y, side.x(LEFT - 6), y + 4, side.ends, shown)
+
+
+def _up_label(side: Side, up: Axis) -> Markup:
     """What the vertical axis shows, above it."""
-    return Markup('<text class="axis" x="{}" y="14">{}</text>').format(LEFT - 40, up.label)
+    return Markup('<text class="axis" x="{}" y="14" text-anchor="{}">{}</text>').format(
+        side.x(LEFT - 40), side.begins, up.label
+    )
 
 
 def _line(line: Line, x: Callable[[float], float], y: Callable[[float], float]) -> Markup:
@@ -142,26 +177,17 @@ def columns(
     *,
     width: int = 440,
     height: int = 220,
+    is_right_to_left: bool = False,
 ) -> Markup:
     """One column a row: (label, whole, part of it that is filled)."""
+    side = Side(width, is_right_to_left)
     wide, high = width - LEFT - RIGHT, height - TOP - BOTTOM
     room = wide / max(1, len(rows))
     every = max(1, -(-len(rows) * 66 // wide))
-    parts = [
-        Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}" ').format(
-            LEFT,
-            width - RIGHT,
-            TOP + high - up.place(tick, 0, high),
-            TOP + high - up.place(tick, 0, high),
-            LEFT - 6,
-            TOP + high - up.place(tick, 0, high) + 4,
-        )
-        + Markup('text-anchor="end">{}</text>').format(up.form(tick))
-        for tick in up.ticks
-    ]
-    parts.append(_up_label(up))
+    parts = [_level(side, TOP + high - up.place(tick, 0, high), up.form(tick)) for tick in up.ticks]
+    parts.append(_up_label(side, up))
     for place, (label, whole, part) in enumerate(rows):
-        at = LEFT + place * room + room * 0.15
+        at = side.x(LEFT + place * room + room * 0.15, room * 0.7)
         for value, shade in ((whole, "c"), (part, "a")):
             size = up.place(value, 0, high)
             parts.append(

@@ -101,11 +101,11 @@ class SaveRate:
         figures = f"{self.value * 100:+.1f}", f"{self.low * 100:+.1f}", f"{self.high * 100:+.1f}"
         if language == "ar":
             return (
-                f"معدل الإنقاذ {figures[0]} نقطة (فترة 95 %: من {figures[1]} إلى {figures[2]})؛ "
+                f"معدل الإنقاذ {figures[0]} نقطة (فترة 95%: من {figures[1]} إلى {figures[2]})؛ "
                 f"غادر {of[0]} من القائمة و{of[1]} من مجموعة المقارنة."
             )
         return (
-            f"Save rate {figures[0]} points (95 % interval {figures[1]} to {figures[2]}); "
+            f"Save rate {figures[0]} points (95% interval {figures[1]} to {figures[2]}); "
             f"{of[0]} of the listed left, {of[1]} of the holdout."
         )
 

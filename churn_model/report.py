@@ -50,7 +50,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +178,18 @@ class Words:
 
     language: str
 
+    @property
+    def is_right_to_left(self) -> bool:
+        return self.language == "ar"
+
     def __call__(self, name: str, /, **values: Any) -> Markup:
         """A text by name; numbers and names in it stand apart from the text's direction."""
-        text = words()[name][1 if self.language == "ar" else 0].replace(" %", "\u00a0%")
+        text = words()[name][1 if self.is_right_to_left else 0]
         return Markup(text).format(**{key: apart(value) for key, value in values.items()})
 
     def plain(self, name: str, /, **values: Any) -> str:
         """A text without markup, for charts."""
-        return words()[name][1 if self.language == "ar" else 0].format(**values)
+        return words()[name][1 if self.is_right_to_left else 0].format(**values)
 
     def of(self, prefix: str, name: object) -> Markup:
         """The word for a value, e.g. of a candidate; a value without a word stands as it is."""
@@ -218,7 +222,7 @@ def count(value: float | None) -> Markup:
 
 
 def percent(value: float | None, places: int = 1) -> Markup:
-    return figures("–" if value is None else f"{100 * value:.{places}f} %")
+    return figures("–" if value is None else f"{100 * value:.{places}f}%")
 
 
 def number(value: float | None, places: int = 3) -> Markup:
@@ -352,10 +356,12 @@ def _alarms(document: Document, t: Words) -> list[str]:
 
 def _charts(document: Document, t: Words) -> dict[str, Any]:
     curves = document.get("curves", {})
+    draw = partial(chart, is_right_to_left=t.is_right_to_left)
+    draw_columns = partial(columns, is_right_to_left=t.is_right_to_left)
     found: dict[str, Any] = {"reliability": [_reliability(row, t) for row in document.get("reliability", ())]}
     if curves.get("precision_recall"):
         across, up = shares(t.plain("recall")), shares(t.plain("precision"))
-        found["precision_recall"] = chart(
+        found["precision_recall"] = draw(
             [Line(curves["precision_recall"])], across, up, t.plain("chart_precision_recall")
         )
     if curves.get("gain"):
@@ -364,10 +370,10 @@ def _charts(document: Document, t: Words) -> dict[str, Any]:
         lines = [even, Line([[0, 0], *curves["gain"]])]
         lines += [Line([[0, 0], *revenue], "b")] if revenue else []
         across, up = shares(t.plain("share_listed")), shares(t.plain("share_found"))
-        found["gain"] = chart(lines, across, up, t.plain("chart_gain"))
+        found["gain"] = draw(lines, across, up, t.plain("chart_gain"))
         top = max(row[1] for row in curves["lift"])
         up = axis_over([0.0, max(top, 1.0)], t.plain("lift"))
-        found["lift"] = chart(
+        found["lift"] = draw(
             [Line([[0, 1], [1, 1]], "c", is_dashed=True), Line(curves["lift"], has_dots=True)],
             across,
             up,
@@ -376,12 +382,12 @@ def _charts(document: Document, t: Words) -> dict[str, Any]:
     if document.get("cohorts"):
         rows = [(row["as_of"], float(row["customers"]), float(row["left"])) for row in document["cohorts"]]
         up = axis_over([0.0, max(row[1] for row in rows)], t.plain("at_risk"))
-        found["cohorts"] = columns(rows, up, t.plain("chart_cohorts"), width=880)
+        found["cohorts"] = draw_columns(rows, up, t.plain("chart_cohorts"), width=880)
     bins = document.get("lead_times", {}).get("bins", ())
     if bins:
         spans = [(f"{row['from']}–{row['to']}", float(row["left"]), float(row["listed"])) for row in bins]
         up = axis_over([0.0, max(1.0, *(row[1] for row in spans))], t.plain("leavers"))
-        found["lead_times"] = columns(spans, up, t.plain("chart_lead_times"))
+        found["lead_times"] = draw_columns(spans, up, t.plain("chart_lead_times"))
     found["shapes"] = _shapes(document.get("shapes", ()), document.get("exponents", {}), t)
     return found
 
@@ -399,6 +405,7 @@ def _reliability(row: Mapping[str, Any], t: Words) -> Markup:
         t.plain("chart_reliability", bins=len(row["bins"])),
         width=300,
         height=260,
+        is_right_to_left=t.is_right_to_left,
     )
 
 
@@ -429,6 +436,7 @@ def _shapes(
                 t.plain("chart_shape", feature=t.pick(shape["label"])),
                 width=280,
                 height=170,
+                is_right_to_left=t.is_right_to_left,
             ),
             "null": shape.get("null"),
             "null_share": shape.get("null_share"),

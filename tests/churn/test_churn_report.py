@@ -224,7 +224,7 @@ def test_both_languages_say_the_same_in_their_own_words(page: Page) -> None:
 
 
 def test_the_figures_of_the_document_stand_on_the_page(page: Page) -> None:
-    told = ["0.781 [0.769, 0.793]", "0.4123", "1,234", "8.1 %", "+20.0", "2026-08-28", "abc123"]
+    told = ["0.781 [0.769, 0.793]", "0.4123", "1,234", "8.1%", "+20.0", "2026-08-28", "abc123"]
     told += ["1.300 [1.169, 1.440]", "0.310", "+0.040", "-0.120", "Atlas & Sons", "scikit-learn 1.9.1"]
     for text in told:
         assert text in page.text("en"), text
@@ -392,6 +392,45 @@ def test_a_shape_is_drawn_in_the_features_unit(unit: str, x: list[float], ticks:
         }
     )
     assert all(tick in text for tick in ticks)
+
+
+def test_a_chart_in_arabic_is_the_mirror_of_the_one_in_english() -> None:
+    arabic, english = re.split('<article id="en"', page_of(document()))
+    pairs = list(zip(*(re.findall("<svg.*?</svg>", side) for side in (arabic, english)), strict=True))
+    assert len(pairs) > 4
+    for mirrored, drawn in pairs:
+        width = float(re.findall('viewBox="0 0 ([0-9]+) ', drawn)[0])
+        for place, wide in ((r' cx="([\d.]+)"()', 0), (r'<rect[^>]* x="([\d.]+)"[^>]* width="([\d.]+)"', 1)):
+            here, there = (re.findall(place, one) for one in (drawn, mirrored))
+            assert [(width - float(x) - float(w or 0), w) for x, w in here] == [
+                (pytest.approx(float(x), abs=0.11), w) for x, w in there
+            ], wide
+        corners = [
+            [
+                tuple(map(float, one.split(",")))
+                for line in re.findall(' points="([^"]+)"', svg)
+                for one in line.split()
+            ]
+            for svg in (drawn, mirrored)
+        ]
+        assert [(width - x, y) for x, y in corners[0]] == [
+            (pytest.approx(x, abs=0.11), y) for x, y in corners[1]
+        ]
+        # A tick of the vertical axis ends at its line, on whichever side that is.
+        ends = [
+            re.findall(r'<line class="grid"[^>]*/><text x="([\d.]+)"[^>]*text-anchor="(\w+)"', one)
+            for one in (drawn, mirrored)
+        ]
+        assert {anchor for _, anchor in ends[0]} == {"end"}
+        assert {anchor for _, anchor in ends[1]} == {"start"}
+        assert [width - float(x) for x, _ in ends[0]] == [float(x) for x, _ in ends[1]]
+
+
+def test_a_percentage_is_written_as_on_the_pages() -> None:
+    """As the dashboard writes it in both languages: without a space before the sign."""
+    text = page_of(document())
+    assert re.search(r"\d%", text)
+    assert not re.search(r"\d[ \u00a0]%", text.split("</style>")[1])
 
 
 def test_a_features_name_is_its_sentence_without_figures() -> None:
