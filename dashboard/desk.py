@@ -19,6 +19,8 @@ from dashboard.format import Formatter
 from dashboard.tables import Column
 from dashboard.view import View
 
+AILS_ALL = frozenset({NOT_THERE, OLDER_FORM, BUSY})
+"""Kinds of problems that every question to the database has."""
 ROWS = 25
 FILE_ROWS = 5_000
 """So many rows of a file are asked of the engine at once."""
@@ -52,8 +54,16 @@ def asked(view: View) -> Iterator[None]:
 
 
 def tell(view: View, problem: EngineProblem) -> None:
-    """Why the engine gave no answer. What it names comes from data or from the address: plain text."""
+    """Why the engine gave no answer. What it names comes from data or from the address: plain text.
+
+    What ails the whole database is said once a page, by the first of its parts.
+    """
     _ = view.text.gettext
+    if problem.kind in AILS_ALL:
+        told = f"told-{problem.kind}"
+        if told in view.slots:
+            return
+        view.slots[told] = True
     words = {
         NOT_THERE: _("The billing database cannot be reached. Try again once it runs."),
         OLDER_FORM: _("The billing database has an older form. Bring it up to date, then reload this page:"),
@@ -61,7 +71,7 @@ def tell(view: View, problem: EngineProblem) -> None:
         UNKNOWN: _("There is no such thing among those you may see."),
     }
     sentence = billing_words.refusal(view.text)(problem.code) if problem.code else words[problem.kind]
-    (st.warning if problem.kind in (NOT_THERE, OLDER_FORM, BUSY) else st.info)(sentence)
+    (st.warning if problem.kind in AILS_ALL else st.info)(sentence)
     if problem.kind == OLDER_FORM and view.company is not None:
         st.code(f"tajdid billing migrate --company {view.company.name}", language=None)
 
@@ -132,7 +142,7 @@ def table(
         def taken() -> pl.DataFrame:
             return found if all_rows is None else _plain(view, columns, all_rows())[1]
 
-        frame.download(view, name, plain, taken, view.published)
+        frame.download(view, name, plain, taken, view.published, title=caption)
 
 
 def all_documents(

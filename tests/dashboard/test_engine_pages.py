@@ -4,7 +4,10 @@ is nothing to show."""
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -219,6 +222,25 @@ def test_without_an_engine_a_sentence_says_so(open_page: Open, billing_home: Pat
         assert "no billing database" in open_page("runs", "tiny", home=billing_home).info[0].value
     finally:
         engine._factory.clear()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_ails_the_whole_database_is_said_once_a_page(
+    open_page: Open, billing_home: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(billing_home / "tiny", tmp_path / "tiny")
+    with closing(sqlite3.connect(tmp_path / "tiny" / "billing.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    engine.provide(company_engine)
+    try:
+        app = open_page(name, "tiny", home=tmp_path, customer="anna")
+    finally:
+        engine._factory.clear()
+    assert not app.exception
+    assert not app.error
+    assert ["older form" in one.value for one in app.warning] == [True]
+    told = [one.value for one in app.code if "migrate" in one.value]
+    assert told == ["tajdid billing migrate --company tiny"]
 
 
 # Who reaches what.
