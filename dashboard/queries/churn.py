@@ -478,6 +478,7 @@ WHERE reliability.model_id = $model_id AND reliability.is_champion AND reliabili
 GROUP BY reliability.bin
 ORDER BY reliability.bin
 """,
+    metric="calibration",
 )
 
 # The model that scores, one row a class.

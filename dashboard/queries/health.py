@@ -115,6 +115,7 @@ FROM warehouse.marts.fct_reconciliation
 WHERE month = $month AND currency = $currency
 ORDER BY step_no
 """,
+    metric="mrr_to_cash",
 )
 
 # What a part of the walk leaves unexplained, as a sum: where it arrives less where it begins and every step

@@ -91,14 +91,14 @@ ORDER BY {ORDER}
 
 # All of them; and a page of them, of which alone the details are read. A page names the days its rows fall
 # on, so that nothing is asked of other days.
-ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewals_due")
+ROWS = Query("renewals_to_come", _detailed(f"SELECT * FROM chosen WHERE {WITHIN}"), metric="renewing_mrr")
 PAGE = Query(
     "renewals_page",
     _detailed(
         f"SELECT * FROM chosen WHERE {WITHIN} AND due_on BETWEEN $from_day AND $to_day "
         f"ORDER BY {ORDER} LIMIT $limit OFFSET $offset"
     ),
-    metric="renewals_due",
+    metric="renewing_mrr",
 )
 
 # What comes up on each day, to be added up to horizons and weeks.
@@ -119,7 +119,7 @@ WHERE outcome = 'undecided' AND due_on <= $as_of::DATE + 90 AND currency = $curr
 GROUP BY week, days_left
 ORDER BY days_left
 """,
-    metric="renewals_due",
+    metric="renewing_mrr",
 )
 
 # The same of some accounts alone: an owner's, or those that the reader may see.
@@ -135,7 +135,7 @@ FROM chosen
 GROUP BY week, days_left
 ORDER BY days_left
 """,
-    metric="renewals_due",
+    metric="renewing_mrr",
 )
 
 # The scores in use of accounts: of which day, by which model.
@@ -209,7 +209,7 @@ CROSS JOIN (SELECT $as_of::DATE AS as_of) AS build
 WHERE metric_id IN ('renewal_rate', 'renewal_rate_count') AND currency = $currency AND segment = $segment
   AND month BETWEEN date_trunc('month', build.as_of) - INTERVAL 11 MONTH AND build.as_of
 """,
-    metric="renewal_rate",
+    metric="renewal_rate_12m",
 )
 
 PAST_ROWS = Query(
@@ -235,7 +235,7 @@ WHERE renewals.outcome <> 'undecided' AND renewals.is_due
   AND renewals.amount_currency = $currency AND ($segment = 'all' OR renewals.segment = $segment)
 ORDER BY renewals.due_on DESC, renewals.mrr_before_constant DESC, renewals.subscription_item_id
 """,
-    metric="renewal_rate",
+    metric="renewal_rate_12m",
 )
 
 PAST_OF_ACCOUNTS = Query(
@@ -249,7 +249,7 @@ FROM (
 {PAST_ROWS.sql.strip()}
 )
 """,
-    metric="renewal_rate",
+    metric="renewal_rate_12m",
 )
 
 

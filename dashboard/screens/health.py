@@ -312,7 +312,7 @@ def reconciliation(view: View, published: Published) -> None:
     months = published.rows(health.RECONCILED_MONTHS)
     if months.is_empty():
         return
-    st.subheader(_("Reconciliation: from MRR to cash"), anchor=False)
+    st.subheader(_("Reconciliation: from MRR to cash"), anchor=False, help=view.definition("mrr_to_cash"))
     all_of_it = published.rows(health.UNEXPLAINED).row(0, named=True)
     st.caption(
         _("Of all months: {fine} fine, {warned} to look into, {marked} too much.").format(
@@ -343,6 +343,7 @@ def reconciliation(view: View, published: Published) -> None:
             Card(
                 step(row["step"]),
                 show.money(row["amount"], currency),
+                help=view.definition("unexplained"),
                 note=status(row["status"]),
                 rows=row["step"],
             )

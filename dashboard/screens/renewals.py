@@ -110,7 +110,6 @@ def cards(
 ) -> list[Card]:
     """What comes up within 30, 60 and 90 days, each with those before it, and how the last year came out."""
     _, show = view.text.gettext, view.show
-    metric = view.metric("renewal_rate")
     shown = []
     for days in HORIZONS:
         count = totals[days]["renewals"]
@@ -119,7 +118,7 @@ def cards(
             Card(
                 within_words(view, days),
                 show.money(totals[days]["mrr"], chosen.currency),
-                help=_("As it stands on the last day of the term. What is due but may still renew is in it."),
+                help=view.definition("renewing_mrr"),
                 note=note.format(count=show.number(count)),
                 rows=f"within-{days}",
             )
@@ -138,7 +137,7 @@ def cards(
         Card(
             _("Renewal rate, 12 months"),
             value,
-            help=metric.definition,
+            help=view.definition("renewal_rate_12m"),
             note=note,
             rows="renewal-rate",
         )

@@ -8,7 +8,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+import tiny_orders
 import tiny_world
+import yaml
 from reader import Open, badges, html
 
 from dashboard import cohorts, snapshot
@@ -212,3 +214,44 @@ def test_cohorts_become_quarters_when_many_months_are_too_small() -> None:
     rows = pl.DataFrame({"age_months": [0, 0, 0, 1], "start_customers": [40, 40, 2, 40]})
     assert cohorts.best_grain(rows, "start_customers", 30) == "quarter"
     assert cohorts.best_grain(rows, "start_customers", 2) == "month"
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_walk_to_cash_and_the_calibration_are_defined_by_the_registry(
+    open_page: Open, tmp_path: Path, lang: str
+) -> None:
+    steps = [
+        ("closing_mrr", "figure", 1_000, None),
+        ("usage", "change", 200, None),
+        ("unexplained_a", "unexplained", 1, "fine"),
+        ("recognised", "figure", 1_201, None),
+    ]
+
+    def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        tiny_orders.fill_orders(connection, build_id)
+        names = ("month", "currency", "step_no", "walk", "step", "kind", "amount", "status")
+        tiny_world.insert(
+            connection,
+            "marts.fct_reconciliation",
+            [
+                dict(zip(names, (date(2025, 2, 1), "GBP", number, "mrr_to_recognised", *step), strict=True))
+                for number, step in enumerate(steps, start=1)
+            ],
+        )
+
+    tiny_world.publish(tmp_path / "bazaar", "b1", fill, title=("Bazaar", "بازار"))
+    app = open_page("health", "bazaar", lang, home=tmp_path)
+    assert not app.exception
+    assert not app.error
+    registry = yaml.safe_load((tiny_world.PROJECT / "models" / "metrics" / "trust.yml").read_text("utf-8"))
+    known = {metric["id"]: metric[f"definition_{lang}"] for metric in registry["metrics"]}
+    helps = {heading.value: heading.proto.help for heading in app.subheader}
+    for title, metric_id in {
+        ("Reconciliation: from MRR to cash", "المطابقة: من الإيراد"): "mrr_to_cash",
+        ("A: MRR to recognised revenue", "أ: من الإيراد"): "mrr_to_cash",
+        ("Calibration: predicted", "المعايرة: النسبة المتوقعة"): "calibration",
+    }.items():
+        (said,) = (help for heading, help in helps.items() if heading.startswith(title[lang == "ar"]))
+        assert said == known[metric_id]
+    label = ("Unexplained A", "غير المفسَّر أ")[lang == "ar"]
+    assert [metric.help for metric in app.metric if metric.label == label] == [known["unexplained"]]

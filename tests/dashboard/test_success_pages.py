@@ -500,6 +500,19 @@ def test_the_rows_behind_what_renews_add_up_to_the_card(
     assert all("✓" in one for one in verdicts)
 
 
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_the_cards_of_renewals_are_defined_by_the_registry(
+    open_page: Open, home: Path, warehouse: duckdb.DuckDBPyConnection, records: Records, lang: str
+) -> None:
+    app = open_page("renewals", "vela", lang, home=home, rows="renewal-rate")
+    known = dict(
+        warehouse.execute(f"SELECT metric_id, definition_{lang} FROM warehouse.marts.dim_metrics").fetchall()
+    )
+    wanted = ["renewing_mrr", "renewing_mrr", "renewing_mrr", "renewal_rate_12m"]
+    assert [metric.help for metric in app.metric] == [known[one] for one in wanted]
+    assert known["renewal_rate_12m"] in [one.value for one in app.text]  # in the rows behind the card
+
+
 def test_a_company_of_orders_has_nothing_to_renew(open_page: Open) -> None:
     app = open_page("renewals", "bazaar")
     assert "No subscription of this company has a term" in app.info[0].value
