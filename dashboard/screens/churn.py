@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from dashboard import figures, frame, words
@@ -33,6 +34,8 @@ def render(view: View) -> None:
         no_scores(view, published)
         return
     doubts(view, published)
+    chosen: Chosen | None = None
+    listed: pl.DataFrame | None = None
     with frame.panel(view):
         chosen = churn_filters.filters(view, published, parts)
         summary = published.rows(churn.SUMMARY, **chosen.values).row(0, named=True)
@@ -46,12 +49,12 @@ def render(view: View) -> None:
             frame.drill(view, published, drills(view, summary, chosen))
         listed = churn_list.risk_list(view, published, summary, chosen)
         acting.undo_bar(view, PLACE)
-    if not listed.is_empty():
+    if chosen is not None and listed is not None and not listed.is_empty():
         with frame.panel(view):
             churn_list.work(view, published, listed)
         with frame.panel(view):
             churn_list.one_customer(view, published, chosen, listed)
-    if chosen.list_name == "now":
+    if chosen is not None and chosen.list_name == "now":
         with frame.panel(view):
             churn_past.changes(view, published, chosen)
     with frame.panel(view):

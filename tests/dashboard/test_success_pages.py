@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 import success_world
+import tiny_world
 from reader import Open, badges, html
 from streamlit.testing.v1 import AppTest
 
@@ -511,6 +512,25 @@ def test_the_cards_of_renewals_are_defined_by_the_registry(
     wanted = ["renewing_mrr", "renewing_mrr", "renewing_mrr", "renewal_rate_12m"]
     assert [metric.help for metric in app.metric] == [known[one] for one in wanted]
     assert known["renewal_rate_12m"] in [one.value for one in app.text]  # in the rows behind the card
+
+
+@pytest.mark.parametrize("column", ["segment", "expected_save_minor"])
+def test_a_list_that_cannot_be_read_leaves_the_rest_of_the_page(
+    open_page: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture, column: str
+) -> None:
+    """Without a column that the filters read, or that the figures do: as in scores of another release."""
+
+    def fill(connection: duckdb.DuckDBPyConnection, build_id: str) -> None:
+        success_world.fill(connection, build_id)
+        connection.execute(f"ALTER TABLE churn.churn_scores DROP COLUMN {column}")
+
+    tiny_world.publish(tmp_path / "vela", "b1", fill, title=("Success", "نجاح"))
+    app = open_page("churn", "vela", home=tmp_path)
+    assert not app.exception
+    assert app.error
+    assert all("Reference: " in error.value for error in app.error)
+    assert "UnboundLocalError" not in caplog.text
+    assert "Was an earlier list right?" in [heading.value for heading in app.subheader]
 
 
 def test_a_company_of_orders_has_nothing_to_renew(open_page: Open) -> None:
