@@ -1,4 +1,4 @@
-"""Files to take away: for readers who may, each one noted in the audit; rows as CSV and as XLSX."""
+"""Files to take away: for readers who may, each one noted in the audit; rows as CSV, as XLSX and as PDF."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import polars as pl
 import streamlit as st
 
 from dashboard import tables, xlsx
+from dashboard.pack import listing
 from dashboard.records import audit
 from dashboard.tables import Column
 from dashboard.view import Published, View, clock
 
-MIME = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+MIME = {
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pdf": "application/pdf",
+}
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,25 @@ def download(
     rows: Callable[[], pl.DataFrame],
     published: Published,
     *,
+    title: str,
     place: str = "",
 ) -> None:
-    """Buttons that give rows as CSV and XLSX; the audit says how many. They are read when one is pressed.
+    """Buttons that give rows as CSV, XLSX and PDF; the audit says how many. They are read on pressing one.
 
-    `place` tells apart two places of a page that offer the same rows.
+    `title` is the head of the PDF, which is for reading: it holds the first rows, of a
+    table that fits on paper (listing). `place` tells apart two places of a page that offer the same rows.
     """
     _ = view.text.gettext
     company = view.company.name if view.company else "company"
-    labels = {"csv": _("Export CSV"), "xlsx": _("Export XLSX")}
+    labels = {"csv": _("Export CSV"), "xlsx": _("Export XLSX"), "pdf": _("Export PDF")}
 
     def made(ending: str) -> Callable[[], tuple[bytes, Mapping[str, object]]]:
         def make() -> tuple[bytes, Mapping[str, object]]:
             frame = rows()
             found = frame.iter_rows(named=True)
+            if ending == "pdf":
+                content, count = listing.to_pdf(view, published, title, columns, frame, clock())
+                return content, {"rows": count}
             if ending == "csv":
                 content = tables.csv_file(columns, found, view.show)
             else:
@@ -96,6 +106,7 @@ def download(
             f"{ending}-{place}{name}",
         )
         for ending, mime in MIME.items()
+        if ending != "pdf" or len(columns) <= listing.MOST_COLUMNS
     ]
     files(view, offered, f"export-{place}{name}")
 

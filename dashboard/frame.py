@@ -308,7 +308,7 @@ def _drill(view: View, published: Published, one: Drill) -> None:
                     count=show.number(EXPORT_ROWS)
                 )
             )
-        download(view, one.key, one.columns, lambda: to_take_away(published, one), published)
+        download(view, one.key, one.columns, lambda: to_take_away(published, one), published, title=one.title)
     with definition_tab:
         definition(view, one.metric_id)
     with sql_tab:
@@ -388,10 +388,10 @@ def chart(
         if more.open:
             with more, panel(view):
                 menu.content(view, published, metric, query, values or {})
-                download(view, name, columns, lambda: frame, published, place="menu-")
+                download(view, name, columns, lambda: frame, published, title=title, place="menu-")
         if as_table:
             table(view, title, columns, frame)
-            download(view, name, columns, lambda: frame, published)
+            download(view, name, columns, lambda: frame, published, title=title)
         else:
             figure = draw()
             if view.show.system != LATIN:

@@ -35,7 +35,15 @@ def fill(view: View, published: Published, one: Drill) -> None:
         return
     with more, panel(view):
         content(view, published, one.metric_id, one.query, one.values)
-        download(view, one.key, one.columns, lambda: to_take_away(published, one), published, place="menu-")
+        download(
+            view,
+            one.key,
+            one.columns,
+            lambda: to_take_away(published, one),
+            published,
+            title=one.title,
+            place="menu-",
+        )
 
 
 def content(

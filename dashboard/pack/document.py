@@ -1,4 +1,4 @@
-"""The board pack as PDF: one typst template for both directions, with its own fonts.
+"""The board pack and lists as PDF: a typst template each for both directions, with their own fonts.
 
 The texts go in as data, never as markup. A sign that no font has shows as an empty box.
 """
@@ -18,20 +18,21 @@ import typst
 from dashboard.records.annotations import readable
 
 FOLDER = Path(__file__).parent
-TEMPLATE = FOLDER / "pack.typ"
+TEMPLATE, LIST = FOLDER / "pack.typ", FOLDER / "list.typ"
 FONTS = FOLDER / "fonts"
 LONGEST = 160  # characters of one text from the data
 UNBROKEN = 28
 
 
-def to_pdf(pack: Mapping[str, Any], made_at: datetime) -> bytes:
+def to_pdf(pack: Mapping[str, Any], made_at: datetime, template: Path = TEMPLATE) -> bytes:
     """The pack as a tagged PDF; the same pack made at the same instant gives the same bytes."""
-    return cast(bytes, _compiler(pack).compile(format="pdf", timestamp=made_at.replace(microsecond=0)))
+    compiler = _compiler(pack, template)
+    return cast(bytes, compiler.compile(format="pdf", timestamp=made_at.replace(microsecond=0)))
 
 
-def _compiler(pack: Mapping[str, Any]) -> typst.Compiler:
+def _compiler(pack: Mapping[str, Any], template: Path) -> typst.Compiler:
     inputs = {"pack": json.dumps(pack, ensure_ascii=False)}
-    return typst.Compiler(TEMPLATE, root=FOLDER, font_paths=_fonts(), sys_inputs=inputs)
+    return typst.Compiler(template, root=FOLDER, font_paths=_fonts(), sys_inputs=inputs)
 
 
 @lru_cache(maxsize=1)

@@ -559,7 +559,7 @@ def top_overdue(view: View, published: Published, chosen: Scope, owed: Receivabl
     ]
     listing = rows.with_columns(pl.Series("share", shares))
     frame.table(view, title, columns, listing)
-    frame.download(view, "overdue-customers", columns, lambda: listing, published)
+    frame.download(view, "overdue-customers", columns, lambda: listing, published, title=title)
 
 
 render(open_view())

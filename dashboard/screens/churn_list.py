@@ -121,6 +121,7 @@ def risk_list(view: View, published: Published, summary: Mapping[str, Any], chos
             view, published.rows(churn.WORK_ROWS, **values, limit=frame.EXPORT_ROWS, offset=0)
         ),
         published,
+        title=title,
     )
     return rows
 

@@ -68,6 +68,7 @@ def listing(
             columns,
             lambda: adds(frame.page_of(shown.published, one, 1, frame.EXPORT_ROWS)),
             shown.published,
+            title=f"{shown.account.name} · {title}",
         )
 
 

@@ -400,7 +400,7 @@ def variance_table(view: View, published: Published, shown: Plan, month: date) -
     if not rows.is_empty():
         if not plan.has_target(rows):
             st.caption(_("No target is written for any of these months."))
-        frame.download(view, "targets", plan.all_columns(view, shown), lambda: rows, published)
+        frame.download(view, "targets", plan.all_columns(view, shown), lambda: rows, published, title=title)
     if shown.metric.metric_id in ("mrr", *RETAINED):
         frame.rows_choice(
             view,

@@ -165,7 +165,14 @@ def lines(view: View, published: Published, one: Mapping[str, Any]) -> None:
     page = paging.current("page", pages)
     frame.table(view, drill.title, drill.columns, drill.adds(frame.page_of(published, drill, page)))
     paging.choice(view, "page", pages, page)
-    frame.download(view, drill.key, drill.columns, lambda: drills.to_take_away(published, drill), published)
+    frame.download(
+        view,
+        drill.key,
+        drill.columns,
+        lambda: drills.to_take_away(published, drill),
+        published,
+        title=drill.title,
+    )
     for check, label in zip(drill.checks, (_("Lines, net: {sum}"), _("Lines, tax: {sum}")), strict=True):
         found = total[check.column.name]
         if found is not None and check.expected is not None:

@@ -329,6 +329,7 @@ def pair_list(view: View, published: Published, summary: Mapping[str, Any]) -> N
         columns,
         lambda: with_proposal(view, frame.page_of(published, best, 1, frame.EXPORT_ROWS)),
         published,
+        title=_("Pairs of customer and article"),
     )
 
 

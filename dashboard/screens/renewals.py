@@ -351,6 +351,7 @@ def renewal_list(
         file_columns(view, chosen),
         lambda: listed(0, frame.EXPORT_ROWS),
         published,
+        title=_("Renewals, soonest first"),
     )
     acting.undo_bar(view, PLACE)
     acting.several(view, published, _("Act on customers of this page"), accounts_of(rows), PLACE)

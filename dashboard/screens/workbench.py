@@ -271,7 +271,7 @@ def result(view: View, published: Published, desk: Desk, answer: Answer) -> None
             st.session_state["workbench-page"] = desk.page
             st.pagination(pages, key="workbench-page", on_change=turn, args=(desk,))
         if rows.height:
-            download(view, "answer", file_columns(rows), lambda: rows, published)
+            download(view, "answer", file_columns(rows), lambda: rows, published, title=_("Answer"))
     with chart_tab:
         drawing(view, rows)
 
