@@ -25,7 +25,7 @@ from dashboard.view import Freshness, Published, View, month_before
 from dashboard.waiting import Stopped, Waiting
 
 # Pages that are about the build and the registry, or wait for a question, whatever rows there are.
-ASK_FIRST = {"customer", "workbench", "metrics", "health"}
+ASK_FIRST = {"workbench", "metrics", "health"}
 
 
 def copied(workspace: Path, tmp_path: Path, company: str = "lumen") -> Path:

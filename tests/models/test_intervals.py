@@ -514,6 +514,8 @@ def test_every_rate_of_the_registry_has_an_interval_or_is_no_share_of_customers_
         "forecast_bias": "errors over what came",
         "forecast_coverage": "origins that overlap in time, and no customers",
         "p_90": "a forecast of the churn model, with a calibration of its own",
+        "calibration": "leavers over those that a model expected, which its monitoring judges",
+        "renewal_rate_12m": "months of renewal_rate, which have intervals, added up for the accounts chosen",
     }
     rates = {metric["id"] for metric in METRICS if metric["unit"] in ("ratio", "share")}
     told = "".join(model(name).sql for name in (*MARTS, "fct_order_intervals"))
