@@ -51,7 +51,8 @@ def test_a_call_is_logged_and_taken_back_with_the_keyboard_alone(reader: Reader,
     tab_to(page, ".st-key-undo-last")
     page.keyboard.press("Enter")
     undone = text(lang).ngettext("{count} action undone.", "{count} actions undone.", 1)
-    page.get_by_text(re.compile(".*".join(map(re.escape, undone.split("{count}"))))).wait_for()
+    wording = re.compile(".*".join(map(re.escape, undone.split("{count}"))))
+    page.get_by_test_id("stToastText").get_by_text(wording).wait_for()
     reader.settle()
     assert "Acme Supplies" in page.locator(".tj-table").first.inner_text()
     assert page.get_by_text(said("Open"), exact=True).count() > 0
