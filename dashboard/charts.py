@@ -261,6 +261,12 @@ def _draw_band(figure: go.Figure, x: Sequence[str], band: Band, is_right_to_left
     )
 
 
+def _alone(values: Sequence[float | None]) -> list[bool]:
+    """Which values have none on either side."""
+    known = [False, *(value is not None for value in values), False]
+    return [known[place] and not (known[place - 1] or known[place + 1]) for place in range(1, len(known) - 1)]
+
+
 @kept
 def lines(
     x: Sequence[str],
@@ -301,6 +307,9 @@ def lines(
             hovertemplate="%{x}<br>%{text}<extra>" + escape(one.name) + "</extra>",
             showlegend=one.is_strong and (len(series) > 1 or band is not None),
         )
+        points = [7 if is_alone else 0 for is_alone in _alone(one.values)]
+        if any(points) and not opens:  # a line is drawn between two places only
+            figure.data[-1].update(mode="lines+markers", marker={"size": points})
     if opens:
         clickable = {"mode": "lines+markers", "marker": {"size": 7}, "unselected": {"marker": {"opacity": 1}}}
         figure.update_traces(clickable, selector={"mode": "lines", "fill": None})

@@ -162,6 +162,27 @@ def test_more_than_all_has_a_tone_of_its_own_in_a_heat_map() -> None:
     assert list(within.text[0]) == ["100", "120"]
 
 
+@pytest.mark.parametrize(
+    ("values", "points"),
+    [([3.0], [7]), ([None, 3.0, None, 2.0, 1.0], [0, 7, 0, 0, 0]), ([1.0, None, 2.0], [7, 0, 7])],
+)
+def test_a_value_without_neighbours_is_a_point_of_its_own(
+    values: list[float | None], points: list[int]
+) -> None:
+    months = [f"month {number}" for number in range(len(values))]
+    (line,) = charts.lines(months, [Series("x", values, ["1"] * len(values))], False).data
+    assert line.mode == "lines+markers"
+    assert list(line.marker.size) == points
+
+
+def test_a_line_that_can_be_clicked_has_all_its_points() -> None:
+    (line,) = charts.lines(
+        ["a", "b", "c"], [Series("x", [1.0, None, 2.0], ["1"] * 3)], False, opens=True
+    ).data
+    assert line.mode == "lines+markers"
+    assert line.marker.size == 7
+
+
 def test_nothing_is_fetched_from_outside_or_reported_home() -> None:
     assert SETTINGS["browser"]["gatherUsageStats"] is False
     assert SETTINGS["server"]["enableAgentApi"] is False
