@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dashboard.i18n import Text
 from dashboard.words import Words, lookup
 
@@ -54,10 +56,10 @@ def part(text: Text) -> Words:
     )
 
 
-def sentence(text: Text, check: str, told: str) -> str:
-    """What has to hold by a check, in the reader's language; as it was told, where the check is not known."""
+def sentences(text: Text) -> Mapping[str, str]:
+    """What has to hold by each check, in the reader's language."""
     _ = text.gettext
-    words = {
+    return {
         "customer_root": _("The root of a customer is the top of its tree, and a tree has no circle."),
         "customer_bill_to": _("Who owes for a customer stands in its tree."),
         "customer_parked": _("A customer that is set aside has a reason, and nobody else has one."),
@@ -224,4 +226,3 @@ def sentence(text: Text, check: str, told: str) -> str:
         "audit_approval": _("An act that was held names the approval it waits for."),
         "audit_customer": _("What was done about a customer was done about one that is there."),
     }
-    return words.get(check, told)

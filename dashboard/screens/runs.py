@@ -269,8 +269,9 @@ def doctor(view: View, engine: Engine) -> None:
             st.badge("✓ " + _("Sound"), color="green")
     if last.findings.is_empty():
         return
+    known = doctor_words.sentences(view.text)
     told = zip(last.findings["check"], last.findings["sentence"], strict=True)
-    sentences = [doctor_words.sentence(view.text, check, sentence) for check, sentence in told]
+    sentences = [known.get(check, sentence) for check, sentence in told]
     frame.table(
         view,
         _("Findings"),

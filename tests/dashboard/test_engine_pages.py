@@ -149,13 +149,13 @@ def test_a_run_leads_to_its_invoices(page: Open) -> None:
 
 
 def test_the_page_says_each_check_of_the_doctor_as_it_does_and_in_arabic(page: Open) -> None:
-    english, arabic = text("en"), text("ar")
+    english, arabic = doctor_words.sentences(text("en")), doctor_words.sentences(text("ar"))
     for check in CHECKS:
-        assert doctor_words.sentence(english, check.code, "") == check.sentence
-        said = doctor_words.sentence(arabic, check.code, "")
+        assert english[check.code] == check.sentence
+        said = arabic[check.code]
         assert re.search("[\u0600-\u06ff]", said), check.code
         assert not re.search("[A-Za-z]", said), check.code
-        assert doctor_words.part(english)(check.table) != check.table
+        assert doctor_words.part(text("en"))(check.table) != check.table
     told = {"table": "invoices", "key": {"invoice_id": "i1"}}
     found = [
         told | {"check": "entry_balance", "sentence": "English"},
@@ -166,7 +166,7 @@ def test_the_page_says_each_check_of_the_doctor_as_it_does_and_in_arabic(page: O
         shown = html(page("runs", "ar"))
     finally:
         (HOME[0] / "logs" / "doctor.json").unlink()
-    assert doctor_words.sentence(arabic, "entry_balance", "") in shown
+    assert arabic["entry_balance"] in shown
     assert "English" not in shown
     assert "As told." in shown
 
