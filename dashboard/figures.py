@@ -265,6 +265,32 @@ def read(published: Published, chosen: Scope) -> Figures:
     return Figures(*(published.rows(query, **chosen.values) for query in queries))
 
 
+def card_against(
+    view: View,
+    chosen: Scope | OrderScope,
+    metric: Metric,
+    now: Value,
+    former: Value | None,
+    changes: pl.DataFrame | None = None,
+    *,
+    rows: str | None = None,
+    note: str | None = None,
+) -> Card:
+    """The card of a metric beside what it is compared with; `former` and `changes` as in `compared`."""
+    against = compared(view, chosen, metric, former, changes)
+    return card(
+        view,
+        metric,
+        now,
+        against.value,
+        chosen.currency,
+        against.words,
+        verdict=against.verdict,
+        rows=rows,
+        note=note,
+    )
+
+
 def card_of(
     view: View,
     chosen: Scope,
@@ -277,19 +303,9 @@ def card_of(
     """The card of a metric of the chosen month."""
     metric = view.metric(metric_id)
     now, former = (value_of(known.values, metric_id, month) for month in (chosen.month, chosen.compared))
-    against = compared(view, chosen, metric, former, known.changes)
     said = [one for one in (note, restated(view, known.restatements, metric, chosen.currency)) if one]
-    return card(
-        view,
-        metric,
-        now,
-        against.value,
-        chosen.currency,
-        against.words,
-        verdict=against.verdict,
-        rows=rows,
-        note=" · ".join(said) or None,
-    )
+    note = " · ".join(said) or None
+    return card_against(view, chosen, metric, now, former, known.changes, rows=rows, note=note)
 
 
 def restated(view: View, rows: pl.DataFrame, metric: Metric, currency: str) -> str | None:

@@ -157,17 +157,7 @@ def order_card(
 ) -> Section:
     """A metric of orders with its change and its target."""
     metric = view.metric(metric_id)
-    against = figures.compared(view, chosen, metric, before)
-    shown = figures.card(
-        view,
-        metric,
-        now,
-        against.value,
-        chosen.currency,
-        against.words,
-        verdict=against.verdict,
-        note=note,
-    )
+    shown = figures.card_against(view, chosen, metric, now, before, note=note)
     return card_of(shown, *target_words(view, chosen, metric, now))
 
 
@@ -216,11 +206,7 @@ def target_words(
 def overdue_card(view: View, chosen: Scope, owed: Receivables) -> Section:
     metric = receivables.overdue_metric(view, view.text.gettext("Overdue for more than 30 days"))
     now, former = (owed.overdue(month, OVERDUE_DAYS) for month in (chosen.month, chosen.compared))
-    against = figures.compared(view, chosen, metric, former)
-    shown = figures.card(
-        view, metric, now, against.value, chosen.currency, against.words, verdict=against.verdict
-    )
-    return card_of(shown)
+    return card_of(figures.card_against(view, chosen, metric, now, former))
 
 
 def columns(view: View, title: str, rows: pl.DataFrame, name: str, currency: str) -> Section:

@@ -90,22 +90,10 @@ def cards(view: View, chosen: Scope, known: Figures, owed: Receivables, failed: 
     _ = view.text.gettext
     metric = receivables.overdue_metric(view, _("Overdue"))
     now, former = (owed.overdue(month) for month in (chosen.month, chosen.compared))
-    against = figures.compared(view, chosen, metric, former)
     beyond = owed.overdue(chosen.month, 31).numerator
     note = _("of it more than 30 days: {amount}").format(amount=view.show.money(beyond, chosen.currency))
-    overdue = figures.card(
-        view,
-        metric,
-        now,
-        against.value,
-        chosen.currency,
-        against.words,
-        verdict=against.verdict,
-        rows="overdue",
-        note=note,
-    )
     return [
-        overdue,
+        figures.card_against(view, chosen, metric, now, former, rows="overdue", note=note),
         figures.card_of(view, chosen, known, "dso", rows="dso"),
         figures.card_of(view, chosen, known, "net_cash", rows="net_cash"),
         failed.card(view),
@@ -140,20 +128,12 @@ class Failures:
     def card(self, view: View) -> Card:
         """The share recovered; the month it speaks of is said."""
         metric = view.metric("dunning_recovery")
-        against = figures.compared(view, self.chosen, metric, self.value(self.chosen.compared), self.changes)
+        now, former = self.value(self.month), self.value(self.chosen.compared)
         note = view.text.gettext("of charges that failed first in {month}, within 60 days").format(
             month=view.show.month(self.month)
         )
-        return figures.card(
-            view,
-            metric,
-            self.value(self.month),
-            against.value,
-            self.chosen.currency,
-            against.words,
-            verdict=against.verdict,
-            rows="dunning-decided",
-            note=note,
+        return figures.card_against(
+            view, self.chosen, metric, now, former, self.changes, rows="dunning-decided", note=note
         )
 
 

@@ -278,11 +278,7 @@ def _newest(shown: Shown, score: Mapping[str, Any]) -> None:
             ],
             pl.DataFrame(reasons, infer_schema_length=None),
         )
-    st.caption(
-        _("Scored for {day} by model {model}.").format(
-            day=show.day(score["as_of"]), model=f"`{score['model_id']}`"
-        )
-    )
+    st.caption(figures.scored_words(view, score))
     if score["in_holdout"]:
         st.caption(_("This customer is in the comparison group: no contact is prompted by the score."))
     elif score[f"play_{view.language}"]:

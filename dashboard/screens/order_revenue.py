@@ -66,18 +66,8 @@ def cards(
     buyers, buyers_before = figures.row_of(repeat, chosen.month), figures.row_of(repeat, chosen.compared)
 
     def one(metric_id: str, current: Value, former: Value, rows: str, note: str | None = None) -> Card:
-        metric = view.metric(metric_id)
-        against = figures.compared(view, chosen, metric, former)
-        return figures.card(
-            view,
-            metric,
-            current,
-            against.value,
-            chosen.currency,
-            against.words,
-            verdict=against.verdict,
-            rows=rows,
-            note=note,
+        return figures.card_against(
+            view, chosen, view.metric(metric_id), current, former, rows=rows, note=note
         )
 
     def rate(row: Mapping[str, Any]) -> Value:

@@ -103,17 +103,7 @@ def subscription_cards(view: View, chosen: Scope, known: Figures, owed: Receivab
     _ = view.text.gettext
     metric = receivables.overdue_metric(view, _("Overdue for more than 30 days"))
     now, former = (owed.overdue(month, OVERDUE["overdue"]) for month in (chosen.month, chosen.compared))
-    against = figures.compared(view, chosen, metric, former)
-    overdue = figures.card(
-        view,
-        metric,
-        now,
-        against.value,
-        chosen.currency,
-        against.words,
-        verdict=against.verdict,
-        rows="overdue",
-    )
+    overdue = figures.card_against(view, chosen, metric, now, former, rows="overdue")
     return [*(figures.card_of(view, chosen, known, one, rows=one) for one in CARDS), overdue]
 
 
