@@ -31,17 +31,16 @@ def test_a_view_is_kept_and_deleted_and_undone_and_the_pack_taken(
     reader.settle()
     assert barriers(page) == []
     reader.picture(f"saved-views-{lang}")
+    reader.stand_still()
     page.get_by_role("button", name=delete, exact=True).click()
     page.keyboard.press("Escape")
     page.get_by_role("button", name=undo, exact=True).click()
     expect(kept).to_have_value(name, timeout=PATIENCE_MS)
-    reader.settle()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name=pack).click()
     file = tmp_path / "pack.pdf"
-    waiting.value.save_as(file)
+    given = reader.taken(page.get_by_role("button", name=pack))
+    given.save_as(file)
     assert len(PdfReader(file).pages) == 8
-    assert waiting.value.suggested_filename.endswith(f"-{lang}.pdf")
+    assert given.suggested_filename.endswith(f"-{lang}.pdf")
     for width in (400, 1280):
         reader.resize(width)
         assert faults(page, width) == {}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import ConsoleMessage, Page, Request, Response
+from playwright.sync_api import ConsoleMessage, Download, Locator, Page, Request, Response
+from playwright.sync_api import TimeoutError as TooLate
 
 PATIENCE_MS = 60_000
 SCREENSHOTS = "TAJDID_SCREENSHOTS"
@@ -26,7 +27,7 @@ STANDS_STILL = """times => {
     return !drawn || Math.abs(drawn.getBoundingClientRect().width - chart.getBoundingClientRect().width) > 1;
   });
   const parts = '[data-testid="stSidebar"], [data-testid="stMain"], h1, h2, h3, .tj-table, .js-plotly-plot,'
-    + '[data-testid="stMetric"]';
+    + '[data-testid="stMetric"], [data-testid="stPopoverBody"]';
   const places = [...document.querySelectorAll(parts)].map(one => {
     const box = one.getBoundingClientRect();
     return [box.x, box.y, box.width, box.height].map(Math.round).join();
@@ -67,9 +68,13 @@ class Reader:
     def resize(self, width: int) -> Page:
         """Give the window another width and wait until the page has followed."""
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_function(STANDS_STILL, arg=TIMES, polling=EVERY_MS, timeout=PATIENCE_MS)
+        self.stand_still()
         self.settle()
         return self.page
+
+    def stand_still(self) -> None:
+        """Wait until nothing moves any more: a press on what moves under it is lost."""
+        self.page.wait_for_function(STANDS_STILL, arg=TIMES, polling=EVERY_MS, timeout=PATIENCE_MS)
 
     def picture(self, name: str) -> None:
         """Keep a picture of the whole page in the folder that TAJDID_SCREENSHOTS names, if it does."""
@@ -81,6 +86,22 @@ class Reader:
         self.settle()
         keep(self.page, name)
         self.page.set_viewport_size(size)
+
+    def taken(self, button: Locator) -> Download:
+        """Press a button that gives a file, and wait for the file.
+
+        A press that meets the page being drawn anew is lost, as it is for a person, who presses once more.
+        """
+        self.settle()
+        self.stand_still()
+        try:
+            with self.page.expect_download(timeout=PATIENCE_MS / 2) as waiting:
+                button.click()
+        except TooLate:
+            self.settle()
+            with self.page.expect_download(timeout=PATIENCE_MS) as waiting:
+                button.click()
+        return waiting.value
 
     def settle(self) -> None:
         """Wait until the script has ended and every chart has been drawn."""
