@@ -33,8 +33,12 @@ def test_a_view_is_kept_and_deleted_and_undone_and_the_pack_taken(
     reader.picture(f"saved-views-{lang}")
     reader.stand_still()
     page.get_by_role("button", name=delete, exact=True).click()
+    undoing = page.get_by_role("button", name=undo, exact=True)
+    undoing.wait_for(timeout=PATIENCE_MS)
     page.keyboard.press("Escape")
-    page.get_by_role("button", name=undo, exact=True).click()
+    reader.settle()
+    reader.stand_still()
+    undoing.click()
     expect(kept).to_have_value(name, timeout=PATIENCE_MS)
     file = tmp_path / "pack.pdf"
     given = reader.taken(page.get_by_role("button", name=pack))
