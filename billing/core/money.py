@@ -38,12 +38,14 @@ ROUNDING_MODES: tuple[RoundingMode, ...] = ("half_up", "half_even", "up", "down"
 
 
 class BillingError(Exception):
-    """An input or an act that is refused. `code` is stable and meant for programs, `detail` for people."""
+    """An input or an act that is refused. `code` is stable and meant for programs, `detail` for people;
+    `field` names the argument that is to blame, where one is."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, *, field: str | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.field = field
 
     @property
     def message(self) -> str:

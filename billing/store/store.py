@@ -251,6 +251,11 @@ class Store:
         if not self.is_sqlite:
             self._run("SET TIME ZONE 'UTC'")
 
+    @property
+    def ids(self) -> IdGenerator | None:
+        """Where its ids come from, for a store that takes its place; None before the first one."""
+        return self._ids
+
     def close(self) -> None:
         """Give the connection back; an open transaction is rolled back."""
         for descriptor in self.claimed.values():

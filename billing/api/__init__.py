@@ -1,0 +1,1 @@
+"""The engine by HTTP: resources, and the acts on them."""

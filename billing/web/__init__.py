@@ -1,0 +1,1 @@
+"""What API, portal and admin share: it knows HTTP, and no resource."""
