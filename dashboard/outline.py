@@ -43,6 +43,13 @@ ORDERS: Mapping[str, Sequence[str]] = {
     "metrics": (TABLE,),
     "opportunity": (CARDS, CHART, TABLE, TABLE),
 }
+ALWAYS: Mapping[str, Sequence[str]] = {
+    "workbench": (TABLE,),
+    "runs": (TABLE, CARDS, TABLE, TABLE),
+    "documents": (CARDS, TABLE, TABLE),
+    "catalogue": (CARDS, TABLE, TABLE),
+}
+"""Pages that look alike whatever a company sells; those of the engine need no warehouse."""
 CELLS = 4
 """Cards of a row."""
 
@@ -56,16 +63,21 @@ def around(view: View, page: str) -> Iterator[None]:
     body, notices = st.container(), st.container()
     opened = (page, view.company.name if view.company else None)
     boxes: _Boxes | None = None
-    if st.session_state.get(OUTLINED) != opened and view.published is not None:
-        build = view.published.build
-        of_page = SUBSCRIPTIONS if build.has_subscriptions else ORDERS
-        boxes = view.slots[SLOT] = _Boxes(st.empty(), [CHOICES, *of_page.get(page, ())])
+    if st.session_state.get(OUTLINED) != opened and view.company is not None:
+        boxes = view.slots[SLOT] = _Boxes(st.empty(), _boxes_of(view, page))
         boxes.show()
     with waiting.told_in(notices), body:
         yield
     if boxes is not None:
         boxes.clear()
     st.session_state[OUTLINED] = opened
+
+
+def _boxes_of(view: View, page: str) -> list[str]:
+    if view.published is None:
+        return list(ALWAYS.get(page, ()))
+    of_page = SUBSCRIPTIONS if view.published.build.has_subscriptions else ORDERS
+    return [CHOICES, *of_page.get(page, ALWAYS.get(page, ()))]
 
 
 def drawn(view: View, part: str, count: int = 1) -> None:

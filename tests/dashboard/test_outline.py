@@ -50,6 +50,7 @@ def test_each_part_that_stands_takes_the_first_box_of_its_kind() -> None:
         ("lumen", "cash", []),
         ("bazaar", "revenue", []),
         ("bazaar", "churn", []),
+        ("lumen", "workbench", []),
     ],
 )
 def test_the_boxes_of_a_page_are_those_of_the_parts_it_then_draws(
