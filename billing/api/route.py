@@ -54,6 +54,7 @@ async def context_of(request: Request) -> Context:
     state = request.app.state
     header = request.headers.get("authorization")
     caller: Caller = await run_in_threadpool(state.authenticate, state.services, header)
+    request.scope["caller"] = caller.actor  # for the log, and for who counts refused keys
     return Context(state.services, caller, request.scope.get("request_id", ""))
 
 

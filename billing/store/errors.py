@@ -1,9 +1,10 @@
 """What an error of a database says: that another transaction came in between, that what the database stands
-on fails, or that a rule of the tables was broken."""
+on fails, that nobody answers, or that a rule of the tables was broken."""
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 
 def is_passing(error: BaseException) -> bool:
@@ -35,6 +36,13 @@ def is_of_the_system(error: BaseException) -> bool:
         return (getattr(origin, "sqlite_errorcode", 0) & 0xFF) in _OF_THE_SYSTEM
     state = str(getattr(origin, "sqlstate", None))
     return state[:2] in ("53", "58") or state.startswith("57P")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a server of a database could not be reached, or ended the connection."""
+    origin = getattr(error, "orig", None) or error
+    driver = sys.modules.get("psycopg")
+    return driver is not None and isinstance(origin, driver.OperationalError) and origin.sqlstate is None
 
 
 def broken_rule(error: BaseException) -> tuple[str, str] | None:

@@ -12,9 +12,12 @@ MEDIA_TYPE = "application/problem+json"
 
 WEB_CODES: Mapping[str, tuple[int, str]] = {
     "bad_cursor": (400, "The place in the list cannot be read."),
+    "bad_host": (400, "The request names no host of ours."),
     "bad_idempotency_key": (400, "An idempotency key has 1 to 200 printable signs."),
     "bad_json": (400, "The body is no JSON object that can be read."),
+    "bad_length": (400, "Content-Length does not say how long the body is."),
     "bad_parameter": (400, "A parameter of the address is unknown or cannot be read."),
+    "bad_request": (400, "The request cannot be read."),
     "bad_version": (400, "There is no such version of the API."),
     "idempotency_key_missing": (400, "What moves money needs an Idempotency-Key header."),
     "too_deep": (400, "The body is nested too deeply."),
@@ -26,6 +29,7 @@ WEB_CODES: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "There is nothing at this address."),
     "method_not_allowed": (405, "This address does not know the method."),
     "not_acceptable": (406, "There is no such form of this."),
+    "too_slow": (408, "The body did not arrive in time."),
     "needs_approval": (409, "An approver of your company has to agree first."),
     "preview_changed": (409, "It would cost something else now than was shown."),
     "precondition_failed": (412, "It was changed meanwhile; read it again."),
