@@ -1604,14 +1604,132 @@ outbox = Table(
     _text("subject_id"),
     Column("payload", Text, nullable=False),
     _at("sent_at", optional=True),
+    _at("sequenced_at", optional=True),
+    _recorded(),
+)
+for _name, _mark in (("unsent", outbox.c.sent_at), ("unsequenced", outbox.c.sequenced_at)):
+    Index(
+        f"ix_outbox_{_name}",
+        outbox.c.recorded_at,
+        outbox.c.message_id,
+        postgresql_where=_mark.is_(None),
+        sqlite_where=_mark.is_(None),
+    )
+
+# The messages of the outbox in one order, by numbers that rise (a number may be left out). `lane`: what they
+# keep their order within, such as a subscription. `recorded_at` is that of the message.
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", String, nullable=False, unique=True),
+    _text("topic"),
+    _text("subject_id"),
+    _id("customer_id", optional=True),
+    _text("lane"),
+    _recorded(),
+)
+Index("ix_events_recorded_at", events.c.recorded_at, events.c.sequence)
+for _name in ("customer_id", "subject_id", "topic"):
+    Index(f"ix_events_{_name}", events.c[_name], events.c.sequence)
+
+# Addresses that events are sent to. `topics`: `*`, or topics and `thing.*` with spaces between.
+# `customer_id`: only events of that customer. `state`: enabled, paused, disabled, removed; `state_reason`:
+# why it is disabled, or that an enabled one is failing. `is_moved`: its deliveries changed under the worker,
+# which looks anew which of each lane comes next.
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    _key("endpoint_id"),
+    _text("owner"),
+    _text("url"),
+    Column("topics", Text, nullable=False),
+    _id("customer_id", "customers.customer_id", optional=True),
+    _day("version"),
+    _text("state"),
+    _text("state_reason", optional=True),
+    _long("from_sequence"),
+    _flag("is_moved"),
+    _at("last_success_at", optional=True),
+    _at("last_failure_at", optional=True),
+    _at("failing_since", optional=True),
+    _count("consecutive_failures", default=0),
+    _recorded(),
+    Column("changed_at", Instant, nullable=False),
+)
+
+# What deliveries are signed with, sealed. Several hold at once while one takes over from another.
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    _key("secret_id"),
+    _id("endpoint_id", "webhook_endpoints.endpoint_id"),
+    Column("sealed", Text, nullable=False),
+    _at("valid_from_at"),
+    _at("ends_at", optional=True),
+    _recorded(),
+)
+Index("ix_webhook_secrets_endpoint_id", webhook_secrets.c.endpoint_id)
+
+# An event for an endpoint. `state`: waiting, delivered, dead. `next_attempt_at`: set of the first that waits
+# in its lane alone. `attempts`: made in all; `failures`: since it was sent first, or sent again by hand.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    _key("endpoint_id"),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    _text("lane"),
+    _text("state"),
+    _count("attempts", default=0),
+    _count("failures", default=0),
+    _at("next_attempt_at", optional=True),
+    _at("first_attempt_at", optional=True),
+    _at("done_at", optional=True),
+    _flag("is_replay"),
+    _recorded(),
+    Column("changed_at", Instant, nullable=False),
+)
+Index(
+    "ix_webhook_deliveries_next_attempt_at",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.next_attempt_at,
+    postgresql_where=webhook_deliveries.c.next_attempt_at.is_not(None),
+    sqlite_where=webhook_deliveries.c.next_attempt_at.is_not(None),
+)
+Index(
+    "ix_webhook_deliveries_waiting",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.lane,
+    webhook_deliveries.c.sequence,
+    postgresql_where=text("state = 'waiting'"),
+    sqlite_where=text("state = 'waiting'"),
+)
+Index(
+    "ix_webhook_deliveries_state",
+    webhook_deliveries.c.endpoint_id,
+    webhook_deliveries.c.state,
+    webhook_deliveries.c.sequence,
+)
+
+# One request each. `status`: what HTTP answered; `error`: the kind of failure where it did not.
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    _key("endpoint_id"),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    _at("attempted_at"),
+    _count("status", optional=True),
+    _text("error", optional=True),
+    _count("ms"),
+    Column("answer_head", Text, nullable=True),
+    _text("secret_id", optional=True),
     _recorded(),
 )
 Index(
-    "ix_outbox_unsent",
-    outbox.c.recorded_at,
-    outbox.c.message_id,
-    postgresql_where=outbox.c.sent_at.is_(None),
-    sqlite_where=outbox.c.sent_at.is_(None),
+    "ix_webhook_attempts_attempted_at",
+    webhook_attempts.c.endpoint_id,
+    webhook_attempts.c.attempted_at,
 )
 
 rejected_inputs = Table(

@@ -1,5 +1,6 @@
 """A world carried out by the engine: what must hold in its books, and what must have happened in it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -14,6 +15,7 @@ from sqlalchemy import select
 
 from billing.jobs.bill_run import bill
 from billing.jobs.doctor.examination import examine
+from billing.jobs.event_catalogue import topic_of
 from billing.simulator import WorldSummary, simulate
 from billing.simulator.causes import Cause
 from billing.simulator.life import Life, is_served, live
@@ -240,9 +242,22 @@ def test_a_backorder_comes_later(world: World) -> None:
 
 
 def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: World) -> None:
-    """The simulator calls no command twice, and nothing it asks for is refused."""
+    """The simulator calls no command twice, nothing it asks for is refused, and nobody listens to it."""
     empty = {table.name for table in tables.metadata.sorted_tables if world.frame(table.name).is_empty()}
-    assert empty == {"command_keys", "rejected_inputs", "resolved_inputs"}
+    webhooks = {f"webhook_{of}" for of in ("attempts", "deliveries", "endpoints", "secrets")}
+    assert empty == {"command_keys", "rejected_inputs", "resolved_inputs", "events"} | webhooks
+
+
+def test_messages_say_only_what_the_catalogue_of_events_knows(world: World) -> None:
+    unknown = {
+        (topic, name)
+        for topic, payload in world.frame("outbox").select("topic", "payload").iter_rows()
+        for name in json.loads(payload)
+        if name != "customer_id"
+        and "*" not in topic_of(topic).withheld
+        and name not in {*topic_of(topic).fields, *topic_of(topic).withheld}
+    }
+    assert unknown == set()
 
 
 def test_what_is_rare_stays_rare(world: World) -> None:
