@@ -32,7 +32,9 @@ from billing.store.tables import (
     invoices,
     items,
     payments,
+    portal_users,
     purchase_orders,
+    purchase_requests,
     subscriptions,
     wallets,
 )
@@ -195,6 +197,8 @@ _CUSTOMERS: Mapping[str, tuple[Column[Any], Column[Any]]] = {
     "po_id": (purchase_orders.c.po_id, purchase_orders.c.customer_id),
     "approval_id": (approvals.c.approval_id, approvals.c.customer_id),
     "contact_id": (contacts.c.contact_id, contacts.c.customer_id),
+    "request_id": (purchase_requests.c.request_id, purchase_requests.c.customer_id),
+    "user_id": (portal_users.c.user_id, portal_users.c.customer_id),
 }
 """Whose a thing is: its key, and the column that says so."""
 _OWNERS = {

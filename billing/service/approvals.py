@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -15,18 +14,9 @@ from billing.core.money import BillingError
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.dun import dun
 from billing.service.acts import act, announce
-from billing.service.charges import add_charge
+from billing.service.carried_orders import carry_out
 from billing.service.orders import approved
-from billing.service.subscriptions import (
-    AddOn,
-    NewContract,
-    add_item,
-    cancel,
-    change_plan,
-    change_quantity,
-    reactivate,
-    subscribe,
-)
+from billing.service.subscriptions import cancel
 from billing.service.write_offs import write_off
 from billing.store.store import Row, Store
 from billing.store.tables import approvals, customers, invoices, items, line_items, subscriptions
@@ -144,30 +134,10 @@ def _details(row: Row) -> dict[str, Any]:
     return dict(json.loads(row["details"]))
 
 
-_ORDERS: Mapping[str, Callable[..., object]] = {
-    one.__name__: one for one in (subscribe, change_plan, change_quantity, add_item, reactivate, add_charge)
-}
-_KINDS = {one.__name__: one for one in (NewContract, AddOn)}
-
-
 def _place(store: Store, at: datetime, row: Row) -> None:
     """Carry an order out as if it were made now, whatever its payer owes."""
-    order = _details(row)["order"]
     with approved():
-        _ORDERS[order["act"]](store, at, **_from_json(order["arguments"]))
-
-
-def _from_json(value: Any) -> Any:
-    """What acts.as_json made of arguments, as it was."""
-    if isinstance(value, list):
-        return [_from_json(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    plain = {name: _from_json(one) for name, one in value.items()}
-    (name, *others) = plain or [""]
-    if others or not name.startswith("$"):
-        return plain
-    return date.fromisoformat(plain[name]) if name == "$date" else _KINDS[name[1:]](**plain[name])
+        carry_out(store, at, _details(row)["order"])
 
 
 _CARRY_OUT = {"collection": _hand_over, "write_off": _give_up, "order": _place}

@@ -1781,3 +1781,113 @@ command_keys = Table(
     Column("response", Text, nullable=False),
     _recorded(),
 )
+
+# --- customers who serve themselves ---
+
+# People of a customer who sign in. `role`: buyer (orders), approver (agrees to orders of others too), viewer.
+# `limit_minor`: the largest cost, in the customer's currency, that one orders alone; null for any. `state`:
+# invited (has not signed in yet), active, removed.
+portal_users = Table(
+    "portal_users",
+    metadata,
+    _key("user_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("email"),
+    _text("name"),
+    _text("role"),
+    _flag("is_account_admin"),
+    _flag("sees_children"),
+    _long("limit_minor", optional=True),
+    _text("locale", optional=True),
+    _text("state"),
+    _recorded(),
+    _at("changed_at"),
+    UniqueConstraint("customer_id", "email"),
+)
+Index("ix_portal_users_email", portal_users.c.email)
+
+# Ways in, each for one use. `token_hash`: sha256 of what the link carries. `kind`: session (the merchant's
+# server made it), mail (somebody asked for it), invite. `task`, `target`: the only thing it opens, if any.
+portal_links = Table(
+    "portal_links",
+    metadata,
+    _key("link_id"),
+    _text("token_hash"),
+    _id("user_id", "portal_users.user_id", optional=True),
+    _id("customer_id", "customers.customer_id"),
+    _text("kind"),
+    _text("task", optional=True),
+    _text("target", optional=True),
+    _text("made_by"),
+    _at("expires_at"),
+    _at("used_at", optional=True),
+    _recorded(),
+    UniqueConstraint("token_hash"),
+)
+Index("ix_portal_links_user_id", portal_links.c.user_id, portal_links.c.recorded_at)
+Index("ix_portal_links_expires_at", portal_links.c.expires_at)
+
+# `token_hash`: sha256 of what the browser holds. `csrf_seed`: what the tokens of forms are made from.
+# `seen_at`: moved at most once in some minutes.
+portal_sessions = Table(
+    "portal_sessions",
+    metadata,
+    _key("session_id"),
+    _text("token_hash"),
+    _id("user_id", "portal_users.user_id", optional=True),
+    _id("customer_id", "customers.customer_id"),
+    _text("task", optional=True),
+    _text("target", optional=True),
+    _at("started_at"),
+    _at("seen_at"),
+    _at("expires_at"),
+    _at("ended_at", optional=True),
+    _text("csrf_seed"),
+    _recorded(),
+    _at("changed_at"),
+    UniqueConstraint("token_hash"),
+)
+Index("ix_portal_sessions_user_id", portal_sessions.c.user_id)
+Index("ix_portal_sessions_expires_at", portal_sessions.c.expires_at)
+
+# Which tasks customers find open: a row a task that was decided on; the others are open. `settings`: JSON.
+portal_settings = Table(
+    "portal_settings",
+    metadata,
+    _key("name"),
+    _flag("is_open", default=True),
+    Column("settings", Text, nullable=False),
+    _recorded(),
+    _at("changed_at"),
+)
+
+# Orders that wait for an approver of the customer's own. `arguments`: of the act, as JSON keeps them.
+# `due_now_minor`: what a bill run would post at once; `yearly_minor`: by how much a year costs more.
+# `preview_hash`: of the figures that were shown. `state`: pending, approved, rejected, withdrawn, failed
+# (`code` says why). `approval_id`: the merchant's word that the order waits for then.
+purchase_requests = Table(
+    "purchase_requests",
+    metadata,
+    _key("request_id"),
+    _id("customer_id", "customers.customer_id"),
+    _id("asked_by", "portal_users.user_id"),
+    _text("act"),
+    Column("arguments", Text, nullable=False),
+    _long("due_now_minor"),
+    _long("yearly_minor"),
+    _id("currency", "currencies.code"),
+    _text("state"),
+    _text("code", optional=True),
+    _text("decided_by", optional=True),
+    _at("decided_at", optional=True),
+    _text("approval_id", optional=True),
+    _text("preview_hash"),
+    _recorded(),
+    _at("changed_at"),
+)
+Index(
+    "ix_purchase_requests_customer_id",
+    purchase_requests.c.customer_id,
+    purchase_requests.c.state,
+    purchase_requests.c.request_id,
+)
