@@ -43,10 +43,10 @@ from billing.store.tables import (
 _INVOICE = select(invoices).where(invoices.c.invoice_id == bindparam("id"))
 _NOTE = select(credit_notes).where(credit_notes.c.note_id == bindparam("id"))
 _ENTITIES = select(legal_entities).order_by(legal_entities.c.entity_id)
-_INVOICE_NUMBERED = select(invoices.c.invoice_id).where(
+_INVOICE_NUMBERED = select(invoices.c.invoice_id.label("id"), invoices.c.customer_id).where(
     invoices.c.entity_id == bindparam("entity"), invoices.c.number == bindparam("number")
 )
-_NOTE_NUMBERED = select(credit_notes.c.note_id).where(
+_NOTE_NUMBERED = select(credit_notes.c.note_id.label("id"), credit_notes.c.customer_id).where(
     credit_notes.c.entity_id == bindparam("entity"), credit_notes.c.number == bindparam("number")
 )
 
@@ -66,17 +66,24 @@ def document_of(store: Store, document_id: str) -> InvoiceDocument:
 def find_document(store: Store, number_or_id: str) -> str:
     """The id of the document with that number or id. Raises `unknown_document`, also where several sellers
     have that number, with the ids to choose from."""
-    by_id = {"id": number_or_id}
-    if store.row(_INVOICE, by_id) or store.row(_NOTE, by_id):
-        return number_or_id
-    found: list[str] = []
-    for entity in store.rows(_ENTITIES):
-        asked = {"entity": entity["entity_id"], "number": number_or_id}
-        found += [row["invoice_id"] for row in store.rows(_INVOICE_NUMBERED, asked)]
-        found += [row["note_id"] for row in store.rows(_NOTE_NUMBERED, asked)]
+    found = [str(row["id"]) for row in documents_named(store, number_or_id)]
     if len(found) != 1:
         raise BillingError("unknown_document", f"{number_or_id}: {' or '.join(found)}".removesuffix(": "))
     return found[0]
+
+
+def documents_named(store: Store, number_or_id: str) -> list[Row]:
+    """The invoice or credit note of that id, else those of that number, one a seller at most: `id`,
+    `customer_id`."""
+    by_id = {"id": number_or_id}
+    own = store.row(_INVOICE, by_id) or store.row(_NOTE, by_id)
+    if own is not None:
+        return [{"id": number_or_id, "customer_id": own["customer_id"]}]
+    found: list[Row] = []
+    for entity in store.rows(_ENTITIES):
+        asked = {"entity": entity["entity_id"], "number": number_or_id}
+        found += [*store.rows(_INVOICE_NUMBERED, asked), *store.rows(_NOTE_NUMBERED, asked)]
+    return found
 
 
 def _issued(row: Row) -> Row:

@@ -971,6 +971,7 @@ invoices = Table(
 )
 Index("ix_invoices_state_due_on", invoices.c.state, invoices.c.due_on)
 Index("ix_invoices_customer_id", invoices.c.customer_id)
+Index("ix_invoices_issued_on", invoices.c.issued_on, invoices.c.invoice_id)
 Index(
     "ix_invoices_po_id",
     invoices.c.po_id,
@@ -1200,6 +1201,7 @@ Index("ix_wallet_movements_grant_id", wallet_movements.c.grant_id)
 # --- money in ---
 
 # `kind`: card, direct_debit. One default a customer: the one valid now with is_default.
+# `label`: what the customer knows it by, as the gateway tells it, such as Visa •• 4242.
 payment_methods = Table(
     "payment_methods",
     metadata,
@@ -1211,10 +1213,27 @@ payment_methods = Table(
     _flag("is_default", default=True),
     _day("valid_from"),
     _day("valid_to", optional=True),
+    _text("label", optional=True),
     _recorded(),
     _changed(),
 )
 Index("ix_payment_methods_customer_id", payment_methods.c.customer_id)
+
+# A customer adds a way to pay on a page of the gateway's. `token_hash`: of what the gateway calls the visit.
+# `state`: open (until `expires_at`) or done (it became `method_id`).
+method_setups = Table(
+    "method_setups",
+    metadata,
+    _key("setup_id"),
+    _id("customer_id", "customers.customer_id"),
+    _text("token_hash"),
+    _text("state"),
+    _text("method_id", optional=True),
+    _at("expires_at"),
+    _recorded(),
+    _changed(),
+)
+Index("ix_method_setups_customer_id", method_setups.c.customer_id)
 
 # `state`: pending (an attempt is due, under way, or its outcome is not known yet), failed (waits for a retry
 # or for the customer), captured, canceled (no further attempts). `attempt`: the last number used.
@@ -1292,6 +1311,17 @@ payment_attempts = Table(
     _day("attempted_on"),
     _recorded(),
     _changed(),
+)
+
+# Attempts of payments that the customer asked for, beside the schedule: one that fails leaves that as it was.
+# `resumes_at`: when the next one of the schedule is due, null for none.
+asked_attempts = Table(
+    "asked_attempts",
+    metadata,
+    _key("payment_id"),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    _at("resumes_at", optional=True),
+    _recorded(),
 )
 
 # Money on its way back through the payment that brought it, out of the credit of a note, or (`note_id` null)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, null, or_, select
+from sqlalchemy import Select, and_, bindparam, func, select
 
-from billing.core.dunning import LAST_DAY, TERMS_STEPS
 from billing.documents.as_json import to_json
 from billing.documents.document import InvoiceDocument, missing_facts
 from billing.documents.pdf import to_pdf
 from billing.documents.reading import document_of, find_document
-from billing.store.debts import OPEN_MINOR
-from billing.store.store import Row, Store
+from billing.reads import dunning
+from billing.reads import invoices as reads
+from billing.reads.scope import Scope
+from billing.store.store import Store
 from billing.store.tables import (
     applications,
     credit_note_lines,
     credit_notes,
-    customers,
     dunning_cases,
     dunning_steps,
     invoices,
@@ -33,34 +33,6 @@ from billing.store.tables import (
 from dashboard.engine import Document, Page, Wanted
 from tajdid.engine.explaining import lines_of
 from tajdid.engine.opening import names_of
-from tajdid.engine.runs import ids_of_run
-
-COUNTED = 10_000
-"""Beyond so many documents of a state nobody goes on counting them for a look."""
-STATES = ("open", "past_due", "uncollectible", "paid", "void")
-WITH_OPEN_AMOUNT = ("open", "past_due", "uncollectible")
-
-_OPEN = {
-    "open": OPEN_MINOR,
-    "past_due": OPEN_MINOR,
-    "uncollectible": invoices.c.written_off_minor - invoices.c.recovered_minor,
-}
-
-
-def _in_state(state: str | None, today: date, *, by_index: bool = True) -> list[ColumnElement[bool]]:
-    """Invoices of a state. Without `by_index` the state is no way to find them: where most are of it, the
-    order of their ids finds a page sooner than all of them put in order."""
-    if state is None:
-        return [invoices.c.number.is_not(None)]
-    held: Any = invoices.c.state if by_index else func.coalesce(invoices.c.state, "")
-    if state == "past_due":
-        return [held == "open", invoices.c.due_on < today]
-    return [held == state, invoices.c.number.is_not(None)]
-
-
-def _of(column: Any, ids: tuple[str, ...] | None) -> list[ColumnElement[bool]]:
-    return [] if ids is None else [column.in_(ids)]
-
 
 _COUNTS = {
     "state": pl.String,
@@ -73,31 +45,11 @@ _COUNTS = {
 
 def counts(store: Store, today: date, of: tuple[str, ...] | None) -> pl.DataFrame:
     """How many documents there are of each state, up to a bound, and what is open of those that owe."""
-    found: list[tuple[Any, ...]] = []
-    for state in STATES:
-        own = (*_in_state(state, today), *_of(invoices.c.customer_id, of))
-        some = select(invoices.c.invoice_id).where(*own).limit(COUNTED + 1).subquery()
-        count = _count(store, some)
-        if count > COUNTED or state not in WITH_OPEN_AMOUNT or not count:
-            found.append((state, None, min(count, COUNTED), None, count > COUNTED))
-            continue
-        sums = select(
-            invoices.c.currency, func.count().label("documents"), func.sum(_OPEN[state]).label("open_minor")
-        )
-        rows = store.rows(sums.where(*own).group_by(invoices.c.currency).order_by(invoices.c.currency))
-        found += [
-            (state, row["currency"], row["documents"], int(row["open_minor"] or 0), False) for row in rows
-        ]
-    own_notes = _of(credit_notes.c.customer_id, of)
-    some = select(credit_notes.c.note_id).where(*own_notes).limit(COUNTED + 1).subquery()
-    count = _count(store, some)
-    found.append(("credit_note", None, min(count, COUNTED), None, count > COUNTED))
-    return pl.DataFrame(found, schema=_COUNTS, orient="row")
+    return pl.DataFrame(reads.counts(store, _scope(of), today=today), schema=_COUNTS)
 
 
-def _count(store: Store, some: Any) -> int:
-    row = store.row(select(func.count().label("found")).select_from(some))
-    return int(row["found"]) if row else 0
+def _scope(of: tuple[str, ...] | None) -> Scope:
+    return Scope() if of is None else Scope(frozenset(of))
 
 
 # Lists.
@@ -115,117 +67,48 @@ _ROW = {
     "total_minor": pl.Int64,
     "open_minor": pl.Int64,
 }
-_INVOICES = select(
-    invoices.c.invoice_id.label("document_id"),
-    invoices.c.number.label("invoice_no"),
-    invoices.c.kind,
-    invoices.c.customer_id,
-    invoices.c.state,
-    invoices.c.issued_on,
-    invoices.c.due_on,
-    invoices.c.currency,
-    invoices.c.total_minor,
-    OPEN_MINOR.label("left_minor"),
-    invoices.c.written_off_minor,
-    invoices.c.recovered_minor,
-)
-_NOTES = select(
-    credit_notes.c.note_id.label("document_id"),
-    credit_notes.c.number.label("invoice_no"),
-    literal("credit_note").label("kind"),
-    credit_notes.c.customer_id,
-    literal("issued").label("state"),
-    credit_notes.c.issued_on,
-    null().label("due_on"),
-    credit_notes.c.currency,
-    credit_notes.c.total_minor,
-    null().label("left_minor"),
-)
 
 
 def listed(store: Store, today: date, wanted: Wanted, after: str | None, limit: int) -> Page:
-    """A page of documents: first which they are, then what is told of these.
-
-    Those of a state come by the day they are due (what is past due from the oldest on), as long as there are
-    not too many to be put in order; all others from the newest on.
-    """
-    is_note = wanted.state == "credit_note"
-    by_due = _is_by_due_day(store, today, wanted, after)
-    places = store.rows(_places(store, today, wanted, after, by_due).limit(limit + 1))
-    more, places = len(places) > limit, places[:limit]
-    if not places:
+    """A page of documents in the order of `billing.reads.invoices`."""
+    scope, place = _scope(wanted.customers), _place(after)
+    if wanted.state not in (None, "credit_note", *reads.STATES):
         return Page(pl.DataFrame(schema=_ROW), None)
-    ids = [place["id"] for place in places]
-    told = _NOTES.where(credit_notes.c.note_id.in_(ids)) if is_note else _INVOICES.where(_KEY.in_(ids))
-    rows = {row["document_id"]: row for row in store.rows(told)}
-    names = names_of(store, [row["customer_id"] for row in rows.values()])
-    frame = pl.DataFrame([_shown(rows[one], names) for one in ids], schema=_ROW, orient="row")
-    last = places[-1]
-    following = f"{last['due_on']}~{last['id']}" if by_due else str(last["id"])
-    return Page(frame, following if more else None)
-
-
-def _shown(row: Row, names: dict[str, str]) -> list[Any]:
-    one = dict(row) | {"name": names.get(row["customer_id"]), "open_minor": _left(row)}
-    return [one[name] for name in _ROW]
-
-
-def _left(row: Row) -> int | None:
-    if row["state"] == "open":
-        return int(row["left_minor"])
-    if row["state"] == "uncollectible":
-        return int(row["written_off_minor"] - row["recovered_minor"])
-    return 0 if row["state"] in ("paid", "void") else None
-
-
-_KEY = invoices.c.invoice_id
-
-
-def _is_by_due_day(store: Store, today: date, wanted: Wanted, after: str | None) -> bool:
-    """Whether the documents are put in the order of the days they are due; a place says which order it is
-    of."""
-    if wanted.state in (None, "credit_note") or wanted.run is not None or wanted.number is not None:
-        return False
-    if after is not None:
-        return "~" in after
-    own = (*_in_state(wanted.state, today), *_of(invoices.c.customer_id, wanted.customers))
-    return _count(store, select(_KEY).where(*own).limit(COUNTED + 1).subquery()) <= COUNTED
-
-
-def _places(store: Store, today: date, wanted: Wanted, after: str | None, by_due: bool) -> Select[Any]:
-    """Ids of documents (`id`), and when they are due."""
     if wanted.state == "credit_note":
-        key, table, prefix = credit_notes.c.note_id, credit_notes, "note"
-        places = select(key.label("id"), null().label("due_on"))
-        conditions: list[ColumnElement[bool]] = [credit_notes.c.number.is_not(None)]
+        found = reads.credit_notes(
+            store, scope, after=place, limit=limit, run_id=wanted.run, number=wanted.number
+        )
+        rows = [_ISSUED | row | {"document_id": row["note_id"], "open_minor": None} for row in found.rows]
     else:
-        key, table, prefix = _KEY, invoices, "inv"
-        places = select(key.label("id"), invoices.c.due_on)
-        conditions = _in_state(wanted.state, today, by_index=by_due)
-    conditions += _of(table.c.customer_id, wanted.customers)
-    if wanted.run is not None:
-        conditions += [ids_of_run(store, wanted.run, prefix, key), table.c.run_id == wanted.run]
-    if wanted.number is not None:
-        conditions.append(table.c.number == wanted.number)
-    if not by_due:
-        before = [key < after] if after else []
-        return places.where(*conditions, *before).order_by(key.desc())
-    due, rises = invoices.c.due_on, wanted.state == "past_due"
-    order = (due.asc(), key.asc()) if rises else (due.desc(), key.desc())
-    return places.where(*conditions, *_beyond(after, rises)).order_by(*order)
+        found = reads.invoices(
+            store,
+            scope,
+            after=place,
+            limit=limit,
+            today=today,
+            state=wanted.state,
+            run_id=wanted.run,
+            number=wanted.number,
+        )
+        rows = [row | {"document_id": row["invoice_id"]} for row in found.rows]
+    names = names_of(store, [row["customer_id"] for row in rows])
+    shown = [row | {"invoice_no": row["number"], "name": names.get(row["customer_id"])} for row in rows]
+    frame = pl.DataFrame([[row[name] for name in _ROW] for row in shown], schema=_ROW, orient="row")
+    return Page(frame, None if found.after is None else "~".join(str(one) for one in found.after))
 
 
-def _beyond(after: str | None, rises: bool) -> list[ColumnElement[bool]]:
-    """What comes behind a place in the order of days due; nothing is left out where it cannot be read."""
-    day_text, _, key = (after or "").partition("~")
+_ISSUED = {"kind": "credit_note", "state": "issued", "due_on": None}
+
+
+def _place(after: str | None) -> tuple[object, ...] | None:
+    """A place in a list as it is written in an address; the beginning where it cannot be read."""
+    if not after:
+        return None
+    day, mark, key = after.partition("~")
     try:
-        day = date.fromisoformat(day_text)
+        return (date.fromisoformat(day), key) if mark else (after,)
     except ValueError:
-        return []
-    due, own = invoices.c.due_on, invoices.c.invoice_id
-    if rises:
-        return [due >= day, or_(due > day, own > key)]
-    return [due <= day, or_(due < day, own < key)]
+        return None
 
 
 # One document.
@@ -459,8 +342,6 @@ def as_json(store: Store, number_or_id: str) -> str:
 
 # What is chased.
 
-CASES = 5_000
-"""So many open cases are put in order; of more, those of the first customers."""
 _QUEUE = {
     "customer_id": pl.String,
     "name": pl.String,
@@ -473,81 +354,12 @@ _QUEUE = {
     "next_on": pl.Date,
     "open_minor": pl.Int64,
 }
-_CASES = (
-    select(dunning_cases)
-    .where(dunning_cases.c.closed_on.is_(None))
-    .order_by(dunning_cases.c.customer_id, dunning_cases.c.currency, dunning_cases.c.track)
-    .limit(CASES)
-)
 
 
 def queue(store: Store, today: date, of: tuple[str, ...] | None, limit: int) -> pl.DataFrame:
     """Open cases, the next act first, with what is overdue of each."""
-    cases = store.rows(_CASES.where(*_of(dunning_cases.c.customer_id, of)))
-    steps = _steps_by_case(store, [case["case_id"] for case in cases])
-    rows = [case | _next_act(case, steps.get(case["case_id"], [])) for case in cases]
-    rows.sort(key=lambda row: (row["next_on"] or date.max, row["customer_id"]))
-    rows = rows[:limit]
-    ids = [row["customer_id"] for row in rows]
-    names, overdue = names_of(store, ids), _overdue(store, today, ids)
-    shown = [
-        row
-        | {
-            "name": names.get(row["customer_id"]),
-            "open_minor": overdue.get((row["customer_id"], row["currency"]), 0),
-        }
-        for row in rows
-    ]
-    return pl.DataFrame([[row[name] for name in _QUEUE] for row in shown], schema=_QUEUE, orient="row")
-
-
-def _steps_by_case(store: Store, ids: list[str]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for first in range(0, len(ids), 500):
-        part = ids[first : first + 500]
-        asked = (
-            select(dunning_steps)
-            .where(dunning_steps.c.case_id.in_(part))
-            .order_by(dunning_steps.c.case_id, dunning_steps.c.step)
-        )
-        for row in store.rows(asked):
-            found.setdefault(row["case_id"], []).append(row)
-    return found
-
-
-def _next_act(case: Row, steps: list[Row]) -> dict[str, Any]:
-    """The last step that was made and the next one: one that is written ahead, of net terms the next by its
-    schedule, of a card that waits for the customer the day the case ends."""
-    made = [step for step in steps if step["done_at"] is not None]
-    ahead = [step for step in steps if step["done_at"] is None]
-    told = {"last_step": made[-1]["kind"] if made else None, "next_step": None, "next_on": None}
-    if ahead:
-        return told | {"next_step": ahead[0]["kind"], "next_on": ahead[0]["due_on"]}
-    if case["track"] == "terms":
-        fell_due = case["deadline_on"] - timedelta(days=LAST_DAY)
-        kinds = {step["kind"] for step in made}
-        for step in TERMS_STEPS:
-            if step.kind not in kinds:
-                return told | {"next_step": step.kind, "next_on": fell_due + timedelta(days=step.days)}
-        return told
-    if case["track"] == "card":
-        return told | {"next_step": "end", "next_on": case["deadline_on"]}
-    return told
-
-
-def _overdue(store: Store, today: date, ids: list[str]) -> dict[tuple[str, str], int]:
-    if not ids:
-        return {}
-    sums = (
-        select(invoices.c.customer_id, invoices.c.currency, func.sum(OPEN_MINOR).label("open_minor"))
-        .where(
-            invoices.c.customer_id.in_(sorted(set(ids))),
-            invoices.c.state == "open",
-            invoices.c.due_on < today,
-        )
-        .group_by(invoices.c.customer_id, invoices.c.currency)
-    )
-    return {(row["customer_id"], row["currency"]): int(row["open_minor"] or 0) for row in store.rows(sums)}
+    rows = dunning.queue(store, _scope(of), today=today, limit=limit)
+    return pl.DataFrame([[row[name] for name in _QUEUE] for row in rows], schema=_QUEUE, orient="row")
 
 
 _AHEAD: dict[str, Any] = {
@@ -561,33 +373,10 @@ _AHEAD: dict[str, Any] = {
     "decline_code": pl.String,
     "next_at": pl.Datetime("us", "UTC"),
 }
-_TRIED_AGAIN = (
-    select(
-        payments.c.customer_id,
-        customers.c.name,
-        invoices.c.number.label("invoice_no"),
-        payments.c.currency,
-        payments.c.amount_minor,
-        payments.c.attempt,
-        payments.c.failures,
-        payment_attempts.c.decline_code,
-        payments.c.next_attempt_at.label("next_at"),
-    )
-    .join(customers, customers.c.customer_id == payments.c.customer_id)
-    .outerjoin(invoices, invoices.c.invoice_id == payments.c.invoice_id)
-    .outerjoin(
-        payment_attempts,
-        and_(
-            payment_attempts.c.payment_id == payments.c.payment_id,
-            payment_attempts.c.attempt == payments.c.attempt,
-        ),
-    )
-    .where(payments.c.next_attempt_at.is_not(None))
-    .order_by(payments.c.next_attempt_at)
-)
 
 
 def tried_again(store: Store, of: tuple[str, ...] | None, limit: int) -> pl.DataFrame:
     """Payments with an attempt ahead, the next first."""
-    rows = store.rows(_TRIED_AGAIN.where(*_of(payments.c.customer_id, of)).limit(limit))
+    found = dunning.tried_again(store, _scope(of), limit=limit)
+    rows = [row | {"invoice_no": row["number"], "next_at": row["next_attempt_at"]} for row in found.rows]
     return pl.DataFrame([[row[name] for name in _AHEAD] for row in rows], schema=_AHEAD, orient="row")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import islice
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, and_, bindparam, func, select, true
+from sqlalchemy import and_, bindparam, func, select
 
+from billing.reads.runs import ids_of_run
 from billing.store.audit import entries
 from billing.store.store import Row, Store
 from billing.store.tables import (
@@ -126,25 +126,6 @@ def _of_entry(row: Row) -> Run:
 
 
 # What a run posted.
-
-_ID = re.compile(r"run_([0-9a-f]{4})([0-9a-f]{13})")
-
-
-def ids_of_run(store: Store, run_id: str, prefix: str, column: Any) -> ColumnElement[bool]:
-    """Between which ids the documents of a run lie: ids sort in the order they were made, so those of a run
-    follow its own and come before the next run's of the same opening. So no other row is read."""
-    made = _ID.fullmatch(run_id)
-    if made is None:
-        return true()
-    epoch, place = made.groups()
-    later = store.row(
-        select(func.min(billing_runs.c.run_id).label("id")).where(
-            billing_runs.c.run_id > run_id, billing_runs.c.run_id < f"run_{epoch}g"
-        )
-    )
-    end = later["id"].removeprefix("run_") if later and later["id"] else f"{epoch}g"
-    return and_(column > f"{prefix}_{epoch}{place}", column < f"{prefix}_{end}")
-
 
 _HELD = (
     select(

@@ -247,6 +247,7 @@ def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: W
     assert empty == {
         "command_keys",
         "events",
+        "method_setups",
         "portal_links",
         "portal_sessions",
         "portal_settings",
