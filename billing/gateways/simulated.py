@@ -1,14 +1,16 @@
 """A gateway without money: each answer is a function of seed, customer, method, attempt and day.
 
-Outcomes can be planned per customer or method from a day on; what is not planned is captured, or declined
-with the probability given. An `unknown` charge did take the money, its answer was lost: asked again with its
-key, the gateway tells. What it took it remembers in memory, or in a file that outlives the process, as the
-books of a real gateway do.
+Outcomes can be planned per customer or method from a day on, or are those of the card entered on its page
+(gateways.hosted_simulated); what is not planned is captured, or declined with the probability given. An
+`unknown` charge did take the money, its answer was lost: asked again with its key, the gateway tells. What it
+took it remembers in memory, or in a file that outlives the process, as the books of a real gateway do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -23,6 +25,14 @@ CAPTURED = "captured"
 UNKNOWN = "unknown"
 DISPUTE_DAYS = 30
 """Days from the opening of a dispute to its end."""
+
+
+_CARD = re.compile(r"simcard-([a-z_]+)-[0-9a-f]{16}")
+
+
+def card_ref(outcome: str) -> str:
+    """A name for a card whose charges end like this (see `SimulatedGateway.plan`), in whatever process."""
+    return f"simcard-{outcome}-{secrets.token_hex(8)}"
 
 
 class _Taken(NamedTuple):
@@ -242,6 +252,8 @@ class SimulatedGateway:
     def _outcome(self, charge: Charge, planned: _Planned | None) -> str:
         if planned:
             return planned.outcomes[min(charge.attempt, len(planned.outcomes)) - 1]
+        if card := _CARD.fullmatch(charge.method_ref):
+            return card[1]
         return "insufficient_funds" if self._is_declined(charge) else CAPTURED
 
     def _is_declined(self, charge: Charge) -> bool:

@@ -26,6 +26,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import String, and_, bindparam, exists, null, select, union_all
 
+from billing.core.calendar import midnight
 from billing.core.money import BillingError
 from billing.gateways.gateway import Charge, Gateway, charge_key
 from billing.jobs.bill_facts import read_by_ids
@@ -35,15 +36,31 @@ from billing.jobs.dunning import (
     ending_cases,
     remind,
 )
-from billing.jobs.journal import locked_months
+from billing.jobs.journal import check_days_open, locked_months
 from billing.jobs.payments_ahead import IS_TAKEN_BACK, lower_charges
-from billing.jobs.settle import ANSWER, EXPIRED, NEVER_CHARGED, NO_METHOD, Settled, settle
+from billing.jobs.settle import (
+    ANSWER,
+    EXPIRED,
+    NEVER_CHARGED,
+    NO_METHOD,
+    Settled,
+    hold_invoices,
+    hold_payers,
+    settle,
+)
 from billing.jobs.turn import turn
 from billing.store.claims import claim, release
 from billing.store.debts import OPEN_MINOR
 from billing.store.drivers import instant
 from billing.store.store import Store
-from billing.store.tables import customers, invoices, payment_attempts, payment_methods, payments
+from billing.store.tables import (
+    asked_attempts,
+    customers,
+    invoices,
+    payment_attempts,
+    payment_methods,
+    payments,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,3 +485,93 @@ def _answer(
     if not is_owed:
         return (NEVER_CHARGED, None, None, 0)
     return ("declined", NO_METHOD if method_ref is None else EXPIRED, None, 0)
+
+
+# One invoice, when its payer says so.
+
+
+def ask_payment(store: Store, at: datetime, invoice_id: str, method_id: str | None = None) -> str:
+    """Save an attempt to charge an open invoice now, in the caller's transaction; returns the payment's id.
+    `charge_now` then asks the gateway, and so does `collect` where that does not come about.
+
+    `method_id`: one of the payer's; without it, it is chosen as by `collect`. Where a charge is under way its
+    payment is returned. Raises `unknown_invoice`, `illegal_transition` for an invoice that asks for nothing
+    or of which the bank took a payment back, `unknown_method`, `no_payment_method`, `period_locked`.
+    """
+    found = store.row(_PAYER_OF, {"id": invoice_id})
+    if found is None:
+        raise BillingError("unknown_invoice", invoice_id)
+    hold_payers(store, pl.Series([found["customer_id"]]))
+    hold_invoices(store, pl.Series([invoice_id]))
+    days = days_of(at, pl.Series([found["time_zone"]]))
+    charged = store.frame(_CHARGED.where(payments.c.invoice_id == invoice_id, IS_AHEAD))
+    facts = (
+        store.frame(_INVOICES.where(invoices.c.invoice_id == invoice_id))
+        .join(days.rename({"time_zone": "_zone"}), how="cross")
+        .drop("_zone")
+        .join(charged, on="invoice_id", how="left")
+    )
+    (paper,) = facts.rows(named=True)
+    if paper["invoice_state"] != "open" or paper["open_minor"] <= 0 or paper["is_taken_back"]:
+        raise BillingError(
+            "illegal_transition", f"{invoice_id} is {paper['invoice_state']}, or not to pay so"
+        )
+    if paper["state"] == "pending" and paper["attempt"] > 0:
+        return str(paper["payment_id"])
+    check_days_open(store, [(paper["entity_id"], paper["today"])])
+    chosen = _chosen_method(store, facts, method_id)
+    owed = facts.with_columns(pl.lit(chosen).alias("method_id"))
+    if paper["payment_id"] is None:
+        (payment_id,) = _create(store, at, owed)["payment_id"]
+        is_early = paper["due_on"] > paper["today"]
+        resumes_at = midnight(paper["due_on"], found["time_zone"]) if is_early else None
+        is_asked, attempt = is_early or paper["collection"] != "automatic", 1
+    else:
+        again = _repeat(store, at, owed)
+        payment_id, attempt = again.select("payment_id", "attempt").row(0)
+        resumes_at, is_asked = paper["next_attempt_at"], True
+        store.update(payments, [{"payment_id": payment_id, "next_attempt_at": at}], at)
+    if is_asked:
+        asked = {"payment_id": payment_id, "attempt": attempt, "resumes_at": resumes_at}
+        store.insert(asked_attempts, [asked], at)
+    return str(payment_id)
+
+
+IS_AHEAD = payments.c.state.in_(["pending", "failed"])
+_PAYER_OF = (
+    select(invoices.c.customer_id, customers.c.time_zone)
+    .join(customers, customers.c.customer_id == invoices.c.customer_id)
+    .where(invoices.c.invoice_id == bindparam("id"), invoices.c.number.is_not(None))
+)
+
+
+def _chosen_method(store: Store, facts: pl.DataFrame, method_id: str | None) -> str:
+    """The method named, or else the one that `collect` would charge."""
+    if method_id is not None:
+        facts = facts.with_columns(
+            pl.lit(method_id).alias("own_method_id"), pl.lit(None, dtype=pl.String).alias("last_decline")
+        )
+    row = _with_methods(store, facts).row(0, named=True)
+    if method_id is not None and row["method_id"] != method_id:
+        raise BillingError("unknown_method", method_id)
+    if row["method_id"] is None or row["is_expired"]:
+        raise BillingError("no_payment_method", row["customer_id"])
+    return str(row["method_id"])
+
+
+_OF_PAYMENT = select(payments.c.customer_id, payments.c.invoice_id, payments.c.payment_id)
+
+
+def charge_now(store: Store, gateway: Gateway, at: datetime, payment_id: str) -> CollectSummary:
+    """Charge a payment that is due, beside whoever else collects: what another call holds it leaves to that
+    one. Raises what the gateway raised; the attempt is then asked for again by the next `collect`."""
+    work = store.frame(_OF_PAYMENT.where(payments.c.payment_id == payment_id))
+    run = _Run(store, gateway, at, 1)
+    run.collect_chunk(work)
+    if run.exhausted:
+        ids = sorted(set(run.exhausted))
+        exhausted, canceled = store.perform(partial(end_cases, store, at, ids, ids))
+        run.counts.update(cases_exhausted=exhausted, canceled=canceled)
+    if run.errors:
+        raise run.errors[0]
+    return run.summary()

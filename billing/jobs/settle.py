@@ -23,7 +23,14 @@ from billing.store.debts import OPEN_MINOR
 from billing.store.drivers import instant
 from billing.store.messages import announce_rows
 from billing.store.store import Row, Store
-from billing.store.tables import applications, customers, invoices, payment_attempts, payments
+from billing.store.tables import (
+    applications,
+    asked_attempts,
+    customers,
+    invoices,
+    payment_attempts,
+    payments,
+)
 
 NO_METHOD = "no_payment_method"
 EXPIRED = "card_expired"
@@ -123,6 +130,7 @@ def settle(store: Store, at: datetime, answered: pl.DataFrame) -> Settled:
         store.update(payments, _waiting(answered), at)
         store.update(payments, _given_up(answered), at)
         failed = answered.filter((pl.col("outcome") == "declined") & pl.col("next_attempt_at").is_null())
+        failed = _leave_schedule(store, at, failed) if failed.height else failed
         if failed.height:
             noted = note_failures(store, at, failed)
             store.update(payments, noted.changes, at)
@@ -236,6 +244,34 @@ def _given_up(answered: pl.DataFrame) -> pl.DataFrame:
         pl.lit("canceled").alias("state"),
         pl.lit(None, dtype=INSTANT).alias("next_attempt_at"),
     )
+
+
+_ASKED_FOR = (
+    select(
+        asked_attempts.c.payment_id,
+        asked_attempts.c.attempt,
+        asked_attempts.c.resumes_at,
+        invoices.c.collection,
+    )
+    .join(payments, payments.c.payment_id == asked_attempts.c.payment_id)
+    .join(invoices, invoices.c.invoice_id == payments.c.invoice_id)
+)
+
+
+def _leave_schedule(store: Store, at: datetime, failed: pl.DataFrame) -> pl.DataFrame:
+    """Failures of attempts that the customer asked for: the schedule goes on as if there had been none, and
+    what no schedule charges is given up. Returns the other failures."""
+    asked = read_by_ids(store, _ASKED_FOR, asked_attempts.c.payment_id, failed["payment_id"].to_list())
+    on = ["payment_id", "attempt"]
+    rows = failed.join(asked, on=on, maintain_order="left")
+    is_over = (pl.col("collection") != "automatic") & pl.col("case_id").is_null()
+    state = pl.when(is_over).then(pl.lit("canceled")).otherwise(pl.lit("failed")).alias("state")
+    change = rows.select("payment_id", state, pl.col("resumes_at").alias("next_attempt_at"))
+    store.update(payments, change, at)
+    facts = ("payment_id", "customer_id", "invoice_id", "attempt", pl.col("decline").alias("decline_class"))
+    resumes_on = pl.col("resumes_at").dt.date().alias("on")
+    announce_rows(store, at, "payment.failed", "payment_id", rows.select(*facts, resumes_on))
+    return failed.join(asked, on=on, how="anti", maintain_order="left")
 
 
 # Money that came in.

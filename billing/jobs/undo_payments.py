@@ -43,6 +43,7 @@ _GIVEN_UP = (
         payments.c.kind == "charge",
         or_(payments.c.case_id.is_(None), dunning_cases.c.closed_as == "recovered"),
         invoices.c.state == "open",
+        invoices.c.collection == "automatic",
         ~IS_TAKEN_BACK,
     )
     .join(invoices, invoices.c.invoice_id == payments.c.invoice_id)
@@ -159,7 +160,7 @@ def _undo(store: Store, at: datetime, undone: pl.DataFrame, today: date) -> None
 def _charge_again(store: Store, at: datetime, invoice_ids: list[str], charges: pl.DataFrame) -> None:
     """Let what waits to be charged ask for all that is open again, and what was given up because a payment
     undone had paid it be charged again, at once. What was given up with a case that ended without money stays
-    so, and so does all of an invoice of which the bank took a payment back."""
+    so, and so does all of an invoice of which the bank took a payment back, or that is paid on net terms."""
     left = read_by_ids(store, DEBT, invoices.c.invoice_id, invoice_ids).select("invoice_id", "open_minor")
     lower_charges(store, at, charges, left.rename({"open_minor": "left_minor"}))
     last = (

@@ -253,7 +253,7 @@ def add_payment_method(
     method_id = method_id or store.new_id("pm")
     if is_default:
         store.execute(_END_DEFAULT, {"id": customer_id, "today": today, "at": at})
-        store.execute(_TRY_AGAIN, {"id": customer_id, "at": at})
+        store.execute(TRY_AGAIN, {"id": customer_id, "at": at})
     method = {
         "method_id": method_id,
         "customer_id": customer_id,
@@ -290,7 +290,7 @@ _END_DEFAULT = (
     )
     .values(valid_to=bindparam("today"), is_default=False, changed_at=bindparam("at"))
 )
-_TRY_AGAIN = (
+TRY_AGAIN = (
     update(payments)
     .where(payments.c.customer_id == bindparam("id"), payments.c.state == "failed")
     .values(next_attempt_at=bindparam("at"), changed_at=bindparam("at"))

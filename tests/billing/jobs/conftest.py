@@ -176,3 +176,19 @@ def two(_postgres_databases: Callable[[], str]) -> Iterator[tuple[Store, Store, 
         set_up(one)
         customers_of(one)("anna")
         yield one, other, invoices_of(one)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, Store, Subscribe, Invoice]]:
+    """Two connections to one company on either database, and what makes its customers and invoices."""
+    if request.param == "postgresql":
+        fresh: Callable[[], str] = request.getfixturevalue("_postgres_databases")
+        url = fresh()
+    else:
+        url = f"sqlite:///{tmp_path_factory.mktemp('pair')}/billing.db"
+    with open_store(url) as one, open_store(url) as other:
+        one.migrate()
+        set_up(one)
+        yield one, other, customers_of(one), invoices_of(one)
