@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import Any
 
@@ -14,12 +13,13 @@ from billing.core.money import BillingError
 from billing.core.subscription import Item as HeldItem
 from billing.core.subscription import ItemVersion
 from billing.core.subscription import Subscription as Held
-from billing.service import subscriptions as acts
 from billing.service.drafts import drafts
 from billing.service.previews import preview_change
 from billing.store.store import Row, Store
 from billing.store.subscriptions import read_standing
 from billing.store.tables import components, customers, plan_versions, plans, subscriptions
+from billing.web import previews
+from billing.web.previews import Act
 from dashboard.engine import REFUSED, Account, Change, EngineProblem, Item, Previewed, Subscription
 from tajdid.engine.explaining import lines_of_draft
 from tajdid.engine.opening import decimal
@@ -130,43 +130,38 @@ def drafts_of(store: Store, customer_id: str, on: date) -> pl.DataFrame:
 
 # Previews.
 
-Act = Callable[[Store, datetime], object]
+_ACTS = {
+    "quantity": "change_quantity",
+    "plan": "change_plan",
+    "pause": "pause",
+    "resume": "resume",
+    "cancel": "cancel",
+    "add_on": "add_item",
+    "remove": "remove_item",
+}
+"""The act of the engine by the word of the page."""
+_GIVEN = {
+    "quantity": ("quantity", "when"),
+    "plan": ("plan_id", "when"),
+    "pause": ("until",),
+    "cancel": ("when",),
+    "add_on": ("plan_id", "quantity"),
+    "remove": ("when",),
+}
 
 
 def act_of(change: Change) -> Act:
     """The act of the engine that a change asks for. Raises `missing_value`, `unknown_setting`."""
-    subject: dict[str, Any] = {"subscription_id": change.subscription_id}
-    item = {"item_id": change.item_id} if change.item_id else subject
-    when: dict[str, Any] = {} if change.when is None else {"when": change.when}
-    if change.when not in (None, "now", "period_end"):
-        raise BillingError("unknown_setting", f"when = {change.when!r}")
     if change.act == "nothing":
         return lambda store, at: None
-    if change.act == "quantity":
-        quantity = _given(change.quantity)
-        return lambda store, at: acts.change_quantity(store, at, quantity=quantity, **item, **when)
-    if change.act == "plan":
-        plan = _given(change.plan_id)
-        return lambda store, at: acts.change_plan(store, at, plan_id=plan, **item, **when)
-    if change.act == "pause":
-        return lambda store, at: acts.pause(store, at, until=change.until, **subject)
-    if change.act == "resume":
-        return lambda store, at: acts.resume(store, at, **subject)
-    if change.act == "cancel":
-        return lambda store, at: acts.cancel(store, at, **subject, **when)
-    if change.act == "add_on":
-        plan, quantity = _given(change.plan_id), change.quantity or "1"
-        return lambda store, at: acts.add_item(store, at, plan_id=plan, quantity=quantity, **subject)
-    if change.act == "remove":
-        taken = _given(change.item_id)
-        return lambda store, at: acts.remove_item(store, at, item_id=taken, **when)
-    raise BillingError("unknown_setting", f"act = {change.act!r}")
-
-
-def _given(value: str | None) -> str:
-    if not value:
-        raise BillingError("missing_value", "something to change to")
-    return value
+    if change.act not in _ACTS:
+        raise BillingError("unknown_setting", f"act = {change.act!r}")
+    arguments: dict[str, Any] = {name: getattr(change, name) for name in _GIVEN.get(change.act, ())}
+    if change.act in ("quantity", "plan", "remove") and change.item_id:
+        arguments["item_id"] = change.item_id
+    elif change.act != "remove":
+        arguments["subscription_id"] = change.subscription_id
+    return previews.act_of(_ACTS[change.act], arguments)
 
 
 _CUSTOMER_OF = (
