@@ -58,11 +58,13 @@ _DECIMAL = r"^([+-]?)(\d*)(?:\.(\d*))?$"
 
 @dataclass(frozen=True, slots=True)
 class UsageAnswer:
-    """What became of the rows sent. `rejected`: `row` (from 0), `source`, `event_id`, `code`, `detail`."""
+    """What became of the rows sent. `rejected`: `row` (from 0), `source`, `event_id`, `code`, `detail`;
+    `repeated`: the rows that were duplicates."""
 
     accepted: int
     duplicate: int
     rejected: pl.DataFrame
+    repeated: pl.Series = field(default_factory=lambda: pl.Series("row", [], dtype=pl.Int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,7 +463,7 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
     """Insert what is accepted, keep what is refused as it was sent."""
     accepted = rows.filter(pl.col("code").is_null() & ~pl.col("is_duplicate"))
     rejected = rows.filter(pl.col("code").is_not_null())
-    duplicates = rows.height - accepted.height - rejected.height
+    repeated = rows.filter(pl.col("code").is_null() & pl.col("is_duplicate"))["row"]
     if accepted.height:
         first = store.take_numbers("", "usage_event", 0, accepted.height, at)
         store.insert(
@@ -484,7 +486,7 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
             at,
         )
         _wake(store, at, accepted)
-        counts = {"accepted": accepted.height, "duplicate": duplicates, "rejected": rejected.height}
+        counts = {"accepted": accepted.height, "duplicate": repeated.len(), "rejected": rejected.height}
         announce(store, at, [("usage.imported", str(accepted["source"][0]), counts)])
     answer = rejected.select(
         "row",
@@ -495,7 +497,7 @@ def _write(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame)
     )
     if answer.height:
         _keep(store, at, answer, events)
-    return UsageAnswer(accepted.height, duplicates, answer)
+    return UsageAnswer(accepted.height, repeated.len(), answer, repeated)
 
 
 _ANY_THRESHOLD = select(plan_thresholds.c.plan_id).limit(1)
