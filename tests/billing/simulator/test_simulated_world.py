@@ -245,6 +245,7 @@ def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: W
     """The simulator calls no command twice, nothing it asks for is refused, and nobody listens to it."""
     empty = {table.name for table in tables.metadata.sorted_tables if world.frame(table.name).is_empty()}
     assert empty == {
+        "asked_attempts",
         "command_keys",
         "events",
         "method_setups",
