@@ -362,9 +362,11 @@ class Store:
         list is filled then with what was written, in order and without what was undone among it.
 
         keeps: columns of the rows added to some tables that are wanted too. What is asked of others than this
-        database stays; ids go on afterwards where they were before.
+        database stays; ids go on afterwards where they were before. One may stand within another, which then
+        does not see what it wrote.
         """
         ids, is_epoch_open = self._ids, self._is_epoch_open
+        outer = self._written, self._keeps
         found: list[Written] = []
         try:
             # Ids of its own, so that no epoch is used up; with a seed those that would come next.
@@ -376,7 +378,7 @@ class Store:
                 raise _TakenBack
         finally:
             self._ids, self._is_epoch_open = ids, is_epoch_open
-            self._written, self._keeps = None, {}
+            self._written, self._keeps = outer
 
     def _note_added(self, table: Table, count: int, rows: Rows = ()) -> None:
         if self._written is None:

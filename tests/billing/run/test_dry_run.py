@@ -383,3 +383,17 @@ def test_what_a_run_took_back_by_itself_is_no_part_of_the_difference(
     monkeypatch.setattr(bill_run, "write", fails_for_anna)
     told = check(store, partial(run, on=START))
     assert told.documents.rows() == [("invoice", "seller", "EUR", 2, 2000, 380, 2380)]
+
+
+def test_a_dry_run_within_a_rehearsal_tells_the_same_and_the_rehearsal_goes_on(store: Store) -> None:
+    join(store, "anna")
+    take(store, START, "basic")
+    before = content(store)
+    with store.rehearsal({}) as written:
+        with dry_run(store) as told:
+            run(store, START)
+        join(store, "bert")
+    assert told.documents.rows() == [("invoice", "seller", "EUR", 1, 1000, 190, 1190)]
+    assert {one.table.name for one in written} >= {"customers"}
+    assert "invoices" not in {one.table.name for one in written}
+    assert content(store) == before
