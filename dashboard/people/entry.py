@@ -18,6 +18,8 @@ from dashboard.people.directory import ATTEMPTS, PEOPLE, normal, start_session
 from dashboard.records import audit
 from dashboard.records.database import Records
 
+COOKIE = "tajdid_session"
+"""The cookie that holds the token of a session."""
 FREE_FAILURES = 5
 FIRST_LOCK, LONGEST_LOCK = timedelta(minutes=1), timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=1)

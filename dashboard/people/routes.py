@@ -23,7 +23,7 @@ from starlette.routing import Route
 from dashboard import theme
 from dashboard.i18n import LANGUAGES, SOURCE_LANGUAGE, Text, text
 from dashboard.people import directory, entry
-from dashboard.people.session import COOKIE
+from dashboard.people.entry import COOKIE
 from dashboard.people.settings import SignIn
 from dashboard.records.database import RecordsError
 

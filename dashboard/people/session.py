@@ -16,11 +16,11 @@ import streamlit as st
 
 from dashboard.people import directory, entry
 from dashboard.people.directory import Person
+from dashboard.people.entry import COOKIE
 from dashboard.people.reader import LOCAL, NOBODY, Reader
 from dashboard.people.settings import THIS_MACHINE, SettingsError, SignIn, check_auth, read_sign_in
 from dashboard.records.database import Records, RecordsError
 
-COOKIE = "tajdid_session"
 CLOCKS_DIFFER = timedelta(minutes=5)
 logger = logging.getLogger(__name__)
 
