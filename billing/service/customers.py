@@ -123,7 +123,8 @@ def create_customer(
 @act
 def change_customer(store: Store, at: datetime, /, *, customer_id: str, **changes: Any) -> None:
     """Change attributes of a customer from today on. Name, country, parent, group and tax number keep
-    their history.
+    their history. A tax number that is another, or of another country, is not confirmed until somebody says
+    so.
 
     Raises `unknown_setting` for an attribute that is not there or may not change, `parent_cycle`,
     `payer_not_above` where it, or one below it, would be billed to somebody who no longer stands above it,
@@ -136,6 +137,8 @@ def change_customer(store: Store, at: datetime, /, *, customer_id: str, **change
     changes = {name: value for name, value in changes.items() if row[name] != value}
     if not changes:
         return
+    if changes.keys() & {"tax_number", "country"} and row["tax_number_confirmed_on"] is not None:
+        changes = {"tax_number_confirmed_on": None} | changes
     _check_changes(store, at, row, changes)
     today = local_date(at, str(changes.get("time_zone", row["time_zone"])))
     store.update(customers, [{"customer_id": customer_id} | changes], at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select
 
 from billing.core.money import BillingError
 from billing.gateways.gateway import Gateway
+from billing.gateways.tax_register import FormRegister, TaxRegister
 from billing.reads.scope import Scope, everything, scope_of
 from billing.store.store import Store
 from billing.store.tables import customers
@@ -37,6 +38,7 @@ class Services:
     gateway: Gateway
     vault: Vault
     clock: Clock = now
+    tax_register: TaxRegister = field(default_factory=FormRegister)
     mode: Literal["live", "test"] = "live"
     base_url: str = "http://127.0.0.1"
     """Where callers reach the API; links to help begin with it."""
