@@ -1,0 +1,49 @@
+"""The API over a database, and clients that call it: the merchant's, or of who is bound to customers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from billing.api import app as apps
+from billing.gateways.simulated import SimulatedGateway
+from billing.web.context import Caller, Services
+from billing.web.problems import Problem
+from billing.web.seal import Vault
+from billing.web.stores import Stores
+
+ALL = frozenset(("*:admin",))
+
+
+def callers(*more: Caller) -> dict[str, Caller]:
+    """The merchant, who may do everything, and some more, by their id."""
+    return {one.id: one for one in (Caller("key", "merchant", "merchant", ALL), *more)}
+
+
+@contextmanager
+def opened(url: str, known: Mapping[str, Caller], now: datetime, **services: Any) -> Iterator[FastAPI]:
+    """The API, at an instant that stands still, to callers who name themselves."""
+
+    def authenticate(_services: Services, header: str | None) -> Caller:
+        name = (header or "").removeprefix("Bearer ")
+        if name not in known:
+            raise Problem("unauthenticated")
+        return known[name]
+
+    stores = Stores(url, size=2)
+    try:
+        yield apps.application(
+            Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services), authenticate
+        )
+    finally:
+        stores.close()
+
+
+def client(app: FastAPI, name: str) -> TestClient:
+    """Somebody's client."""
+    return TestClient(app, headers={"Authorization": f"Bearer {name}"})

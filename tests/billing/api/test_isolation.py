@@ -1,0 +1,370 @@
+"""Nobody sees or touches what is another's: on every route, by path, list, filter, expansion and body.
+
+Routes are found by themselves. What a path or a query names by a word that is in none of the tables here, and
+a body without an example, fails: whoever adds a route says whose the thing is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import world
+from callers import ALL, client
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from starlette.routing import BaseRoute
+
+from billing.web.context import Caller
+
+PUBLIC = {
+    "entity_id": "seller",
+    "product_id": "goods",
+    "sku_id": "paper",
+    "meter_id": "calls",
+    "plan_id": "basic",
+    "terms_id": "net14",
+    "index_id": "cpi",
+    "component_id": "basic.1.fee",
+}
+"""Things that belong to no customer, by the word that names them."""
+ALIASES = {
+    "parent_id": "customer_id",
+    "root_id": "customer_id",
+    "bill_to_id": "customer_id",
+    "bill_to": "customer_id",
+    "ship_to": "customer_id",
+    "owner_id": "customer_id",
+    "invoice": "number",
+}
+"""Other words for a customer's things."""
+FILTERS = {("/v1/customers", "name"): "B ", ("/v1/customers", "email"): "bea@b-head.example"}
+"""Filters that find something of B for the merchant, by route."""
+PLAIN = ("currency", "country", "level", "on", "valid_on", "changed_since")
+"""Filters and members that name nothing."""
+
+
+@pytest.fixture(scope="module")
+def both(api_over_world: Any) -> Iterator[tuple[FastAPI, world.World]]:
+    bound = [
+        Caller("key", name, name, ALL, customer_id=of) for name, of in (("a", "a-head"), ("s", "a-shop"))
+    ]
+    with api_over_world(*bound) as opened:
+        yield opened
+
+
+def routes_of(app: FastAPI) -> list[APIRoute]:
+    """All routes of the API, those of routers that were included too."""
+
+    def walked(routes: Iterable[Any]) -> Iterator[APIRoute]:
+        for one in routes:
+            if isinstance(one, APIRoute):
+                yield one
+            inner = getattr(one, "original_router", one)
+            if inner is not one or not isinstance(one, BaseRoute):
+                yield from walked(inner.routes)
+
+    found = [one for one in walked(app.routes) if one.path.startswith("/v1/")]
+    assert {one.path_format for one in found} >= {p for p in app.openapi()["paths"] if p.startswith("/v1/")}
+    return found
+
+
+def words_of(route: APIRoute) -> list[str]:
+    return re.findall(r"{(\w+)(?::\w+)?}", route.path)
+
+
+def address(route: APIRoute, ids: Mapping[str, str]) -> str:
+    return re.sub(r"{(\w+)(?::\w+)?}", lambda found: ids[found[1]], route.path)
+
+
+def ids_of(company: world.Company) -> dict[str, str]:
+    """What a company has, by every word that may name it."""
+    more = {word: company.ids[same] for word, same in ALIASES.items()}
+    return PUBLIC | more | company.ids
+
+
+def missing(ids: Mapping[str, str]) -> dict[str, str]:
+    """Ids of the same words that nothing has."""
+    return {word: value if word in PUBLIC else f"no-{word}"[:30] for word, value in ids.items()}
+
+
+def is_private(word: str) -> bool:
+    return word in ALIASES or word in PRIVATE
+
+
+PRIVATE = frozenset(
+    (
+        *world.KINDS,
+        *world.PARTS,
+        "invoice_dispute_id",
+        "number",
+        "discount_id",
+        "event_id",
+        "order_id",
+        "customer_id",
+    )
+)
+
+
+def query_of(app: FastAPI, route: APIRoute) -> dict[str, Any]:
+    """The parameters of a route's address, as the specification has them."""
+    method = next(iter(route.methods or ())).lower()
+    said = app.openapi()["paths"][route.path_format][method]
+    return {one["name"]: one for one in said.get("parameters", ()) if one["in"] == "query"}
+
+
+def body_of(app: FastAPI, route: APIRoute) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """An example of a route's body, and its members; None where it takes none."""
+    method = next(iter(route.methods or ())).lower()
+    said = app.openapi()["paths"][route.path_format][method]
+    if "requestBody" not in said:
+        return None
+    schema = said["requestBody"]["content"]["application/json"]["schema"]
+    if "$ref" in schema:
+        schema = app.openapi()["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+    assert schema.get("examples"), f"{route.path} has a body without example"
+    return schema["examples"][0], schema.get("properties", {})
+
+
+def filled(value: Any, ids: Mapping[str, str]) -> Any:
+    """A body in which each thing that is named is one of these."""
+    if isinstance(value, dict):
+        return {
+            word: ids[word] if word in ids and isinstance(one, str) else filled(one, ids)
+            for word, one in value.items()
+        }
+    if isinstance(value, list):
+        return [filled(one, ids) for one in value]
+    return value
+
+
+def named_in(value: Any) -> set[str]:
+    """The words of a body, at any depth, that name a customer's things."""
+    if isinstance(value, dict):
+        inner = [named_in(one) for one in value.values()]
+        return {word for word in value if is_private(word)}.union(*inner)
+    if isinstance(value, list):
+        return set().union(*(named_in(one) for one in value))
+    return set()
+
+
+def with_other(value: Any, word: str, one: str) -> Any:
+    """A body that names another thing by a word, at any depth."""
+    if isinstance(value, dict):
+        return {name: one if name == word else with_other(each, word, one) for name, each in value.items()}
+    if isinstance(value, list):
+        return [with_other(each, word, one) for each in value]
+    return value
+
+
+def call(who: TestClient, route: APIRoute, path: str, body: Any = None, **query: str) -> Any:
+    method = next(iter(route.methods or ()))
+    headers = {"Idempotency-Key": "isolation", "If-Match": "*"} if method != "GET" else {}
+    return who.request(method, path, json=body, params=query, headers=headers)
+
+
+def told(answer: Any, ids: Mapping[str, str]) -> tuple[int, str, list[tuple[str, str]]]:
+    """What an answer says, without the ids it was asked for and its request's own."""
+    said = json.loads(answer.content or b"null")
+    if isinstance(said, dict):
+        said.pop("request_id", None)
+    text = json.dumps(said, sort_keys=True)
+    for one in sorted(set(ids.values()), key=len, reverse=True):
+        text = text.replace(one, "…")
+    own = ("content-length", "x-request-id", "etag")
+    return answer.status_code, text, [one for one in answer.headers.items() if one[0] not in own]
+
+
+def shown_ids(answer: Any) -> set[str]:
+    """All texts in an answer that might be ids."""
+
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value
+            for one in value.values():
+                yield from texts(one)
+        elif isinstance(value, list):
+            for one in value:
+                yield from texts(one)
+
+    return (
+        set(texts(json.loads(answer.content or b"null")))
+        if "json" in answer.headers.get("content-type", "")
+        else set(re.findall(r"[\w.-]+", answer.text))
+    )
+
+
+@contextmanager
+def about(route: APIRoute, what: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"{route.methods} {route.path}, {what}: {error}") from error
+
+
+def test_every_route_is_made_as_routes_are_and_names_only_what_is_known(
+    both: tuple[FastAPI, world.World],
+) -> None:
+    app, made = both
+    known = ids_of(made.a)
+    for route in routes_of(app):
+        assert (route.openapi_extra or {}).get("x-scope"), f"{route.path} asks for no scope"
+        for word in words_of(route):
+            assert word in known, f"{route.path}: nobody says whose {word} is"
+        for word, said in query_of(app, route).items():
+            is_known = word in known or word in PLAIN or not word.endswith("_id")
+            assert is_known, f"{route.path}: nobody says whose the filter {word} is"
+            assert not said.get("required") or word in known, f"{route.path} needs {word}"
+        body_of(app, route)
+
+
+def test_what_is_anothers_is_answered_as_what_is_not_there(both: tuple[FastAPI, world.World]) -> None:
+    app, made = both
+    who, own, foreign = client(app, "a"), ids_of(made.a), ids_of(made.b)
+    nothing, looked = missing(foreign), 0
+    for route in routes_of(app):
+        private = [word for word in words_of(route) if is_private(word)]
+        body = body_of(app, route)
+        sent = None if body is None else filled(body[0], own)
+        asked = {word: own[word] for word, one in query_of(app, route).items() if one.get("required")}
+        for chosen in {tuple(private), *((word,) for word in private)} - {()}:
+            theirs, none = (own | {word: ids[word] for word in chosen} for ids in (foreign, nothing))
+            with about(route, f"B's {chosen}"):
+                answers = [call(who, route, address(route, ids), sent, **asked) for ids in (theirs, none)]
+                assert told(answers[0], theirs) == told(answers[1], none)
+                is_for_nobody = answers[0].json()["code"] == "scope_missing"
+                assert answers[0].status_code == 404 or is_for_nobody, answers[0].text
+                looked += 1
+    assert looked > 20
+
+
+def test_what_is_ones_own_is_there(both: tuple[FastAPI, world.World]) -> None:
+    """So that the 404 above says something."""
+    app, made = both
+    who, own = client(app, "a"), ids_of(made.a)
+    for route in routes_of(app):
+        if "GET" in (route.methods or ()):
+            asked = {word: own[word] for word, one in query_of(app, route).items() if one.get("required")}
+            with about(route, "A's own"):
+                answer = call(who, route, address(route, own), **asked)
+                assert answer.status_code == 200, answer.text
+
+
+def test_a_list_holds_only_ones_own_whatever_is_asked(both: tuple[FastAPI, world.World]) -> None:
+    app, made = both
+    merchant, who = client(app, "merchant"), client(app, "a")
+    own, foreign = ids_of(made.a), ids_of(made.b)
+    nothing, seen = missing(foreign), set()
+    for route in routes_of(app):
+        if "GET" not in (route.methods or ()):
+            continue
+        query = query_of(app, route)
+        path = address(route, own)
+        needed = {word: own[word] for word, one in query.items() if one.get("required")}
+        with about(route, "listed"):
+            assert not shown_ids(call(who, route, path, **needed)) & made.b.every
+        theirs = {word: foreign[word] for word, one in query.items() if one.get("required")}
+        seen |= shown_ids(call(merchant, route, address(route, foreign), **theirs)) & made.b.every
+        for word in query:
+            with about(route, f"filtered by B's {word}"):
+                if is_private(word):
+                    answers = [
+                        call(who, route, path, **needed | {word: ids[word]}) for ids in (foreign, nothing)
+                    ]
+                    assert told(answers[0], foreign) == told(answers[1], nothing)
+                elif (route.path, word) in FILTERS:
+                    answer = call(who, route, path, **needed | {word: FILTERS[route.path, word]})
+                    assert answer.json()["data"] == []
+    kinds = ("customer_id", "address_id", "contact_id", "wallet_id", "po_id", "list_id", "grant_id")
+    assert {made.b.ids[kind] for kind in kinds} <= seen, "the merchant sees what A does not"
+
+
+def test_an_expansion_shows_only_ones_own(both: tuple[FastAPI, world.World]) -> None:
+    app, made = both
+    who, own = client(app, "a"), ids_of(made.a)
+    looked = 0
+    for route in routes_of(app):
+        said = query_of(app, route).get("expand")
+        if said is None:
+            continue
+        wanted = said["description"].rsplit(": ", 1)[-1].split(", ")
+        for one in wanted:
+            with about(route, f"expanded {one}"):
+                answer = call(who, route, address(route, own), expand=one)
+                assert answer.status_code == 200, answer.text
+                assert not shown_ids(answer) & made.b.every
+                looked += 1
+    assert looked >= 5
+
+
+def test_below_is_not_above(both: tuple[FastAPI, world.World]) -> None:
+    """Who is bound to the shop does not see the head that the shop stands below."""
+    app, made = both
+    who = client(app, "s")
+    assert who.get(f"/v1/customers/{made.a.head}").status_code == 404
+    shop = who.get(f"/v1/customers/{made.a.shop}", params={"expand": "parent,payer"}).json()
+    assert shop["parent"] is None
+    assert shop["payer"]["customer_id"] == made.a.shop
+    listed = who.get("/v1/customers").json()["data"]
+    assert [row["customer_id"] for row in listed] == [made.a.shop]
+    assert [row["list_id"] for row in who.get("/v1/price-lists").json()["data"]] == ["standard"]
+
+
+def test_what_a_body_names_of_another_is_refused_as_what_is_not_there(
+    both: tuple[FastAPI, world.World],
+) -> None:
+    app, made = both
+    who, own, foreign = client(app, "a"), ids_of(made.a), ids_of(made.b)
+    nothing, looked = missing(foreign), 0
+    for route in routes_of(app):
+        found = body_of(app, route)
+        if found is None:
+            continue
+        example, members = filled(found[0], own), found[1]
+        words = named_in(example) | {word for word in members if is_private(word)}
+        if "POST" in (route.methods or ()) and not words_of(route):
+            words -= {word for word in words if word in NEW_IDS.get(route.path, ())}
+        for word in words:
+            answers = []
+            for ids in (foreign, nothing):
+                body = with_other(example, word, ids[word])
+                if word in members and word not in body:
+                    body |= {word: [ids[word]] if _is_list(members[word]) else ids[word]}
+                answers.append((call(who, route, address(route, own), body), own | ids))
+            with about(route, f"a body with B's {word}"):
+                (theirs, ids), (none, no_ids) = answers
+                assert told(theirs, ids) == told(none, no_ids)
+                assert theirs.status_code in (403, 404, 409, 422), theirs.text
+                assert theirs.json()["code"] != "invalid", theirs.text
+                looked += 1
+    assert looked > 5
+
+
+NEW_IDS = {
+    "/v1/customers": ("customer_id",),
+    "/v1/wallets": ("wallet_id",),
+    "/v1/purchase-orders": ("po_id", "number"),
+    "/v1/price-lists": ("list_id",),
+    "/v1/discounts": ("discount_id",),
+}
+"""Members by which a caller names what it makes."""
+
+
+def _is_list(member: Mapping[str, Any]) -> bool:
+    return member.get("type") == "array"
+
+
+def test_a_place_in_the_merchants_list_leads_nobody_to_what_is_anothers(
+    both: tuple[FastAPI, world.World],
+) -> None:
+    app, made = both
+    place = client(app, "merchant").get("/v1/customers", params={"limit": 2}).json()["next"]
+    answer = client(app, "a").get("/v1/customers", params={"limit": 2, "after": place})
+    assert not shown_ids(answer) & made.b.every
