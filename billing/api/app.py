@@ -14,6 +14,7 @@ from billing.api import routes as package
 from billing.api.help_pages import help_routes
 from billing.api.openapi import described
 from billing.web.answers import as_json, problem_from
+from billing.web.calls import CallLog
 from billing.web.context import Caller, Services
 from billing.web.health import watching_routes
 from billing.web.layers import Door, add_layers
@@ -34,8 +35,16 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
 
     door: what it needs where it listens on a network.
     """
-    app = FastAPI(title="Tajdid", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.state.services, app.state.authenticate = services, authenticate
+    calls = CallLog(services.stores)
+    app = FastAPI(
+        title="Tajdid",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        on_shutdown=[calls.close],
+    )
+    app.state.services, app.state.authenticate, app.state.calls = services, authenticate, calls
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
         app.include_router(importlib.import_module(f"{package.__name__}.{module}").routes.router)
     metrics = Metrics()
@@ -43,7 +52,7 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
     app.openapi = lambda: described(app, services.base_url)  # type: ignore[method-assign]
     app.add_exception_handler(RequestValidationError, _raise)
     app.add_exception_handler(HTTPException, _raise)
-    add_layers(app, as_json(services.base_url), _LIMITS, metrics, door=door)
+    add_layers(app, as_json(services.base_url), _LIMITS, watches=(metrics.watch, calls.watch), door=door)
     return app
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from billing.api.idempotency import Once, answered_once
+from billing.core.money import BillingError
 from billing.service.acts import Held
+from billing.service.requests import Reply
 from billing.store.store import Store
 from billing.web.as_json import to_json
-from billing.web.context import Context
+from billing.web.calls import Call
+from billing.web.context import Context, written
 from billing.web.entity_tags import matches, tag_of
-from billing.web.problems import Problem
+from billing.web.problems import MEDIA_TYPE, Problem, problem_of, shown
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Act:
     nothing), read on the same store. holds: customers that nobody else changes meanwhile.
     current: what If-Match is compared with, the representation as it is before the act (None: not there).
     location: the path of what was made, from what the answer shows.
+    kept: what is shown to who asks again with the same key, where the answer holds a secret.
     """
 
     work: Callable[[Store, datetime], object]
@@ -31,20 +36,24 @@ class Act:
     location: Callable[[Any], str] | None = None
     current: Callable[[Store], Mapping[str, object] | None] | None = None
     needs_match: bool = False
+    kept: Callable[[Any], object] | None = None
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer as it goes out, and as it is kept for a repetition."""
+def performed(
+    context: Context,
+    act: Act,
+    *,
+    if_match: str | None = None,
+    once: Once | None = None,
+    call: Call | None = None,
+    refusal: Callable[[BillingError], Problem] = problem_of,
+) -> Reply:
+    """Carry out an act, or tell what came of it before under its key; the answer. An order that waits for a
+    person's word is answered 202 with its approval.
 
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def performed(context: Context, act: Act, *, if_match: str | None) -> Reply:
-    """Carry out an act; its answer. Raises Problem, Busy, and what the act raises but `Held`, which answers
-    202 with the approval that the order waits for."""
+    call: is kept in the transaction of what was done. refusal: how what is refused is told under a key, where
+    it is an answer as good as any. Raises Problem, Busy, and without a key what the act raises.
+    """
     if act.needs_match and if_match is None:
         raise Problem("precondition_required")
 
@@ -53,24 +62,50 @@ def performed(context: Context, act: Act, *, if_match: str | None) -> Reply:
             before = act.current(store)
             if before is None or not matches(if_match, tag_of(before)):
                 raise Problem("precondition_failed", headers={"ETag": tag_of(before)} if before else None)
-        return replied(act, act.work(store, at))
+        reply = replied(act, act.work(store, at))
+        if call is not None:
+            call.keep(store, reply.status, len(reply.body))
+        return reply
+
+    def answered(store: Store) -> Reply:
+        try:
+            return written(store, context.services.clock, work, act.holds)
+        except Held as held:
+            return waiting(held)
+        except BillingError as refused:
+            return told(context, refusal(refused))
+        except Problem as problem:
+            return told(context, problem)
 
     try:
+        if once is not None:
+            return answered_once(context, once, answered)
         return context.write(work, act.holds)
     except Held as held:
         return waiting(held)
+    except BaseException:
+        if call is not None:
+            call.is_kept = False  # What was written of it was taken back.
+        raise
+
+
+def told(context: Context, problem: Problem) -> Reply:
+    """A problem as an answer that may be kept."""
+    said = shown(problem, base_url=context.services.base_url, request_id=context.request_id)
+    return Reply(problem.status, to_json(said), {**problem.headers, "Content-Type": MEDIA_TYPE})
 
 
 def replied(act: Act, shown: object) -> Reply:
     """The answer of an act that was done."""
     if shown is None:
-        return Reply(204, b"")
+        return Reply(204)
     headers = {}
     if act.location is not None:
         headers["Location"] = act.location(shown)
-    if isinstance(shown, Mapping):
-        headers["ETag"] = tag_of(shown)
-    return Reply(act.status, to_json(shown), headers)
+    kept = shown if act.kept is None else act.kept(shown)
+    if isinstance(kept, Mapping):
+        headers["ETag"] = tag_of(kept)
+    return Reply(act.status, to_json(shown), headers, None if act.kept is None else to_json(kept))
 
 
 def waiting(held: Held) -> Reply:

@@ -18,20 +18,26 @@ A change gives an `Act` (billing.api.performing), which is then carried out.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from billing.api.performing import Act, Reply, performed
+from billing.api import versions
+from billing.api.idempotency import once_of
+from billing.api.performing import Act, performed
 from billing.api.shapes.base import Body, ListOf
+from billing.api.versions import VersionedRoute, version_of
 from billing.core.money import BillingError
 from billing.reads.page import MOST, Page
+from billing.service.requests import Reply
 from billing.web.as_json import to_json
+from billing.web.calls import Call, call_of
 from billing.web.context import Caller, Context
 from billing.web.cursors import cursor_of, place_of
 from billing.web.entity_tags import matches, tag_of
@@ -50,12 +56,18 @@ class Paging:
 
 
 async def context_of(request: Request) -> Context:
-    """Who asks. Raises Problem `unauthenticated`."""
+    """Who asks. Raises Problem `unauthenticated`, `bad_version`."""
     state = request.app.state
     header = request.headers.get("authorization")
-    caller: Caller = await run_in_threadpool(state.authenticate, state.services, header)
+    # A request among others in one was let in with them.
+    caller: Caller | None = request.scope.get("let_in")
+    if caller is None:
+        caller = cast(Caller, await run_in_threadpool(state.authenticate, state.services, header))
     request.scope["caller"] = caller.actor  # for the log, and for who counts refused keys
-    return Context(state.services, caller, request.scope.get("request_id", ""))
+    request.scope["call"] = Call(request.scope, caller)
+    version = version_of(request.headers.get(versions.HEADER), caller)
+    request.scope["version"] = version
+    return Context(state.services, caller, request.scope.get("request_id", ""), version)
 
 
 def _demand(scope: str) -> Callable[..., Any]:
@@ -96,7 +108,7 @@ class Routes:
     `thing:write`, unless a route says otherwise."""
 
     def __init__(self, tag: str, thing: str) -> None:
-        self.router = APIRouter(prefix=PREFIX, tags=[tag])
+        self.router = APIRouter(prefix=PREFIX, tags=[tag], route_class=VersionedRoute)
         self._thing = thing
 
     def get(
@@ -192,7 +204,7 @@ def _endpoint(function: Callable[..., Any], method: str, made: _Made) -> Callabl
                 named["context"] = context
             answer = function(**named)
             if isinstance(answer, Act):
-                return _sent(_performed(request, context, answer, made))
+                return _sent(_performed(request, context, answer, made, body))
             return _read(request, context, answer, fields, made)
         except BillingError as refused:
             raise problem_of(refused, subject=made.subject, body=sent) from refused
@@ -236,14 +248,30 @@ def _expanded(asked: str | None, allowed: Sequence[str]) -> frozenset[str]:
     return wanted
 
 
-def _performed(request: Request, context: Context, act: Act, made: _Made) -> Reply:
-    if made.needs_key and "idempotency-key" not in request.headers:
+def _performed(request: Request, context: Context, act: Act, made: _Made, body: object) -> Reply:
+    if isinstance(body, BaseModel):
+        sent = body.model_dump_json(exclude_unset=True).encode()
+    else:
+        sent = getattr(request, "_body", b"")  # What a route read by itself.
+    once = once_of(request, context, sent)
+    if made.needs_key and once is None:
         raise Problem("idempotency_key_missing")
-    return performed(context, act, if_match=request.headers.get("if-match"))
+    given = body.given() if isinstance(body, Body) else None
+    reply = performed(
+        context,
+        act,
+        if_match=request.headers.get("if-match"),
+        once=once,
+        call=call_of(request.scope),
+        refusal=lambda refused: problem_of(refused, subject=made.subject, body=given),
+    )
+    if reply.status >= 400:
+        request.scope["code"] = json.loads(reply.body)["code"]
+    return reply
 
 
 def _sent(reply: Reply) -> Response:
-    media = "application/json" if reply.body else None
+    media = "application/json" if reply.body and "Content-Type" not in reply.headers else None
     return Response(reply.body, reply.status, dict(reply.headers), media)
 
 

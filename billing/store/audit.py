@@ -17,8 +17,21 @@ from billing.core.money import BillingError
 from billing.store.store import Row, Store
 from billing.store.tables import audit_log
 
-SECRETS = frozenset({"gateway_ref", "method_ref", "password", "secret", "token"})
-"""Arguments that let somebody charge or sign in: the log says that there was one, not which."""
+SECRETS = frozenset(
+    {
+        "gateway_ref",
+        "key_hash",
+        "method_ref",
+        "password",
+        "sealed",
+        "secret",
+        "session_hash",
+        "token",
+        "token_hash",
+    }
+)
+"""Arguments that let somebody charge or sign in, or that prove it: what is kept says that there was one, not
+which."""
 
 _PAGE = 1000
 _NEWEST = select(audit_log).order_by(audit_log.c.happened_at.desc(), audit_log.c.entry_id.desc())
@@ -47,19 +60,21 @@ def keep_entry(
         "code": code,
         "subject_id": subject_id,
         "customer_id": customer_id,
-        "arguments": json.dumps(_open(arguments), default=str, sort_keys=True, ensure_ascii=False),
+        "arguments": json.dumps(without_secrets(arguments), default=str, sort_keys=True, ensure_ascii=False),
+        "request_id": store.request_id,
         "recorded_at": at,
     }
     store.insert(audit_log, [row])
 
 
-def _open(value: Any) -> Any:
-    """A value without its secrets."""
+def without_secrets(value: Any) -> Any:
+    """A value without its secrets, however deep they lie in mappings and lists."""
     if isinstance(value, Mapping):
         return {
-            name: "***" if name in SECRETS and one is not None else _open(one) for name, one in value.items()
+            name: "***" if name in SECRETS and one is not None else without_secrets(one)
+            for name, one in value.items()
         }
-    return [_open(one) for one in value] if isinstance(value, list) else value
+    return [without_secrets(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def entries(

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import bindparam, case, or_, select, update
 
+from billing.store.audit import without_secrets
 from billing.store.store import Store
 from billing.store.tables import customers, outbox, rejected_inputs
 
@@ -55,14 +56,14 @@ def announce_rows(
 
 
 def keep_rejected(store: Store, at: datetime, source: str, rejected: Sequence[Rejected]) -> None:
-    """Keep refused inputs; `source` names the act or the import that refused them."""
+    """Keep refused inputs without their secrets; `source` names the act or the import that refused them."""
     rows = [
         {
             "reject_id": store.new_id("rej"),
             "source": source,
             "code": code,
             "detail": detail,
-            "payload": _as_json(payload),
+            "payload": _as_json(without_secrets(payload)),
         }
         for code, detail, payload in rejected
     ]

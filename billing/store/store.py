@@ -244,6 +244,8 @@ class Store:
         self._keeps: Mapping[Table, Sequence[str]] = {}
         self.actor = "system"
         """Who does what is done with this store, as the audit log says."""
+        self.request_id: str | None = None
+        """The request over HTTP that asks for it."""
         self.is_in_act = False
         """Whether an act is being done: what it calls are its steps."""
         self.statements = 0
@@ -272,15 +274,17 @@ class Store:
         self.close()
 
     @contextmanager
-    def acting_as(self, actor: str) -> Iterator[None]:
-        """Say who does what is done in the block. Raises `missing_value` for nobody."""
+    def acting_as(self, actor: str, request_id: str | None = None) -> Iterator[None]:
+        """Say who does what is done in the block, and by which request over HTTP. Raises `missing_value` for
+        nobody."""
         if not actor.strip():
             raise BillingError("missing_value", "nobody is named who acts")
-        before, self.actor = self.actor, actor.strip()
+        before = self.actor, self.request_id
+        self.actor, self.request_id = actor.strip(), request_id
         try:
             yield
         finally:
-            self.actor = before
+            self.actor, self.request_id = before
 
     # --- schema ---
 

@@ -35,8 +35,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from billing.core.policy import Policy
@@ -114,8 +118,28 @@ def _recorded() -> Column[datetime]:
     return Column("recorded_at", Instant, nullable=False)
 
 
-def _changed() -> Column[datetime]:
-    return Column("changed_at", Instant, nullable=False, index=True)
+def _changed(*, is_followed: bool = True) -> Column[datetime]:
+    """When a row was written last. is_followed: the pipelines read by it what is new, by an index."""
+    return Column("changed_at", Instant, nullable=False, index=is_followed)
+
+
+class lowered(FunctionElement[str]):
+    """A text in small letters, ordered by its signs alone on both databases, so that an index finds what
+    begins with some."""
+
+    type = String()
+    name = "lowered"
+    inherit_cache = True
+
+
+@compiles(lowered)
+def _lowered(element: lowered, compiler: SQLCompiler, **named: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **named)})"
+
+
+@compiles(lowered, "postgresql")
+def _lowered_on_postgresql(element: lowered, compiler: SQLCompiler, **named: Any) -> str:
+    return f'(lower({compiler.process(element.clauses, **named)}) COLLATE "C")'
 
 
 # --- who sells ---
@@ -221,6 +245,7 @@ Index(
     sqlite_where=customers.c.parked_at.is_not(None),
 )
 Index("ix_customers_root_id", customers.c.root_id)
+Index("ix_customers_name", lowered(customers.c.name), customers.c.customer_id)
 Index(
     "ix_customers_overdue_state",
     customers.c.customer_id,
@@ -280,6 +305,7 @@ contacts = Table(
     _changed(),
 )
 Index("ix_contacts_customer_id", contacts.c.customer_id)
+Index("ix_contacts_email", func.lower(contacts.c.email))
 
 # What a customer may be billed for, up to `budget_minor` before tax (null: no bound).
 purchase_orders = Table(
@@ -670,6 +696,7 @@ subscriptions = Table(
 Index("ix_subscriptions_sold_to", subscriptions.c.sold_to)
 Index("ix_subscriptions_bill_to", subscriptions.c.bill_to)
 Index("ix_subscriptions_contract_id", subscriptions.c.contract_id)
+Index("ix_subscriptions_status", subscriptions.c.status, subscriptions.c.subscription_id)
 Index(
     "ix_subscriptions_turns_on",
     subscriptions.c.turns_on,
@@ -1292,6 +1319,7 @@ Index(
     sqlite_where=payments.c.case_id.is_not(None),
 )
 Index("ix_payments_customer_id", payments.c.customer_id)
+Index("ix_payments_state", payments.c.state, payments.c.payment_id)
 
 # `outcome`: captured, declined, unknown, undone (a transfer that was matched wrongly). `decline_class`: soft,
 # hard, customer_action, technical. A technical failure or an unknown outcome is tried again under the same
@@ -1520,6 +1548,7 @@ approvals = Table(
     _changed(),
 )
 Index("ix_approvals_customer_id", approvals.c.customer_id)
+Index("ix_approvals_state", approvals.c.state, approvals.c.approval_id)
 
 # `track`: card (retries), terms (reminders) or campaign. `closed_as`: recovered, canceled_for_payment,
 # canceled_by_customer, written_off, disputed, credited (nothing came in: it was credited or voided); of net
@@ -1545,6 +1574,7 @@ dunning_cases = Table(
     _recorded(),
     _changed(),
 )
+Index("ix_dunning_cases_customer_id", dunning_cases.c.customer_id)
 Index(
     "uq_dunning_cases_open",
     dunning_cases.c.customer_id,
@@ -1783,7 +1813,7 @@ resolved_inputs = Table(
 
 # Who did what. `happened_at`: the instant given to the act or job. `outcome`: done, refused, held (it waits
 # for a person's word; the subject is the approval), failed (a job that broke off). `code`: why it is not so.
-# `arguments`: JSON, without secrets.
+# `arguments`: JSON, without secrets. `request_id`: of the request over HTTP that asked for it.
 audit_log = Table(
     "audit_log",
     metadata,
@@ -1796,6 +1826,7 @@ audit_log = Table(
     _text("subject_id", optional=True),
     _id("customer_id", optional=True),
     Column("arguments", Text, nullable=False),
+    _text("request_id", optional=True),
     _recorded(),
 )
 Index("ix_audit_log_happened_at", audit_log.c.happened_at, audit_log.c.entry_id)
@@ -1920,4 +1951,80 @@ Index(
     purchase_requests.c.customer_id,
     purchase_requests.c.state,
     purchase_requests.c.request_id,
+)
+
+# --- requests over HTTP ---
+
+# Who may call. Of the key itself only `key_hash` is kept (SHA-256), and its beginning, by which it is found.
+# `owner`: whose it is, the same after a key took its place. `scopes`: as `customers:read`, with spaces
+# between. `customer_id`: it sees this customer and those below alone. `version`: the day whose form of the
+# interface it gets. `last_used_on`: written once a day.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key("key_id"),
+    _text("owner"),
+    _text("name"),
+    _text("prefix"),
+    _text("key_hash"),
+    Column("scopes", Text, nullable=False),
+    _id("customer_id", "customers.customer_id", optional=True),
+    _day("version"),
+    _text("created_by"),
+    _at("expires_at", optional=True),
+    _at("revoked_at", optional=True),
+    _day("last_used_on", optional=True),
+    _recorded(),
+    _changed(is_followed=False),
+    UniqueConstraint("prefix"),
+)
+
+# What a request with an idempotency key was answered, to be said again. A row without `status` lives only in
+# the transaction of the request that is at work. `headers`: JSON.
+api_replies = Table(
+    "api_replies",
+    metadata,
+    _key("caller"),
+    _key("key"),
+    _text("request_hash"),
+    _count("status", optional=True),
+    Column("headers", Text, nullable=True),
+    Column("body", Text, nullable=True),
+    _recorded(),
+)
+Index("ix_api_replies_recorded_at", api_replies.c.recorded_at)
+
+# Every request, also those that were refused. `caller_kind`: key, user, staff, nobody. `route`: its template,
+# without what was asked for. `happened_at`: by the clock of the machine. `ms`: how long it took.
+api_calls = Table(
+    "api_calls",
+    metadata,
+    _key("call_id"),
+    _text("request_id"),
+    _at("happened_at"),
+    _text("caller_kind"),
+    _text("caller_id", optional=True),
+    _text("method"),
+    _text("route"),
+    _count("status"),
+    _text("code", optional=True),
+    _text("subject_id", optional=True),
+    _id("customer_id", optional=True),
+    _long("bytes_in"),
+    _long("bytes_out"),
+    _count("ms"),
+    _recorded(),
+)
+Index("ix_api_calls_happened_at", api_calls.c.happened_at, api_calls.c.call_id)
+Index("ix_api_calls_caller_id", api_calls.c.caller_id, api_calls.c.happened_at, api_calls.c.call_id)
+
+# The one row, where a database has a clock of its own: the time it is there, and the one it is on its way to.
+test_clock = Table(
+    "test_clock",
+    metadata,
+    _key("clock_id"),
+    _at("now_at"),
+    _at("target_at", optional=True),
+    _recorded(),
+    _changed(is_followed=False),
 )

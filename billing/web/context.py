@@ -63,6 +63,8 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     customer_id: str | None = None
     role: str | None = None
+    version: date | None = None
+    """Of a key: the version of the API that it was made for."""
 
     @property
     def actor(self) -> str:
@@ -129,7 +131,7 @@ class Context:
         they are held, so that instants rise with the order in which one customer's changes come to stand.
         Raises Busy, and what the act raises: what it keeps of a refusal stays.
         """
-        with self.services.stores.write(self.caller.actor) as store:
+        with self.services.stores.write(self.caller.actor, self.request_id) as store:
             return written(store, self.services.clock, work, holds)
 
 

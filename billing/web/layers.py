@@ -12,8 +12,7 @@ from billing.web.answers import AnswerProblems, Write
 from billing.web.headers import NOTHING, SecurityHeaders
 from billing.web.hosts import KnownHosts, Networks
 from billing.web.limits import LimitRequests, Limits
-from billing.web.logs import LogRequests
-from billing.web.metrics import Metrics
+from billing.web.logs import LogRequests, Watch
 from billing.web.rates import LimitRates, Rates
 from billing.web.request_ids import RequestIds
 
@@ -33,13 +32,13 @@ def add_layers(
     app: Starlette,
     write: Write,
     limits: Limits,
-    metrics: Metrics,
     *,
+    watches: tuple[Watch, ...] = (),
     policy: str = NOTHING,
     door: Door | None = None,
 ) -> None:
-    """Put the layers around an application. write: how problems are shown. policy: its
-    Content-Security-Policy."""
+    """Put the layers around an application. write: how problems are shown. watches: told of each request.
+    policy: its Content-Security-Policy."""
     # What is added later stands further out.
     app.add_middleware(AnswerProblems, write=write)
     app.add_middleware(LimitRequests, limits=limits)
@@ -49,5 +48,5 @@ def add_layers(
         app.add_middleware(KnownHosts, hosts=door.hosts, proxies=door.proxies)
     app.add_middleware(AnswerProblems, write=write)
     app.add_middleware(SecurityHeaders, policy=policy)
-    app.add_middleware(LogRequests, watches=(metrics.watch,))
+    app.add_middleware(LogRequests, watches=watches)
     app.add_middleware(RequestIds)

@@ -19,7 +19,8 @@ from typing import Any, TextIO
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOG = logging.getLogger("billing.web")
-_QUIET = ("/health/live", "/health/ready", "/metrics")
+QUIET = ("/health/live", "/health/ready", "/metrics")
+"""Paths that machines ask for all the time."""
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
@@ -81,7 +82,7 @@ class LogRequests:
             answered.seconds = time.perf_counter() - began
             for watch in self._watches:
                 watch(answered)
-            if scope["path"] not in _QUIET:
+            if scope["path"] not in QUIET:
                 _LOG.info("request", extra={"members": _members(answered)})
 
 

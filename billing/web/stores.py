@@ -85,9 +85,9 @@ class Stores:
         self._rehearsing = _Pool(lambda _old: open_to_look(url, rehearses=True), max(size // 4, 1))
 
     @contextmanager
-    def write(self, actor: str) -> Iterator[Store]:
-        """A store that acts as somebody. Raises Busy."""
-        with self._writing.lend() as store, store.acting_as(actor):
+    def write(self, actor: str, request_id: str | None = None) -> Iterator[Store]:
+        """A store that acts as somebody, for a request. Raises Busy."""
+        with self._writing.lend() as store, store.acting_as(actor, request_id):
             yield store
 
     @contextmanager

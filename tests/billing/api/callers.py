@@ -36,11 +36,12 @@ def opened(url: str, known: Mapping[str, Caller], now: datetime, **services: Any
         return known[name]
 
     stores = Stores(url, size=2)
+    given = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services)
+    app = apps.application(given, authenticate)
     try:
-        yield apps.application(
-            Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services), authenticate
-        )
+        yield app
     finally:
+        app.state.calls.close()
         stores.close()
 
 

@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from starlette.testclient import TestClient
 
@@ -14,6 +17,7 @@ from billing.api.performing import Act
 from billing.api.route import Routes
 from billing.api.shapes.base import Answer, Body, Id, Long
 from billing.gateways.simulated import SimulatedGateway
+from billing.store.store import open_store
 from billing.web.context import Caller, Context, Services
 from billing.web.layers import Door
 from billing.web.problems import Problem
@@ -59,9 +63,15 @@ def authenticate(_services: Services, header: str | None) -> Caller:
 
 @contextmanager
 def open_app(
-    url: str = "sqlite://", door: Door | None = None, address: str = "203.0.113.9", **settings: object
+    url: str | None = None, door: Door | None = None, address: str = "203.0.113.9", **settings: object
 ) -> Iterator[TestClient]:
-    """A client of the API over a database. address: where the client seems to ask from."""
+    """A client of the API over a database, by default one of its own. address: where the client seems to ask
+    from."""
+    folder = TemporaryDirectory()
+    if url is None:
+        path = Path(folder.name) / "billing.db"
+        path.write_bytes(_empty_database())
+        url = f"sqlite:///{path}"
     stores = Stores(url, size=2)
     services = Services(
         stores, SimulatedGateway(), Vault(bytes(32)), lambda: AT, base_url="https://api.example.com"
@@ -71,3 +81,13 @@ def open_app(
     with TestClient(app, raise_server_exceptions=False, client=(address, 5000), **settings) as client:  # type: ignore[arg-type]
         yield client
     stores.close()
+    folder.cleanup()
+
+
+@cache
+def _empty_database() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "billing.db"
+        with open_store(f"sqlite:///{path}", is_disposable=True) as store:
+            store.migrate()
+        return path.read_bytes()

@@ -57,7 +57,8 @@ class Api:
         self.at = FIRST
         services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: self.at)
         app = _app()
-        app.state.services = services
+        app.state.services, app.state.calls.stores = services, stores
+        self.calls = app.state.calls
         self._client = TestClient(app)
         self.store = open_store(url)
         self._keys = 0
@@ -106,6 +107,7 @@ def serving(url: str) -> Iterator[Api]:
     try:
         yield api
     finally:
+        api.calls.flush()
         api.store.close()
         stores.close()
 

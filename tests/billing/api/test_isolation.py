@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -164,7 +165,7 @@ def with_other(value: Any, word: str, one: str) -> Any:
 
 def call(who: TestClient, route: APIRoute, path: str, body: Any = None, **query: str) -> Any:
     method = next(iter(route.methods or ()))
-    headers = {"Idempotency-Key": "isolation", "If-Match": "*"} if method != "GET" else {}
+    headers = {"Idempotency-Key": token_hex(8), "If-Match": "*"} if method != "GET" else {}
     return who.request(method, path, json=body, params=query, headers=headers)
 
 

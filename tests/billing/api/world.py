@@ -25,6 +25,7 @@ from billing.jobs.collect import collect
 from billing.jobs.dun import dun
 from billing.jobs.import_usage import import_usage
 from billing.service import catalog, charges, customers, parties, subscriptions
+from billing.service.api_keys import create_key, mint
 from billing.service.chargebacks import open_chargeback
 from billing.service.credit_notes import issue_credit_note
 from billing.service.discounts import create_discount, give_discount
@@ -170,6 +171,18 @@ def _join(store: Store, company: Company) -> None:
         store, FIRST, discount_id=f"{name}-loyal", name=f"Loyal {name}", discount_ppm=50_000, scope="document"
     )
     give_discount(store, FIRST, customer_id=company.head, discount_id=f"{name}-loyal")
+    minted = mint("live")
+    create_key(
+        store,
+        FIRST,
+        owner=name,
+        name=f"Key of {name}",
+        prefix=minted.prefix,
+        key_hash=minted.key_hash,
+        scopes=["customers:read"],
+        version=date(2026, 12, 1),
+        customer_id=company.head,
+    )
     create_purchase_order(
         store, FIRST, customer_id=company.head, number="4711", budget="9000.00", po_id=f"{name}-po"
     )
@@ -280,6 +293,7 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "approval_id": (tables.approvals, "customer_id", "shop"),
     "case_id": (tables.dunning_cases, "customer_id", "shop"),
     "list_id": (tables.price_lists, "owner_id", "head"),
+    "key_id": (tables.api_keys, "customer_id", "head"),
 }
 """Things of a customer, by their key: the table, whose it says it is, and which customer has one."""
 PARTS: Mapping[str, tuple[Table, str]] = {

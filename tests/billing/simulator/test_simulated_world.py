@@ -245,6 +245,9 @@ def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: W
     """The simulator calls no command twice, nothing it asks for is refused, and nobody listens to it."""
     empty = {table.name for table in tables.metadata.sorted_tables if world.frame(table.name).is_empty()}
     assert empty == {
+        "api_calls",
+        "api_keys",
+        "api_replies",
         "asked_attempts",
         "command_keys",
         "events",
@@ -256,6 +259,7 @@ def test_only_what_a_caller_does_wrong_or_twice_leaves_its_tables_empty(world: W
         "purchase_requests",
         "rejected_inputs",
         "resolved_inputs",
+        "test_clock",
         "webhook_attempts",
         "webhook_deliveries",
         "webhook_endpoints",

@@ -1,0 +1,85 @@
+"""Who calls: the key in the Authorization header, as `Authorization: Bearer tj_…`."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, datetime
+from weakref import WeakSet
+
+from billing.service import api_keys
+from billing.store.store import Row
+from billing.web.context import Caller, Services, now
+from billing.web.problems import Problem
+from billing.web.stores import Busy
+
+_SECONDS = 10.0
+"""How long a key that was looked up is believed without looking again; a key that is revoked in another
+process opens so long at most."""
+_MOST = 1_000
+
+
+class Door:
+    """Knows keys. clock: of the world, as keys end by that also where a database has a clock of its own."""
+
+    def __init__(self, clock: Callable[[], datetime] = now) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, bytes], tuple[float, Row]] = {}
+        self._lock = threading.Lock()
+        _doors.add(self)
+
+    def __call__(self, services: Services, header: str | None) -> Caller:
+        """Who sends a header. Raises Problem `unauthenticated`, Busy."""
+        scheme, _, token = (header or "").partition(" ")
+        at = self._clock()
+        key = self._key(services, token.strip(), at) if scheme.lower() == "bearer" else None
+        if key is None or not api_keys.is_valid(key, at):
+            raise Problem("unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="api"'})
+        return Caller(
+            "key",
+            key["key_id"],
+            key["owner"],
+            frozenset(key["scopes"].split()),
+            key["customer_id"],
+            version=key["version"],
+        )
+
+    def forget(self, key_id: str) -> None:
+        """Look a key up again when it is used next, as it changed."""
+        with self._lock:
+            self._known = {name: one for name, one in self._known.items() if one[1]["key_id"] != key_id}
+
+    def _key(self, services: Services, token: str, at: datetime) -> Row | None:
+        name = services.stores.url, hashlib.sha256(token.encode()).digest()
+        found = self._known.get(name)
+        if found is not None and time.monotonic() < found[0]:
+            return found[1]
+        with services.stores.look() as store:
+            key = api_keys.key_of(store, token, services.mode)
+        if key is None:
+            return None
+        if api_keys.is_valid(key, at):
+            _note_use(services, key, at.date())
+        with self._lock:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[name] = time.monotonic() + _SECONDS, key
+        return key
+
+
+def _note_use(services: Services, key: Row, on: date) -> None:
+    if key["last_used_on"] is None or key["last_used_on"] < on:
+        with suppress(Busy), services.stores.write("system") as store:  # The next use says it too.
+            api_keys.note_use(store, key, on)
+
+
+_doors: WeakSet[Door] = WeakSet()
+
+
+def forget(key_id: str) -> None:
+    """Let every door of this process look a key up again, as it changed."""
+    for door in list(_doors):
+        door.forget(key_id)

@@ -1,0 +1,142 @@
+"""The list of calls: one row for each request, whoever sent it and whatever became of it.
+
+A change that was made leaves its row in its own transaction. The rows of all else (reads, refusals, failures)
+are written by a thread a moment later. A row says what was asked for by the route's template and the ids in
+its path: no body, no parameters, no names, no keys.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from billing.store.store import Row, Store
+from billing.store.tables import api_calls
+from billing.web.context import Caller, now
+from billing.web.logs import QUIET, Answered, log_failure
+from billing.web.stores import Stores
+
+_EVERY = 0.5
+"""Seconds between two writes of the thread."""
+_BATCH = 2_000
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(eq=False)
+class Call:
+    """A request at work, once it is known who sent it."""
+
+    scope: MutableMapping[str, Any]
+    caller: Caller
+    began: float = field(default_factory=time.perf_counter)
+    is_kept: bool = False
+
+    def keep(self, store: Store, status: int, bytes_out: int) -> None:
+        """Write the row in a transaction of the store: it stands if what was done stands."""
+        length = dict(self.scope["headers"]).get(b"content-length", b"0")
+        answered = Answered(self.scope)
+        answered.status, answered.bytes_out = status, bytes_out
+        answered.bytes_in = int(length) if length.isdigit() and len(length) < 12 else 0
+        answered.seconds = time.perf_counter() - self.began
+        store.insert(api_calls, [_row(answered, self)])
+        self.is_kept = True
+
+
+def call_of(scope: MutableMapping[str, Any]) -> Call | None:
+    """The call of a request; None where nobody was let in."""
+    found = scope.get("call")
+    return found if isinstance(found, Call) else None
+
+
+def _row(answered: Answered, call: Call | None) -> Row:
+    """How a request ended."""
+    at = now()
+    given = answered.scope.get("path_params", {})
+    ids = {name: one for name, one in given.items() if isinstance(one, str) and _ID.fullmatch(one)}
+    caller = call.caller if call else None
+    return {
+        "call_id": f"call_{secrets.token_hex(12)}",
+        "request_id": answered.scope.get("request_id", ""),
+        "happened_at": at - timedelta(seconds=answered.seconds),
+        "caller_kind": caller.kind if caller else "nobody",
+        "caller_id": caller.id if caller else None,
+        "method": answered.method,
+        "route": answered.route,
+        "status": answered.status or 500,
+        "code": answered.code,
+        "subject_id": next(reversed(ids.values()), None),
+        "customer_id": ids.get("customer_id") or (caller.customer_id if caller else None),
+        "bytes_in": answered.bytes_in,
+        "bytes_out": answered.bytes_out,
+        "ms": round(1000 * answered.seconds),
+        "recorded_at": at,
+    }
+
+
+class CallLog:
+    """Writes rows a moment later, in the order in which the calls ended."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self._rows: deque[Row] = deque()
+        self._wake, self._writing = threading.Event(), threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def watch(self, answered: Answered) -> None:
+        """Take a request that was answered; whoever sent it does not wait for it."""
+        call = call_of(answered.scope)
+        if answered.scope["path"] in QUIET or (call is not None and call.is_kept):
+            return
+        self._rows.append(_row(answered, call))
+        if self._thread is None:
+            with self._writing:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+                    self._thread.start()
+                    atexit.register(self.close)
+        if len(self._rows) >= _BATCH:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write what was taken until now. Raises what the database says; the rows wait then."""
+        with self._writing:
+            while self._rows:
+                batch = [self._rows.popleft() for _ in range(min(len(self._rows), _BATCH))]
+                try:
+                    with self.stores.write("system") as store:
+                        store.insert(api_calls, batch)
+                except BaseException:
+                    self._rows.extendleft(reversed(batch))
+                    raise
+
+    def close(self) -> None:
+        """Write the rest, and end."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self._try()
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._wake.wait(_EVERY)
+            self._wake.clear()
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except Exception as failure:
+            log_failure(failure, calls_that_wait=len(self._rows))
