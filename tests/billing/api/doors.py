@@ -48,7 +48,7 @@ def one(context: Context, note_id: Id, name: str | None = None) -> Mapping[str, 
     return {"text": note_id, "name": name}
 
 
-@routes.get("/failing")
+@routes.get("/failing", answer=Shown)
 def failing(context: Context) -> None:
     raise RuntimeError("a secret of the database")
 
