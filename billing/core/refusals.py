@@ -55,6 +55,8 @@ REFUSALS: Mapping[str, str] = {
     "po_missing": "What is billed to this customer needs a purchase order.",
     "period_locked": "The books of that month are closed.",
     "pool_overlap": "Something of this pool counts in another pool of the same customers.",
+    "preview_changed": "It would cost something else now than was shown.",
+    "role_missing": "Your role does not allow this.",
     "sums_differ": "The sums of the document do not add up, so it is not shown.",
     "too_many_decimals": "The number has more decimals than are kept.",
     "unexpected": "Something failed that nobody foresaw.",

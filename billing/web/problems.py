@@ -23,7 +23,6 @@ WEB_CODES: Mapping[str, tuple[int, str]] = {
     "too_deep": (400, "The body is nested too deeply."),
     "unauthenticated": (401, "No valid API key came with the request."),
     "csrf": (403, "The form is too old, or came from elsewhere; load the page again."),
-    "role_missing": (403, "Your role does not allow this."),
     "scope_missing": (403, "The API key does not allow this."),
     "task_closed": (403, "This cannot be done here."),
     "not_found": (404, "There is nothing at this address."),
@@ -31,7 +30,6 @@ WEB_CODES: Mapping[str, tuple[int, str]] = {
     "not_acceptable": (406, "There is no such form of this."),
     "too_slow": (408, "The body did not arrive in time."),
     "needs_approval": (409, "An approver of your company has to agree first."),
-    "preview_changed": (409, "It would cost something else now than was shown."),
     "precondition_failed": (412, "It was changed meanwhile; read it again."),
     "too_large": (413, "The body is too large."),
     "uri_too_long": (414, "The address is too long."),
@@ -61,6 +59,7 @@ _CONFLICTS = frozenset(
         "po_expired",
         "po_missing",
         "pool_overlap",
+        "preview_changed",
         "version_overlap",
     )
 )
@@ -70,6 +69,7 @@ STATUS: Mapping[str, int] = {
     **{code: 409 if code in _CONFLICTS else 500 if code in _OURS else 422 for code in REFUSALS},
     "on_hold": 202,
     "over_credit_limit": 202,
+    "role_missing": 403,
     **{code: status for code, (status, _title) in WEB_CODES.items()},
 }
 """The status of every code. `unknown_…` of the thing that a path names is 404 (see `status_of`)."""
