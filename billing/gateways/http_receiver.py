@@ -13,6 +13,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -62,6 +64,17 @@ def resolved(name: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
+_LOOK_UPS = ThreadPoolExecutor(4, "resolve")
+
+
+def resolved_soon(name: str, port: int) -> list[str]:
+    """`resolved`, for somebody who waits; what takes longer is not known now."""
+    try:
+        return _LOOK_UPS.submit(resolved, name, port).result(timeout=3)
+    except FutureTimeout as error:
+        raise OSError(f"{name} is not known by now") from error
+
+
 def is_allowed(address: str, networks: Networks = ()) -> bool:
     """Whether webhooks may go to an address: it lies in one of `networks`, or on the open internet."""
     try:
@@ -78,7 +91,7 @@ def is_allowed(address: str, networks: Networks = ()) -> bool:
     return found in _UNICAST and found.is_global and not any(found in one for one in _NO_UNICAST)
 
 
-def check_url(url: str, networks: Networks = (), resolve: Resolve = resolved) -> str:
+def check_url(url: str, networks: Networks = (), resolve: Resolve = resolved_soon) -> str:
     """The address as it is kept (its name in ASCII). A name that is not known now is taken: it is looked at
     on each attempt.
 
