@@ -177,6 +177,8 @@ TOPICS: Mapping[str, Topic] = {
         "A charge was declined; what is done next, and when.", "invoice_id attempt decline_class next on"
     ),
     "payment_method.added": _of("A customer has a new way to pay.", "kind"),
+    "payment_method.made_default": _of("Another way to pay is charged where nothing else is said."),
+    "payment_method.removed": _of("A way to pay is charged no more."),
     "payment_terms.created": _of("There are new payment terms.", "net_days", whose="nobody", inside=True),
     "payout.received": _of(
         "The gateway paid out.",

@@ -269,8 +269,9 @@ def _leave_schedule(store: Store, at: datetime, failed: pl.DataFrame) -> pl.Data
     change = rows.select("payment_id", state, pl.col("resumes_at").alias("next_attempt_at"))
     store.update(payments, change, at)
     facts = ("payment_id", "customer_id", "invoice_id", "attempt", pl.col("decline").alias("decline_class"))
-    resumes_on = pl.col("resumes_at").dt.date().alias("on")
-    announce_rows(store, at, "payment.failed", "payment_id", rows.select(*facts, resumes_on))
+    following = pl.when(pl.col("resumes_at").is_null()).then(pl.lit("wait")).otherwise(pl.lit("retry"))
+    told = rows.select(*facts, following.alias("next"), pl.col("resumes_at").dt.date().alias("on"))
+    announce_rows(store, at, "payment.failed", "payment_id", told)
     return failed.join(asked, on=on, how="anti", maintain_order="left")
 
 
