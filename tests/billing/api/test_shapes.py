@@ -10,7 +10,8 @@ import world
 from callers import ALL, client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from test_isolation import address, body_of, call, filled, ids_of, routes_of
+from specification import body_of, routes_of
+from test_isolation import address, call, ids_of, sent_to
 
 from billing.core.policy import Policy
 from billing.store import tables
@@ -37,11 +38,11 @@ def test_no_column_is_written_that_a_body_does_not_list(both: tuple[FastAPI, wor
     who, own = client(app, "merchant"), ids_of(made.a)
     columns = sorted({column.name for table in tables.metadata.tables.values() for column in table.c})
     for route in routes_of(app):
-        found = body_of(app, route)
+        found = sent_to(app, route, own)
         if found is None or not found[1]:
             continue
         foreign = [name for name in (*columns, *SECRET) if name not in found[1]]
-        body = filled(found[0], own) | dict.fromkeys(foreign, "x")
+        body = found[0] | dict.fromkeys(foreign, "x")
         answer = call(who, route, address(route, own), body)
         said = answer.json()
         assert answer.status_code == 422, (route.path, answer.text)
@@ -94,7 +95,6 @@ def test_no_customer_decides_what_it_pays_and_who(
         ({"time_zone": None}, "time_zone"),
         ({"name": 5}, "name"),
         ({"name": ""}, "name"),
-        ({"name": "a\x00b"}, "name"),
         ({"credit_limit_minor": "5"}, "credit_limit_minor"),
         ({"credit_limit_minor": 5.0}, "credit_limit_minor"),
         ({"credit_limit_minor": -1}, "credit_limit_minor"),
