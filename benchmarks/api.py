@@ -48,10 +48,8 @@ from billing.web.stores import Stores
 
 LIMIT = 0.5
 CLIENTS, WORKERS = 32, 2
-SIZES = {"small": (200, 1.0, 1), "full": (100_000, 10.0, 5)}
-"""Customers, seconds a measurement, rounds."""
-ASKED = 64
-"""Subscriptions that are asked for."""
+SIZES = {"small": (200, 50, 1.0, 1), "full": (100_000, 1_000, 10.0, 5)}
+"""Customers, how many of their subscriptions are asked for, seconds a measurement, rounds."""
 HERE = Path(__file__).parent
 
 
@@ -203,13 +201,13 @@ async def asked(port: int, kind: Any, ids: Sequence[str], seconds: float, name: 
     return done, time.perf_counter() - began
 
 
-def measure(url: str, folder: Path, customers: int, seconds: float, rounds: int) -> bool:
+def measure(url: str, folder: Path, customers: int, asked_for: int, seconds: float, rounds: int) -> bool:
     """Print both claims; whether they hold."""
     origin = create_database(url, "api_origin")
     with open_store(origin) as store:
         open_base(store, customers)
         store.analyze()
-    ids = [f"s{number}" for number in random.Random(8).sample(range(1, customers), ASKED)]
+    ids = [f"s{number}" for number in random.Random(8).sample(range(1, customers), asked_for)]
     tape = folder / "tape"
     counts = record(origin, ids, tape)
     sides = {"ours": "api:ours", "bare": "api_bare:app"}
