@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from billing.api.merchants import of_the_merchant
 from billing.api.performing import Act
+from billing.api.resources import merchants
 from billing.api.route import Paging, Routes
 from billing.api.routes.subscriptions import IfPreview, done
 from billing.api.shapes.base import Day, Id
@@ -161,7 +161,7 @@ def take_substitutes(context: Context, contract_id: Id) -> Act:
 )
 def set_rule(context: Context, contract_id: Id, body: StockRule) -> Act:
     """What is billed when goods of the contract run short."""
-    of_the_merchant(context)
+    merchants(context)
     return _act(context, contract_id, set_stock_rule, **body.given())
 
 
@@ -174,7 +174,7 @@ def set_rule(context: Context, contract_id: Id, body: StockRule) -> Act:
 )
 def add_index(context: Context, contract_id: Id, body: NewIndexClause) -> Act:
     """Let the contract's prices follow an index."""
-    of_the_merchant(context)
+    merchants(context)
     return _clause(context, contract_id, add_index_clause, **body.given())
 
 
@@ -187,7 +187,7 @@ def add_index(context: Context, contract_id: Id, body: NewIndexClause) -> Act:
 )
 def add_pool(context: Context, contract_id: Id, body: NewPool) -> Act:
     """Price goods and usage by what the contract's customer tree takes together."""
-    of_the_merchant(context)
+    merchants(context)
     given = body.given() | {"tiers": [one.tier() for one in body.tiers]}
     return _clause(context, contract_id, agree_pool, **given)
 

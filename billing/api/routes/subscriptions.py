@@ -10,8 +10,8 @@ import polars as pl
 from fastapi import Header
 from pydantic import ValidationError
 
-from billing.api.merchants import of_the_merchant
 from billing.api.performing import Act
+from billing.api.resources import merchants
 from billing.api.route import Paging, Routes
 from billing.api.shapes.base import Id, Instant
 from billing.api.shapes.subscriptions import (
@@ -218,7 +218,7 @@ def invoice_apart(context: Context, subscription_id: Id, body: Invoicing) -> Act
     """Set what is invoiced apart from the rest of the payer's, for all that is invoiced from now on."""
     changes = body.given()
     if "terms_id" in changes:
-        of_the_merchant(context)
+        merchants(context)
     with context.looking() as store:
         parties = previews.parties_of(
             store, context.scope, "undo_cancel", {"subscription_id": subscription_id}
@@ -370,7 +370,7 @@ def _arguments(body: Asked) -> dict[str, Any]:
 @routes.post("/subscription-imports", answer=MovedAnswer, scope="subscriptions:admin")
 def move_in(context: Context, body: Moving) -> Act:
     """Take over running subscriptions, each on its own; the same rows again change nothing."""
-    of_the_merchant(context)
+    merchants(context)
     rows = pl.DataFrame([one.model_dump(mode="json") for one in body.subscriptions], infer_schema_length=None)
 
     def work(store: Store, at: datetime) -> object:

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import polars as pl
 from fastapi import Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
 
-from billing.api.merchants import of_the_merchant
 from billing.api.performing import Act
+from billing.api.resources import merchants, owned
 from billing.api.route import Paging, Routes
 from billing.api.shapes.base import Id, Instant
 from billing.api.shapes.usage import (
+    EVENT,
     Event,
     Frozen,
     Imported,
@@ -93,7 +95,7 @@ async def _rows_of(request: Request) -> SentRows:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in ("application/json", LINES) or "content-encoding" in request.headers:
         raise Problem("unsupported_media_type", f"send application/json or {LINES}, not compressed")
-    return sent_rows(await request.body(), are_lines=media == LINES)
+    return await run_in_threadpool(sent_rows, await request.body(), are_lines=media == LINES)
 
 
 @routes.post("/usage-events/bulk", answer=Imported)
@@ -122,6 +124,7 @@ routes.router.routes[-1].openapi_extra["requestBody"] = {  # type: ignore[attr-d
                 "type": "array",
                 "maxItems": MOST_ROWS,
                 "items": NewEvent.model_json_schema(),
+                "examples": [[EVENT]],
             }
         },
         LINES: {"schema": {"type": "string", "description": "one event a line"}},
@@ -165,40 +168,45 @@ def _told(rows: SentRows, answer: UsageAnswer, every: bool) -> dict[str, Any]:
 def events(
     context: Context,
     paging: Paging,
-    item_id: Id | None = None,
-    meter_id: Id | None = None,
+    item_id: Id,
+    meter_id: Id,
     since: Instant | None = None,
     until: Instant | None = None,
-    customer_id: Id | None = None,
-    unbilled_reason: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Page:
-    """The events of an item's meter (`item_id` and `meter_id`) in [since, until), or those of a customer
-    (`customer_id`) that nothing bills."""
-    of_item = item_id is not None and meter_id is not None
-    if of_item == (customer_id is not None):
-        raise Problem("bad_parameter", "name item_id and meter_id, or customer_id alone", field="item_id")
+    """The events of an item's meter in [since, until), as they happened."""
+    scope = context.scope
     with context.looking() as store:
-        if item_id is not None and meter_id is not None:
-            found = reads.events_of_item(
-                store,
-                context.scope,
-                after=paging.after,
-                limit=paging.limit,
-                item_id=item_id,
-                meter_id=meter_id,
-                since=since,
-                until=until,
-            )
-        else:
-            assert customer_id is not None
-            found = reads.unbilled_events(
-                store,
-                context.scope,
-                after=paging.after,
-                limit=paging.limit,
-                customer_id=customer_id,
-                reason=unbilled_reason,
-            )
+        found = reads.events_of_item(
+            store,
+            scope,
+            after=paging.after,
+            limit=paging.limit,
+            item_id=item_id,
+            meter_id=meter_id,
+            since=since,
+            until=until,
+        )
+    return Page([event_shown(row) for row in found.rows], found.after)
+
+
+@routes.get("/usage-events/unbilled", answer=Event, is_list=True)
+def unbilled(
+    context: Context,
+    paging: Paging,
+    customer_id: Id,
+    reason: Annotated[str | None, Query(max_length=40)] = None,
+) -> Page:
+    """The events of a customer that nothing bills, by source and id; `reason`: only those left for it."""
+    scope = context.scope
+    with context.looking() as store:
+        found = reads.unbilled_events(
+            store,
+            scope,
+            after=paging.after,
+            limit=paging.limit,
+            customer_id=customer_id,
+            reason=reason,
+        )
     return Page([event_shown(row) for row in found.rows], found.after)
 
 
@@ -217,8 +225,7 @@ def so_far(context: Context, customer_id: Id) -> dict[str, Any] | None:
 def freeze(context: Context, body: OfCustomer) -> Act:
     """Take the quantities of usage that is due and not billed yet as they are now."""
     customer_id = body.customer_id
-    if not context.scope.holds(customer_id):
-        raise BillingError("unknown_customer", customer_id, field="customer_id")
+    owned(context, customer_id, "customer_id")
 
     def work(store: Store, at: datetime) -> object:
         quantities = freeze_quantities(store, at, customer_id=customer_id)
@@ -255,7 +262,7 @@ def rejected(
 @routes.post("/rejected-inputs/retry", answer=Retried, scope="usage:admin")
 def retry(context: Context) -> Act:
     """Send again the events whose item or meter was unknown."""
-    of_the_merchant(context)
+    merchants(context)
 
     def work(store: Store, at: datetime) -> object:
         with job(store, at, "retry_rejected"):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, WithJsonSchema
 
 from billing.api.shapes.base import Answer, Body, Currency, Day, Decimal, Id
+from billing.api.shapes.examples import example
 from billing.api.shapes.subscriptions import Interval
 from billing.core.money import Scaled, format_scaled
 from billing.core.stock import RULES
@@ -32,6 +33,10 @@ class Tier(Body):
 class NewPool(Body):
     """Goods (`skus`) and usage (`components`) priced by what the contract's customer tree takes together."""
 
+    model_config = example(
+        components=["basic.1.calls"], tiers=[{"up_to": 1000, "unit": "0.01"}, {"unit": "0.008"}]
+    )
+
     tiers: Annotated[list[Tier], Field(min_length=1, max_length=100)]
     skus: list[Id] = Field(default_factory=list, max_length=500)
     components: list[Id] = Field(default_factory=list, max_length=500)
@@ -42,6 +47,8 @@ class NewPool(Body):
 
 class NewIndexClause(Body):
     """Prices that follow an index: stepped on `first_on` and each interval after it."""
+
+    model_config = example(index_id="cpi", base_value="118.2", first_on="2027-01-01", cap_ppm=50_000)
 
     index_id: Id
     base_value: Decimal
@@ -56,6 +63,8 @@ class NewIndexClause(Body):
 
 class StockRule(Body):
     """What is billed when goods of the contract run short, for deliveries due from a day on (today)."""
+
+    model_config = example(rule="substitute")
 
     rule: Annotated[str, Field(max_length=40), WithJsonSchema({"type": "string", "enum": list(RULES)})]
     valid_from: Day | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema, create_model
 
 from billing.api.shapes.base import Answer, Body, Currency, Day, Decimal, Id, Minor, Text
+from billing.api.shapes.examples import example
 from billing.core.money import Scaled, format_scaled
 from billing.core.subscription import Item as SoldItem
 from billing.service.ramps import Phase
@@ -79,6 +80,8 @@ def _argument(value: object) -> object:
 
 
 class Subscribe(Deed):
+    model_config = example(customer_id="anna", plan_id="basic", quantity="12", starts_on="2026-01-01")
+
     customer_id: Id
     plan_id: Id
     quantity: Decimal = "1"
@@ -102,6 +105,8 @@ class Subscribe(Deed):
 
 
 class ChangePlan(Deed):
+    model_config = example(plan_id="basic", when="period_end")
+
     plan_id: Id
     item_id: Id | None = None
     when: When | None = None
@@ -109,6 +114,8 @@ class ChangePlan(Deed):
 
 
 class ChangeQuantity(Deed):
+    model_config = example(quantity="20")
+
     quantity: Decimal
     item_id: Id | None = None
     when: When | None = None
@@ -116,12 +123,16 @@ class ChangeQuantity(Deed):
 
 
 class ChangeCommitment(Deed):
+    model_config = example(committed_minimum_minor=90_000, when="now")
+
     committed_minimum_minor: Minor
     item_id: Id | None = None
     when: When = "now"
 
 
 class AddItem(Deed):
+    model_config = example(plan_id="support", quantity="1")
+
     plan_id: Id
     quantity: Decimal = "1"
     unit: Id | None = None
@@ -129,44 +140,60 @@ class AddItem(Deed):
 
 
 class RemoveItem(Deed):
+    model_config = example(when="period_end")
+
     when: When = "period_end"
 
 
 class AgreeRamp(Deed):
+    model_config = example(phases=[{"from_on": "2027-01-01", "quantity": "30"}])
+
     phases: Annotated[list[RampPhase], Field(min_length=1, max_length=100)]
 
 
 class Pause(Deed):
+    model_config = example(from_on="2026-07-01", until="2026-09-01")
+
     from_on: Day | None = None
     until: Day | None = None
 
 
 class Resume(Deed):
+    model_config = example(on="2026-08-01")
+
     on: Day | None = None
 
 
 class Cancel(Deed):
+    model_config = example(when="period_end", reason="too_expensive")
+
     when: Literal["now", "period_end", "term_end"] | Day = "period_end"
     reason: Reason = "other"
     money: Literal["credit", "refund", "none"] | None = None
 
 
 class UndoCancel(Deed):
-    pass
+    model_config = example()
 
 
 class UndoChange(Deed):
+    model_config = example(on="2026-02-01")
+
     item_id: Id | None = None
     on: Day | None = None
 
 
 class Reactivate(Deed):
+    model_config = example(plan_id="basic", quantity="3")
+
     plan_id: Id | None = None
     quantity: Decimal | None = None
     contract: Contract | None = None
 
 
 class AddCharge(Deed):
+    model_config = example(description="Set-up", amount="12.50")
+
     description: Text
     amount: Decimal
     charged_on: Day | None = None
@@ -174,15 +201,17 @@ class AddCharge(Deed):
 
 
 class RemoveCharge(Deed):
-    pass
+    model_config = example()
 
 
 class GiveNotice(Deed):
+    model_config = example(reason="switched")
+
     reason: Reason = "other"
 
 
 class RenewAhead(Deed):
-    pass
+    model_config = example()
 
 
 DEEDS: Mapping[str, type[Deed]] = {
@@ -220,6 +249,8 @@ WITH_SUBJECT: Mapping[str, type[Deed]] = {name: _with_subject(name) for name in 
 class Invoicing(Body):
     """What is invoiced apart from the rest of the payer's; null gives back what holds for the payer."""
 
+    model_config = example(consolidation_group="north")
+
     po_id: Id | None = None
     terms_id: Id | None = None
     method_id: Id | None = None
@@ -229,6 +260,8 @@ class Invoicing(Body):
 class Asked(Body):
     """An act to try out, with its arguments as its own route takes them and the id of what it is about."""
 
+    model_config = example(act="change_quantity", arguments={"subscription_id": "sub-1", "quantity": "20"})
+
     act: Annotated[str, Field(max_length=40), WithJsonSchema({"type": "string", "enum": list(DEEDS)})]
     arguments: Annotated[dict[str, Any], Field(max_length=40)]
     up_to: Day | None = None
@@ -237,7 +270,19 @@ class Asked(Body):
 class ChargeOf(AddCharge):
     """A charge, with the subscription that bears it."""
 
+    model_config = example(subscription_id="sub-1", description="Set-up", amount="12.50")
+
     subscription_id: Id
+
+
+_MOVED = {
+    "subscription_id": "old-1",
+    "customer_id": "anna",
+    "plan_id": "basic",
+    "quantity": "3",
+    "anchor_on": "2025-05-01",
+    "billed_until": "2026-02-01",
+}
 
 
 class Moved(Body):
@@ -258,6 +303,8 @@ class Moved(Body):
 
 class Moving(Body):
     """Subscriptions to take over, each on its own: one that is refused does not hold up the others."""
+
+    model_config = example(subscriptions=[_MOVED])
 
     subscriptions: Annotated[list[Moved], Field(min_length=1, max_length=1_000)]
 

@@ -9,13 +9,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from billing.api.shapes.base import Answer, Body, Currency, Day, Decimal, Id, Instant
+from billing.api.shapes.examples import example
 from billing.core.money import Scaled, format_scaled
 from billing.reads.usage import Used
+
+EVENT = {
+    "source": "shop",
+    "event_id": "order-4711",
+    "item_id": "item-1",
+    "meter_id": "calls",
+    "value": "1.5",
+    "occurred_at": "2025-03-10T08:00:00Z",
+}
 
 
 class NewEvent(Body):
     """One event. `value`: decimal text of at most the meter's decimals; `occurred_at` with its offset, or
     `occurred_on`, a day of the customer counted at its start; `dimension`: what a `unique_count` counts."""
+
+    model_config = example(**EVENT)
 
     source: Id
     event_id: Id
@@ -97,6 +109,8 @@ class Frozen(Answer):
 
 
 class OfCustomer(Body):
+    model_config = example(customer_id="anna")
+
     customer_id: Id
 
 

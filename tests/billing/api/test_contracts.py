@@ -49,8 +49,9 @@ def test_contracts_are_listed_and_shown_with_their_parts(api: Api) -> None:
     assert found(ends_before="2025-07-02") == ["d"]
     assert found(ends_before="2025-07-01") == []
     assert found("anna") == ["c"]
-    foreign, missing = (api.ask("GET", f"/contracts/{one}", key="boris") for one in ("c", "none"))
-    assert (foreign, foreign["status"]) == (missing, 404)
+    for contract_id in ("c", "none"):
+        found_by_boris = api.refused("GET", f"/contracts/{contract_id}", key="boris")
+        assert found_by_boris == (404, "unknown_contract", None)
 
 
 def test_the_next_term_is_quoted_and_added_at_that_price(api: Api) -> None:
