@@ -1,0 +1,55 @@
+"""What a form of the portal does: one act, and back to its page; or the page again with what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+from starlette.responses import Response
+
+from billing.core.money import BillingError, parse_money
+from billing.portal import terms
+from billing.portal.answers import go
+from billing.portal.visit import Visit
+from billing.store.store import Store
+
+Shown = Callable[[Visit, str | None], Response]
+"""The page of a form, and what was wrong with it."""
+
+
+def done(
+    visit: Visit, work: Callable[[Store, datetime], object], then: str, shown: Shown, *holds: str
+) -> Response:
+    """Do one act and go to a page below the prefix; where the act is refused, the page that is `shown`, with
+    the reason."""
+    try:
+        visit.write(work, *holds)
+    except BillingError as refused:
+        answer = shown(visit, terms.refusal(visit.words, refused.code))
+        answer.status_code = 422
+        return answer
+    return go(then)
+
+
+def amount(visit: Visit, name: str) -> int | None:
+    """An amount of money in the customer's currency, as minor units; None for an empty field. Raises as
+    `parse_money`."""
+    text = visit.form.get(name, "")
+    return parse_money(text, visit.customer["currency"]) if text else None
+
+
+def day(visit: Visit, name: str) -> date | None:
+    """A day; None for an empty field. Raises `bad_parameter`."""
+    text = visit.form.get(name, "")
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BillingError("bad_parameter", name) from None
+
+
+def text(visit: Visit, name: str, longest: int = 200) -> str:
+    """One line of text. Raises `too_large` for more than so many signs."""
+    value = " ".join(visit.form.get(name, "").split())
+    if len(value) > longest:
+        raise BillingError("too_large", name)
+    return value

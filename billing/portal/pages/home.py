@@ -1,0 +1,50 @@
+"""What there is, what comes next, and what needs something done."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from billing.core.money import BillingError
+from billing.portal import terms
+from billing.portal.answers import page
+from billing.portal.routes import Routes
+from billing.portal.visit import ROWS, Visit
+from billing.reads import portal as reads
+from billing.store.store import Store
+
+routes = Routes()
+
+
+@routes.page("/")
+def home(visit: Visit) -> Response:
+    after = visit.query("after")
+    with visit.looking() as store:
+        found = reads.subscriptions_of(
+            store, visit.now, visit.scope, after=(after,) if after else None, limit=ROWS
+        )
+        needs = reads.needs(store, visit.scope, customer_id=visit.customer_id, today=visit.today)
+        waiting = reads.waiting_orders(store, visit.scope, customer_id=visit.customer_id)
+        asked = reads.requests(store, visit.scope, state="pending", after=None, limit=ROWS).rows
+    held = [row["held"] for row in found.rows]
+    own = [one for one in held if one.own.sold_to == visit.customer_id and one.standing.status != "canceled"]
+    with visit.rehearsing() as store:
+        charge = _next_charge(store, visit, own)
+    return page(
+        visit,
+        "home.html",
+        subscriptions=held,
+        more=found.after,
+        needs=needs,
+        waiting=waiting,
+        asked=asked,
+        charge=charge,
+        terms=terms,
+    )
+
+
+def _next_charge(store: Store, visit: Visit, own: list[reads.Held]) -> reads.Charge | None:
+    """What comes next, where it can be worked out now."""
+    try:
+        return reads.next_charge(store, visit.now, customer=visit.customer, held=own)
+    except BillingError:
+        return None
