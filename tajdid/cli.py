@@ -38,6 +38,7 @@ from tajdid.console import (
 )
 from tajdid.people_commands import people_app
 from tajdid.report_commands import dashboard_pack, digest
+from tajdid.running_commands import backup
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,6 +59,7 @@ conformance_app = typer.Typer(no_args_is_help=True, help="Run worked cases throu
 app.command()(init)
 app.command()(dashboard_pack)
 app.command()(digest)
+app.command()(backup)
 app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
