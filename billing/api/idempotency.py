@@ -29,9 +29,9 @@ class Once:
 
 
 def once_of(request: Request, context: Context, body: bytes) -> Once | None:
-    """The key that came with a request; None without one. body: what was sent, where it is JSON with its members in a fixed order.
+    """The key that came with a request; None without one.
 
-    Raises Problem `bad_idempotency_key`.
+    body: what was sent, where it is JSON with its members in a fixed order. Raises Problem `bad_idempotency_key`.
     """
     key = request.headers.get(HEADER)
     if key is None:
