@@ -46,7 +46,8 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
     )
     app.state.services, app.state.authenticate, app.state.calls = services, authenticate, calls
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
-        app.include_router(importlib.import_module(f"{package.__name__}.{module}").routes.router)
+        if module != "test_clock" or services.mode == "test":
+            app.include_router(importlib.import_module(f"{package.__name__}.{module}").routes.router)
     metrics = Metrics()
     app.router.routes.extend([*watching_routes(services, metrics), *help_routes()])
     app.openapi = lambda: described(app, services.base_url)  # type: ignore[method-assign]

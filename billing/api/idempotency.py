@@ -29,9 +29,10 @@ class Once:
 
 
 def once_of(request: Request, context: Context, body: bytes) -> Once | None:
-    """The key that came with a request; None without one.
+    """The key that came with a request; None without one. body: what was sent, JSON with its
+    members in a fixed order.
 
-    body: what was sent, where it is JSON with its members in a fixed order. Raises Problem `bad_idempotency_key`.
+    Raises Problem `bad_idempotency_key`.
     """
     key = request.headers.get(HEADER)
     if key is None:

@@ -18,7 +18,13 @@ from billing.web.problems import Problem, shown
 routes = Routes("Bulk", "bulk")
 
 
-@routes.router.post("/bulk", operation_id="bulk", status_code=207, responses={207: {"model": Outcomes}})
+@routes.router.post(
+    "/bulk",
+    operation_id="bulk",
+    status_code=207,
+    responses={207: {"model": Outcomes}},
+    openapi_extra={"x-scope": "each its own"},
+)
 async def bulk(request: Request, context: Annotated[Context, Depends(context_of)], body: Bulk) -> Response:
     """Up to 100 requests, done one after another, each by itself: what one does stands whatever becomes of
     the next. Each needs the scopes that it would need alone. With an Idempotency-Key for all, each request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from billing.api.bulk import MOST
 from billing.api.shapes.base import Answer, Body
@@ -21,6 +21,10 @@ class Operation(Body):
 
 
 class Bulk(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"operations": [{"method": "GET", "path": "/v1/customers"}]}]}
+    )
+
     operations: Annotated[list[Operation], Field(min_length=1, max_length=MOST)]
 
 

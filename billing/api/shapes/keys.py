@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from billing.api.shapes.base import Answer, Body, Day, Id, Instant, Text
 
@@ -14,6 +14,10 @@ Scopes = Annotated[list[Annotated[str, Field(max_length=60)]], Field(min_length=
 class NewKey(Body):
     """`owner`: whose the key is, the caller's own by default. `customer_id`: the key sees this customer and
     those below alone. `version`: the version of the API it speaks, by default the caller's."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Warehouse", "scopes": ["orders:write", "usage:write"]}]}
+    )
 
     name: Text
     scopes: Scopes
@@ -25,6 +29,8 @@ class NewKey(Body):
 
 class RolledKey(Body):
     """`old_ends_at`: until when the old key still opens; by default a day from now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"old_ends_at": "2027-01-31T08:00:00Z"}]})
 
     old_ends_at: Instant | None = None
 
@@ -71,6 +77,8 @@ class CallMade(Answer):
 
 class NewTime(Body):
     """`now`: what time it is to be; up to two years ahead of what it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"now": "2027-01-31T08:00:00Z"}]})
 
     now: Instant
 

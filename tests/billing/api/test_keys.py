@@ -199,6 +199,8 @@ def test_nobody_compares_hashes_or_tokens_with_equals() -> None:
                     continue
                 both = (node.left, *node.comparators)
                 sides = [ast.unparse(one).lower() for one in both if not isinstance(one, ast.Constant)]
+                if any(".c." in side for side in sides):
+                    continue  # The database looks for a hash by an index.
                 if any(side.rstrip("']\"").endswith(secret_names) for side in sides):
                     found.append(f"{path.name}: {ast.unparse(node)}")
     # What tells one request or one file from another is no secret.
