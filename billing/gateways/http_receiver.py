@@ -18,7 +18,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -41,17 +41,32 @@ HEAD_BYTES = 1_024
 LONGEST_PAUSE = 3_600
 """Seconds that a receiver may ask to be left alone, at most."""
 
-_NO_UNICAST = tuple(
-    IPv6Network(one)
+_UNICAST = IPv6Network("2000::/3")
+_INSIDE: Networks = tuple(
+    ip_network(one)
     for one in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # between a provider and its customers
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # the link, and what clouds tell their machines about themselves
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # assigned to protocols; a cloud tells machines about themselves there too
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # relays of 6to4
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
         "2001::/23",  # Teredo, benchmarks and others with a meaning of their own
         "2001:db8::/32",
         "2002::/16",  # 6to4: an IPv4 address inside
         "3fff::/20",
     )
 )
-_UNICAST = IPv6Network("2000::/3")
-_RELAYS = IPv4Network("192.88.99.0/24")
+"""What is not the open internet, whatever the lists of this Python say."""
 
 
 class Forbidden(OSError):
@@ -85,10 +100,9 @@ def is_allowed(address: str, networks: Networks = ()) -> bool:
         found = found.ipv4_mapped
     if any(found in network for network in networks):
         return True
-    if isinstance(found, IPv4Address):
-        return found.is_global and not found.is_multicast and found not in _RELAYS
-    # Translated and tunnelled addresses lie outside, or are named: they would reach what they hold inside.
-    return found in _UNICAST and found.is_global and not any(found in one for one in _NO_UNICAST)
+    if isinstance(found, IPv6Address) and found not in _UNICAST:
+        return False  # Translated addresses lie here too: they would reach what they hold inside.
+    return found.is_global and not any(found in network for network in _INSIDE)
 
 
 def check_url(url: str, networks: Networks = (), resolve: Resolve = resolved_soon) -> str:
