@@ -92,15 +92,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _of_lines(text: str) -> list[Any]:
-    """A value a line, read at one go where each line is one: under names that no line can know, so that none
-    makes two of itself or runs on in the next."""
+    """A value a line, read at one go where each line is one: between marks that no line can know, so that
+    none makes two of itself or runs on in the next."""
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     mark = token_hex(8)
-    members = ",".join(f'"{mark}{place}":{line}' for place, line in enumerate(lines))
     try:
-        found = _decoded(f"{{{members}}}")
-        if len(found) == len(lines) and all(name.startswith(mark) for name in found):
-            return list(found.values())
+        found = _decoded("[" + f',"{mark}",'.join(lines) + "]")
+        if len(found) == max(2 * len(lines) - 1, 0) and found[1::2].count(mark) == len(found) // 2:
+            return list(found[::2])
     except (ValueError, RecursionError):
         pass
     return [_of_line(line) for line in lines]

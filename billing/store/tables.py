@@ -544,6 +544,7 @@ contracts = Table(
     _changed(),
     CheckConstraint("term_end > term_start", name="term"),
 )
+Index("ix_contracts_customer_id", contracts.c.customer_id)
 Index(
     "ix_contracts_term_end",
     contracts.c.term_end,
@@ -767,6 +768,13 @@ Index(
     "ix_item_versions_live",
     item_versions.c.item_id,
     item_versions.c.effective_start,
+    postgresql_where=item_versions.c.superseded_at.is_(None),
+    sqlite_where=item_versions.c.superseded_at.is_(None),
+)
+Index(
+    "ix_item_versions_plan_id",
+    item_versions.c.plan_id,
+    item_versions.c.item_id,
     postgresql_where=item_versions.c.superseded_at.is_(None),
     sqlite_where=item_versions.c.superseded_at.is_(None),
 )

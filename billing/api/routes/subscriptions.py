@@ -11,7 +11,7 @@ from fastapi import Header
 from pydantic import ValidationError
 
 from billing.api.performing import Act
-from billing.api.resources import merchants
+from billing.api.resources import merchants, resource
 from billing.api.route import Paging, Routes
 from billing.api.shapes.base import Id, Instant
 from billing.api.shapes.subscriptions import (
@@ -41,6 +41,7 @@ from billing.core.money import BillingError
 from billing.core.subscription import Item as SoldItem
 from billing.reads import contracts as contract_reads
 from billing.reads import subscriptions as reads
+from billing.reads.customers import customer_of
 from billing.reads.page import Page
 from billing.service.acts import job
 from billing.service.catalog import plan_version
@@ -99,7 +100,7 @@ def subscriptions(
     "/subscriptions/{subscription_id}",
     answer=Subscription,
     subject="unknown_subscription",
-    expands=("contract", "items.plan", "upcoming"),
+    expands=("contract", "customer", "items.plan", "upcoming"),
 )
 def subscription(context: Context, subscription_id: Id) -> dict[str, Any] | None:
     """One subscription. `upcoming`: what is to change of it after today."""
@@ -111,6 +112,10 @@ def subscription(context: Context, subscription_id: Id) -> dict[str, Any] | None
         if "contract" in context.expand and shown["contract_id"] is not None:
             shown["contract"] = contract_reads.contract(
                 store, context.scope, contract_id=shown["contract_id"]
+            )
+        if "customer" in context.expand:
+            shown["customer"] = resource(
+                "customer", customer_of(store, context.scope, customer_id=shown["sold_to"])
             )
         if "items.plan" in context.expand:
             for item in shown["items"]:

@@ -438,6 +438,8 @@ def test_a_contract_binds_with_the_terms_that_were_sent(api: Api) -> None:
     contract = {"term": "P6M", "notice_days": 30, "contract_id": "c1", "auto_renew": False}
     shown = subscribe(api, contract=contract)
     assert shown["contract_id"] == "c1"
-    read = api.ask("GET", "/subscriptions/s", params={"expand": "contract"})["contract"]
+    whole = api.ask("GET", "/subscriptions/s", params={"expand": "contract,customer,items.plan"})
+    assert (whole["customer"]["name"], whole["items"][0]["plan"]["interval"]) == ("Anna", "P1M")
+    read = whole["contract"]
     assert (read["term"], read["term_end"], read["notice_days"]) == ("P6M", "2025-07-01", 30)
     assert read["auto_renew"] is False
