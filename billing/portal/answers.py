@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from billing.portal.menu import menu_of
 from billing.portal.visit import PREFIX, Desk, Visit
-from billing.store.errors import is_of_the_system, is_passing
 from billing.web.forms import token_of
-from billing.web.problems import Problem
-
-logger = logging.getLogger(__name__)
 
 
 def page(visit: Visit, template: str, status: int = 200, /, **values: Any) -> Response:
@@ -87,13 +81,3 @@ def download(content: bytes, name: str, kind: str) -> Response:
     plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "_" for sign in name)
     said = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     return Response(content, 200, {"content-disposition": said}, kind)
-
-
-def foreseen(error: Exception) -> Problem:
-    """What broke an answer off, as a problem: the database is busy or away, or nobody foresaw it."""
-    if isinstance(error, DBAPIError) and (
-        is_passing(error) or error.connection_invalidated or is_of_the_system(error)
-    ):
-        return Problem("busy", headers={"Retry-After": "1"})
-    logger.error("a page of the portal failed", exc_info=error)
-    return Problem("internal")

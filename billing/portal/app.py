@@ -9,25 +9,27 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from billing.core.money import BillingError
 from billing.gateways.mail import Mailer
 from billing.portal import pages as package
 from billing.portal import terms
-from billing.portal.answers import door_page, foreseen
+from billing.portal.answers import door_page
 from billing.portal.door import NotSignedIn, door_routes, language_of
 from billing.portal.visit import PACKAGE, PREFIX, Desk
+from billing.web.answers import Write, problem_from
 from billing.web.assets import serve_asset
 from billing.web.context import Services
 from billing.web.languages import words
-from billing.web.page_headers import PageHeaders
-from billing.web.pages import Pages
-from billing.web.problems import Problem, problem_of
-from billing.web.stores import Busy
+from billing.web.layers import Door, add_layers
+from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
+from billing.web.metrics import Metrics
+from billing.web.pages import POLICY, Pages
+from billing.web.problems import Problem
+
+_LIMITS = Limits(other=Kind(FORM_BYTES, (FORM,)))
 
 
 def application(
@@ -37,12 +39,14 @@ def application(
     brand: str,
     url: str | None = None,
     more: Mapping[str, Any] | None = None,
+    door: Door | None = None,
 ) -> FastAPI:
     """The portal of a company.
 
     brand: what the door calls the seller, before it is known whose customer asks. url: where customers reach
     it, by default `services.portal_url` or `base_url`; behind https cookies are bound to the host. more: what
-    some pages need beside: `hosted`, the fields of a provider for new ways to pay.
+    some pages need beside: `hosted`, a gateway's fields for new ways to pay (gateways.hosted), and
+    `tax_register` (gateways.tax_register). door: what it needs where it listens on a network.
     """
     where = (url or services.portal_url or services.base_url).rstrip("/")
     desk = Desk(services, mailer, Pages(PACKAGE, PREFIX), where, brand, dict(more or {}))
@@ -52,45 +56,35 @@ def application(
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
         app.router.routes.extend(importlib.import_module(f"{package.__name__}.{module}").routes.routes(desk))
     app.router.routes.append(Route(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"]))
-    app.add_middleware(PageHeaders, is_secure=desk.session_cookie.is_secure)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(services.allowed_hosts))
-    _answer_problems(app, desk)
+    app.add_exception_handler(NotSignedIn, _to_the_door)
+    app.add_exception_handler(HTTPException, _raise)
+    add_layers(app, _page_of(desk), _LIMITS, Metrics(), policy=POLICY, door=door)
     return app
 
 
-def _answer_problems(app: FastAPI, desk: Desk) -> None:
-    def answer(request: Request, code: str, status: int) -> Response:
-        language = language_of(desk, request)
-        seed = desk.form_cookie.of(request) or ""
+async def _to_the_door(request: Request, _error: Exception) -> Response:
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"HX-Redirect": f"{PREFIX}/sign-in"})
+    return RedirectResponse(f"{PREFIX}/sign-in", 303)
+
+
+async def _raise(_request: Request, failure: Exception) -> Response:
+    """Let the layer above answer, as it answers all else."""
+    raise problem_from(failure)
+
+
+def _page_of(desk: Desk) -> Write:
+    """Problems as pages, which say the same of what is not there and of what is another's."""
+
+    def write(scope: Any, problem: Problem) -> Response:
+        request = Request(scope)
+        language, seed = language_of(desk, request), desk.form_cookie.of(request) or ""
+        is_missing = problem.code.startswith("unknown_")
+        code, status = ("not_found", 404) if is_missing else (problem.code, problem.status)
         text = terms.refusal(words(language, PACKAGE), code)
-        return door_page(desk, request, language, seed, "problem.html", status, text=text, status=status)
+        answer = door_page(desk, request, language, seed, "problem.html", status, text=text)
+        for name, value in problem.headers.items():
+            answer.headers[name] = value
+        return answer
 
-    @app.exception_handler(NotSignedIn)
-    async def _at_the_door(request: Request, _error: NotSignedIn) -> Response:
-        if request.headers.get("hx-request"):
-            return Response(status_code=401, headers={"HX-Redirect": f"{PREFIX}/sign-in"})
-        return RedirectResponse(f"{PREFIX}/sign-in", 303)
-
-    @app.exception_handler(Problem)
-    async def _problem(request: Request, problem: Problem) -> Response:
-        return answer(request, problem.code, problem.status)
-
-    @app.exception_handler(BillingError)
-    async def _refused(request: Request, refused: BillingError) -> Response:
-        subject = refused.code if refused.code.startswith("unknown_") else None
-        problem = problem_of(refused, subject=subject)
-        return answer(request, "not_found" if problem.status == 404 else problem.code, problem.status)
-
-    @app.exception_handler(Busy)
-    async def _busy(request: Request, _busy: Busy) -> Response:
-        return answer(request, "busy", 503)
-
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        code = "not_found" if error.status_code == 404 else "bad_parameter"
-        return answer(request, code, error.status_code)
-
-    @app.exception_handler(Exception)
-    async def _unforeseen(request: Request, error: Exception) -> Response:
-        problem = foreseen(error)
-        return answer(request, problem.code, problem.status)
+    return write

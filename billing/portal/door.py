@@ -35,9 +35,8 @@ from billing.service.portal_sessions import (
 from billing.service.portal_users import email_address
 from billing.store.store import Row, Store
 from billing.web.context import Services, written
-from billing.web.forms import FORM_BYTES, check_origin, check_token, fields_of
+from billing.web.forms import check_origin, check_token, fields_of
 from billing.web.languages import LANGUAGES, preferred, words
-from billing.web.problems import Problem
 
 logger = logging.getLogger(__name__)
 _YEAR = 365 * 24 * 3600
@@ -48,13 +47,8 @@ class NotSignedIn(Exception):
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form; what is too large is not read to its end. Raises Problem."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_BYTES:
-            raise Problem("too_large")
-    return fields_of(bytes(body), request.headers.get("content-type", ""))
+    """The fields of a form. Raises Problem."""
+    return fields_of(await request.body(), request.headers.get("content-type", ""))
 
 
 def visit_of(desk: Desk, request: Request, form: Mapping[str, str]) -> Visit:

@@ -21,13 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from billing.core.money import BillingError
-from billing.portal.answers import foreseen
-from billing.portal.door import NotSignedIn, form_of, visit_of
+from billing.portal.door import form_of, visit_of
 from billing.portal.visit import PREFIX, Desk, Visit
 from billing.web.forms import check_origin, check_token
 from billing.web.problems import Problem
-from billing.web.stores import Busy
 
 Answered = Callable[[Visit], Response]
 _SUBJECTS = ("subscription_id", "invoice_id")
@@ -37,12 +34,12 @@ _SUBJECTS = ("subscription_id", "invoice_id")
 @dataclass(frozen=True)
 class Rule:
     """What a route asks for. `task`: must be open; `needs`: buyer, approver, account_admin, or nobody in
-    particular. `form`: the name that its token is made from."""
+    particular. `form`: the name that its token is made from. `also`: tasks whose links open it too."""
 
     task: str | None
     needs: str | None
     form: str | None
-    is_for_any_session: bool
+    also: tuple[str, ...]
 
 
 class Routes:
@@ -52,17 +49,17 @@ class Routes:
         self.made: list[tuple[str, Rule, Answered]] = []
 
     def page(
-        self, path: str, *, task: str | None = None, needs: str | None = None, for_any_session: bool = False
+        self, path: str, *, task: str | None = None, needs: str | None = None, also: tuple[str, ...] = ()
     ) -> Callable[[Answered], Answered]:
-        """A page. A session that a link bound to one task opens only pages of that, and those
-        `for_any_session`."""
-        return self._made(path, Rule(task, needs, None, for_any_session))
+        """A page. A session that a link bound to one task opens only pages of that, and those that name it in
+        `also`."""
+        return self._made(path, Rule(task, needs, None, also))
 
     def deed(
         self, path: str, *, task: str | None = None, needs: str | None = "buyer", form: str | None = None
     ) -> Callable[[Answered], Answered]:
         """What a form does. `form`: its name, by default the last part of the path."""
-        return self._made(path, Rule(task, needs, form or path.rsplit("/", 1)[-1], False))
+        return self._made(path, Rule(task, needs, form or path.rsplit("/", 1)[-1], ()))
 
     def _made(self, path: str, rule: Rule) -> Callable[[Answered], Answered]:
         def register(function: Answered) -> Answered:
@@ -80,12 +77,7 @@ def _route(desk: Desk, path: str, rule: Rule, function: Answered) -> Route:
 
     async def answer(request: Request) -> Response:
         form = await form_of(request) if is_deed else {}
-        try:
-            return await run_in_threadpool(_answered, desk, request, rule, function, form)
-        except (Problem, BillingError, Busy, NotSignedIn):
-            raise
-        except Exception as error:
-            raise foreseen(error) from error
+        return await run_in_threadpool(_answered, desk, request, rule, function, form)
 
     method = "POST" if is_deed else "GET"
     route = Route(PREFIX + path, answer, methods=[method], name=f"{function.__name__}:{method}")
@@ -105,7 +97,7 @@ def _answered(desk: Desk, request: Request, rule: Rule, function: Answered, form
 
 def _check_rule(visit: Visit, rule: Rule) -> None:
     bound = visit.session.task
-    if bound is not None and rule.task != bound and not rule.is_for_any_session:
+    if bound is not None and bound not in (rule.task, *rule.also):
         raise Problem("task_closed", bound)
     subject = _subject(visit)
     if subject is not None and subject != visit.session.target:

@@ -12,9 +12,9 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
+from billing.web.limits import FORM, FORM_BYTES
 from billing.web.problems import Problem
 
-FORM_BYTES = 65_536
 MOST_FIELDS = 200
 _SAME = ("same-origin", "none")
 
@@ -52,8 +52,8 @@ def fields_of(body: bytes, content_type: str) -> dict[str, str]:
     """
     if len(body) > FORM_BYTES:
         raise Problem("too_large", f"{len(body)} bytes")
-    if body and content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise Problem("bad_parameter", "a form is sent as application/x-www-form-urlencoded")
+    if body and content_type.partition(";")[0].strip().lower() != FORM:
+        raise Problem("bad_parameter", f"a form is sent as {FORM}")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),

@@ -12,6 +12,11 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from billing.web.assets import address_of
 from billing.web.languages import BILLING, LANGUAGES, words
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of pages: what they load and run is of this house, and stands in files."""
 SHARED_TEMPLATES = Path(__file__).parent / "templates"
 
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from starlette.responses import Response
 
 from billing.core.money import BillingError
+from billing.gateways.tax_register import TaxRegister, is_well_formed
 from billing.portal import terms
-from billing.portal.answers import page
+from billing.portal.answers import go, page
 from billing.portal.forms import done, text
 from billing.portal.routes import Routes
 from billing.portal.visit import Visit
@@ -16,6 +17,7 @@ from billing.reads import portal as reads
 from billing.service.customers import change_customer
 from billing.service.parties import add_contact, remove_contact, set_customer_address
 from billing.service.portal_users import email_address
+from billing.service.tax_numbers import asked, keep_tax_check, kept_of
 from billing.store.store import Store
 from billing.web.languages import LANGUAGES
 from billing.web.problems import Problem
@@ -24,7 +26,7 @@ routes = Routes()
 _LINES = 5
 
 
-@routes.page("/details", for_any_session=True)
+@routes.page("/details", also=("details", "tax_number"))
 def details(visit: Visit) -> Response:
     return _shown(visit, None)
 
@@ -83,20 +85,40 @@ def change_address(visit: Visit) -> Response:
 
 @routes.deed("/details/tax-number", task="tax_number")
 def change_tax_number(visit: Visit) -> Response:
-    def work(store: Store, at: datetime) -> None:
-        number = text(visit, "tax_number", 40).replace(" ", "").upper() or None
-        if number == visit.customer["tax_number"]:
-            return
-        # Another number is not confirmed, whatever the one before was.
-        change_customer(
-            store,
-            at,
-            customer_id=visit.customer_id,
-            tax_number=number,
-            tax_number_confirmed_on=None,
-        )
+    number = text(visit, "tax_number", 40).replace(" ", "").upper() or None
+    country = visit.customer["country"]
 
-    return done(visit, work, "/details", _shown)
+    def work(store: Store, at: datetime) -> None:
+        if number is not None and is_well_formed(country, number) is False:
+            raise BillingError("unknown_setting", f"no tax number of {country}", field="tax_number")
+        if number != visit.customer["tax_number"]:
+            # Another number is not confirmed, whatever the one before was.
+            facts = {"tax_number": number, "tax_number_confirmed_on": None}
+            change_customer(store, at, customer_id=visit.customer_id, **facts)
+
+    try:
+        visit.write(work)
+    except BillingError as refused:
+        code = "bad_tax_number" if refused.field == "tax_number" else refused.code
+        answer = _shown(visit, terms.refusal(visit.words, code))
+        answer.status_code = 422
+        return answer
+    if number is not None:
+        _ask_register(visit)
+    return go("/details")
+
+
+def _ask_register(visit: Visit) -> None:
+    """Confirm a number where the seller works with a register; one that is away changes nothing."""
+    register: TaxRegister | None = visit.desk.more.get("tax_register")
+    if register is None:
+        return
+    with visit.looking() as store:
+        row = reads.account(store, visit.scope, customer_id=visit.customer_id)
+    if row is None or not row["tax_number"]:
+        return
+    said = kept_of(row, asked(register, row))
+    visit.write(lambda store, at: keep_tax_check(store, at, **said))
 
 
 @routes.deed("/details/contacts", task="details")

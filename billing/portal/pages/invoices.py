@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from billing.core.money import BillingError
 from billing.documents.pdf import to_pdf
 from billing.documents.reading import document_of
 from billing.portal import terms
-from billing.portal.answers import download, page
+from billing.portal.answers import download, go, page
 from billing.portal.routes import Routes
 from billing.portal.visit import ROWS, Visit
+from billing.reads import payments as money
 from billing.reads import portal as reads
+from billing.service.payment_methods import pay_now
 from billing.store.store import Row
 from billing.web.problems import Problem
 
@@ -41,15 +44,48 @@ def invoices(visit: Visit) -> Response:
     )
 
 
-@routes.page("/invoices/{invoice_id}", for_any_session=True)
+@routes.page("/invoices/{invoice_id}", also=("pay",))
 def invoice(visit: Visit) -> Response:
+    return _shown(visit, None)
+
+
+def _shown(visit: Visit, problem: str | None) -> Response:
     row = _the_invoice(visit)
     with visit.looking() as store:
         document = document_of(store, row["invoice_id"])
-    return page(visit, "invoice.html", row=row, document=document, terms=terms)
+        charges = money.payments(store, visit.scope, invoice_id=row["invoice_id"], limit=1).rows
+        methods = money.methods(
+            store, visit.scope, customer_id=row["customer_id"], on=visit.today, limit=100
+        ).rows
+    return page(
+        visit,
+        "invoice.html",
+        row=row,
+        document=document,
+        charge=charges[0] if charges else None,
+        method=next((one for one in methods if one["is_default"]), None),
+        problem=problem,
+        terms=terms,
+    )
 
 
-@routes.page("/invoices/{invoice_id}/pdf", for_any_session=True)
+@routes.deed("/invoices/{invoice_id}/pay", task="pay")
+def pay(visit: Visit) -> Response:
+    """Charge an invoice now. Asked twice, the charge that is under way is not asked for again."""
+    row = _the_invoice(visit)
+    invoice_id = str(row["invoice_id"])
+    services = visit.desk.services
+    try:
+        with services.stores.write(visit.actor) as store:
+            pay_now(store, services.gateway, services.clock(), invoice_id=invoice_id)
+    except BillingError as refused:
+        answer = _shown(visit, terms.refusal(visit.words, refused.code))
+        answer.status_code = 422
+        return answer
+    return go(f"/invoices/{invoice_id}")
+
+
+@routes.page("/invoices/{invoice_id}/pdf", also=("pay",))
 def invoice_pdf(visit: Visit) -> Response:
     row = _the_invoice(visit)
     with visit.looking() as store:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from billing.portal import terms
 from billing.portal.answers import page
 from billing.portal.routes import Routes
+from billing.portal.tasks import TASKS
 from billing.portal.visit import Visit
 from billing.reads import portal as reads
 from billing.web.problems import Problem
@@ -16,7 +17,7 @@ from billing.web.problems import Problem
 routes = Routes()
 
 
-@routes.page("/receipts/{key}", for_any_session=True)
+@routes.page("/receipts/{key}", also=TASKS)
 def receipt(visit: Visit) -> Response:
     with visit.looking() as store:
         said = reads.receipt(store, caller=visit.actor, key=visit.path("key"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -282,7 +283,7 @@ def _form(
         "quote": quote,
         "problem": problem,
         "terms": terms,
-        "chosen": dict(chosen_fields(field)),
+        "chosen": defaultdict(str, chosen_fields(field)),
     }
     return page(visit, f"change_{name.replace('-', '_')}.html", status, **known | values)
 

@@ -26,6 +26,7 @@ from billing.service.subscriptions import subscribe
 from billing.store.store import IdGenerator, Store, open_store
 from billing.store.tables import invoices
 from billing.web.context import Services
+from billing.web.layers import Door
 from billing.web.seal import Vault
 from billing.web.stores import Stores
 
@@ -140,13 +141,13 @@ def world(path: Path) -> dict[str, str]:
         return fill(store)
 
 
-def portal(url: str, post: Post, clock: Hands, **more: object) -> FastAPI:
+def portal(database: str, post: Post, clock: Hands, *, url: str = URL, **more: object) -> FastAPI:
     services = Services(
-        stores=Stores(url, size=4),
+        stores=Stores(database, size=4),
         gateway=SimulatedGateway(seed=1),
         vault=Vault(bytes(32)),
         clock=clock,
-        allowed_hosts=("portal.test", "127.0.0.1"),
-        base_url=str(more.pop("url", URL)),
+        base_url=url,
     )
-    return application(services, mailer=post, brand=BRAND, more=more)
+    door = Door(hosts=("portal.test", "127.0.0.1"))
+    return application(services, mailer=post, brand=BRAND, more=more, door=door)
