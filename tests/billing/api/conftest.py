@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import world
@@ -33,10 +34,10 @@ def api_over_world(
     path, made = built
 
     @contextmanager
-    def copied(*more: Caller) -> Iterator[tuple[FastAPI, world.World]]:
+    def copied(*more: Caller, **services: Any) -> Iterator[tuple[FastAPI, world.World]]:
         copy = tmp_path_factory.mktemp("copy") / "billing.db"
         shutil.copy(path, copy)
-        with opened(f"sqlite:///{copy}", callers(*more), world.NOW) as app:
+        with opened(f"sqlite:///{copy}", callers(*more), world.NOW, **services) as app:
             yield app, made
 
     return copied
