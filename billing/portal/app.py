@@ -25,7 +25,6 @@ from billing.web.context import Services
 from billing.web.languages import words
 from billing.web.layers import Door, add_layers
 from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
-from billing.web.metrics import Metrics
 from billing.web.pages import POLICY, Pages
 from billing.web.problems import Problem
 
@@ -58,7 +57,7 @@ def application(
     app.router.routes.append(Route(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"]))
     app.add_exception_handler(NotSignedIn, _to_the_door)
     app.add_exception_handler(HTTPException, _raise)
-    add_layers(app, _page_of(desk), _LIMITS, Metrics(), policy=POLICY, door=door)
+    add_layers(app, _page_of(desk), _LIMITS, policy=POLICY, door=door)
     return app
 
 

@@ -12,6 +12,7 @@ from billing.portal import terms
 from billing.portal.answers import go
 from billing.portal.visit import Visit
 from billing.store.store import Store
+from billing.web.problems import Problem
 
 Shown = Callable[[Visit, str | None], Response]
 """The page of a form, and what was wrong with it."""
@@ -44,12 +45,12 @@ def day(visit: Visit, name: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise BillingError("bad_parameter", name) from None
+        raise Problem("bad_parameter", name) from None
 
 
 def text(visit: Visit, name: str, longest: int = 200) -> str:
     """One line of text. Raises `too_large` for more than so many signs."""
     value = " ".join(visit.form.get(name, "").split())
     if len(value) > longest:
-        raise BillingError("too_large", name)
+        raise Problem("too_large", name)
     return value

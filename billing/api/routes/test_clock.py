@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from billing.api.merchants import of_the_merchant
 from billing.api.performing import Act
+from billing.api.resources import of_the_merchant
 from billing.api.route import Routes
 from billing.api.shapes.keys import NewTime, Time
 from billing.service.test_clock import Clock, clock_of, set_clock

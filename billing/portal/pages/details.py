@@ -68,7 +68,7 @@ def change_address(visit: Visit) -> Response:
     def work(store: Store, at: datetime) -> None:
         lines = visit.form.get("lines", "").split("\n")[:_LINES]
         if any(len(line) > 200 for line in lines):
-            raise BillingError("too_large", "lines")
+            raise Problem("too_large", "lines")
         set_customer_address(
             store,
             at,

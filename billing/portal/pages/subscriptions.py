@@ -168,7 +168,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise BillingError("bad_parameter", "") from None
+        raise Problem("bad_parameter", "") from None
 
 
 @routes.page("/subscriptions/{subscription_id}/pause", task="pause", needs="buyer")
