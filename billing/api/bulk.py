@@ -80,7 +80,7 @@ def _scope(
     }
     return {
         "type": "http",
-        "asgi": outer.scope["asgi"],
+        "asgi": outer.scope.get("asgi", {"version": "3.0"}),
         "http_version": "1.1",
         "app": outer.app,
         "state": {},

@@ -60,8 +60,9 @@ def performed(
     def work(store: Store, at: datetime) -> Reply:
         if if_match is not None and act.current is not None:
             before = act.current(store)
-            if before is None or not matches(if_match, tag_of(before)):
-                raise Problem("precondition_failed", headers={"ETag": tag_of(before)} if before else None)
+            # What is not there is refused by the act, as it is without a tag.
+            if before is not None and not matches(if_match, tag_of(before)):
+                raise Problem("precondition_failed", headers={"ETag": tag_of(before)})
         reply = replied(act, act.work(store, at))
         if call is not None:
             call.keep(store, reply.status, len(reply.body))

@@ -24,6 +24,7 @@ from billing.jobs.bill_run import bill
 from billing.jobs.collect import collect
 from billing.jobs.dun import dun
 from billing.jobs.import_usage import import_usage
+from billing.jobs.sequence_events import sequence_events
 from billing.service import catalog, charges, customers, parties, subscriptions
 from billing.service.api_keys import create_key, mint
 from billing.service.chargebacks import open_chargeback
@@ -38,6 +39,7 @@ from billing.service.stock import set_stock_rule
 from billing.service.subscriptions import NewContract
 from billing.service.transfers import receive_transfer
 from billing.service.wallets import draw, grant, open_wallet, top_up
+from billing.service.webhook_endpoints import create_endpoint
 from billing.store import tables
 from billing.store.store import Row, Store
 
@@ -92,6 +94,9 @@ def build(store: Store) -> World:
         _correct(store, company)
         _wait(store, company)
     dun(store, at(date(2025, 3, 10)))
+    for company in world.companies.values():
+        _listen(store, company)
+    sequence_events(store, at(date(2025, 3, 11)))
     for company in world.companies.values():
         _find(store, company)
     return world
@@ -277,6 +282,20 @@ def _wait(store: Store, company: Company) -> None:
         subscriptions.subscribe(store, on, customer_id=company.shop, plan_id="basic")
 
 
+def _listen(store: Store, company: Company) -> None:
+    """The head is told what happens to it from now on: of all that was said before, as nobody listened."""
+    create_endpoint(
+        store,
+        at(date(2025, 3, 11)),
+        owner=company.name,
+        url=f"https://{company.name}.example/hooks",
+        sealed="sealed",
+        version=date(2026, 12, 1),
+        customer_id=company.head,
+        endpoint_id=f"{company.name}-hooks",
+    )
+
+
 KINDS: Mapping[str, tuple[Table, str, str]] = {
     "address_id": (tables.addresses, "customer_id", "head"),
     "contact_id": (tables.contacts, "customer_id", "head"),
@@ -293,6 +312,7 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "approval_id": (tables.approvals, "customer_id", "shop"),
     "case_id": (tables.dunning_cases, "customer_id", "shop"),
     "list_id": (tables.price_lists, "owner_id", "head"),
+    "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
     "key_id": (tables.api_keys, "customer_id", "head"),
 }
 """Things of a customer, by their key: the table, whose it says it is, and which customer has one."""
@@ -323,6 +343,7 @@ def _find(store: Store, company: Company) -> None:
         company.every |= _all(store, table, key, owner, tuple(whole))
     of_sub = _first(store, tables.items, "subscription_id", f"{company.name}-sub")
     goods = _first(store, tables.items, "subscription_id", f"{company.name}-goods")
+    told = _first(store, tables.events, "customer_id", company.head)
     objection = _first(store, tables.invoice_disputes, "invoice_id", ids["invoice_id"])
     ids |= {
         "subscription_id": f"{company.name}-sub",
@@ -330,9 +351,11 @@ def _find(store: Store, company: Company) -> None:
         "order_id": str(_first(store, tables.stock_orders, "item_id", goods["item_id"])["order_id"]),
         "invoice_dispute_id": str(objection["dispute_id"]),
         "discount_id": f"{company.name}-loyal",
-        "event_id": f"{company.name}-event",
+        "event_id": str(told["message_id"]),
+        "sequence": str(told["sequence"]),
     }
     company.every |= {ids["invoice_dispute_id"], ids["order_id"]}
+    company.every |= _all(store, tables.events, "message_id", "customer_id", owners)
     for table in (tables.invoices, tables.credit_notes):
         company.every |= _all(store, table, "number", "customer_id", owners)
     ids["number"] = str(_first(store, tables.invoices, "invoice_id", ids["invoice_id"])["number"])
