@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from billing.api.performing import Act
-from billing.api.resources import of_the_merchant
+from billing.api.resources import merchants
 from billing.api.route import Routes
 from billing.api.shapes.keys import NewTime, Time
 from billing.service.test_clock import Clock, clock_of, set_clock
@@ -26,7 +26,7 @@ def test_clock(context: Context) -> Row:
 def change_test_clock(context: Context, body: NewTime) -> Act:
     """Let time go on. What a company does each day is done for every day in between; `state` is advancing
     until then."""
-    of_the_merchant(context)
+    merchants(context)
 
     def work(store: Store, at: datetime) -> Row:
         set_clock(store, at, to=body.now)
