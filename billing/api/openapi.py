@@ -208,6 +208,9 @@ def _add_answers(path: str, method: str, operation: dict[str, Any]) -> None:
     if _is_of_fastapi(answers.get("422")):
         del answers["422"]
     for status, answer in answers.items():
+        content = answer.get("content", {})
+        if len(content) > 1 and content.get(JSON) == {"schema": {}}:  # What FastAPI adds to a file.
+            del content[JSON]
         if status[0] == "2" and "$ref" not in answer:
             names = ["X-Request-Id", "RateLimit", "RateLimit-Policy"]
             names += ["Location"] if status in ("201", "202") else []

@@ -64,6 +64,7 @@ REFUSALS: Mapping[str, str] = {
     "unknown_approval": "There is no such approval.",
     "unknown_campaign": "There is no such campaign.",
     "unknown_charge": "There is no such charge.",
+    "unknown_case": "There is no such dunning case.",
     "unknown_component": "There is no such component of a plan.",
     "unknown_contact": "There is no such contact.",
     "unknown_contract": "There is no such contract.",

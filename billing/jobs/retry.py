@@ -38,12 +38,19 @@ def retry(
     set aside again. Raises `unknown_customer` for one who is not set aside, and as `bill`.
     """
     with store.transaction():
-        parked = parked_customers(store)["customer_id"].to_list()
-        chosen = parked if customer_ids is None else list(customer_ids)
-        if unknown := sorted(set(chosen) - set(parked)):
-            raise BillingError("unknown_customer", f"not set aside: {', '.join(unknown)}")
-        free = {"parked_at": null(), "parked_code": null(), "parked_detail": null(), "changed_at": at}
-        for customer_id in chosen:
-            store.execute(update(customers).where(customers.c.customer_id == customer_id).values(**free))
-        announce(store, at, [("customer.retried", customer_id, {}) for customer_id in chosen])
+        if customer_ids is None:
+            customer_ids = parked_customers(store)["customer_id"].to_list()
+        free(store, at, customer_ids)
     return bill(store, at, up_to=up_to)
+
+
+def free(store: Store, at: datetime, customer_ids: Sequence[str]) -> None:
+    """Set customers aside no longer: the next bill run bills them. Raises `unknown_customer` for one who is
+    not set aside."""
+    nothing = {"parked_at": null(), "parked_code": null(), "parked_detail": null(), "changed_at": at}
+    with store.transaction():
+        for customer_id in customer_ids:
+            one = (customers.c.customer_id == customer_id, customers.c.parked_at.is_not(None))
+            if not store.execute(update(customers).where(*one).values(**nothing)):
+                raise BillingError("unknown_customer", f"not set aside: {customer_id}")
+        announce(store, at, [("customer.retried", customer_id, {}) for customer_id in customer_ids])

@@ -231,6 +231,13 @@ def payouts(
     return page(store, asked, [table.c.payout_id], after=after, limit=limit, descending=True)
 
 
+def payout(store: Store, scope: Scope, *, payout_id: str) -> Row | None:
+    """One payout as the list has it; None for what is not there or not to be seen."""
+    if scope.ids is not None:
+        return None
+    return store.row(select(tables.payouts).where(tables.payouts.c.payout_id == payout_id))
+
+
 # Ways to pay.
 
 _METHODS = tables.payment_methods
@@ -261,3 +268,12 @@ def method(store: Store, scope: Scope, *, method_id: str) -> Row | None:
     """One payment method as the list has it; None for what is not there or not to be seen."""
     own = (_METHODS.c.method_id == method_id, *scope.where(_METHODS.c.customer_id))
     return store.row(_METHOD.where(*own))
+
+
+_SETUPS = tables.method_setups
+
+
+def setup(store: Store, scope: Scope, *, setup_id: str) -> Row | None:
+    """A setup of a payment method; None for what is not there or not to be seen."""
+    own = (_SETUPS.c.setup_id == setup_id, *scope.where(_SETUPS.c.customer_id))
+    return store.row(select(_SETUPS).where(*own))

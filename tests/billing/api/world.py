@@ -33,6 +33,7 @@ from billing.service.discounts import create_discount, give_discount
 from billing.service.goods import create_sku
 from billing.service.index_clauses import add_index_clause, publish_index_value
 from billing.service.invoice_disputes import dispute_invoice
+from billing.service.payment_methods import hash_of, start_setup
 from billing.service.purchase_orders import create_purchase_order
 from billing.service.refunds import refund
 from billing.service.stock import set_stock_rule
@@ -172,6 +173,8 @@ def _join(store: Store, company: Company) -> None:
         owner_id=company.head,
         prices=[catalog.NewPrice("pro.1.fee", "flat", "22")],
     )
+    setup: dict[str, Any] = {"setup_id": f"{name}-setup", "token_hash": hash_of(name), "expires_at": NOW}
+    start_setup(store, FIRST, customer_id=company.head, **setup)
     create_discount(
         store, FIRST, discount_id=f"{name}-loyal", name=f"Loyal {name}", discount_ppm=50_000, scope="document"
     )
@@ -300,6 +303,7 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "address_id": (tables.addresses, "customer_id", "head"),
     "contact_id": (tables.contacts, "customer_id", "head"),
     "method_id": (tables.payment_methods, "customer_id", "head"),
+    "setup_id": (tables.method_setups, "customer_id", "head"),
     "contract_id": (tables.contracts, "customer_id", "head"),
     "subscription_id": (tables.subscriptions, "sold_to", "head"),
     "item_id": (tables.items, "customer_id", "head"),

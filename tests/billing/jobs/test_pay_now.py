@@ -34,6 +34,12 @@ NEW_YEAR = date(2025, 1, 1)
 Make = Callable[..., str]
 
 
+@pytest.fixture
+def store(sqlite_store: Store) -> Store:
+    """On SQLite alone; what two do at once is tried on both databases."""
+    return sqlite_store
+
+
 def at(day: int, hour: int = 9, month: int = 1) -> datetime:
     return datetime(2025, month, day, hour, tzinfo=UTC)
 
