@@ -21,7 +21,7 @@ from billing.api.app import application
 from billing.api.shapes import money as shapes
 from billing.core.money import BillingError
 from billing.gateways.gateway import Answer, Charge
-from billing.gateways.hosted_simulated import SimulatedFields
+from billing.gateways.hosted_simulated import PATH, SimulatedFields, in_front_of
 from billing.gateways.simulated import SimulatedGateway
 from billing.service.customers import change_customer
 from billing.service.policies import set_policy
@@ -420,7 +420,7 @@ def test_who_was_set_aside_is_billed_again(company: Company) -> None:
 
 
 def test_a_card_is_added_by_the_gateways_page(company: Company) -> None:
-    fields = company.app.state.services.hosted
+    page = TestClient(in_front_of(company.app, company.app.state.services.hosted, lambda: NOW))
     started = company.post(
         "/customers/anna/payment-methods/setups",
         {"return_url": "https://shop.example/me"},
@@ -431,7 +431,12 @@ def test_a_card_is_added_by_the_gateways_page(company: Company) -> None:
     path = f"/payment-method-setups/{started['setup_id']}"
     early = company.client("anna").post(f"/v1{path}/finish", json={"token": started["token"]})
     assert (early.status_code, early.json()["code"]) == (409, "illegal_transition")
-    fields.enter(started["token"], "4242424242424242", datetime(2030, 5, 31, tzinfo=UTC).date())
+    visit = f"{PATH}/{started['token']}"
+    assert "Card number" in page.get(visit).text
+    assert "رقم البطاقة" in page.get(visit, headers={"Accept-Language": "ar"}).text
+    card = {"number": "4242 4242 4242 4242", "expiry": "05/30"}
+    entered = page.post(visit, data=card, follow_redirects=False)
+    assert (entered.status_code, entered.headers["location"]) == (303, "https://shop.example/me")
     for who, token in (("zoe", started["token"]), ("anna", "wrong")):
         refused = company.client(who).post(f"/v1{path}/finish", json={"token": token})
         assert (refused.status_code, refused.json()["code"]) == (404, "unknown_setup")
