@@ -42,6 +42,7 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
         on_shutdown=[calls.close],
     )
     app.state.services, app.state.authenticate, app.state.calls = services, authenticate, calls

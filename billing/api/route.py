@@ -70,7 +70,9 @@ async def context_of(request: Request) -> Context:
     return Context(state.services, caller, request.scope.get("request_id", ""), version)
 
 
-def _demand(scope: str) -> Callable[..., Any]:
+def demand(scope: str) -> Callable[..., Any]:
+    """What refuses, as Problem `scope_missing`, who may not."""
+
     async def demanded(context: Annotated[Context, Depends(context_of)]) -> None:
         if not context.caller.may(scope):
             raise Problem("scope_missing", f"it needs {scope}")
@@ -173,7 +175,7 @@ class Routes:
                 methods=[method],
                 name=function.__name__,
                 operation_id=f"{function.__module__.rsplit('.', 1)[-1]}_{function.__name__}",
-                dependencies=[Depends(_demand(scope))],
+                dependencies=[Depends(demand(scope))],
                 response_model=None,
                 responses=dict(responses),
                 status_code=next((code for code in responses if isinstance(code, int)), 200),

@@ -31,6 +31,7 @@ THINGS = (
     "approvals",
     "audit",
     "books",
+    "bulk",
     "catalog",
     "contracts",
     "customers",

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from billing.api.bulk import inside, outcome
 from billing.api.idempotency import HEADER
-from billing.api.route import Routes, context_of
+from billing.api.route import Routes, context_of, demand
 from billing.api.shapes.bulk import Bulk, Operation, Outcomes
 from billing.web.as_json import to_json
 from billing.web.context import Context
@@ -23,12 +23,13 @@ routes = Routes("Bulk", "bulk")
     operation_id="bulk",
     status_code=207,
     responses={207: {"model": Outcomes}},
-    openapi_extra={"x-scope": "each its own"},
+    openapi_extra={"x-scope": "bulk:write", "x-subject": None, "x-needs-key": False},
+    dependencies=[Depends(demand("bulk:write"))],
 )
 async def bulk(request: Request, context: Annotated[Context, Depends(context_of)], body: Bulk) -> Response:
     """Up to 100 requests, done one after another, each by itself: what one does stands whatever becomes of
-    the next. Each needs the scopes that it would need alone. With an Idempotency-Key for all, each request
-    without its own has `<key>:<its number from 0>`."""
+    the next. Each needs the scopes that it would need alone, too. With an Idempotency-Key for all, each
+    request without its own has `<key>:<its number from 0>`."""
     routed = inside(request.app)
     key = request.headers.get(HEADER)
     data = []

@@ -16,7 +16,7 @@ class NewKey(Body):
     those below alone. `version`: the version of the API it speaks, by default the caller's."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "Warehouse", "scopes": ["orders:write", "usage:write"]}]}
+        json_schema_extra={"examples": [{"name": "Warehouse", "scopes": ["invoices:read", "usage:write"]}]}
     )
 
     name: Text
