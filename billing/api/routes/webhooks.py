@@ -77,7 +77,12 @@ def create(context: Context, body: NewEndpoint) -> Act:
         )
         return _there(store, context, endpoint_id) | {"secret": secret}
 
-    return Act(work, status=201, location=lambda one: f"/v1/webhook-endpoints/{one['endpoint_id']}")
+    return Act(
+        work,
+        status=201,
+        location=lambda one: f"/v1/webhook-endpoints/{one['endpoint_id']}",
+        kept=_without_secret,
+    )
 
 
 @routes.patch("/webhook-endpoints/{endpoint_id}", answer=Endpoint, subject=MISSING)
@@ -156,7 +161,7 @@ def rotate(context: Context, endpoint_id: Id, body: NewSecret) -> Act:
         about = {"object": "webhook_secret", "secret_id": secret_id, "endpoint_id": endpoint_id}
         return about | {"secret": secret, "old_ends_at": old_ends_at}
 
-    return Act(work, status=201)
+    return Act(work, status=201, kept=_without_secret)
 
 
 @routes.post("/webhook-endpoints/{endpoint_id}/replay", answer=Replayed, status=202, subject=MISSING)
@@ -204,6 +209,11 @@ def health(context: Context, endpoint_id: Id) -> Row | None:
     scope = context.scope
     with context.looking() as store:
         return reads.health(store, scope, endpoint_id=endpoint_id, at=now())
+
+
+def _without_secret(shown: Row) -> Row:
+    """What who asks again is shown: the secret is shown once."""
+    return {name: value for name, value in shown.items() if name != "secret"}
 
 
 def _there(store: Store, context: Context, endpoint_id: str) -> Row:
