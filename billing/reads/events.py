@@ -61,4 +61,4 @@ def _within(scope: Scope) -> Select[Any]:
 
 
 def _shown(row: Row) -> Row:
-    return {"object": "event", "event_id": row["message_id"], **event_of(row)}
+    return {"object": "event", "message_id": row["message_id"], **event_of(row)}

@@ -37,7 +37,7 @@ _ENDPOINTS = select(
 _DELIVERIES = select(
     webhook_deliveries.c.endpoint_id,
     webhook_deliveries.c.sequence,
-    events.c.message_id.label("event_id"),
+    events.c.message_id,
     events.c.topic.label("type"),
     webhook_deliveries.c.lane,
     webhook_deliveries.c.state,

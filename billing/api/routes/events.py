@@ -44,9 +44,9 @@ def events(
         )
 
 
-@routes.get("/events/{event_id}", answer=Event)
-def event(context: Context, event_id: Id) -> Row | None:
+@routes.get("/events/{message_id}", answer=Event)
+def event(context: Context, message_id: Id) -> Row | None:
     """By the `webhook-id` of a delivery."""
     scope = context.scope
     with context.looking() as store:
-        return reads.event(store, scope, message_id=event_id)
+        return reads.event(store, scope, message_id=message_id)

@@ -98,7 +98,7 @@ def change(context: Context, endpoint_id: Id, body: EndpointChange) -> Act:
 
     return Act(
         work,
-        current=lambda store: reads.endpoint(store, context.scope, endpoint_id=endpoint_id),
+        current=lambda store: _there(store, context, endpoint_id),
         needs_match=True,
     )
 

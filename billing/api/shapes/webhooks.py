@@ -52,7 +52,7 @@ class NewReplay(Body):
 
 class Event(Answer):
     object: Literal["event"]
-    event_id: str
+    message_id: str
     type: str
     timestamp: datetime
     sequence: int
@@ -111,7 +111,7 @@ class Delivery(Answer):
     object: Literal["webhook_delivery"]
     endpoint_id: str
     sequence: int
-    event_id: str
+    message_id: str
     type: str
     lane: str
     state: DeliveryState

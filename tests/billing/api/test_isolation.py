@@ -119,6 +119,8 @@ PRIVATE = frozenset(
         "event_id",
         "order_id",
         "customer_id",
+        "message_id",
+        "subject_id",
     )
 )
 

@@ -95,6 +95,7 @@ def build(store: Store) -> World:
         _correct(store, company)
         _wait(store, company)
     dun(store, at(date(2025, 3, 10)))
+    sequence_events(store, NOW)
     for company in world.companies.values():
         _listen(store, company)
     sequence_events(store, at(date(2025, 3, 11)))
@@ -241,6 +242,16 @@ def _order(store: Store, company: Company) -> None:
         "occurred_on": [START],
     }
     import_usage(store, at(START + timedelta(days=1)), pl.DataFrame(events))
+    create_endpoint(
+        store,
+        FIRST,
+        endpoint_id=f"{name}-endpoint",
+        owner=name,
+        customer_id=company.head,
+        url="https://hooks.example.com/in",
+        sealed="never opened here",
+        version=START,
+    )
     wallet_id = open_wallet(
         store, FIRST, customer_id=company.shop, name="Prepaid", wallet_id=f"{name}-wallet"
     )
@@ -318,6 +329,7 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "list_id": (tables.price_lists, "owner_id", "head"),
     "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
     "key_id": (tables.api_keys, "customer_id", "head"),
+    "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
 }
 """Things of a customer, by their key: the table, whose it says it is, and which customer has one."""
 PARTS: Mapping[str, tuple[Table, str]] = {
@@ -345,6 +357,10 @@ def _find(store: Store, company: Company) -> None:
         whole = _all(store, *_whole_of(owner), owners)
         ids[key] = sorted(_all(store, table, key, owner, tuple(whole)))[0]
         company.every |= _all(store, table, key, owner, tuple(whole))
+    sent = _first(store, tables.webhook_deliveries, "endpoint_id", ids["endpoint_id"])
+    event = _first(store, tables.events, "sequence", sent["sequence"])
+    ids |= {name: str(event[name]) for name in ("sequence", "message_id", "subject_id")}
+    company.every |= _all(store, tables.events, "message_id", "customer_id", owners)
     of_sub = _first(store, tables.items, "subscription_id", f"{company.name}-sub")
     goods = _first(store, tables.items, "subscription_id", f"{company.name}-goods")
     told = _first(store, tables.events, "customer_id", company.head)
