@@ -27,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,13 @@ from servers import create_database, drop_database, postgres
 from sqlalchemy import func, select
 
 from billing.api.app import application
+from billing.api.keys import Door as KeyDoor
 from billing.gateways.simulated import SimulatedGateway
+from billing.service.api_keys import create_key, mint
 from billing.store.store import open_store
 from billing.store.tables import one_time_charges
-from billing.web.context import Caller, Services
+from billing.web.context import Services
+from billing.web.layers import Door
 from billing.web.seal import Vault
 from billing.web.stores import Stores
 
@@ -60,9 +64,24 @@ def ours() -> FastAPI:
 
 def served_by(stores: Stores) -> FastAPI:
     services = Services(stores, SimulatedGateway(), Vault(bytes(32)))
-    return application(
-        services, lambda _services, _header: Caller("key", "bench", "bench", frozenset(("*:admin",)))
-    )
+    return application(services, KeyDoor(), door=Door(hosts=("127.0.0.1", "testserver")))
+
+
+def minted(url: str) -> str:
+    """A key of the merchant in a database."""
+    key = mint("live")
+    with open_store(url) as store:
+        create_key(
+            store,
+            datetime.now(UTC),
+            owner="bench",
+            name="Bench",
+            prefix=key.prefix,
+            key_hash=key.key_hash,
+            scopes=("*:admin",),
+            version=date(2026, 12, 1),
+        )
+    return key.token
 
 
 # The two requests.
@@ -80,8 +99,12 @@ def writing(subscription_id: str, _key: str) -> tuple[str, str, bytes]:
 KINDS = {"reads": reading, "writes": writing}
 
 
-def headers_of(key: str) -> dict[str, str]:
-    return {"Authorization": "Bearer bench", "Idempotency-Key": key, "Content-Type": "application/json"}
+def headers_of(token: str, key: str) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {token}",
+        "Idempotency-Key": key,
+        "Content-Type": "application/json",
+    }
 
 
 # Recording.
@@ -122,7 +145,7 @@ def recorded(into: list[Sent]) -> Iterator[None]:
         psycopg.Copy.write = write  # type: ignore[method-assign]
 
 
-def record(url: str, ids: Sequence[str], tape: Path) -> dict[str, int]:
+def record(url: str, token: str, ids: Sequence[str], tape: Path) -> dict[str, int]:
     """Record the statements of every request; how many a kind has."""
     found: dict[str, tuple[list[Sent], frozenset[str]]] = {}
     counts = {}
@@ -133,7 +156,7 @@ def record(url: str, ids: Sequence[str], tape: Path) -> dict[str, int]:
             method, path, body = kind(subscription_id, "")
             key, sent = f"recorded-{name}-{number}", list[Sent]()
             with recorded(sent):
-                answer = client.request(method, path, content=body, headers=headers_of(key))
+                answer = client.request(method, path, content=body, headers=headers_of(token, key))
             assert answer.status_code in (200, 201), answer.text
             found[f"{method} {subscription_id}"] = sent, new_names(sent, key)
             counts[name] = len(sent)
@@ -171,7 +194,9 @@ def served(factory: str, url: str, tape: Path) -> Iterator[int]:
         process.wait(timeout=20)
 
 
-async def asked(port: int, kind: Any, ids: Sequence[str], seconds: float, name: str) -> tuple[int, float]:
+async def asked(
+    port: int, token: str, kind: Any, ids: Sequence[str], seconds: float, name: str
+) -> tuple[int, float]:
     """How many answers the clients get together, and in how many seconds. Each has to be a success."""
     done = 0
     ends = time.perf_counter() + seconds
@@ -186,7 +211,7 @@ async def asked(port: int, kind: Any, ids: Sequence[str], seconds: float, name: 
             key = f"{name}-{number}-{turn}"
             method, path, body = kind(chosen.choice(ids), key)
             lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Length: {len(body)}"]
-            lines += [f"{header}: {value}" for header, value in headers_of(key).items()]
+            lines += [f"{header}: {value}" for header, value in headers_of(token, key).items()]
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -209,7 +234,8 @@ def measure(url: str, folder: Path, customers: int, asked_for: int, seconds: flo
         store.analyze()
     ids = [f"s{number}" for number in random.Random(8).sample(range(1, customers), asked_for)]
     tape = folder / "tape"
-    counts = record(origin, ids, tape)
+    token = minted(origin)
+    counts = record(origin, token, ids, tape)
     sides = {"ours": "api:ours", "bare": "api_bare:app"}
     found: dict[tuple[str, str], list[float]] = {}
     totals: Counter[tuple[str, str]] = Counter()
@@ -223,7 +249,7 @@ def measure(url: str, folder: Path, customers: int, asked_for: int, seconds: flo
             for what, kind in KINDS.items():
                 for side, port in ports.items():
                     lasts = min(seconds, 2.0) if number < 0 else seconds
-                    done, took = asyncio.run(asked(port, kind, ids, lasts, f"{what}-{number}"))
+                    done, took = asyncio.run(asked(port, token, kind, ids, lasts, f"{what}-{number}"))
                     totals[what, side] += done
                     if number >= 0:
                         found.setdefault((what, side), []).append(done / took)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import polars as pl
-from api import headers_of, served
+from api import headers_of, minted, served
 from servers import create_database, drop_database, postgres
 from sqlalchemy import func, select
 from usage_import_beside_copy import IMPORTED, events, prepare
@@ -48,8 +48,8 @@ def imported(store: Store, frame: pl.DataFrame) -> float:
     return time.perf_counter() - began
 
 
-def sent(connection: http.client.HTTPConnection, body: bytes, rows: int, key: str) -> float:
-    headers = headers_of(key) | {"Content-Type": "application/x-ndjson"}
+def sent(connection: http.client.HTTPConnection, token: str, body: bytes, rows: int, key: str) -> float:
+    headers = headers_of(token, key) | {"Content-Type": "application/x-ndjson"}
     began = time.perf_counter()
     connection.request("POST", "/v1/usage-events/bulk", body, headers)
     answer = connection.getresponse()
@@ -64,6 +64,7 @@ def measure(url: str, folder: Path, requests: int, rows: int) -> bool:
     """Print the claim; whether it holds."""
     origin = create_database(url, "bulk_origin")
     parts = parts_of(prepare(origin, requests * rows), requests, rows)
+    token = minted(origin)
     by_frame = create_database(url, "bulk_frame", "bulk_origin")
     by_http = create_database(url, "bulk_http", "bulk_origin")
     ours = bare = 0.0
@@ -71,7 +72,7 @@ def measure(url: str, folder: Path, requests: int, rows: int) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         for number, (frame, body) in enumerate(parts):
             bare += imported(store, frame)
-            ours += sent(connection, body, rows, f"part-{number}")
+            ours += sent(connection, token, body, rows, f"part-{number}")
         connection.close()
         counted = select(func.count().label("count")).select_from(usage_events)
         with open_store(by_http) as other:
