@@ -1,0 +1,420 @@
+"""The admin screens as an ASGI application: which addresses there are, and who is let in.
+
+A page is a GET and changes nothing. A change is a POST of a form of ours, with its token, from our origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Scope
+
+from billing.admin import acting, moving
+from billing.admin.acts import ACTS
+from billing.admin.door import Staff, StaffDoor
+from billing.admin.looks import Link, Notice, Screen
+from billing.admin.pages import (
+    audit,
+    catalogue,
+    customers,
+    home,
+    invoices,
+    keys,
+    periods,
+    queues,
+    subscriptions,
+    webhooks,
+)
+from billing.admin.visit import PREFIX, Visit, path_to
+from billing.core.money import BillingError
+from billing.web.answers import Write, problem_from
+from billing.web.assets import serve_asset
+from billing.web.context import Caller, Context, Services
+from billing.web.cookies import Cookie
+from billing.web.forms import check_origin, check_token, fields_of, token_of
+from billing.web.health import watching_routes
+from billing.web.languages import LANGUAGES, preferred, words
+from billing.web.layers import Door, add_layers
+from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
+from billing.web.metrics import Metrics
+from billing.web.pages import POLICY, Pages
+from billing.web.problems import Problem
+
+PACKAGE = "admin"
+LANGUAGE = "tajdid_language"
+A_YEAR = 31_536_000
+_LIMITS = Limits(Kind(FORM_BYTES, (FORM,)))
+
+Shows = Callable[[Visit], Screen | Response]
+Does = Callable[[Visit, Mapping[str, str]], Screen | Response | str]
+
+PAGES: Mapping[str, tuple[Shows, bool]] = {
+    "/": (home.first, False),
+    "/customers": (customers.listed, False),
+    "/customers/{key}": (customers.one, False),
+    "/subscriptions": (subscriptions.listed, False),
+    "/subscriptions/{key}": (subscriptions.one, False),
+    "/invoices": (invoices.listed, False),
+    "/invoices/{key}": (invoices.one, False),
+    "/invoices/{key}/pdf": (invoices.pdf, False),
+    "/customers/{key}/portal": (moving.asked, False),
+    "/dunning": (queues.dunned, False),
+    "/parked": (queues.parked, False),
+    "/approvals": (queues.approvals_asked, False),
+    "/catalogue": (catalogue.listed, False),
+    "/catalogue/{key}": (catalogue.plan, False),
+    "/prices/{key}": (catalogue.price, False),
+    "/periods": (periods.listed, False),
+    "/webhooks": (webhooks.listed, True),
+    "/webhooks/{key}": (webhooks.one, True),
+    "/keys": (keys.listed, True),
+    "/audit": (audit.listed, True),
+    "/acts/{act}/{key}": (lambda visit: acting.shown(visit, visit.answers(_questions(visit))), False),
+}
+"""Each page, and whether it is for those alone who manage."""
+
+CHANGES: Mapping[str, tuple[Does, Callable[[Visit], str], bool]] = {
+    "/customers/{key}/portal": (moving.to_portal, lambda visit: f"portal:{visit.key()}", False),
+    "/keys": (keys.make, lambda _visit: "key", True),
+    "/keys/{key}/roll": (keys.roll, lambda visit: f"roll:{visit.key()}", True),
+    "/webhooks/{key}/enable": (webhooks.enable, lambda visit: f"enable:{visit.key()}", True),
+    "/webhooks/{key}/try": (webhooks.attempt, lambda visit: f"try:{visit.key()}", True),
+    "/webhooks/{key}/replay": (webhooks.replay, lambda visit: f"replay:{visit.key()}", True),
+    "/acts/{act}/{key}": (
+        acting.done,
+        lambda visit: f"act:{visit.key('act')}:{visit.key()}",
+        False,
+    ),
+}
+"""Each change, which form it is sent by, and whether it is for those alone who manage."""
+
+
+def _questions(visit: Visit) -> list[str]:
+    act = ACTS.get(visit.key("act"))
+    return [one.name for one in act.asks] if act else []
+
+
+@dataclass(frozen=True)
+class _Made:
+    services: Services
+    door: StaffDoor
+    pages: Pages
+    title: str
+    company: str
+
+
+def application(
+    services: Services, door: StaffDoor, *, title: str, company: str, listens: Door | None = None
+) -> FastAPI:
+    """The screens of one company. `title`: what it is called at the head of each page. `company`: as the
+    dashboard knows it. `listens`: what they need where they listen on a network."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    made = _Made(services, door, Pages(PACKAGE, PREFIX), title, company)
+    add = app.router.add_route
+    add(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"])
+    for path, (shows, manages) in PAGES.items():
+        add(PREFIX + path, _page(made, shows, manages), methods=["GET"])
+    for path, (does, form, manages) in CHANGES.items():
+        add(PREFIX + path, _change(made, does, form, manages), methods=["POST"])
+    add(f"{PREFIX}/sign-in", _sign_in_page(made), methods=["GET"])
+    add(f"{PREFIX}/sign-in", _sign_in(made), methods=["POST"])
+    add(f"{PREFIX}/sign-out", _sign_out(made), methods=["POST"])
+    add(f"{PREFIX}/language", _language(made), methods=["POST"])
+    for path in ("/", PREFIX):
+        add(path, _to_first, methods=["GET"])
+
+    metrics = Metrics()
+    app.router.routes.extend(watching_routes(services, metrics))
+    app.add_exception_handler(HTTPException, _raise)
+    add_layers(app, _written(made), _LIMITS, watches=(metrics.watch,), policy=POLICY, door=listens)
+    return app
+
+
+async def _raise(_request: Request, failure: Exception) -> Response:
+    """Let the layer above answer, as it answers all else."""
+    raise problem_from(failure)
+
+
+async def _to_first(_request: Request) -> Response:
+    return RedirectResponse(f"{PREFIX}/", 307)
+
+
+# Who asks.
+
+
+def _cookie(made: _Made) -> Cookie:
+    return Cookie(made.door.cookie, _own_address(made))
+
+
+def _own_address(made: _Made) -> str:
+    return made.services.admin_url or "http://127.0.0.1"
+
+
+def _token(made: _Made, request: Request) -> str | None:
+    return _cookie(made).of(request)
+
+
+def _seed(made: _Made, request: Request) -> str:
+    """Of the tokens of the forms of a session; where nobody signs in, of this machine's one."""
+    token = "" if made.door.is_open else _token(made, request) or ""
+    return made.services.vault.stamp(token.encode(), "admin forms").hex()
+
+
+def _spoken(request: Request) -> str:
+    accepted = request.headers.get("accept-language", "")
+    return preferred(request.cookies.get(LANGUAGE), accepted=accepted)
+
+
+def _visit(made: _Made, request: Request, manages: bool) -> Visit:
+    """Raises Problem `unauthenticated`, `role_missing`."""
+    staff = made.door.who(_token(made, request))
+    if staff is None:
+        raise Problem("unauthenticated")
+    if manages and not staff.may_manage:
+        raise Problem("role_missing")
+    language = _spoken(request)
+    context = Context(
+        made.services,
+        Caller("staff", staff.id, owner=f"staff:{staff.id}", role="admin" if staff.may_manage else "finance"),
+        request.scope.get("request_id", ""),
+        language=language,
+    )
+    return Visit(request, context, staff, words(language, PACKAGE), _seed(made, request), made.company)
+
+
+# Pages and changes.
+
+
+def _page(made: _Made, shows: Shows, manages: bool) -> Callable[[Request], Awaitable[Response]]:
+    def shown(request: Request) -> Response:
+        visit = _visit(made, request, manages)
+        answer = shows(visit)
+        return _rendered(made, request, visit.staff, answer) if isinstance(answer, Screen) else answer
+
+    async def answered(request: Request) -> Response:
+        return await run_in_threadpool(shown, request)
+
+    return answered
+
+
+def _change(
+    made: _Made, does: Does, form: Callable[[Visit], str], manages: bool
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answered(request: Request) -> Response:
+        body = await request.body()
+
+        def done(request: Request) -> Response:
+            visit = _visit(made, request, manages)
+            fields = _checked(made, request, body, form(visit))
+            try:
+                answer = does(visit, fields)
+            except (BillingError, Problem) as refused:
+                if "act" not in request.path_params or refused.code == "csrf":
+                    raise
+                answer = acting.shown(visit, fields, problem=refused)
+            if isinstance(answer, str):
+                return RedirectResponse(answer, 303)
+            return _rendered(made, request, visit.staff, answer) if isinstance(answer, Screen) else answer
+
+        return await run_in_threadpool(done, request)
+
+    return answered
+
+
+def _checked(made: _Made, request: Request, body: bytes, form: str) -> dict[str, str]:
+    """The fields of a form that a page of ours sent. Raises `csrf` for any other."""
+    _check_origin(made, request)
+    fields = fields_of(body, request.headers.get("content-type", ""))
+    check_token(_seed(made, request), form, fields.get("csrf"))
+    return fields
+
+
+def _check_origin(made: _Made, request: Request) -> None:
+    """Which of our names somebody uses is theirs to choose: other names never come here."""
+    own = urlsplit(_own_address(made))
+    check_origin(request.headers, f"{own.scheme}://{request.headers.get('host', own.netloc)}")
+
+
+# Signing in and out.
+
+
+def _sign_in_page(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def shown(request: Request) -> Response:
+        if made.door.is_open:
+            return RedirectResponse(f"{PREFIX}/", 303)
+        return _sign_in_form(made, request, _safe(request.query_params.get("next")))
+
+    return shown
+
+
+def _sign_in_form(
+    made: _Made, request: Request, target: str, problem: str | None = None, status: int = 200
+) -> Response:
+    screen = Screen("", template="sign_in.html", status=status, values={"target": target, "problem": problem})
+    return _rendered(made, request, None, screen)
+
+
+def _safe(target: str | None) -> str:
+    """A page of these screens to go to; anything else becomes the first one."""
+    known = target is not None and target.startswith(f"{PREFIX}/") and "\\" not in target
+    return target if known and target is not None and target.isprintable() else f"{PREFIX}/"
+
+
+def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def entered(request: Request) -> Response:
+        body = await request.body()
+        _check_origin(made, request)
+        fields = fields_of(body, request.headers.get("content-type", ""))
+        target = _safe(fields.get("next"))
+        came = await run_in_threadpool(made.door.enter, fields.get("name", ""), fields.get("password", ""))
+        if came.token is None:
+            spoken = words(_spoken(request), PACKAGE)
+            if came.locked_for is None:
+                why = spoken.gettext("This name and this password do not belong together.")
+                return _sign_in_form(made, request, target, why, 401)
+            minutes = max(1, ceil(came.locked_for.total_seconds() / 60))
+            why = spoken.ngettext(
+                "Too many attempts. Try again in {count} minute.",
+                "Too many attempts. Try again in {count} minutes.",
+                minutes,
+            ).format(count=minutes)
+            return _sign_in_form(made, request, target, why, 429)
+        answer = RedirectResponse(target, 303)
+        _cookie(made).give(answer, came.token, seconds=int(made.door.session.total_seconds()))
+        return answer
+
+    return entered
+
+
+def _sign_out(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def left(request: Request) -> Response:
+        body = await request.body()
+        _checked(made, request, body, "sign-out")
+        token = _token(made, request)
+        if token is not None:
+            await run_in_threadpool(made.door.leave, token)
+        answer = RedirectResponse(path_to("sign-in"), 303)
+        _cookie(made).take_back(answer)
+        return answer
+
+    return left
+
+
+def _language(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def chosen(request: Request) -> Response:
+        fields = _checked(made, request, await request.body(), "language")
+        answer = RedirectResponse(_safe(fields.get("back")), 303)
+        if fields.get("language") in LANGUAGES:
+            cookie = Cookie(LANGUAGE, "http://")
+            cookie.give(answer, fields["language"], seconds=A_YEAR)
+        return answer
+
+    return chosen
+
+
+# How it looks.
+
+
+def _rendered(made: _Made, request: Request, staff: Staff | None, screen: Screen) -> Response:
+    language = _spoken(request)
+    spoken = words(language, PACKAGE)
+    seed = _seed(made, request)
+    query = f"?{request.url.query}" if request.url.query else ""
+    done = request.query_params.get("done") if request.method == "GET" else None
+    if done is not None and done in ACTS:
+        notice = Notice("good", spoken.gettext("Done: {what}").format(what=spoken.gettext(ACTS[done].title)))
+        screen = _with_notice(screen, notice)
+    values: dict[str, Any] = {
+        "screen": screen,
+        "brand": made.title,
+        "mode": made.services.mode,
+        "nav": _navigation(spoken.gettext, staff, screen.current) if staff else [],
+        "elsewhere": _elsewhere(made, spoken.gettext) if staff else [],
+        "signed_in": staff.name if staff and not made.door.is_open else None,
+        "has_forms": staff is not None or screen.template == "sign_in.html",
+        "csrf": lambda form: token_of(seed, form),
+        "here": _safe(request.url.path + query) if request.method == "GET" else f"{PREFIX}/",
+        **screen.values,
+    }
+    text = made.pages.render(screen.template, language, values)
+    return HTMLResponse(text, screen.status)
+
+
+def _with_notice(screen: Screen, notice: Notice) -> Screen:
+    return replace(screen, notices=[notice, *screen.notices])
+
+
+def _navigation(_: Callable[[str], str], staff: Staff, current: str) -> list[dict[str, Any]]:
+    named = {
+        "home": _("Overview"),
+        "customers": _("Customers"),
+        "subscriptions": _("Subscriptions"),
+        "invoices": _("Invoices"),
+        "dunning": _("Dunning"),
+        "parked": _("Set aside"),
+        "approvals": _("Approvals"),
+        "catalogue": _("Catalogue"),
+        "periods": _("Books"),
+    }
+    if staff.may_manage:
+        named |= {"webhooks": _("Webhooks"), "keys": _("Keys"), "audit": _("Audit")}
+    return [
+        {
+            "href": f"{PREFIX}/" if name == "home" else path_to(name),
+            "label": label,
+            "is_current": name == current,
+        }
+        for name, label in named.items()
+    ]
+
+
+def _elsewhere(made: _Made, _: Callable[[str], str]) -> list[Link]:
+    url = made.services.dashboard_url
+    return [Link(url, _("Dashboard"))] if url else []
+
+
+# What goes wrong.
+
+
+def _written(made: _Made) -> Write:
+    """Problems as pages; who is not signed in is sent to sign in."""
+
+    def write(scope: Scope, problem: Problem) -> Response:
+        request = Request(scope)
+        if problem.code == "unauthenticated" and request.method == "GET":
+            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(path_to("sign-in", next=asked), 303)
+        answer = _rendered(made, request, None, _why_not(made, request, problem))
+        answer.headers.update(problem.headers)
+        return answer
+
+    return write
+
+
+def _why_not(made: _Made, request: Request, problem: Problem) -> Screen:
+    _ = words(_spoken(request), PACKAGE).gettext
+    said = {
+        "not_found": _("There is nothing here."),
+        "unauthenticated": _("Sign in to go on."),
+        "role_missing": _("Your role does not allow this."),
+        "csrf": _("The form is too old, or came from elsewhere. Load the page again; nothing was done."),
+        "busy": _("Others are at work on the same. Try again in a moment; nothing was done."),
+        "unavailable": _("This cannot be reached just now. Try again in a minute."),
+        "internal": _("Something failed here. It is written down under the number below."),
+    }
+    detail = problem.detail if problem.status < 500 else str(request.scope.get("request_id", ""))
+    return Screen(
+        said.get(problem.code, _("This cannot be done.")),
+        notices=[Notice("bad", detail or _("Nothing was changed."), problem.code)],
+        back=Link(f"{PREFIX}/", _("Overview")),
+        status=problem.status,
+    )
