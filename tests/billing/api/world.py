@@ -329,7 +329,6 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "list_id": (tables.price_lists, "owner_id", "head"),
     "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
     "key_id": (tables.api_keys, "customer_id", "head"),
-    "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
 }
 """Things of a customer, by their key: the table, whose it says it is, and which customer has one."""
 PARTS: Mapping[str, tuple[Table, str]] = {
