@@ -36,6 +36,7 @@ from tajdid.console import (
     say,
     stop,
 )
+from tajdid.key_commands import keys_app
 from tajdid.people_commands import people_app
 from tajdid.report_commands import dashboard_pack, digest
 from tajdid.running_commands import backup
@@ -64,6 +65,7 @@ app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(churn_app, name="churn")
 app.add_typer(people_app, name="people")
+app.add_typer(keys_app, name="keys")
 app.add_typer(conformance_app, name="conformance")
 
 SHOWN_ROWS = 1000
