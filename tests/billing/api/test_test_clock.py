@@ -126,7 +126,7 @@ def test_each_day_is_lived_through_as_by_a_company_that_works_daily(
     assert ("carl", "canceled", date(2025, 3, 1), "term_ended") in lived["subscriptions"]
     assert clock_of(by_clock) == (TARGET, None)
     assert advance(by_clock, Gateway()) == 0
-    entry = next(entries(by_clock))
+    entry = next(entries(by_clock, act="advance_clock"))
     assert (entry["act"], entry["outcome"], entry["happened_at"]) == ("advance_clock", "done", FIRST)
 
 
