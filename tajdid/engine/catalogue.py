@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
 from sqlalchemy import bindparam, case, select
 
-from billing.core.money import Scaled, currency_exponent, parse_decimal, post, ten_to
-from billing.core.pricing import EVENT_MODELS, rate, rate_events
+from billing.core.money import Scaled, currency_exponent
+from billing.reads import catalog
+from billing.reads.price_steps import decimal, step_of
+from billing.reads.scope import everything
 from billing.service.published_prices import price_terms
 from billing.store.store import Row, Store
 from billing.store.tables import components, meters, plan_versions, plans, price_lists, prices, products
-from dashboard.engine import UNKNOWN, EngineProblem, PriceSheet, Step, Tried
-from tajdid.engine.explaining import PRICE, step_of, steps_of
-from tajdid.engine.opening import decimal, ratio
+from dashboard.engine import UNKNOWN, EngineProblem, PriceSheet, Tried
+from tajdid.engine.explaining import PRICE, as_step
 
 _PLANS = (
     select(
@@ -132,7 +132,7 @@ def sheet_of(store: Store, price_id: str) -> PriceSheet:
         if row["price_mantissa"] is None
         else decimal(Scaled(row["price_mantissa"], row["price_scale"])),
         facts=_facts(row),
-        tiers=tuple(step_of(terms, place) for place in range(len(terms.tiers))),
+        tiers=tuple(as_step(step_of(terms, place)) for place in range(len(terms.tiers))),
     )
 
 
@@ -168,20 +168,7 @@ def _facts(row: Row) -> dict[str, str]:
 def tried(store: Store, price_id: str, quantity: str) -> Tried:
     """What a quantity costs under a price, before minimum, maximum and discounts; of a price of single events
     the quantity is the value of one. Raises `negative_quantity` and as `parse_decimal`."""
-    row = _row(store, price_id)
-    price, amount = price_terms(store, row), parse_decimal(quantity)
-    if price.model in EVENT_MODELS:
-        events = rate_events(price, [quantity])
-        num, den = events.num, events.den
-        steps: tuple[Step, ...] = ()
-    else:
-        rated = rate(price, amount)
-        num, den, steps = rated.num, rated.den, steps_of(price, amount)
-    exact: Decimal = ratio(num, den)
-    return Tried(
-        quantity=decimal(amount),
-        exact=exact,
-        posted_minor=post(num * ten_to(currency_exponent(row["currency"])), den),
-        currency=row["currency"],
-        steps=steps,
-    )
+    _row(store, price_id)
+    found = catalog.try_price(store, everything(), price_id=price_id, quantity=quantity)
+    steps = tuple(as_step(one) for one in found.steps)
+    return Tried(found.quantity, found.exact, found.posted_minor, found.currency, steps)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,15 +12,16 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from billing.core.money import BillingError, Scaled, currency_exponent, ten_to
-from billing.core.pricing import EVENT_MODELS, Price, PriceTier, Rated, rate
+from billing.core.pricing import EVENT_MODELS, Price
 from billing.documents import document as documents
 from billing.documents.layout import page_of
 from billing.documents.lines import line_of
+from billing.reads import price_steps
+from billing.reads.price_steps import decimal, ratio
 from billing.service.published_prices import price_terms
 from billing.store.store import Row, Store
 from billing.store.tables import components, meters, policies, prices, skus
 from dashboard.engine import Explained, Line, Step
-from tajdid.engine.opening import decimal, ratio
 
 PRICE = select(prices).where(prices.c.price_id == bindparam("id"))
 
@@ -113,75 +113,12 @@ def _steps_of_line(store: Store, row: Row, facts: Mapping[str, Any]) -> tuple[St
 
 def steps_of(price: Price, quantity: Scaled) -> tuple[Step, ...]:
     """What each tier that a quantity enters adds; nothing for a price without tiers."""
-    if not price.tiers:
-        return ()
-    rated = rate(price, quantity)
-    entered = _entered(price, quantity, len(rated.parts))
-    return tuple(
-        replace(
-            step_of(price, place),
-            units=_units(price, quantity, place),
-            amount=ratio(part, rated.den),
-        )
-        for place, part in zip(entered, rated.parts, strict=True)
-    )
+    return tuple(as_step(one) for one in price_steps.steps_of(price, quantity))
 
 
-def _entered(price: Price, quantity: Scaled, count: int) -> Sequence[int]:
-    """Places of the tiers that add something: all from the first on, or the one that holds the quantity."""
-    if price.model == "volume" or price.block_policy == "top_tier":
-        return range(_reached(price, quantity), _reached(price, quantity) + count)
-    return range(count)
-
-
-def _reached(price: Price, quantity: Scaled) -> int:
-    amount = decimal(quantity)
-    return next(
-        place for place in range(len(price.tiers)) if (top := _top(price, place)) is None or amount <= top
-    )
-
-
-def _top(price: Price, place: int) -> Decimal | None:
-    """The last unit that a tier holds; None for the open one."""
-    tier = price.tiers[place]
-    if tier.size is None:
-        return None if tier.up_to is None else decimal(tier.up_to)
-    if tier.max_blocks is None:
-        return None
-    return sum(
-        (decimal(one.size or Scaled(1, 0)) * (one.max_blocks or 0) for one in price.tiers[: place + 1]),
-        Decimal(0),
-    )
-
-
-def _units(price: Price, quantity: Scaled, place: int) -> Decimal:
-    amount = decimal(quantity)
-    if price.model == "volume" or price.block_policy == "top_tier":
-        return amount
-    floor = _top(price, place - 1) if place else Decimal(0)
-    top = _top(price, place)
-    assert floor is not None
-    return (amount if top is None else min(amount, top)) - floor
-
-
-def step_of(price: Price, place: int) -> Step:
-    """A tier as it is published."""
-    tier: PriceTier = price.tiers[place]
-    floor = (_top(price, place - 1) or Decimal(0)) if place else Decimal(0)
-    top = _top(price, place)
-    return Step(
-        first=int(floor) + 1,
-        last=None if top is None else int(top),
-        units=None,
-        unit_price=decimal(Scaled(tier.unit, price.scale)),
-        flat_fee=decimal(Scaled(tier.flat, price.scale)),
-        amount=Decimal(0),
-    )
-
-
-def unit_amount(price: Price, rated: Rated) -> Decimal:
-    """The exact amount in major units."""
-    return ratio(rated.num, rated.den)
+def as_step(step: price_steps.Step) -> Step:
+    """A step as pages show it."""
+    return Step(step.first, step.last, step.units, step.unit_price, step.flat_fee, step.amount)
 
 
 # Lines that are not posted.

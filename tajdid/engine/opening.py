@@ -5,14 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 import psycopg
 from sqlalchemy import Select, String, column, select, table
 from sqlalchemy.exc import DBAPIError
 
-from billing.core.money import BillingError, Scaled
+from billing.core.money import BillingError
 from billing.store.errors import is_passing
 from billing.store.migrations import HEAD
 from billing.store.store import Store, open_to_look
@@ -73,15 +72,6 @@ def _is_away(origin: BaseException | None) -> bool:
     if isinstance(origin, sqlite3.Error):
         return "unable to open" in str(origin) or "not a database" in str(origin)
     return isinstance(origin, psycopg.OperationalError) and origin.sqlstate is None
-
-
-def decimal(value: Scaled) -> Decimal:
-    return Decimal(value.mantissa).scaleb(-value.scale)
-
-
-def ratio(num: int, den: int) -> Decimal:
-    """An exact fraction as a decimal of so many digits as anybody reads."""
-    return Decimal(num) / Decimal(den)
 
 
 def names_of(store: Store, ids: list[Any]) -> dict[str, str]:

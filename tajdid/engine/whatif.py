@@ -13,6 +13,7 @@ from billing.core.money import BillingError
 from billing.core.subscription import Item as HeldItem
 from billing.core.subscription import ItemVersion
 from billing.core.subscription import Subscription as Held
+from billing.reads.price_steps import decimal
 from billing.service.drafts import drafts
 from billing.service.previews import preview_change
 from billing.store.store import Row, Store
@@ -22,7 +23,6 @@ from billing.web import previews
 from billing.web.previews import Act
 from dashboard.engine import REFUSED, Account, Change, EngineProblem, Item, Previewed, Subscription
 from tajdid.engine.explaining import lines_of_draft
-from tajdid.engine.opening import decimal
 
 MOST_SUBSCRIPTIONS = 50
 _CUSTOMER = select(customers).where(customers.c.customer_id == bindparam("id"))
