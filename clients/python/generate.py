@@ -20,6 +20,7 @@ Written by generate.py from the specification; not to be changed by hand.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -138,6 +139,8 @@ def method(specification: Schema, verb: str, path: str, said: Schema, name: str)
         options += ["idempotency_key: str | None = None", "if_match: str | None = None"]
     signature = ", ".join(["self", *takes, *(["*", *options] if options else [])])
     result = f"Iterator[{kind_of(item)}]" if item else kind_of(schema) if schema else "None"
+    # A method may be called `list`.
+    signature, result = (one.replace("list[", "builtins.list[") for one in (signature, result))
     lines = [f"    def {name}({signature}) -> {result}:", *told(said.get("description", ""), "        ")]
     where = f'path_of("{path}"' + "".join(f", {one['name']}={_argument(one)}" for one in ids) + ")"
     asked = "{" + ", ".join(f'"{one["name"]}": {_argument(one)}' for one in named) + "}"

@@ -5,6 +5,7 @@ Written by generate.py from the specification; not to be changed by hand.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -35,6 +36,21 @@ class Address(TypedDict):
 
 class AgreeRamp(TypedDict):
     phases: list[RampPhase]
+
+
+class Approval(TypedDict):
+    object: Literal["approval"]
+    approval_id: str
+    kind: str
+    customer_id: str
+    subject_id: str | None
+    state: str
+    proposed_on: str
+    decided_on: str | None
+    decided_by: str | None
+    recorded_at: str
+    changed_at: str
+    details: dict[str, Any]
 
 
 class Asked(TypedDict):
@@ -74,6 +90,20 @@ class Attempt(TypedDict):
     secret_id: str | None
 
 
+class AuditEntry(TypedDict):
+    object: Literal["audit_entry"]
+    entry_id: str
+    happened_at: str
+    actor: str
+    act: str
+    outcome: str
+    code: str | None
+    subject_id: str | None
+    customer_id: str | None
+    request_id: str | None
+    recorded_at: str
+
+
 class Backorder(TypedDict):
     """Goods of which something is still to come; quantities in base units as decimal text."""
 
@@ -99,6 +129,22 @@ class Balance(TypedDict):
     minor: int
     currency: str
     expiring: list[Expiry]
+
+
+class BankRow(TypedDict):
+    """A row of a bank statement; `amount` in major units as decimal text."""
+
+    entity_id: str
+    bank_ref: str
+    received_on: str
+    amount: str
+    currency: str
+    payer_name: NotRequired[str]
+    reference: NotRequired[str]
+
+
+class BankRows(TypedDict):
+    rows: list[BankRow]
 
 
 class Bulk(TypedDict):
@@ -214,6 +260,10 @@ class ChargeOf(TypedDict):
     subscription_id: str
 
 
+class ChargebackOutcome(TypedDict):
+    outcome: Literal["won", "lost"]
+
+
 class ChosenCampaign(TypedDict):
     """The campaign that chases a customer; null: the days of net terms do."""
 
@@ -304,6 +354,29 @@ class ContractsStep(TypedDict):
     acts_on: str
     old: str
     new: str
+
+
+class CreditLine(TypedDict):
+    line_id: str
+    net_minor: int
+
+
+class CreditNote(TypedDict):
+    object: Literal["credit_note"]
+    note_id: str
+    number: str | None
+    entity_id: str
+    customer_id: str
+    invoice_id: str | None
+    currency: str
+    reason: str
+    issued_on: str
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    run_id: str | None
+    recorded_at: str
+    open_minor: int
 
 
 class Customer(TypedDict):
@@ -403,7 +476,7 @@ class DeliveryLog(TypedDict):
     object: Literal["webhook_delivery"]
     endpoint_id: str
     sequence: int
-    event_id: str
+    message_id: str
     type: str
     lane: str
     state: Literal["waiting", "delivered", "dead"]
@@ -419,7 +492,7 @@ class DeliveryOutput(TypedDict):
     object: Literal["webhook_delivery"]
     endpoint_id: str
     sequence: int
-    event_id: str
+    message_id: str
     type: str
     lane: str
     state: Literal["waiting", "delivered", "dead"]
@@ -444,6 +517,25 @@ class Discount(TypedDict):
     recorded_at: str
 
 
+class Dispute(TypedDict):
+    object: Literal["dispute"]
+    dispute_id: str
+    payment_id: str
+    amount_minor: int
+    opened_on: str
+    closed_on: str | None
+    outcome: str | None
+    recorded_at: str
+    changed_at: str
+    customer_id: str
+    currency: str
+    invoice_id: str | None
+
+
+class DisputeOutcome(TypedDict):
+    outcome: Literal["accepted", "rejected"]
+
+
 class Document(TypedDict):
     """An invoice with its sums, and the sum of a credit note beside it."""
 
@@ -453,6 +545,31 @@ class Document(TypedDict):
     tax_minor: int
     total_minor: int
     note_total_minor: int
+
+
+class Drafts(TypedDict):
+    object: Literal["drafts"]
+    documents: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
+
+
+class DunningCase(TypedDict):
+    object: Literal["dunning_case"]
+    case_id: str
+    customer_id: str
+    currency: str
+    track: str
+    opened_on: str
+    deadline_on: str
+    closed_on: str | None
+    closed_as: str | None
+    recovered_attempt: int | None
+    recovered_days: int | None
+    recovered_minor: int | None
+    state: str | None
+    recorded_at: str
+    changed_at: str
 
 
 class Endpoint(TypedDict):
@@ -525,6 +642,11 @@ class Extra(TypedDict):
     unit: NotRequired[str | None]
 
 
+class FinishSetup(TypedDict):
+    token: str
+    is_default: NotRequired[bool]
+
+
 class Frozen(TypedDict):
     """How many quantities were taken as they are now."""
 
@@ -593,6 +715,91 @@ class IndexValue(TypedDict):
     published_on: str
     value: str
     recorded_at: str
+
+
+class Invoice(TypedDict):
+    object: Literal["invoice"]
+    invoice_id: str
+    number: str | None
+    entity_id: str
+    customer_id: str
+    currency: str
+    terms_id: str | None
+    method_id: str | None
+    collection: str
+    state: str
+    issued_on: str | None
+    due_on: str | None
+    net_minor: int
+    tax_minor: int
+    total_minor: int
+    paid_on: str | None
+    voided_on: str | None
+    written_off_on: str | None
+    written_off_minor: int
+    replaces_id: str | None
+    run_id: str | None
+    kind: str
+    po_id: str | None
+    consolidation_group: str | None
+    early_discount_ppm: int
+    early_discount_until: str | None
+    recovered_minor: int
+    recorded_at: str
+    changed_at: str
+    open_minor: int
+
+
+class InvoiceDispute(TypedDict):
+    object: Literal["invoice_dispute"]
+    dispute_id: str
+    invoice_id: str
+    line_id: str | None
+    amount_minor: int
+    reason: str
+    opened_on: str
+    closed_on: str | None
+    outcome: str | None
+    recorded_at: str
+    changed_at: str
+    customer_id: str
+    currency: str
+
+
+class InvoiceLine(TypedDict):
+    object: Literal["line_item"]
+    line_id: str
+    invoice_id: str
+    customer_id: str
+    item_id: str | None
+    component_id: str | None
+    kind: str
+    entry: str
+    service_start: str
+    service_end: str
+    revision: int
+    reference_start: str
+    reference_end: str
+    terms_id: str
+    price_id: str | None
+    factor_num: int
+    factor_den: int
+    currency: str
+    gross_minor: int
+    discount_minor: int
+    document_discount_minor: int
+    net_minor: int
+    tax_minor: int
+    tax_code: str | None
+    tax_category: str | None
+    tax_rate_ppm: int
+    policy_name: str
+    policy_version: int
+    reverses_line_id: str | None
+    description: str
+    explanation: str | None
+    recorded_at: str
+    quantity: str
 
 
 class Invoicing(TypedDict):
@@ -668,6 +875,25 @@ class LegalEntityChanges(TypedDict):
     bic: NotRequired[str]
 
 
+class Match(TypedDict):
+    """What a transfer pays: invoices, or the oldest of a customer."""
+
+    invoice_ids: NotRequired[list[str]]
+    customer_id: NotRequired[str | None]
+
+
+class Matched(TypedDict):
+    object: Literal["transfer_import"]
+    accepted: int
+    duplicate: int
+    matched: int
+    rejected: list[dict[str, Any]]
+
+
+class MaybeReason(TypedDict):
+    reason: NotRequired[str]
+
+
 class Meter(TypedDict):
     object: Literal["meter"]
     meter_id: str
@@ -678,6 +904,16 @@ class Meter(TypedDict):
     is_recurring: bool
     grain: str
     recorded_at: str
+
+
+class MethodChange(TypedDict):
+    is_default: Literal[True]
+
+
+class MoneyRetried(TypedDict):
+    object: Literal["parked_customer"]
+    customer_id: str
+    is_parked: Literal[False]
 
 
 class Moved(TypedDict):
@@ -763,6 +999,15 @@ class NewContact(TypedDict):
     locale: NotRequired[str | None]
 
 
+class NewCreditNote(TypedDict):
+    """Amounts before tax off some lines, or all that is left of an invoice."""
+
+    reason: str
+    lines: NotRequired[list[CreditLine] | None]
+    invoice_id: NotRequired[str | None]
+    give_back: NotRequired[bool]
+
+
 class NewCustomer(TypedDict):
     """A customer to be. Without an id it gets one."""
 
@@ -798,6 +1043,14 @@ class NewDiscount(TypedDict):
     times: NotRequired[int | None]
     valid_start: NotRequired[str | None]
     valid_end: NotRequired[str | None]
+
+
+class NewDispute(TypedDict):
+    """`reference`: the gateway's name of the dispute; without an amount all that is left of the
+    payment."""
+
+    amount_minor: NotRequired[int | None]
+    reference: NotRequired[str | None]
 
 
 class NewDraw(TypedDict):
@@ -859,6 +1112,14 @@ class NewIndexValue(TypedDict):
     published_on: str
 
 
+class NewInvoiceDispute(TypedDict):
+    """All that is open of the invoice, or of a line of it, unless an amount is named."""
+
+    reason: str
+    line_id: NotRequired[str | None]
+    amount_minor: NotRequired[int | None]
+
+
 class NewKey(TypedDict):
     """`owner`: whose the key is, the caller's own by default. `customer_id`: the key sees this
     customer and those below alone. `version`: the version of the API it speaks, by default the
@@ -895,6 +1156,17 @@ class NewPaymentTerms(TypedDict):
     end_of_month: NotRequired[bool]
     discount_ppm: NotRequired[int]
     discount_days: NotRequired[int]
+
+
+class NewPayout(TypedDict):
+    """`reference`: the gateway's own."""
+
+    entity_id: str
+    reference: str
+    currency: str
+    amount_minor: int
+    fee_minor: NotRequired[int]
+    received_on: NotRequired[str | None]
 
 
 class NewPlan(TypedDict):
@@ -1007,6 +1279,11 @@ class NewPurchaseOrder(TypedDict):
     po_id: NotRequired[str | None]
 
 
+class NewRefund(TypedDict):
+    payment_id: str
+    amount_minor: int
+
+
 class NewReplay(TypedDict):
     """From a sequence on, or what was recorded at an instant and later; of some topics alone if they
     are named."""
@@ -1029,6 +1306,24 @@ class NewSellerAddress(TypedDict):
     valid_from: str
     postal_code: NotRequired[str]
     region: NotRequired[str]
+
+
+class NewSetup(TypedDict):
+    """`return_url`: where the gateway sends the customer afterwards."""
+
+    return_url: str
+
+
+class NewSetupAnswer(TypedDict):
+    object: Literal["payment_method_setup"]
+    setup_id: str
+    customer_id: str
+    state: Literal["open", "done"]
+    expires_at: str
+    method_id: NotRequired[str | None]
+    url: str
+    token: str
+    frame_origin: str | None
 
 
 class NewSku(TypedDict):
@@ -1076,6 +1371,15 @@ class NewTopUp(TypedDict):
     expires_on: NotRequired[str | None]
 
 
+class NewTransfer(TypedDict):
+    """Money that came in for an invoice. `bank_ref`: the bank's own reference."""
+
+    invoice_id: str
+    amount_minor: int
+    bank_ref: NotRequired[str | None]
+    received_on: NotRequired[str | None]
+
+
 class NewWallet(TypedDict):
     """A wallet in the customer's currency. With `low_balance_minor`, `top_up_minor` and `product_id`
     it is topped up by itself."""
@@ -1108,9 +1412,77 @@ class Outcomes(TypedDict):
     data: list[BulkOutcome]
 
 
+class Parked(TypedDict):
+    object: Literal["parked_customer"]
+    customer_id: str
+    code: str | None
+    detail: str | None
+
+
 class Pause(TypedDict):
     from_on: NotRequired[str | None]
     until: NotRequired[str | None]
+
+
+class Pay(TypedDict):
+    """`method_id`: of the payer; without it the one that is charged by itself."""
+
+    method_id: NotRequired[str | None]
+
+
+class Payment(TypedDict):
+    object: Literal["payment"]
+    payment_id: str
+    customer_id: str
+    invoice_id: str | None
+    currency: str
+    amount_minor: int
+    fee_minor: int
+    method_id: str | None
+    state: str
+    attempt: int
+    next_attempt_at: str | None
+    failures: int
+    first_failed_on: str | None
+    case_id: str | None
+    created_on: str
+    received_on: str | None
+    kind: str
+    reversed_minor: int
+    transfer_id: str | None
+    undone_on: str | None
+    recorded_at: str
+    changed_at: str
+
+
+class PaymentAttempt(TypedDict):
+    object: Literal["payment_attempt"]
+    payment_id: str
+    attempt: int
+    method_id: str | None
+    outcome: str
+    decline_class: str | None
+    decline_code: str | None
+    tries: int
+    amount_minor: int | None
+    attempted_at: str
+    attempted_on: str
+    recorded_at: str
+    changed_at: str
+
+
+class PaymentMethod(TypedDict):
+    object: Literal["payment_method"]
+    method_id: str
+    customer_id: str
+    kind: str
+    expires_on: str | None
+    is_default: bool
+    valid_from: str
+    valid_to: str | None
+    label: str | None
+    recorded_at: str
+    changed_at: str
 
 
 class PaymentTerms(TypedDict):
@@ -1121,6 +1493,25 @@ class PaymentTerms(TypedDict):
     discount_ppm: int
     discount_days: int
     recorded_at: str
+
+
+class Payout(TypedDict):
+    object: Literal["payout"]
+    payout_id: str
+    entity_id: str
+    currency: str
+    amount_minor: int
+    fee_minor: int
+    received_on: str
+    recorded_at: str
+    reference: str
+
+
+class Period(TypedDict):
+    object: Literal["period"]
+    entity_id: str
+    month: str
+    locked_at: str | None
 
 
 class Plan(TypedDict):
@@ -1156,6 +1547,16 @@ class Policy(TypedDict):
     version: int
     valid_from: str
     recorded_at: str
+
+
+class Posting(TypedDict):
+    object: Literal["posting"]
+    entry_id: str
+    position: int
+    account: str
+    currency: str
+    debit_minor: int
+    credit_minor: int
 
 
 class Preview(TypedDict):
@@ -1287,6 +1688,17 @@ class PurchaseOrderChanges(TypedDict):
     valid_end: NotRequired[str | None]
 
 
+class Queue(TypedDict):
+    object: Literal["dunning_queue"]
+    data: list[QueuedCase]
+
+
+class QueuedCase(TypedDict):
+    object: Literal["dunning_case"]
+    case_id: str
+    next_step: str | None
+
+
 class QuoteWanted(TypedDict):
     """What a plan would cost a customer on a day: all its prices, chosen as an order would choose
     them."""
@@ -1325,6 +1737,36 @@ class Reactivate(TypedDict):
     plan_id: NotRequired[str | None]
     quantity: NotRequired[str | int | None]
     contract: NotRequired[ContractInput | None]
+
+
+class Reconciliation(TypedDict):
+    object: Literal["reconciliation"]
+    month: str
+    agrees: bool
+    trial_balance: list[dict[str, Any]]
+    movements: list[dict[str, Any]]
+    expected: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    standing: list[dict[str, Any]]
+
+
+class Refund(TypedDict):
+    object: Literal["refund"]
+    refund_id: str
+    payment_id: str
+    note_id: str | None
+    amount_minor: int
+    state: str
+    tries: int
+    decline_code: str | None
+    next_attempt_at: str | None
+    requested_on: str
+    refunded_on: str | None
+    recorded_at: str
+    changed_at: str
+    customer_id: str
+    currency: str
+    invoice_id: str | None
 
 
 class Refused(TypedDict):
@@ -1375,18 +1817,14 @@ class Replayed(TypedDict):
     next_sequence: int | None
 
 
+class Requested(TypedDict):
+    object: Literal["refund_request"]
+    payment_id: str
+    refunds: list[dict[str, Any]]
+
+
 class Resume(TypedDict):
     on: NotRequired[str | None]
-
-
-class Retried(TypedDict):
-    """What became of the events sent again; `codes`: those refused once more, by code."""
-
-    rows: int
-    accepted: int
-    duplicate: int
-    rejected: int
-    codes: dict[str, int]
 
 
 class RolledKey(TypedDict):
@@ -1410,6 +1848,19 @@ class Secrets(TypedDict):
 
     object: Literal["list"]
     data: list[dict[str, Any]]
+
+
+class Setup(TypedDict):
+    """A page of the gateway's: send the customer to `url` until `expires_at`, and finish the setup
+    with `token` when it comes back. `frame_origin`: what a content security policy has to allow to
+    frame it."""
+
+    object: Literal["payment_method_setup"]
+    setup_id: str
+    customer_id: str
+    state: Literal["open", "done"]
+    expires_at: str
+    method_id: NotRequired[str | None]
 
 
 class Shortfall(TypedDict):
@@ -1510,6 +1961,20 @@ class Subscription(TypedDict):
     changed_at: str
 
 
+class Sum(TypedDict):
+    object: Literal["invoice_sum"]
+    customer_id: str
+    currency: str
+    invoices: int
+    open_minor: int
+    overdue_minor: int
+
+
+class Sums(TypedDict):
+    object: Literal["invoice_sums"]
+    data: list[Sum]
+
+
 class TaxCheck(TypedDict):
     object: Literal["tax_number_check"]
     customer_id: str
@@ -1568,6 +2033,25 @@ class TopUp(TypedDict):
     invoice_id: str
 
 
+class Transfer(TypedDict):
+    object: Literal["transfer"]
+    transfer_id: str
+    entity_id: str
+    bank_ref: str
+    received_on: str
+    amount_minor: int
+    currency: str
+    payer_name: str
+    reference: str
+    state: str
+    matched_by: str | None
+    customer_id: str | None
+    payment_id: str | None
+    closed_on: str | None
+    recorded_at: str
+    changed_at: str
+
+
 class Tried(TypedDict):
     """What a quantity costs: exact in major units, posted in minor units."""
 
@@ -1618,6 +2102,16 @@ class UsageOutcome(TypedDict):
     event_id: str | None
     code: str | None
     detail: str | None
+
+
+class UsageRetried(TypedDict):
+    """What became of the events sent again; `codes`: those refused once more, by code."""
+
+    rows: int
+    accepted: int
+    duplicate: int
+    rejected: int
+    codes: dict[str, int]
 
 
 class UsedSoFar(TypedDict):
@@ -1678,11 +2172,118 @@ class Wallet(TypedDict):
 
 class WebhooksEvent(TypedDict):
     object: Literal["event"]
-    event_id: str
+    message_id: str
     type: str
     timestamp: str
     sequence: int
     data: dict[str, Any]
+
+
+class WholeDocument(TypedDict):
+    """A document as it is sent, with all that is printed on it (`schema` names its form)."""
+
+    number: str
+    kind: str
+    currency: str
+    total_minor: int
+
+
+class WithReason(TypedDict):
+    reason: str
+
+
+class BooksOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def journal(
+        self,
+        *,
+        source_id: str | None,
+        source_kind: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Posting]:
+        """The postings of a document (an invoice, a credit note, a payment, …), in the order they were
+        made."""
+        return self._api.pages(
+            path_of("/v1/journal"),
+            query={"source_id": source_id, "source_kind": source_kind, "fields": fields, "limit": limit},
+        )
+
+    def periods(
+        self,
+        *,
+        entity_id: str | None = None,
+        is_locked: bool | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Period]:
+        """Months that were ever closed, the newest first; nothing of it is a customer's."""
+        return self._api.pages(
+            path_of("/v1/periods"),
+            query={"entity_id": entity_id, "is_locked": is_locked, "fields": fields, "limit": limit},
+        )
+
+    def lock(
+        self, entity_id: str, month: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Period:
+        """Close the books of a seller for a month that is over: nothing is posted into it any more."""
+        answer: Period = self._api.call(
+            "POST",
+            path_of("/v1/periods/{entity_id}/{month}/lock", entity_id=entity_id, month=month),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def unlock(
+        self, entity_id: str, month: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Period:
+        """Open the books of a seller for a month again."""
+        answer: Period = self._api.call(
+            "POST",
+            path_of("/v1/periods/{entity_id}/{month}/unlock", entity_id=entity_id, month=month),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def reconciliation(self, month: str, *, fields: str | None = None) -> Reconciliation:
+        """Whether documents, books and customers' balances agree at the end of a month, and where they
+        do not."""
+        answer: Reconciliation = self._api.call(
+            "GET", path_of("/v1/reconciliations/{month}", month=month), query={"fields": fields}
+        )
+        return answer
+
+    def audit(
+        self,
+        *,
+        actor: str | None = None,
+        customer_id: str | None = None,
+        subject_id: str | None = None,
+        act: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[AuditEntry]:
+        """Who did what, the newest first; `since` and `until` half-open. The merchant sees the
+        arguments too."""
+        return self._api.pages(
+            path_of("/v1/audit"),
+            query={
+                "actor": actor,
+                "customer_id": customer_id,
+                "subject_id": subject_id,
+                "act": act,
+                "since": since,
+                "until": until,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
 
 
 class BulkOperations:
@@ -1693,8 +2294,8 @@ class BulkOperations:
         self, body: Bulk, *, idempotency_key: str | None = None, if_match: str | None = None
     ) -> Outcomes:
         """Up to 100 requests, done one after another, each by itself: what one does stands whatever
-        becomes of the next. Each needs the scopes that it would need alone. With an Idempotency-Key
-        for all, each request without its own has `<key>:<its number from 0>`."""
+        becomes of the next. Each needs the scopes that it would need alone, too. With an
+        Idempotency-Key for all, each request without its own has `<key>:<its number from 0>`."""
         answer: Outcomes = self._api.call(
             "POST",
             path_of("/v1/bulk"),
@@ -2577,6 +3178,114 @@ class CustomersOperations:
         return answer
 
 
+class DunningOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def cases(
+        self,
+        *,
+        customer_id: str | None = None,
+        is_open: bool | None = None,
+        track: Literal["card", "terms", "campaign"] | None = None,
+        state: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[DunningCase]:
+        """Dunning cases, the newest first. `state`: how far one of net terms has come."""
+        return self._api.pages(
+            path_of("/v1/dunning-cases"),
+            query={
+                "customer_id": customer_id,
+                "is_open": is_open,
+                "track": track,
+                "state": state,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def queue(self, *, fields: str | None = None) -> Queue:
+        """The 200 open cases whose next act comes first, with what is overdue."""
+        answer: Queue = self._api.call("GET", path_of("/v1/dunning-queue"), query={"fields": fields})
+        return answer
+
+    def case(self, case_id: str, *, fields: str | None = None) -> DunningCase:
+        """One case with its steps."""
+        answer: DunningCase = self._api.call(
+            "GET", path_of("/v1/dunning-cases/{case_id}", case_id=case_id), query={"fields": fields}
+        )
+        return answer
+
+    def approvals(
+        self,
+        *,
+        state: Literal["pending", "approved", "rejected", "withdrawn"] | None = None,
+        kind: Literal["order", "collection", "write_off"] | None = None,
+        customer_id: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Approval]:
+        """What waits for a person's word of the merchant's, or was decided."""
+        return self._api.pages(
+            path_of("/v1/approvals"),
+            query={
+                "state": state,
+                "kind": kind,
+                "customer_id": customer_id,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def approval(self, approval_id: str, *, fields: str | None = None) -> Approval:
+        """One approval."""
+        answer: Approval = self._api.call(
+            "GET", path_of("/v1/approvals/{approval_id}", approval_id=approval_id), query={"fields": fields}
+        )
+        return answer
+
+    def approve(
+        self, approval_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Approval:
+        """Carry out what waits, once."""
+        answer: Approval = self._api.call(
+            "POST",
+            path_of("/v1/approvals/{approval_id}/approve", approval_id=approval_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def reject(
+        self, approval_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Approval:
+        """Let nothing come of what waits."""
+        answer: Approval = self._api.call(
+            "POST",
+            path_of("/v1/approvals/{approval_id}/reject", approval_id=approval_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def parked(self, *, fields: str | None = None, limit: int | None = None) -> Iterator[Parked]:
+        """Customers that bill runs set aside, and why."""
+        return self._api.pages(path_of("/v1/parked-customers"), query={"fields": fields, "limit": limit})
+
+    def retry(
+        self, customer_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> MoneyRetried:
+        """Set a customer aside no longer, once what stopped it is mended: the next bill run bills it."""
+        answer: MoneyRetried = self._api.call(
+            "POST",
+            path_of("/v1/parked-customers/{customer_id}/retry", customer_id=customer_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+
 class EventsOperations:
     def __init__(self, api: Calling) -> None:
         self._api = api
@@ -2604,12 +3313,303 @@ class EventsOperations:
             },
         )
 
-    def event(self, event_id: str, *, fields: str | None = None) -> WebhooksEvent:
+    def event(self, message_id: str, *, fields: str | None = None) -> WebhooksEvent:
         """By the `webhook-id` of a delivery."""
         answer: WebhooksEvent = self._api.call(
-            "GET", path_of("/v1/events/{event_id}", event_id=event_id), query={"fields": fields}
+            "GET", path_of("/v1/events/{message_id}", message_id=message_id), query={"fields": fields}
         )
         return answer
+
+
+class InvoicesOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def list(
+        self,
+        *,
+        customer_id: str | None = None,
+        state: Literal["open", "past_due", "uncollectible", "paid", "void"] | None = None,
+        number: str | None = None,
+        issued_from: str | None = None,
+        issued_until: str | None = None,
+        due_before: str | None = None,
+        run_id: str | None = None,
+        po_id: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Invoice]:
+        """Issued invoices: of a state by the day they are due, while they are not too many; of days of
+        issue ([from, until)) by these; others the newest first."""
+        return self._api.pages(
+            path_of("/v1/invoices"),
+            query={
+                "customer_id": customer_id,
+                "state": state,
+                "number": number,
+                "issued_from": issued_from,
+                "issued_until": issued_until,
+                "due_before": due_before,
+                "run_id": run_id,
+                "po_id": po_id,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def drafts(
+        self, *, customer_id: str | None, up_to: str | None = None, fields: str | None = None
+    ) -> Drafts:
+        """What is due of a customer up to a day and waits for its days of grace, as it stands now."""
+        answer: Drafts = self._api.call(
+            "GET",
+            path_of("/v1/invoices/drafts"),
+            query={"customer_id": customer_id, "up_to": up_to, "fields": fields},
+        )
+        return answer
+
+    def sums(self, *, customer_id: builtins.list[str] | None, fields: str | None = None) -> Sums:
+        """What customers owe, by customer and currency: open, and of that past due."""
+        answer: Sums = self._api.call(
+            "GET", path_of("/v1/invoice-sums"), query={"customer_id": customer_id, "fields": fields}
+        )
+        return answer
+
+    def invoice(self, invoice_id: str, *, fields: str | None = None, expand: str | None = None) -> Invoice:
+        """One invoice, by id or number. What is expanded are the first 200 of each."""
+        answer: Invoice = self._api.call(
+            "GET",
+            path_of("/v1/invoices/{invoice_id}", invoice_id=invoice_id),
+            query={"fields": fields, "expand": expand},
+        )
+        return answer
+
+    def lines(
+        self, invoice_id: str, *, fields: str | None = None, limit: int | None = None
+    ) -> Iterator[InvoiceLine]:
+        """The lines of an invoice."""
+        return self._api.pages(
+            path_of("/v1/invoices/{invoice_id}/lines", invoice_id=invoice_id),
+            query={"fields": fields, "limit": limit},
+        )
+
+    def invoice_document(self, invoice_id: str, *, fields: str | None = None) -> WholeDocument:
+        """An invoice as it is sent, with every fact on it."""
+        answer: WholeDocument = self._api.call(
+            "GET",
+            path_of("/v1/invoices/{invoice_id}/document", invoice_id=invoice_id),
+            query={"fields": fields},
+        )
+        return answer
+
+    def invoice_pdf(
+        self, invoice_id: str, *, locale: Literal["en", "ar"] | None = None, fields: str | None = None
+    ) -> None:
+        """An invoice as it is sent, in the customer's language unless another is asked for."""
+        self._api.call(
+            "GET",
+            path_of("/v1/invoices/{invoice_id}/pdf", invoice_id=invoice_id),
+            query={"locale": locale, "fields": fields},
+        )
+
+    def pay(
+        self, invoice_id: str, body: Pay, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Payment:
+        """Charge what is open of an invoice now. The answer is the payment, pending; what becomes of
+        it is in the payment, and told by the events `payment.captured` and `payment.failed`. An
+        attempt that fails leaves the schedule of retries as it was."""
+        answer: Payment = self._api.call(
+            "POST",
+            path_of("/v1/invoices/{invoice_id}/pay", invoice_id=invoice_id),
+            body=body,
+            status=202,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def void(
+        self,
+        invoice_id: str,
+        body: WithReason,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Invoice:
+        """Take back a whole invoice that nothing has paid."""
+        answer: Invoice = self._api.call(
+            "POST",
+            path_of("/v1/invoices/{invoice_id}/void", invoice_id=invoice_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def give_up(
+        self,
+        invoice_id: str,
+        body: MaybeReason,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Invoice:
+        """Give up what is open of an invoice."""
+        answer: Invoice = self._api.call(
+            "POST",
+            path_of("/v1/invoices/{invoice_id}/write-off", invoice_id=invoice_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def take_up_again(
+        self,
+        invoice_id: str,
+        body: MaybeReason,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Invoice:
+        """Take a write-off back."""
+        answer: Invoice = self._api.call(
+            "POST",
+            path_of("/v1/invoices/{invoice_id}/reinstate", invoice_id=invoice_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def dispute(
+        self,
+        invoice_id: str,
+        body: NewInvoiceDispute,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> InvoiceDispute:
+        """Dispute an open invoice, or a line of it: that part is not chased meanwhile."""
+        answer: InvoiceDispute = self._api.call(
+            "POST",
+            path_of("/v1/invoices/{invoice_id}/dispute", invoice_id=invoice_id),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def invoice_disputes(
+        self,
+        *,
+        invoice_id: str | None = None,
+        customer_id: str | None = None,
+        is_open: bool | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[InvoiceDispute]:
+        """Disputes of invoices, the newest first."""
+        return self._api.pages(
+            path_of("/v1/invoice-disputes"),
+            query={
+                "invoice_id": invoice_id,
+                "customer_id": customer_id,
+                "is_open": is_open,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def invoice_dispute(self, invoice_dispute_id: str, *, fields: str | None = None) -> InvoiceDispute:
+        """One dispute of an invoice."""
+        answer: InvoiceDispute = self._api.call(
+            "GET",
+            path_of("/v1/invoice-disputes/{invoice_dispute_id}", invoice_dispute_id=invoice_dispute_id),
+            query={"fields": fields},
+        )
+        return answer
+
+    def close_dispute(
+        self,
+        invoice_dispute_id: str,
+        body: DisputeOutcome,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> InvoiceDispute:
+        """Accept a dispute, so that its amount is credited, or reject it. `note_id`: the note that
+        credits it."""
+        answer: InvoiceDispute = self._api.call(
+            "POST",
+            path_of("/v1/invoice-disputes/{invoice_dispute_id}/close", invoice_dispute_id=invoice_dispute_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def credit_notes(
+        self,
+        *,
+        customer_id: str | None = None,
+        invoice_id: str | None = None,
+        number: str | None = None,
+        run_id: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CreditNote]:
+        """Credit notes, the newest first. `invoice_id`: those that correct a line of it."""
+        return self._api.pages(
+            path_of("/v1/credit-notes"),
+            query={
+                "customer_id": customer_id,
+                "invoice_id": invoice_id,
+                "number": number,
+                "run_id": run_id,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def credit(
+        self, body: NewCreditNote, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> CreditNote:
+        """Credit amounts of lines, or all that is left of an invoice."""
+        answer: CreditNote = self._api.call(
+            "POST",
+            path_of("/v1/credit-notes"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def credit_note(self, note_id: str, *, fields: str | None = None) -> CreditNote:
+        """One credit note, by id or number."""
+        answer: CreditNote = self._api.call(
+            "GET", path_of("/v1/credit-notes/{note_id}", note_id=note_id), query={"fields": fields}
+        )
+        return answer
+
+    def note_document(self, note_id: str, *, fields: str | None = None) -> WholeDocument:
+        """A credit note as it is sent, with every fact on it."""
+        answer: WholeDocument = self._api.call(
+            "GET", path_of("/v1/credit-notes/{note_id}/document", note_id=note_id), query={"fields": fields}
+        )
+        return answer
+
+    def note_pdf(
+        self, note_id: str, *, locale: Literal["en", "ar"] | None = None, fields: str | None = None
+    ) -> None:
+        """A credit note as it is sent, in the customer's language unless another is asked for."""
+        self._api.call(
+            "GET",
+            path_of("/v1/credit-notes/{note_id}/pdf", note_id=note_id),
+            query={"locale": locale, "fields": fields},
+        )
 
 
 class KeysOperations:
@@ -2729,6 +3729,389 @@ class OrdersOperations:
             idempotency_key=idempotency_key,
             if_match=if_match,
         )
+
+
+class PaymentMethodsOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def methods(
+        self,
+        customer_id: str,
+        *,
+        is_ended: bool | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[PaymentMethod]:
+        """The ways to pay of a customer, the newest first; those that ended only if they are asked
+        for."""
+        return self._api.pages(
+            path_of("/v1/customers/{customer_id}/payment-methods", customer_id=customer_id),
+            query={"is_ended": is_ended, "fields": fields, "limit": limit},
+        )
+
+    def method(self, method_id: str, *, fields: str | None = None) -> PaymentMethod:
+        """One way to pay."""
+        answer: PaymentMethod = self._api.call(
+            "GET", path_of("/v1/payment-methods/{method_id}", method_id=method_id), query={"fields": fields}
+        )
+        return answer
+
+    def make_default(
+        self,
+        method_id: str,
+        body: MethodChange,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> PaymentMethod:
+        """Charge this one where nothing else is said; payments that failed are tried with it."""
+        answer: PaymentMethod = self._api.call(
+            "PATCH",
+            path_of("/v1/payment-methods/{method_id}", method_id=method_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def remove(
+        self, method_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> None:
+        """Charge this one no more. The default goes last, and not while something is charged
+        automatically."""
+        self._api.call(
+            "DELETE",
+            path_of("/v1/payment-methods/{method_id}", method_id=method_id),
+            status=204,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def start(
+        self,
+        customer_id: str,
+        body: NewSetup,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> NewSetupAnswer:
+        """Open a page of the gateway's on which the customer enters a new way to pay. Asked again with
+        the same key, the setup is told without its address and token."""
+        answer: NewSetupAnswer = self._api.call(
+            "POST",
+            path_of("/v1/customers/{customer_id}/payment-methods/setups", customer_id=customer_id),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def setup(self, setup_id: str, *, fields: str | None = None) -> Setup:
+        """One setup, and the method that came of it."""
+        answer: Setup = self._api.call(
+            "GET",
+            path_of("/v1/payment-method-setups/{setup_id}", setup_id=setup_id),
+            query={"fields": fields},
+        )
+        return answer
+
+    def finish(
+        self,
+        setup_id: str,
+        body: FinishSetup,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> PaymentMethod:
+        """Keep what the customer entered on the page of a setup; again, it answers the same method."""
+        answer: PaymentMethod = self._api.call(
+            "POST",
+            path_of("/v1/payment-method-setups/{setup_id}/finish", setup_id=setup_id),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+
+class PaymentsOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def list(
+        self,
+        *,
+        customer_id: str | None = None,
+        invoice_id: str | None = None,
+        state: Literal["pending", "failed", "captured", "canceled"] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Payment]:
+        """Payments, the newest first."""
+        return self._api.pages(
+            path_of("/v1/payments"),
+            query={
+                "customer_id": customer_id,
+                "invoice_id": invoice_id,
+                "state": state,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def payment(self, payment_id: str, *, fields: str | None = None, expand: str | None = None) -> Payment:
+        """One payment. What is expanded are the first 200 of each."""
+        answer: Payment = self._api.call(
+            "GET",
+            path_of("/v1/payments/{payment_id}", payment_id=payment_id),
+            query={"fields": fields, "expand": expand},
+        )
+        return answer
+
+    def attempts(
+        self, payment_id: str, *, fields: str | None = None, limit: int | None = None
+    ) -> Iterator[PaymentAttempt]:
+        """The attempts of a payment in their order, each with its last answer."""
+        return self._api.pages(
+            path_of("/v1/payments/{payment_id}/attempts", payment_id=payment_id),
+            query={"fields": fields, "limit": limit},
+        )
+
+    def transfers(
+        self,
+        *,
+        state: Literal["matched", "unmatched", "returned"] | None = None,
+        customer_id: str | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Transfer]:
+        """Bank transfers, the newest first."""
+        return self._api.pages(
+            path_of("/v1/transfers"),
+            query={"state": state, "customer_id": customer_id, "fields": fields, "limit": limit},
+        )
+
+    def receive(
+        self, body: NewTransfer, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Payment:
+        """Note money that came in at the bank for an invoice; the answer is the payment it became."""
+        answer: Payment = self._api.call(
+            "POST",
+            path_of("/v1/transfers"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def transfer(self, transfer_id: str, *, fields: str | None = None) -> Transfer:
+        """One bank transfer."""
+        answer: Transfer = self._api.call(
+            "GET", path_of("/v1/transfers/{transfer_id}", transfer_id=transfer_id), query={"fields": fields}
+        )
+        return answer
+
+    def take_in(
+        self, body: BankRows, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Matched:
+        """Take in rows of a bank statement and match what is unmatched. A row is known by its seller
+        and `bank_ref`: sent again it changes nothing."""
+        answer: Matched = self._api.call(
+            "POST",
+            path_of("/v1/transfers/bulk"),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def match(
+        self,
+        transfer_id: str,
+        body: Match,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Transfer:
+        """Say whose a transfer is that was not matched."""
+        answer: Transfer = self._api.call(
+            "POST",
+            path_of("/v1/transfers/{transfer_id}/match", transfer_id=transfer_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def unmatch(
+        self, transfer_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Transfer:
+        """Take back a wrong match: what it paid is owed again."""
+        answer: Transfer = self._api.call(
+            "POST",
+            path_of("/v1/transfers/{transfer_id}/unmatch", transfer_id=transfer_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def send_back(
+        self, transfer_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Transfer:
+        """Note that a transfer nobody knew was sent back."""
+        answer: Transfer = self._api.call(
+            "POST",
+            path_of("/v1/transfers/{transfer_id}/return", transfer_id=transfer_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def refunds(
+        self,
+        *,
+        payment_id: str | None = None,
+        customer_id: str | None = None,
+        state: Literal["requested", "refunded", "failed"] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Refund]:
+        """Refunds, the newest first."""
+        return self._api.pages(
+            path_of("/v1/refunds"),
+            query={
+                "payment_id": payment_id,
+                "customer_id": customer_id,
+                "state": state,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def give_back(
+        self, body: NewRefund, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Requested:
+        """Give back credit that a customer keeps, through a payment of theirs. It may come to several
+        refunds: of what was paid too much, and of each note."""
+        answer: Requested = self._api.call(
+            "POST",
+            path_of("/v1/refunds"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def refund(self, refund_id: str, *, fields: str | None = None) -> Refund:
+        """One refund."""
+        answer: Refund = self._api.call(
+            "GET", path_of("/v1/refunds/{refund_id}", refund_id=refund_id), query={"fields": fields}
+        )
+        return answer
+
+    def refund_paid(
+        self, refund_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Refund:
+        """Note that the refund of a transfer was sent from the bank."""
+        answer: Refund = self._api.call(
+            "POST",
+            path_of("/v1/refunds/{refund_id}/paid", refund_id=refund_id),
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def disputes(
+        self,
+        *,
+        payment_id: str | None = None,
+        customer_id: str | None = None,
+        is_open: bool | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Dispute]:
+        """Payments that were disputed at a bank, the newest first."""
+        return self._api.pages(
+            path_of("/v1/disputes"),
+            query={
+                "payment_id": payment_id,
+                "customer_id": customer_id,
+                "is_open": is_open,
+                "fields": fields,
+                "limit": limit,
+            },
+        )
+
+    def dispute(self, dispute_id: str, *, fields: str | None = None) -> Dispute:
+        """One dispute."""
+        answer: Dispute = self._api.call(
+            "GET", path_of("/v1/disputes/{dispute_id}", dispute_id=dispute_id), query={"fields": fields}
+        )
+        return answer
+
+    def open_dispute(
+        self,
+        payment_id: str,
+        body: NewDispute,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Dispute:
+        """Note that the bank took a payment back, or a part of it: what it had paid is owed again."""
+        answer: Dispute = self._api.call(
+            "POST",
+            path_of("/v1/payments/{payment_id}/disputes", payment_id=payment_id),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def close_dispute(
+        self,
+        dispute_id: str,
+        body: ChargebackOutcome,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Dispute:
+        """Note how a dispute ended: won brings the money back, lost leaves it with the customer."""
+        answer: Dispute = self._api.call(
+            "POST",
+            path_of("/v1/disputes/{dispute_id}/close", dispute_id=dispute_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def payouts(
+        self, *, entity_id: str | None = None, fields: str | None = None, limit: int | None = None
+    ) -> Iterator[Payout]:
+        """What gateways paid out to the bank, the newest first; nothing of it is a customer's."""
+        return self._api.pages(
+            path_of("/v1/payouts"), query={"entity_id": entity_id, "fields": fields, "limit": limit}
+        )
+
+    def receive_from_gateway(
+        self, body: NewPayout, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Payout:
+        """Note what a gateway paid out, after it kept its fees. The same payout again changes nothing."""
+        answer: Payout = self._api.call(
+            "POST",
+            path_of("/v1/payouts"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
 
 
 class PurchaseOrdersOperations:
@@ -3249,7 +4632,7 @@ class UsageOperations:
 
     def add_events(
         self,
-        body: list[dict[str, Any]],
+        body: builtins.list[dict[str, Any]],
         *,
         all: bool | None = None,
         idempotency_key: str | None = None,
@@ -3313,9 +4696,9 @@ class UsageOperations:
             query={"source": source, "code": code, "is_open": is_open, "fields": fields, "limit": limit},
         )
 
-    def retry(self, *, idempotency_key: str | None = None, if_match: str | None = None) -> Retried:
+    def retry(self, *, idempotency_key: str | None = None, if_match: str | None = None) -> UsageRetried:
         """Send again the events whose item or meter was unknown."""
-        answer: Retried = self._api.call(
+        answer: UsageRetried = self._api.call(
             "POST", path_of("/v1/rejected-inputs/retry"), idempotency_key=idempotency_key, if_match=if_match
         )
         return answer
@@ -3630,13 +5013,18 @@ class Tajdid(Calling):
     def __init__(self, base_url: str, key: str, **settings: Any) -> None:
         """settings: see Calling."""
         super().__init__(base_url, key, **settings)
+        self.books = BooksOperations(self)
         self.bulk = BulkOperations(self)
         self.catalog = CatalogOperations(self)
         self.contracts = ContractsOperations(self)
         self.customers = CustomersOperations(self)
+        self.dunning = DunningOperations(self)
         self.events = EventsOperations(self)
+        self.invoices = InvoicesOperations(self)
         self.keys = KeysOperations(self)
         self.orders = OrdersOperations(self)
+        self.payment_methods = PaymentMethodsOperations(self)
+        self.payments = PaymentsOperations(self)
         self.purchase_orders = PurchaseOrdersOperations(self)
         self.subscriptions = SubscriptionsOperations(self)
         self.test_clock = TestClockOperations(self)

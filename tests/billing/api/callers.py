@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -36,13 +37,28 @@ def opened(url: str, known: Mapping[str, Caller], now: datetime, **services: Any
         return known[name]
 
     stores = Stores(url, size=2)
-    given = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services)
-    app = apps.application(given, authenticate)
+    app = _app(services.get("mode", "live"))
+    state, calls = app.state, app.state.calls
+    before = state.services, state.authenticate, calls.stores
+    state.services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services)
+    state.authenticate, calls.stores = authenticate, stores
     try:
         yield app
     finally:
-        app.state.calls.close()
+        calls.flush()
+        state.services, state.authenticate, calls.stores = before
         stores.close()
+
+
+@cache
+def _app(mode: Literal["live", "test"]) -> FastAPI:
+    """Made once: to make all its routes and describe them takes longer than most tests."""
+    services = Services(Stores("sqlite://"), SimulatedGateway(), Vault(bytes(32)), mode=mode)
+    return apps.application(services, lambda _services, _header: _nobody())
+
+
+def _nobody() -> Caller:
+    raise Problem("unauthenticated")
 
 
 def client(app: FastAPI, name: str) -> TestClient:

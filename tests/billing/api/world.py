@@ -97,9 +97,6 @@ def build(store: Store) -> World:
     dun(store, at(date(2025, 3, 10)))
     sequence_events(store, NOW)
     for company in world.companies.values():
-        _listen(store, company)
-    sequence_events(store, at(date(2025, 3, 11)))
-    for company in world.companies.values():
         _find(store, company)
     return world
 
@@ -294,20 +291,6 @@ def _wait(store: Store, company: Company) -> None:
     customers.change_customer(store, on, customer_id=company.shop, credit_limit_minor=1)
     with suppress(BillingError):
         subscriptions.subscribe(store, on, customer_id=company.shop, plan_id="basic")
-
-
-def _listen(store: Store, company: Company) -> None:
-    """The head is told what happens to it from now on: of all that was said before, as nobody listened."""
-    create_endpoint(
-        store,
-        at(date(2025, 3, 11)),
-        owner=company.name,
-        url=f"https://{company.name}.example/hooks",
-        sealed="sealed",
-        version=date(2026, 12, 1),
-        customer_id=company.head,
-        endpoint_id=f"{company.name}-hooks",
-    )
 
 
 KINDS: Mapping[str, tuple[Table, str, str]] = {
