@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 
 from billing.reads.page import Page, page
 from billing.reads.scope import Scope
+from billing.store import tables
 from billing.store.store import Row, Store
 from billing.store.tables import addresses as _addresses
 from billing.store.tables import contacts as _contacts
@@ -53,8 +55,8 @@ def customers(
     name: str | None = None,
     email: str | None = None,
 ) -> Page:
-    """Customers by id; with `changed_since` by when they changed. `name`: how it begins, whatever its case.
-    `email`: of one of their contacts."""
+    """Customers by id; with `name` (how it begins, whatever its case) by name; else with `changed_since` by
+    when they changed. `email`: of one of their contacts."""
     of = _customers.c
     conditions = list(scope.where(of.customer_id))
     if parent_id is not None:
@@ -69,27 +71,25 @@ def customers(
             conditions.append(of.overdue_state != literal_column("'current'"))
     if is_parked is not None:
         conditions.append(of.parked_at.is_not(None) if is_parked else of.parked_at.is_(None))
-    if name is not None:
-        conditions += _begins(store, of.name, name)
     if email is not None:
         has_email = select(_contacts.c.customer_id).where(
             func.lower(_contacts.c.email) == func.lower(literal(email, String)),
             _contacts.c.removed_at.is_(None),
         )
         conditions.append(of.customer_id.in_(has_email))
-    if changed_since is None:
-        return page(store, _ALL.where(*conditions), [of.customer_id], after=after, limit=limit)
-    statement = _ALL.where(*conditions, of.changed_at >= changed_since)
-    return page(store, statement, [of.changed_at, of.customer_id], after=after, limit=limit)
-
-
-def _begins(store: Store, column: ColumnElement[str], start: str) -> list[ColumnElement[bool]]:
-    """The texts that begin so, as a range of the index on their small letters."""
-    lowered: ColumnElement[str] = func.lower(column)
-    if not store.is_sqlite:
-        lowered = lowered.collate("C")
-    first = func.lower(literal(start, String))
-    return [lowered >= first, lowered < first.concat(_LAST)]
+    keys: list[ColumnElement[Any]] = [of.customer_id]
+    statement = _ALL
+    if name is not None:
+        lowered, start = tables.lowered(of.name), tables.lowered(literal(name, String))
+        conditions += [lowered >= start, lowered < start.concat(_LAST)]
+        statement, keys = _ALL.add_columns(lowered.label("lowered")), [lowered, of.customer_id]
+    if changed_since is not None:
+        conditions.append(of.changed_at >= changed_since)
+        keys = keys if name is not None else [of.changed_at, of.customer_id]
+    found = page(store, statement.where(*conditions), keys, after=after, limit=limit)
+    for row in found.rows:
+        row.pop("lowered", None)
+    return found
 
 
 def customer_of(store: Store, scope: Scope, *, customer_id: str) -> Row | None:

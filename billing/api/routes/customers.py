@@ -49,8 +49,8 @@ def customers(
     name: Words | None = None,
     email: Words | None = None,
 ) -> Page:
-    """Customers by id; with `changed_since` by when they changed. `name`: how it begins. `email`: of one of
-    their contacts."""
+    """Customers by id; with `name` (how it begins) by name, else with `changed_since` by when they changed.
+    `email`: of one of their contacts."""
     with context.looking() as store:
         found = reads.customers(
             store,
