@@ -30,6 +30,7 @@ COUNTED = 10_000
 """Beyond so many documents of a state nobody goes on counting them for a look, or puts them in order."""
 STATES = ("open", "past_due", "uncollectible", "paid", "void")
 """What an invoice may be asked for as: its stored state, or open and past its day."""
+_STORED = ("open", "uncollectible", "paid", "void")
 OWING = ("open", "past_due", "uncollectible")
 
 _KEY = issued.c.invoice_id
@@ -84,9 +85,13 @@ def invoices(
     if po_id is not None:
         others.append(issued.c.po_id == po_id)
     of_days = (issued_from or issued_until) and not (customer_id or number or run_id or po_id)
-    may_be_by_due_day = not (state is None or of_days or number or run_id)
-    by_due_day = may_be_by_due_day and _is_by_due_day(store, [*_in_state(state, today), *others], after)
-    own = [*_in_state(state, today, by_index=by_due_day), *others]
+    has_due_day = state is not None or (due_before is not None and not customer_id and not po_id)
+    may_be_by_due_day = has_due_day and not (of_days or number or run_id)
+    of_state = _in_state(state, today)
+    if state is None and has_due_day:
+        of_state.append(issued.c.state.in_(_STORED))
+    by_due_day = may_be_by_due_day and _is_by_due_day(store, [*of_state, *others], after)
+    own = [*(of_state if by_due_day else _in_state(state, today, by_index=False)), *others]
     keys = [issued.c.due_on, _KEY] if by_due_day else [issued.c.issued_on, _KEY] if of_days else [_KEY]
     descending = not (by_due_day and state == "past_due")
     places = select(_KEY, issued.c.due_on, issued.c.issued_on).where(*own)

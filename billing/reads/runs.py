@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import ColumnElement, and_, false, func, select, true
 
 from billing.store.store import Store
 from billing.store.tables import billing_runs
@@ -15,7 +15,10 @@ _ID = re.compile(r"run_([0-9a-f]{4})([0-9a-f]{13})")
 
 def ids_of_run(store: Store, run_id: str, prefix: str, column: Any) -> ColumnElement[bool]:
     """Between which ids the documents of a run lie: ids sort in the order they were made, so those of a run
-    follow its own and come before the next run's of the same opening. So no other row is read."""
+    follow its own and come before the next run's of the same opening. So no other row is read; none at all
+    where there is no such run."""
+    if store.row(select(billing_runs.c.run_id).where(billing_runs.c.run_id == run_id)) is None:
+        return false()
     made = _ID.fullmatch(run_id)
     if made is None:
         return true()

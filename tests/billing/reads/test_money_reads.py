@@ -79,6 +79,7 @@ def test_what_is_past_due_depends_on_the_day_and_comes_oldest_first(world: World
         ({"issued_from": FEBRUARY, "customer_id": "zoe"}, [("zoe", 2)]),
         ({"issued_until": FEBRUARY, "customer_id": "zoe"}, [("zoe", 1)]),
         ({"due_before": FEBRUARY, "state": "open"}, [("annex", 1), ("zoe", 1)]),
+        ({"due_before": FEBRUARY}, [("annex", 1), ("zoe", 1), ("anna", 1)]),
         ({"po_id": "none"}, []),
         ({"number": "none"}, []),
         ({"run_id": "run_none"}, []),
@@ -104,7 +105,13 @@ def test_an_invoice_is_found_by_number_and_by_run(world: World) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"state": "open"}, {"state": "past_due", "today": TODAY}, {"issued_from": JANUARY}],
+    [
+        {},
+        {"state": "open"},
+        {"due_before": TODAY},
+        {"state": "past_due", "today": TODAY},
+        {"issued_from": JANUARY},
+    ],
 )
 def test_pages_of_one_row_are_the_list(world: World, asked: dict[str, Any]) -> None:
     store, _ = world
