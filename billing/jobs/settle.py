@@ -260,9 +260,13 @@ _ASKED_FOR = (
 
 def _leave_schedule(store: Store, at: datetime, failed: pl.DataFrame) -> pl.DataFrame:
     """Failures of attempts that the customer asked for: the schedule goes on as if there had been none, and
-    what no schedule charges is given up. Returns the other failures."""
+    what no schedule charges is given up. Returns the other failures, and those whose case ended meanwhile."""
     asked = read_by_ids(store, _ASKED_FOR, asked_attempts.c.payment_id, failed["payment_id"].to_list())
-    on = ["payment_id", "attempt"]
+    if asked.is_empty():
+        return failed
+    on, cases = ["payment_id", "attempt"], open_cases(store, failed["customer_id"])
+    has_schedule = pl.col("case_id").is_null() | pl.col("case_id").is_in(cases["case_id"].to_list())
+    asked = asked.join(failed.filter(has_schedule), on=on, how="semi")
     rows = failed.join(asked, on=on, maintain_order="left")
     is_over = (pl.col("collection") != "automatic") & pl.col("case_id").is_null()
     state = pl.when(is_over).then(pl.lit("canceled")).otherwise(pl.lit("failed")).alias("state")

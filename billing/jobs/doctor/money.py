@@ -13,6 +13,7 @@ from billing.jobs.doctor.check import Check, above, dangling, differs, rows, une
 from billing.store.tables import (
     applications,
     approvals,
+    asked_attempts,
     bank_transfers,
     campaigns,
     credit_notes,
@@ -466,6 +467,10 @@ _HAS_LOST = exists().where(
     invoices.c.written_off_minor > invoices.c.recovered_minor,
 )
 
+_IS_ASKED_FOR = exists().where(
+    asked_attempts.c.payment_id == payments.c.payment_id, asked_attempts.c.attempt == payments.c.attempt
+)
+
 DUNNING = (
     Check(
         "case_twice",
@@ -510,6 +515,7 @@ DUNNING = (
         .where(
             payments.c.state == "failed",
             or_(dunning_cases.c.case_id.is_(None), dunning_cases.c.closed_on.is_not(None)),
+            ~and_(payments.c.case_id.is_(None), payments.c.next_attempt_at.is_not(None), _IS_ASKED_FOR),
         ),
     ),
 )

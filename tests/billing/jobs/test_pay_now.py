@@ -15,7 +15,8 @@ from sqlalchemy import select
 from billing.core.money import BillingError
 from billing.gateways.gateway import Answer, Charge
 from billing.gateways.simulated import SimulatedGateway
-from billing.jobs.collect import collect
+from billing.jobs.collect import charge_now, collect
+from billing.jobs.doctor.examination import examine
 from billing.service.customers import add_payment_method
 from billing.service.payment_methods import pay_now, request_payment
 from billing.service.periods import lock_period
@@ -124,6 +125,7 @@ def test_a_failure_before_the_day_opens_no_case_and_the_day_comes_as_it_would(
     row = payment_of(company)
     assert (row["state"], row["failures"], row["case_id"]) == ("failed", 0, None)
     assert row["next_attempt_at"] == at(20, 0)
+    assert [one.key for one in examine(company, at(5)) if one.check == "case_of_payment"] == []
     assert company.rows(select(dunning_cases)) == []
     assert collect(company, gateway, at(19)).attempts == 0
     assert collect(company, gateway, at(20)).cases_opened == 1
@@ -145,6 +147,24 @@ def test_a_failure_amid_dunning_uses_up_no_retry(company: Store, customer: Make,
     pay_now(company, gateway, at(2), invoice_id=paper)
     assert state_of(company, paper) == "paid"
     assert company.rows(select(dunning_cases.c.closed_as)) == [{"closed_as": "recovered"}]
+
+
+def test_a_failure_after_its_case_ended_begins_another(company: Store, customer: Make, invoice: Make) -> None:
+    customer("anna")
+    papers = [invoice("anna", NEW_YEAR) for _ in range(2)]
+    gateway = SimulatedGateway()
+    gateway.plan("anna", "do_not_honor")
+    collect(company, gateway, at(1))
+    payment_id = request_payment(company, at(2), invoice_id=papers[0])
+    gateway.plan("anna", "captured")
+    pay_now(company, gateway, at(2), invoice_id=papers[1])
+    assert company.rows(select(dunning_cases.c.closed_as)) == [{"closed_as": "recovered"}]
+    gateway.plan("anna", "do_not_honor")
+    charge_now(company, gateway, at(2), payment_id)
+    opened = company.rows(select(dunning_cases).where(dunning_cases.c.closed_on.is_(None)))
+    (row,) = company.rows(select(payments).where(payments.c.payment_id == payment_id))
+    assert (row["state"], row["failures"], row["case_id"]) == ("failed", 1, opened[0]["case_id"])
+    assert [one.key for one in examine(company, at(2)) if one.check == "case_of_payment"] == []
 
 
 def test_a_failure_on_net_terms_charges_nothing_later(company: Store, customer: Make, invoice: Make) -> None:
