@@ -201,7 +201,7 @@ def waiting(store: Store) -> int:
     unseen = select(func.count().label("n")).where(tables.outbox.c.sequenced_at.is_(None))
     own = tables.webhook_deliveries
     left = select(func.count().label("n")).where(own.c.state == "waiting")
-    return sum(int(row["n"]) for asked in (unseen, left) for row in store.rows(asked))  # type: ignore[arg-type]
+    return sum(int(row["n"]) for asked in (unseen, left) for row in store.rows(asked))
 
 
 def story(url: str, name: str, events: int, lanes: int, kills: int) -> bool:
