@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from billing.api import webhook_descriptions
 from billing.api.examples import example_of
 from billing.web.problems import MEDIA_TYPE, STATUS, title_of
 
@@ -136,7 +137,9 @@ def _complete(made: dict[str, Any], base_url: str) -> None:
     shapes = parts.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         shapes.pop(name, None)
-    shapes.update(Problem=_PROBLEM, Waiting=_WAITING)
+    shapes.update(Problem=_PROBLEM, Waiting=_WAITING, SentEvent=webhook_descriptions.EVENT)
+    parts.setdefault("parameters", {}).update(webhook_descriptions.HEADERS)
+    made["webhooks"] = webhook_descriptions.webhooks()
     parts["securitySchemes"] = {
         "key": {
             "type": "http",

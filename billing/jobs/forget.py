@@ -1,4 +1,4 @@
-"""Forgets what was kept for a time: answers to requests, the list of calls, keys that open nothing."""
+"""Forgets what was kept for a time: answers to requests, keys that open nothing, lists of calls and webhooks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, or_, select, tuple_
 
 from billing.store.store import Store
-from billing.store.tables import api_calls, api_keys, api_replies
+from billing.store.tables import api_calls, api_keys, api_replies, webhook_attempts, webhook_deliveries
 
 REPLIES_FOR = timedelta(days=30)
 CALLS_FOR = timedelta(days=400)
+DELIVERIES_FOR = timedelta(days=90)
+"""How long the log of webhooks is kept; what waits stays, however old."""
 KEYS_FOR = timedelta(days=400)
 """How long a key is shown after it ended."""
 
@@ -28,6 +30,8 @@ def forget(store: Store, at: datetime) -> dict[str, int]:
         (api_replies, api_replies.c.recorded_at < at - REPLIES_FOR),
         (api_calls, api_calls.c.happened_at < at - CALLS_FOR),
         (api_keys, is_over),
+        (webhook_attempts, webhook_attempts.c.recorded_at < at - DELIVERIES_FOR),
+        (webhook_deliveries, webhook_deliveries.c.done_at < at - DELIVERIES_FOR),
     )
     return {table.name: _delete(store, table, condition) for table, condition in old}
 

@@ -173,11 +173,7 @@ def test_calls_and_keys_are_forgotten_in_time(app: FastAPI, store: Store) -> Non
     app.state.calls.flush()
     made = client.post("/v1/keys", json={"name": "x", "scopes": ["keys:read"]}).json()
     api_keys.revoke_key(store, now(), key_id=made["key_id"])
-    assert forget(store, now() + CALLS_FOR - timedelta(hours=1)) == {
-        "api_replies": 0,
-        "api_calls": 0,
-        "api_keys": 0,
-    }
+    assert not any(forget(store, now() + CALLS_FOR - timedelta(hours=1)).values())
     later = now() + CALLS_FOR + timedelta(hours=1)
     gone = forget(store, later)
     assert (gone["api_keys"], gone["api_calls"]) == (1, 2)

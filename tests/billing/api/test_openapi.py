@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from billing.api.examples import NoExample, example_of
 from billing.api.openapi import operations
+from billing.jobs.event_catalogue import TOPICS
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,14 @@ def test_the_problem_of_every_status_shows_what_is_answered(made: Mapping[str, A
     assert set(said) == set(shown["example"])
     for answer in made["components"]["responses"].values():
         part = answer["content"]["application/problem+json"]
+        assert valid(made, part["schema"], part["example"]) == []
+
+
+def test_it_says_of_each_kind_of_event_what_is_sent(made: Mapping[str, Any]) -> None:
+    assert set(made["webhooks"]) == set(TOPICS)
+    for topic, sent in made["webhooks"].items():
+        part = sent["post"]["requestBody"]["content"]["application/json"]
+        assert part["example"]["type"] == topic
         assert valid(made, part["schema"], part["example"]) == []
 
 

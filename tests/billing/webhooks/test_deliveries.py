@@ -28,6 +28,7 @@ from billing.core.money import BillingError
 from billing.gateways.receiver import Delivered
 from billing.jobs import deliver_webhooks as job
 from billing.jobs.deliver_webhooks import Deliverer
+from billing.jobs.forget import DELIVERIES_FOR, forget
 from billing.jobs.webhook_messages import signed
 from billing.service import webhook_endpoints as acts
 from billing.store.store import Store
@@ -338,6 +339,19 @@ def test_an_endpoint_that_comes_late_may_ask_for_what_was_before_it(store: Store
     assert {lane: len(found) for lane, found in receiver.taken.items()} == {"c0": 2, "c1": 2}
     with pytest.raises(BillingError, match="missing_value"):
         acts.replay(store, AT, endpoint_id=one)
+
+
+def test_the_log_is_kept_for_a_time_and_what_waits_for_ever(sqlite_store: Store) -> None:
+    store = sqlite_store
+    one = endpoint(store, topics=["payment.*"])
+    happens(store, 4, lanes=2)
+    receiver = Told(lambda said: Delivered(500 if said["data"]["customer_id"] == "c0" else 200))
+    settle(deliverer(store, receiver), AT)
+    assert not any(forget(store, AT + DELIVERIES_FOR).values())
+    gone = forget(store, AT + DELIVERIES_FOR + HOUR)
+    assert (gone["webhook_deliveries"], gone["webhook_attempts"]) == (2, 3)
+    assert [row["state"] for row in deliveries(store, one)] == ["waiting"] * 2
+    assert acts.replay(store, AT, endpoint_id=one, from_sequence=1).deliveries == 2, "events are kept"
 
 
 def test_who_is_removed_is_still_in_the_log(sqlite_store: Store) -> None:

@@ -69,7 +69,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 store, AT, customer_id=name, name=name, entity_id="le", currency="EUR", country="DE"
             )
         world = World(url, store)
-        yield world
+        with world.client:
+            yield world
         world.stores.close()
 
 
