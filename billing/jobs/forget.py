@@ -1,4 +1,4 @@
-"""Forgets what was kept for a time: answers to requests, keys that open nothing, lists of calls and webhooks."""
+"""Forgets what was kept for a time: answers to requests, dead keys, lists of calls and webhooks."""
 
 from __future__ import annotations
 

@@ -56,6 +56,8 @@ _ENDPOINTS = select(
 def sequence_events(store: Store, at: datetime, *, batch: int = BATCH) -> int:
     """Give the next `batch` messages that have none their places, and note the deliveries they make; how many
     messages. The caller is the one process that does this (claim `webhooks`)."""
+    if not store.rows(_NEW, {"batch": 1}):  # So that nobody waits for a lock where there is nothing to do.
+        return 0
     return store.perform(partial(_sequence, store, at, batch))
 
 
