@@ -6,11 +6,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from billing.api import routes as package
+from billing.api.finding import ByResource
 from billing.api.help_pages import help_routes
 from billing.api.openapi import described
 from billing.web.answers import as_json, problem_from
@@ -46,9 +48,15 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         on_shutdown=[calls.close],
     )
     app.state.services, app.state.authenticate, app.state.calls = services, authenticate, calls
-    for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
-        if module != "test_clock" or services.mode == "test":
-            app.include_router(importlib.import_module(f"{package.__name__}.{module}").routes.router)
+    routers: list[APIRouter] = [
+        importlib.import_module(f"{package.__name__}.{module}").routes.router
+        for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__))
+        if module != "test_clock" or services.mode == "test"
+    ]
+    for router in routers:
+        app.include_router(router)
+    every = [one for router in routers for one in router.routes if isinstance(one, APIRoute)]
+    app.router.routes.insert(0, ByResource(every))
     metrics = Metrics()
     app.router.routes.extend([*watching_routes(services, metrics), *help_routes()])
     app.openapi = lambda: described(app, services.base_url)  # type: ignore[method-assign]

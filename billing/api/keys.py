@@ -33,30 +33,33 @@ class Door:
 
     def __call__(self, services: Services, header: str | None) -> Caller:
         """Who sends a header. Raises Problem `unauthenticated`, Busy."""
-        scheme, _, token = (header or "").partition(" ")
-        at = self._clock()
-        key = self._key(services, token.strip(), at) if scheme.lower() == "bearer" else None
+        at, token = self._clock(), _token_of(header)
+        key = self._key(services, token, at) if token is not None else None
         if key is None or not api_keys.is_valid(key, at):
             raise Problem("unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="api"'})
-        return Caller(
-            "key",
-            key["key_id"],
-            key["owner"],
-            frozenset(key["scopes"].split()),
-            key["customer_id"],
-            version=key["version"],
-        )
+        return _caller_of(key)
+
+    def known(self, services: Services, header: str | None) -> Caller | None:
+        """Who sends a header, if that can be told without the database."""
+        token = _token_of(header)
+        key = None if token is None else self._looked_up(_name_of(services, token))
+        return _caller_of(key) if key is not None and api_keys.is_valid(key, self._clock()) else None
 
     def forget(self, key_id: str) -> None:
         """Look a key up again when it is used next, as it changed."""
         with self._lock:
             self._known = {name: one for name, one in self._known.items() if one[1]["key_id"] != key_id}
 
-    def _key(self, services: Services, token: str, at: datetime) -> Row | None:
-        name = services.stores.url, hashlib.sha256(token.encode()).digest()
+    def _looked_up(self, name: tuple[str, bytes]) -> Row | None:
+        """A key that was looked up lately."""
         found = self._known.get(name)
-        if found is not None and time.monotonic() < found[0]:
-            return found[1]
+        return found[1] if found is not None and time.monotonic() < found[0] else None
+
+    def _key(self, services: Services, token: str, at: datetime) -> Row | None:
+        name = _name_of(services, token)
+        found = self._looked_up(name)
+        if found is not None:
+            return found
         with services.stores.look() as store:
             key = api_keys.key_of(store, token, services.mode)
         if key is None:
@@ -68,6 +71,26 @@ class Door:
                 self._known.clear()
             self._known[name] = time.monotonic() + _SECONDS, key
         return key
+
+
+def _token_of(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _name_of(services: Services, token: str) -> tuple[str, bytes]:
+    return services.stores.url, hashlib.sha256(token.encode()).digest()
+
+
+def _caller_of(key: Row) -> Caller:
+    return Caller(
+        "key",
+        key["key_id"],
+        key["owner"],
+        frozenset(key["scopes"].split()),
+        key["customer_id"],
+        version=key["version"],
+    )
 
 
 def _note_use(services: Services, key: Row, on: date) -> None:

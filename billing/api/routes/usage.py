@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import polars as pl
 from fastapi import Depends, Query, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from billing.api.performing import Act
@@ -116,7 +117,9 @@ def add_events(
     return Act(work)
 
 
-routes.router.routes[-1].openapi_extra["requestBody"] = {  # type: ignore[attr-defined]
+_BULK = cast(APIRoute, routes.router.routes[-1])
+assert _BULK.openapi_extra is not None
+_BULK.openapi_extra["requestBody"] = {
     "required": True,
     "content": {
         "application/json": {

@@ -56,7 +56,7 @@ class Api:
     def __init__(self, url: str, stores: Stores) -> None:
         self.at = FIRST
         services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: self.at)
-        app = _app()
+        app = api_of_nothing()
         app.state.services, app.state.calls.stores = services, stores
         self.calls = app.state.calls
         self._client = TestClient(app)
@@ -92,7 +92,7 @@ def _caller(_services: Services, header: str | None) -> Caller:
 
 
 @cache
-def _app() -> FastAPI:
+def api_of_nothing() -> FastAPI:
     """Made once: to make all its routes takes longer than most tests."""
     services = Services(Stores("sqlite://"), SimulatedGateway(), Vault(bytes(32)))
     return application(services, _caller)
