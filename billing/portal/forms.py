@@ -25,7 +25,7 @@ def done(
     the reason."""
     try:
         visit.write(work, *holds)
-    except BillingError as refused:
+    except (BillingError, Problem) as refused:
         answer = shown(visit, terms.refusal(visit.words, refused.code))
         answer.status_code = 422
         return answer

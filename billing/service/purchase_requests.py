@@ -227,9 +227,13 @@ def _check_approver(store: Store, request: Row, user_id: str) -> None:
         raise BillingError("unknown_request", request["request_id"])
 
 
-def is_above(limit_minor: int | None, cost: Cost) -> bool:
+_FREE = frozenset(("cancel", "undo_cancel", "pause", "resume"))
+"""Acts that only take away, or bring back what was agreed before: nobody has to agree to them."""
+
+
+def is_above(limit_minor: int | None, cost: Cost, act: str) -> bool:
     """Whether an order costs more than somebody may order alone (None: any)."""
-    return limit_minor is not None and cost.largest_minor > limit_minor
+    return limit_minor is not None and act not in _FREE and cost.largest_minor > limit_minor
 
 
 def changes_from(cost: Cost, today: date) -> date | None:

@@ -272,7 +272,7 @@ def _form(
     try:
         chosen = wanted(visit, held, field)
         quote = quoted(visit, chosen) if chosen else None
-    except BillingError as refused:
+    except (BillingError, Problem) as refused:
         code = code or refused.code
     problem = terms.refusal(visit.words, code) if code else None
     status = 200 if code is None or visit.request.method == "GET" else 422
