@@ -29,7 +29,7 @@ $(UV):
 
 install: .venv/.ready ## build the environment
 
-demo: .venv/.ready ## build both sample companies and open the dashboard (SERVE=0: build and end)
+demo: .venv/.ready ## build both sample companies, open the dashboard and serve API, portal and admin (SERVE=0: build and end)
 	$(BIN)/tajdid demo $(if $(filter 0,$(SERVE)),--no-serve,)
 
 # Tests work on small frames, two processes at a time: threads would only wait for each other.

@@ -39,7 +39,7 @@ from tajdid.console import (
 from tajdid.key_commands import keys_app
 from tajdid.people_commands import people_app
 from tajdid.report_commands import dashboard_pack, digest
-from tajdid.running_commands import backup
+from tajdid.running_commands import backup, serve, serve_demo
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +60,7 @@ conformance_app = typer.Typer(no_args_is_help=True, help="Run worked cases throu
 app.command()(init)
 app.command()(dashboard_pack)
 app.command()(digest)
+app.command()(serve)
 app.command()(backup)
 app.add_typer(billing_app, name="billing")
 app.add_typer(warehouse_app, name="warehouse")
@@ -90,11 +91,14 @@ def main() -> None:
 
 @app.command()
 def demo(
-    serve: Annotated[bool, typer.Option(help="Open the dashboard when the companies are built.")] = True,
+    is_served: Annotated[
+        bool,
+        typer.Option("--serve/--no-serve", help="Open the dashboard and the servers when they are built."),
+    ] = True,
     port: Annotated[int, typer.Option(help="Port of the dashboard; taken ports are passed over.")] = 8501,
     customers: Annotated[int, typer.Option(min=1, help="Size of the generated company.")] = 2000,
 ) -> None:
-    """Build both sample companies from nothing and serve the dashboard.
+    """Build both sample companies from nothing and serve the dashboard, with API, portal and admin screens.
 
     Example: tajdid demo --no-serve
     """
@@ -115,8 +119,8 @@ def demo(
     console.print(table)
     if not all(result.is_published for result in results):
         raise SystemExit(1)
-    if serve:
-        dashboard(port=port)
+    if is_served:
+        serve_demo(port)
 
 
 @app.command(name="build-sample", hidden=True)

@@ -48,6 +48,10 @@ title_ar = "أطلس (بيانات مولّدة)"
 sample = true
 as_of = 2025-12-31
 database_url = "sqlite:///billing.db"
+mode = "test"
+
+[gateway]
+kind = "simulated"
 
 [sources.billing]
 kind = "billing"

@@ -7,10 +7,12 @@ warehouse build takes. It asks no clock: the day is given by the caller.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
@@ -32,6 +34,8 @@ KEYS = {
     "sources",
     "stock",
     "gateway",
+    "mode",
+    "serve",
 }
 
 
@@ -62,6 +66,11 @@ class Company:
     gateway: dict[str, Any] | None = None
     """The gateway that collects: `kind` simulated, `seed`, `decline_ppm`, `fee_ppm`, `books` (a file in the
     company's folder that keeps what it charged; default gateway.db)."""
+    mode: Literal["live", "test"] = "live"
+    """`test`: a sandbox, whose API keys are of their own kind and whose clock may be set. A sample is one."""
+    serve: dict[str, Any] = field(default_factory=dict)
+    """How servers are reached: `api_url`, `portal_url`, `admin_url`, `dashboard_url`, `proxies` and
+    `webhook_networks` (networks such as 10.0.0.0/8)."""
 
 
 def companies(home: Path) -> list[str]:
@@ -158,6 +167,8 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         app_database=_database_url(folder, content.get("app_database", f"sqlite:///{app.NAME}")),
         stock=_stock(content.get("stock")),
         gateway=_gateway(content.get("gateway")),
+        mode=_mode(content),
+        serve=_serve(content.get("serve")),
         sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
     )
 
@@ -201,6 +212,37 @@ def _gateway(options: Any) -> dict[str, Any] | None:
     books = options.get("books", "gateway.db")
     if not isinstance(books, str) or not books.strip():
         raise ValueError("books of gateway must be the name of a file")
+    return options
+
+
+def _mode(content: dict[str, Any]) -> Literal["live", "test"]:
+    mode = content.get("mode", "test" if content.get("sample") else "live")
+    if mode not in ("live", "test"):
+        raise ValueError('mode must be "live" or "test"')
+    return "test" if mode == "test" else "live"
+
+
+ADDRESSES = ("api_url", "portal_url", "admin_url", "dashboard_url")
+NETWORKS = ("proxies", "webhook_networks")
+
+
+def _serve(options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise ValueError("serve must be a table, [serve]")
+    if unknown := set(options) - {*ADDRESSES, *NETWORKS}:
+        raise ValueError(f"unknown setting of serve {', '.join(sorted(unknown))}")
+    for name in ADDRESSES:
+        parts = urlsplit(str(options.get(name, "http://localhost")))
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(f"{name} of serve must be an address such as https://pay.example.com")
+    for name in NETWORKS:
+        given = options.get(name, [])
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            raise ValueError(f"{name} of serve must be a list of networks such as 10.0.0.0/8")
+        for one in given:
+            ip_network(one)
     return options
 
 

@@ -22,9 +22,11 @@ from billing.portal.visit import PACKAGE, PREFIX, Desk
 from billing.web.answers import Write, problem_from
 from billing.web.assets import serve_asset
 from billing.web.context import Services
+from billing.web.health import watching_routes
 from billing.web.languages import words
 from billing.web.layers import Door, add_layers
 from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
+from billing.web.metrics import Metrics
 from billing.web.pages import POLICY, Pages
 from billing.web.problems import Problem
 
@@ -55,9 +57,11 @@ def application(
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
         app.router.routes.extend(importlib.import_module(f"{package.__name__}.{module}").routes.routes(desk))
     app.router.routes.append(Route(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"]))
+    metrics = Metrics()
+    app.router.routes.extend(watching_routes(services, metrics))
     app.add_exception_handler(NotSignedIn, _to_the_door)
     app.add_exception_handler(HTTPException, _raise)
-    add_layers(app, _page_of(desk), _LIMITS, policy=POLICY, door=door)
+    add_layers(app, _page_of(desk), _LIMITS, watches=(metrics.watch,), policy=POLICY, door=door)
     return app
 
 

@@ -1,0 +1,49 @@
+"""One server process: an application on a port of this machine, ended by SIGTERM within a bound."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from billing.web.logs import write_logs
+from tajdid.workspace import Company, load_company
+
+ENDS_WITHIN = 10
+"""Seconds that requests under way have when a process is told to end."""
+ADDRESS = "127.0.0.1"
+
+
+def command(module: str, home: Path, company: str, ports: dict[str, int]) -> list[str]:
+    """The command that starts a part: `api_server`, `portal_server`, `admin_server` or `worker`."""
+    given = [f"{name}={port}" for name, port in ports.items()]
+    return [sys.executable, "-m", f"tajdid.{module}", str(home), company, *given]
+
+
+def started_with(arguments: list[str]) -> tuple[Path, Company, dict[str, int]]:
+    """Workspace, company and ports as `command` gives them."""
+    home, name, *given = arguments
+    ports = {part: int(port) for part, _, port in (one.partition("=") for one in given)}
+    return Path(home), load_company(Path(home), name), ports
+
+
+def serve(app: ASGIApp, port: int) -> None:
+    """Serve until the process is told to end. Logs are lines of JSON on standard error; the layers of the
+    application write one for each request."""
+    write_logs()
+    config = uvicorn.Config(
+        app,
+        host=ADDRESS,
+        port=port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ENDS_WITHIN,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    uvicorn.Server(config).run()
