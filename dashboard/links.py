@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
 from dashboard import address
-from dashboard.view import View
+from dashboard.i18n import Text
+from dashboard.people.reader import Reader
+from dashboard.view import View, served_at
 
 
 def customer(row: Mapping[str, Any]) -> str | None:
@@ -36,6 +39,17 @@ def _to(page: str, parameter: str, key: object) -> str | None:
     if key is None or key == "" or not address.offers(page):
         return None
     return address.to(page, **{parameter: str(key)})
+
+
+def billing_of(text: Text, reader: Reader, company: str | None, customer_id: str) -> Mapping[str, str]:
+    """Where the account's billing is looked after, and the way into its portal as the customer sees it, by
+    label; nothing where no such screens are served for this company, or the reader may not bill."""
+    _ = text.gettext
+    screens = served_at(company) if company is not None else None
+    if screens is None or not reader.may("bill"):
+        return {}
+    own = f"{screens}/admin/customers/{quote(customer_id, safe='')}"
+    return {_("Billing of this account"): own, _("Portal of this account"): f"{own}/portal"}
 
 
 def page_link(view: View, page: str, label: str, **parameters: str) -> None:

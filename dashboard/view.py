@@ -42,6 +42,12 @@ DEFAULT_HOME = Path(__file__).resolve().parents[1] / "workspace"
 logger = logging.getLogger(__name__)
 
 
+def served_at(company: str) -> str | None:
+    """Where the billing screens of a company are served beside the dashboard, as whoever started both says
+    (TAJDID_SERVED, the company; TAJDID_ADMIN_URL); None where they are not."""
+    return os.environ.get("TAJDID_ADMIN_URL") if os.environ.get("TAJDID_SERVED") == company else None
+
+
 class Freshness(Enum):
     """How far the figures can be trusted: current and tested; behind; a test or the last build failed."""
 

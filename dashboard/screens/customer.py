@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import address, figures, frame, words
+from dashboard import address, figures, frame, links, words
 from dashboard.queries import customer as queries
 from dashboard.screens import acting, customer_notes, customer_orders, customer_parts, customer_time
 from dashboard.screens.acting import Account, prompt_of
@@ -164,6 +164,12 @@ def about(view: View, published: Published, head: Mapping[str, Any], score: Mapp
         said = [one[f"sentence_{view.language}"] for one in score["reasons"] if one is not None]
         st.caption(figures.scored_words(view, score))
         st.text(" · ".join(said))
+    company = view.company.name if view.company is not None else None
+    elsewhere = links.billing_of(view.text, view.reader, company, head["customer_id"])
+    if elsewhere:
+        with st.container(horizontal=True):
+            for label, place in elsewhere.items():
+                st.link_button(label, place)
     family(view, published, head)
 
 

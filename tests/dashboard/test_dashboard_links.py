@@ -9,6 +9,8 @@ import streamlit as st
 
 from dashboard import address, links
 from dashboard.format import Formatter
+from dashboard.i18n import text
+from dashboard.people.reader import LOCAL, Reader
 from dashboard.tables import Column, html
 
 HOSTILE = "C1&lang=xx#?/../"
@@ -47,6 +49,23 @@ def test_a_row_leads_to_its_customer_and_to_its_invoice() -> None:
 def test_a_row_without_a_key_leads_nowhere(key: str | None) -> None:
     assert links.customer({"customer_id": key}) is None
     assert links.invoice({}) is None
+
+
+def test_an_account_leads_to_its_billing_and_portal_where_they_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert links.billing_of(text("en"), LOCAL, "lumen", "C1") == {}
+    monkeypatch.setenv("TAJDID_SERVED", "lumen")
+    monkeypatch.setenv("TAJDID_ADMIN_URL", "http://localhost:8512")
+    assert links.billing_of(text("en"), LOCAL, "lumen", "C1&/") == {
+        "Billing of this account": "http://localhost:8512/admin/customers/C1%26%2F",
+        "Portal of this account": "http://localhost:8512/admin/customers/C1%26%2F/portal",
+    }
+    assert len(links.billing_of(text("ar"), LOCAL, "lumen", "C1")) == 2
+    assert links.billing_of(text("en"), LOCAL, "other", "C1") == {}
+    assert links.billing_of(text("en"), LOCAL, None, "C1") == {}
+    csm = Reader("sara", "Sara", frozenset({"csm"}))
+    assert links.billing_of(text("en"), csm, "lumen", "C1") == {}
 
 
 def test_a_page_the_reader_does_not_have_is_led_to_by_nothing() -> None:
