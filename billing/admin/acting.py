@@ -35,6 +35,7 @@ def shown(
     """What an act would do with these answers; or what it asks first. `problem`: why it was not done."""
     name, act = act_named(visit)
     key = visit.key()
+    answers = {one.name: answers.get(one.name, "") for one in act.asks}
     told, refused = None, problem
     with visit.context.rehearsing() as (store, at):
         subject = _found(act, store, at, key)

@@ -78,6 +78,11 @@ def test_what_was_typed_has_to_be_the_name(screens: Screens, store: Store) -> No
         assert answer.status_code == 422
         assert "not_confirmed" in answer.text
     assert state_of(store, key) == "open"
+    # The page that says so is good to go on with.
+    address = f"/admin/acts/write-off/{key}"
+    fields = fields_of(answer.text, address) | {"typed": number_of(store, key)}
+    assert browser.post(address, data=fields).status_code == 303
+    assert state_of(store, key) == "uncollectible"
 
 
 def test_nothing_is_done_that_would_do_something_else_than_was_shown(screens: Screens, store: Store) -> None:
