@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -63,6 +64,32 @@ class NoGateway:
         raise BillingError("missing_value", "no gateway is set up: company.toml names none")
 
 
+class GatewayOfThreads:
+    """A gateway for several threads: each makes one of its own, on the same books."""
+
+    def __init__(self, make: Callable[[], Gateway]) -> None:
+        self._make, self._local = make, threading.local()
+
+    def charge(self, charge: Charge) -> Answer:
+        """See Gateway."""
+        return self._mine.charge(charge)
+
+    def refund(self, key: str, charge_key: str, amount_minor: int) -> Answer:
+        """See Gateway."""
+        return self._mine.refund(key, charge_key, amount_minor)
+
+    def find(self, key: str) -> Answer | None:
+        """See Gateway."""
+        return self._mine.find(key)
+
+    @property
+    def _mine(self) -> Gateway:
+        found: Gateway | None = getattr(self._local, "gateway", None)
+        if found is None:
+            found = self._local.gateway = self._make()
+        return found
+
+
 def services_of(company: Company, addresses: Addresses) -> Services:
     """What the processes of a company work with. Raises WorkspaceError for a key file that is none."""
     stores = Stores(company.database_url)
@@ -97,8 +124,8 @@ def gateway_of(company: Company) -> Gateway:
         return NoGateway()
     from tajdid.billing_commands import simulated_gateway
 
-    gateway: Gateway = simulated_gateway(company.folder, company.gateway)
-    return gateway
+    options = company.gateway
+    return GatewayOfThreads(lambda: simulated_gateway(company.folder, options))
 
 
 def key_of(folder: Path) -> bytes:
@@ -113,9 +140,14 @@ def key_of(folder: Path) -> bytes:
                 return key
         raise WorkspaceError("TAJDID_SECRET must be 64 hexadecimal digits.")
     with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+        # Made whole under another name first: a process that starts beside this one never reads half of it.
+        made = folder / f".{KEY_FILE}.{os.getpid()}"
+        made.touch(mode=0o600)
+        made.write_bytes(secrets.token_bytes(KEY_BYTES))
+        try:
+            os.link(made, path)
+        finally:
+            made.unlink()
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise WorkspaceError(f"{path} is no key of {KEY_BYTES} bytes.")

@@ -6,21 +6,24 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from billing.api import routes as package
 from billing.api.finding import ByResource
 from billing.api.help_pages import help_routes
 from billing.api.openapi import described
+from billing.api.parameters import check_parameters
 from billing.web.answers import as_json, problem_from
 from billing.web.calls import CallLog
 from billing.web.context import Caller, Services
 from billing.web.health import watching_routes
 from billing.web.layers import Door, add_layers
 from billing.web.limits import BULK_BYTES, JSON, LINES, Kind, Limits
+from billing.web.logs import METHODS
 from billing.web.metrics import Metrics
 from billing.web.problems import Problem
 
@@ -45,8 +48,10 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        dependencies=[Depends(check_parameters)],
         on_shutdown=[calls.close],
     )
+    app.state.parameters = {}
     app.state.services, app.state.authenticate, app.state.calls = services, authenticate, calls
     routers: list[APIRouter] = [
         importlib.import_module(f"{package.__name__}.{module}").routes.router
@@ -66,9 +71,24 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
     return app
 
 
-async def _raise(_request: Request, failure: Exception) -> Response:
+async def _raise(request: Request, failure: Exception) -> Response:
     """Let the layer above answer, as it answers all else."""
-    raise _of_shape(failure) if isinstance(failure, RequestValidationError) else problem_from(failure)
+    if isinstance(failure, RequestValidationError):
+        raise _of_shape(failure)
+    problem = problem_from(failure)
+    if problem.status == 405:
+        problem.headers["Allow"] = ", ".join(_methods(request))
+    raise problem
+
+
+def _methods(request: Request) -> list[str]:
+    """What an address can be asked by: its methods may be routes of their own."""
+    routes = request.app.router.routes
+
+    def is_known(method: str) -> bool:
+        return any(one.matches({**request.scope, "method": method})[0] is Match.FULL for one in routes)
+
+    return [method for method in sorted(METHODS) if is_known(method)]
 
 
 def _of_shape(error: RequestValidationError) -> Problem:

@@ -27,7 +27,8 @@ def made() -> Mapping[str, Any]:
 def valid(made: Mapping[str, Any], schema: Mapping[str, Any], value: object) -> list[str]:
     """What of a value its schema does not take."""
     whole = {**schema, "components": made["components"]}
-    return [error.message for error in jsonschema_rs.Draft202012Validator(whole).iter_errors(value)]
+    found = jsonschema_rs.Draft202012Validator(whole).iter_errors(value)
+    return [f"{error.instance_path}: {error.message}" for error in found]
 
 
 def examples(part: Mapping[str, Any]) -> list[object]:
@@ -55,14 +56,18 @@ def test_it_is_openapi_3_1(made: Mapping[str, Any]) -> None:
 
 
 def test_every_part_of_every_operation_has_an_example_that_passes(made: Mapping[str, Any]) -> None:
-    short = []
-    for path, method, operation in operations(made):
-        for name, part in described_parts(operation):
-            found = examples(part)
-            wrong = [error for one in found for error in valid(made, part["schema"], one)]
-            if not found or wrong:
-                short.append((method, path, name, wrong[:1]))
-    assert short == []
+    parts = {
+        f"{method} {path} {name}": part
+        for path, method, operation in operations(made)
+        for name, part in described_parts(operation)
+    }
+    assert [where for where, part in parts.items() if not examples(part)] == []
+    # One schema of all, as to read the components for each takes a hundred times as long.
+    shown = {
+        f"{where} {number}": one for where, part in parts.items() for number, one in enumerate(examples(part))
+    }
+    schemas = {where: parts[where.rpartition(" ")[0]]["schema"] for where in shown}
+    assert valid(made, {"properties": schemas}, shown) == []
 
 
 def test_every_operation_says_what_it_is_and_what_it_refuses(made: Mapping[str, Any]) -> None:
@@ -75,7 +80,8 @@ def test_every_operation_says_what_it_is_and_what_it_refuses(made: Mapping[str, 
         assert "{" not in path or "404" in answers, path
         assert any(status[0] == "2" for status in answers), path
         assert operation["tags"], path
-        assert operation["x-scope"].partition(":")[2] in ("read", "write", "admin"), path
+        scope = operation["x-scope"]
+        assert scope == "each its own" or scope.partition(":")[2] in ("read", "write", "admin"), path
         for status, answer in answers.items():
             content = answer.get("content", {})
             if status[0] == "2" and "application/json" in content and "$ref" not in answer:
@@ -90,7 +96,7 @@ def test_a_change_takes_a_key_and_the_tag_that_was_read(made: Mapping[str, Any])
         if method == "get":
             assert "Idempotency-Key" not in headers, path
         else:
-            assert headers["Idempotency-Key"] == operation["x-needs-key"], path
+            assert headers["Idempotency-Key"] == operation.get("x-needs-key", False), path
             assert "If-Match" in headers, path
 
 
