@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser test-faults test-properties test-trades test-increments check format lock bench bench-billing bench-warehouse bench-churn bench-dashboard clean
+.PHONY: help install demo test test-browser test-faults test-properties test-trades test-increments check format lock bench bench-billing bench-warehouse bench-churn bench-dashboard bench-api fuzz-api audit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,7 +70,7 @@ lock: | $(UV) ## make requirements.lock from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 	  --python-version 3.11 --group dev pyproject.toml -o requirements.lock
 
-bench: bench-billing bench-warehouse bench-churn bench-dashboard ## run every benchmark
+bench: bench-billing bench-warehouse bench-churn bench-dashboard bench-api ## run every benchmark
 
 bench-billing: .venv/.ready ## bill runs and usage beside bare copies of their rows; dunning, documents and the doctor by size
 	@fell_short=0; for one in bill_run_beside_copy collect_beside_copy usage_import_beside_copy dun_many_customers documents doctor_many_customers; do \
@@ -85,7 +85,23 @@ bench-churn: .venv/.ready ## churn models on open data they were not made for, a
 bench-dashboard: .venv/.ready ## reruns and twenty readers at once beside a bare page; a warehouse of a million customers beside atlas; memory
 	@$(BIN)/python benchmarks/dashboard_readers.py
 
+bench-api: .venv/.ready ## reads and writes beside a bare handler of the same SQL; usage beside the import; retry storms; webhooks
+	@fell_short=0; for one in api usage_bulk idempotency_storm webhooks; do $(BIN)/python benchmarks/$$one.py || fell_short=1; done; exit $$fell_short
+
+fuzz-api: export POLARS_MAX_THREADS = 1
+fuzz-api: .venv/.ready ## random requests to the whole API by its own description (FUZZ=50000 of them)
+	$(BIN)/python benchmarks/fuzz_api.py
+
+# What looks for known holes lives in an environment of its own: it needs other packages than the product, and an index.
+.venv-audit/.ready:
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
+audit: .venv-audit/.ready ## look for known holes in the locked packages (needs an index)
+	.venv-audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+
 clean: ## remove the environment, caches and the sample companies (not your own)
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs
+	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs
 	rm -rf workspace/retail workspace/atlas
 	@rmdir workspace 2>/dev/null || true

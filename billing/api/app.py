@@ -83,6 +83,9 @@ async def _raise(request: Request, failure: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """What an address can be asked by: its methods may be routes of their own."""
+    described = request.app.openapi()["paths"].get(request.url.path)
+    if described is not None:
+        return sorted(method.upper() for method in described)
     routes = request.app.router.routes
 
     def is_known(method: str) -> bool:

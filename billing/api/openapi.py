@@ -81,7 +81,7 @@ _PROBLEMS = {
     500: ("internal", "Something failed here."),
     503: ("busy", "The database is busy or away; Retry-After says how long to wait."),
 }
-_OF_ALL, _OF_CHANGES = (400, 401, 403, 414, 429, 500, 503), (408, 409, 412, 413, 415, 422)
+_OF_ALL, _OF_CHANGES = (400, 401, 403, 404, 414, 422, 429, 500, 503), (408, 409, 412, 413, 415)
 
 _ANSWER_HEADERS: dict[str, Any] = {
     "X-Request-Id": {"schema": {"type": "string"}, "example": "req_0f1e2d3c4b5a69788796"},
@@ -186,7 +186,9 @@ def _add_parameters(path: str, method: str, operation: dict[str, Any]) -> None:
         parameter["schema"] = _never_null(parameter["schema"])
     named = {parameter["name"].lower() for parameter in parameters}
     wanted = {"Idempotency-Key": operation.get("x-needs-key", False), "If-Match": False}
-    if method == "get":
+    if "x-needs-key" not in operation:  # Each part of it has headers of its own.
+        wanted = {}
+    elif method == "get":
         wanted = {"If-None-Match": False} if "{" in path else {}
     for name, is_required in wanted.items():
         if name.lower() not in named:
@@ -224,7 +226,6 @@ def _add_answers(path: str, method: str, operation: dict[str, Any]) -> None:
     if method == "get" and "{" in path:
         answers.setdefault("304", {"description": "What is at hand still holds."})
     wanted = [*_OF_ALL, *(_OF_CHANGES if method != "get" else ())]
-    wanted += [404] if "{" in path else []
     wanted += [428] if method in ("patch", "put") else []
     if method != "get" and "202" not in answers:
         answers["202"] = {

@@ -4,6 +4,7 @@ takes a list for narrower than it is."""
 from __future__ import annotations
 
 from fastapi import Request
+from fastapi._compat import field_annotation_is_sequence
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
@@ -16,22 +17,25 @@ def check_parameters(request: Request) -> None:
     given = request.query_params.multi_items()
     if not given:
         return
-    known = _known(request)
+    once, often = _known(request)
     seen: set[str] = set()
     for name, _value in given:
-        if name not in known:
+        if name not in once and name not in often:
             raise Problem("bad_parameter", "there is no such parameter here", field=name[:100])
-        if name in seen:
+        if name in seen and name not in often:
             raise Problem("bad_parameter", "it comes twice", field=name)
         seen.add(name)
 
 
-def _known(request: Request) -> frozenset[str]:
-    """Names of the parameters of the route, kept by its path and method."""
-    kept: dict[tuple[str, str], frozenset[str]] = request.app.state.parameters
+def _known(request: Request) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the parameters of the route that come once, and of its lists; kept by its path and method."""
+    kept: dict[tuple[str, str], tuple[frozenset[str], frozenset[str]]] = request.app.state.parameters
     route: APIRoute = request.scope["route"]
     of = request.method, route.path
     if of not in kept:
-        asked = get_flat_params(route.dependant)
-        kept[of] = frozenset(one.alias for one in asked if isinstance(one.field_info, Query))
+        asked = [one for one in get_flat_params(route.dependant) if isinstance(one.field_info, Query)]
+        often = frozenset(
+            one.alias for one in asked if field_annotation_is_sequence(one.field_info.annotation)
+        )
+        kept[of] = frozenset(one.alias for one in asked) - often, often
     return kept[of]

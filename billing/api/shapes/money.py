@@ -13,7 +13,7 @@ from billing.store import tables
 Amount = Annotated[int, Field(gt=0, le=10**15)]
 """Minor units, more than nothing."""
 NotNegative = Annotated[int, Field(ge=0, le=10**15)]
-Month = Annotated[str, StringConstraints(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{3}-(0[1-9]|1[0-2])$")]
 Words = Annotated[str, Field(max_length=500)]
 Reference = Annotated[str, Field(min_length=1, max_length=140, pattern=r"^[ -~]+$")]
 ReturnUrl = Annotated[
