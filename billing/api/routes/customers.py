@@ -13,9 +13,11 @@ from billing.api.resources import listed, located, merchants, owned, resource
 from billing.api.route import Paging, Routes
 from billing.api.shapes import customers as shapes
 from billing.api.shapes.base import Day, Id, Instant
+from billing.core.calendar import local_date
 from billing.core.money import BillingError
 from billing.reads import customers as reads
 from billing.reads.page import Page
+from billing.reads.payments import methods
 from billing.service import campaigns, discounts, parties
 from billing.service import customers as acts
 from billing.service.credit_limits import exposure
@@ -28,7 +30,7 @@ routes = Routes("Customers", "customers")
 _SUBJECT = "unknown_customer"
 _OF_ALL = 200
 """Rows of what is expanded: the newest, or the first."""
-_EXPANDS = ("parent", "payer", "addresses", "contacts", "exposure")
+_EXPANDS = ("parent", "payer", "addresses", "contacts", "payment_methods", "exposure")
 
 Words = Annotated[str, Query(min_length=1, max_length=200)]
 
@@ -106,6 +108,10 @@ def customer(context: Context, customer_id: Id) -> dict[str, Any] | None:
         if "contacts" in context.expand:
             of = reads.contacts(store, context.scope, customer_id=customer_id, after=None, limit=_OF_ALL)
             found["contacts"] = listed("contact", of).rows
+        if "payment_methods" in context.expand:
+            today = local_date(context.now(), found["time_zone"])
+            of = methods(store, context.scope, customer_id=customer_id, on=today, limit=_OF_ALL)
+            found["payment_methods"] = listed("payment_method", of).rows
     if "exposure" in context.expand:
         found["exposure"] = _exposure(context, customer_id)
     return found

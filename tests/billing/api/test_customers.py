@@ -99,6 +99,10 @@ def test_what_hangs_on_a_customer_is_shown_in_full(doors: Doors) -> None:
     assert (shop["parent"]["customer_id"], shop["payer"]["customer_id"]) == ("a-head", "a-shop")
     assert shop["addresses"][0]["lines"] == ["A Street 1"]
     assert shop["contacts"][0]["email"] == "bea@a-shop.example"
+    head = doors.merchant.get("/v1/customers/a-head", params={"expand": "payment_methods"}).json()
+    listed_by_themselves = doors.merchant.get("/v1/customers/a-head/payment-methods").json()["data"]
+    assert head["payment_methods"] == listed_by_themselves
+    assert len(listed_by_themselves) == 2
     owed = doors.merchant.get("/v1/customers/a-shop/exposure").json()
     assert shop["exposure"] == owed
     parts = [owed[f"{name}_minor"] for name in ("receivable", "draft", "usage", "ordered")]
