@@ -14,6 +14,7 @@ from billing.api.shapes import catalog as shapes
 from billing.api.shapes.base import Country, Currency, Id
 from billing.core.money import BillingError, format_minor
 from billing.reads import catalog as reads
+from billing.reads import offers
 from billing.reads.page import Page
 from billing.service import campaigns as campaign_acts
 from billing.service import catalog as acts
@@ -436,7 +437,7 @@ def quote(context: Context, body: shapes.QuoteWanted) -> dict[str, Any] | None:
     """What a plan would cost a customer on a day, and why other prices were not taken. Nothing is written."""
     owned(context, body.customer_id, "customer_id")
     with context.rehearsing() as (store, at):
-        return resource("price_quote", reads.quote(store, at, context.scope, **body.given()))
+        return resource("price_quote", offers.quote(store, at, context.scope, **body.given()))
 
 
 # Reductions, campaigns, indexes, policies.

@@ -1850,6 +1850,13 @@ class Secrets(TypedDict):
     data: list[dict[str, Any]]
 
 
+class SentEvent(TypedDict):
+    type: str
+    timestamp: str
+    sequence: int
+    data: dict[str, Any]
+
+
 class Setup(TypedDict):
     """A page of the gateway's: send the customer to `url` until `expires_at`, and finish the setup
     with `token` when it comes back. `frame_origin`: what a content security policy has to allow to
@@ -2931,8 +2938,8 @@ class CustomersOperations:
         fields: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Customer]:
-        """Customers by id; with `changed_since` by when they changed. `name`: how it begins. `email`:
-        of one of their contacts."""
+        """Customers by id; with `name` (how it begins) by name, else with `changed_since` by when they
+        changed. `email`: of one of their contacts."""
         return self._api.pages(
             path_of("/v1/customers"),
             query={

@@ -9,7 +9,7 @@ import pytest
 from small_offer import FIRST, STEPS, open_offer
 
 from billing.core.money import BillingError
-from billing.reads import catalog, customers
+from billing.reads import catalog, customers, offers
 from billing.reads.scope import everything, scope_of
 from billing.service import parties
 from billing.service.catalog import NewPrice, add_prices, create_price_list
@@ -118,7 +118,7 @@ def test_an_offer_is_priced_as_an_order_would_be(filled: Store) -> None:
     )
     subscribe(filled, FIRST, customer_id="c1", plan_id="basic", subscription_id="sub")
     scope = scope_of(filled, customer_id="c1", with_children=False)
-    found = catalog.offers(filled, FIRST, scope, customer_id="c1", subscription_id="sub")
+    found = offers.offers(filled, FIRST, scope, customer_id="c1", subscription_id="sub")
     assert [(one.plan_id, one.is_current, one.is_add_on) for one in found] == [
         ("basic", True, False),
         ("pro", False, False),
@@ -133,7 +133,7 @@ def test_an_offer_is_priced_as_an_order_would_be(filled: Store) -> None:
         ({"customer_id": "c1", "subscription_id": "none"}, "unknown_subscription"),
     ):
         with pytest.raises(BillingError, match=code):
-            catalog.offers(filled, FIRST, scope, **named)
+            offers.offers(filled, FIRST, scope, **named)
 
 
 def test_price_lists_of_others_are_not_seen(filled: Store) -> None:
