@@ -20,10 +20,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select, update
 
 from billing.gateways.receiver import Delivered, Receiver
-from billing.jobs.sequence_events import BATCH, sequence_events
+from billing.jobs.sequence_events import BATCH, WAITING, sequence_events
 from billing.jobs.webhook_messages import body_of, signed
 from billing.store import claims
 from billing.store.messages import announce
@@ -56,7 +56,7 @@ _earlier = webhook_deliveries.alias("earlier")
 _IS_FIRST = ~exists().where(
     _earlier.c.endpoint_id == webhook_deliveries.c.endpoint_id,
     _earlier.c.lane == webhook_deliveries.c.lane,
-    _earlier.c.state == "waiting",
+    _earlier.c.state == WAITING,
     _earlier.c.sequence < webhook_deliveries.c.sequence,
 )
 _DUE = (
@@ -79,7 +79,7 @@ _DUE = (
     .where(
         webhook_deliveries.c.endpoint_id == bindparam("endpoint"),
         webhook_deliveries.c.next_attempt_at <= bindparam("now"),
-        webhook_deliveries.c.state == "waiting",
+        webhook_deliveries.c.state == WAITING,
         _IS_FIRST,
     )
     .order_by(webhook_deliveries.c.next_attempt_at, webhook_deliveries.c.sequence)
@@ -99,17 +99,20 @@ _SECRETS = (
 
 # Which of each lane comes next.
 _OF = webhook_deliveries.c.endpoint_id == bindparam("endpoint")
-_FIRST_OF_EACH = (
+_FIRSTS = select(func.min(_earlier.c.sequence)).where(
+    _earlier.c.endpoint_id == bindparam("endpoint"), _earlier.c.state == WAITING
+)
+_LET_BE_DUE = (
     update(webhook_deliveries)
-    .where(
-        _OF,
-        webhook_deliveries.c.state == "waiting",
-        webhook_deliveries.c.next_attempt_at.is_(None),
-        _IS_FIRST,
-    )
+    .where(_OF, webhook_deliveries.c.next_attempt_at.is_(None))
     .values(next_attempt_at=bindparam("now"))
 )
-_FIRST_OF_LANE = _FIRST_OF_EACH.where(webhook_deliveries.c.lane == bindparam("of_lane"))
+_FIRST_OF_EACH = _LET_BE_DUE.where(
+    webhook_deliveries.c.sequence.in_(_FIRSTS.group_by(_earlier.c.lane).scalar_subquery())
+)
+_FIRST_OF_LANE = _LET_BE_DUE.where(
+    webhook_deliveries.c.sequence == _FIRSTS.where(_earlier.c.lane == bindparam("of_lane")).scalar_subquery()
+)
 _NONE = (
     update(webhook_deliveries)
     .where(_OF, webhook_deliveries.c.next_attempt_at.is_not(None))

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Column, Integer, Select, bindparam, select
+from sqlalchemy import Column, ColumnElement, Integer, Select, bindparam, literal_column, select
 
 from billing.jobs.bill_facts import read_by_ids
 from billing.jobs.event_catalogue import PUBLIC, fits, topic_of
@@ -37,6 +37,8 @@ BATCH = 5_000
 """Messages of one transaction."""
 TEST = "webhook.test"
 """An event for the endpoint that it is about, and for no other."""
+WAITING: ColumnElement[str] = literal_column("'waiting'")
+"""The state, as the index of what waits has it: a value that is bound would not be seen to be the same."""
 
 _NEW = (
     select(outbox.c.message_id, outbox.c.topic, outbox.c.subject_id, outbox.c.payload, outbox.c.recorded_at)
@@ -165,7 +167,7 @@ def _named(whose: str, row: Row, payload: Mapping[str, Any]) -> str:
 
 _WAITING = (
     select(webhook_deliveries.c.lane)
-    .where(webhook_deliveries.c.endpoint_id == bindparam("endpoint"), webhook_deliveries.c.state == "waiting")
+    .where(webhook_deliveries.c.endpoint_id == bindparam("endpoint"), webhook_deliveries.c.state == WAITING)
     .distinct()
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, case, cast, func, select
 
+from billing.jobs.sequence_events import WAITING
 from billing.reads.page import Page, page
 from billing.reads.scope import Scope
 from billing.store.store import Row, Store
@@ -170,7 +171,7 @@ _TRIED = select(_COUNT, _TAKEN).where(
     webhook_attempts.c.endpoint_id == bindparam("id"), webhook_attempts.c.attempted_at >= bindparam("since")
 )
 _WAITING = select(_COUNT, _OLDEST).where(
-    webhook_deliveries.c.endpoint_id == bindparam("id"), webhook_deliveries.c.state == "waiting"
+    webhook_deliveries.c.endpoint_id == bindparam("id"), webhook_deliveries.c.state == WAITING
 )
 
 

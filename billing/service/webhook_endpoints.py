@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Integer, bindparam, exists, func, insert, 
 
 from billing.core.money import BillingError
 from billing.jobs.event_catalogue import PUBLIC, is_topic
-from billing.jobs.sequence_events import TEST
+from billing.jobs.sequence_events import TEST, WAITING
 from billing.service.acts import act, announce
 from billing.service.customers import customer
 from billing.store.store import Row, Store
@@ -36,7 +36,7 @@ _ANEW = (
     update(webhook_deliveries)
     .where(
         webhook_deliveries.c.endpoint_id == bindparam("id"),
-        webhook_deliveries.c.state == "waiting",
+        webhook_deliveries.c.state == WAITING,
         webhook_deliveries.c.first_attempt_at.is_not(None),
     )
     .values(failures=0, first_attempt_at=None, next_attempt_at=None, changed_at=bindparam("now"))

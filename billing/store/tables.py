@@ -1761,6 +1761,7 @@ Index(
     "ix_webhook_deliveries_next_attempt_at",
     webhook_deliveries.c.endpoint_id,
     webhook_deliveries.c.next_attempt_at,
+    webhook_deliveries.c.sequence,
     postgresql_where=webhook_deliveries.c.next_attempt_at.is_not(None),
     sqlite_where=webhook_deliveries.c.next_attempt_at.is_not(None),
 )

@@ -95,7 +95,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_next_attempt_at",
         "webhook_deliveries",
-        ["endpoint_id", "next_attempt_at"],
+        ["endpoint_id", "next_attempt_at", "sequence"],
         **_where("next_attempt_at IS NOT NULL"),
     )
     op.create_index(
