@@ -353,8 +353,13 @@ def anchor_after_change(setting: str, old_anchor: date, old_interval: Interval, 
 
 
 def trial_end(starts_on: date, trial_days: int) -> date | None:
-    """The first day after a trial, None without one."""
-    return starts_on + timedelta(days=trial_days) if trial_days else None
+    """The first day after a trial, None without one. Raises `date_out_of_range`."""
+    if not trial_days:
+        return None
+    try:
+        return starts_on + timedelta(days=trial_days)
+    except OverflowError:
+        raise BillingError("date_out_of_range", f"{starts_on} and {trial_days} days of trial") from None
 
 
 def turning_day(subscription: Subscription, on: date) -> date | None:

@@ -270,6 +270,8 @@ def test_what_is_wrong_is_named_with_its_code_and_member(api: Api) -> None:
     assert api.refused("POST", "/items/none/remove", {})[:2] == (404, "unknown_item")
     other = {"customer_id": "none", "plan_id": "basic"}
     assert api.refused("POST", "/subscriptions", other) == (422, "unknown_customer", "customer_id")
+    endless = {"customer_id": "anna", "plan_id": "basic", "starts_on": "9999-12-31", "trial_days": 30}
+    assert api.refused("POST", "/subscriptions", endless)[:2] == (422, "date_out_of_range")
     taken = {"customer_id": "anna", "plan_id": "basic", "subscription_id": "s"}
     assert api.refused("POST", "/subscriptions", taken)[:2] == (409, "immutable")
 
