@@ -26,7 +26,6 @@ from billing.service.portal_sessions import (
     end_session,
     hash_of,
     is_to_be_seen,
-    make_link,
     may_mail,
     see,
     session_of,
@@ -34,9 +33,10 @@ from billing.service.portal_sessions import (
 )
 from billing.service.portal_users import email_address
 from billing.store.store import Row, Store
-from billing.web.context import Services, written
+from billing.web.context import written
 from billing.web.forms import check_origin, check_token, fields_of
 from billing.web.languages import LANGUAGES, preferred, words
+from billing.web.portal_links import new_link
 
 logger = logging.getLogger(__name__)
 _YEAR = 365 * 24 * 3600
@@ -79,30 +79,6 @@ def language_of(desk: Desk, request: Request) -> str:
     """The language of somebody who is not known yet."""
     accepted = request.headers.get("accept-language", "")
     return preferred(desk.language_cookie.of(request), accepted=accepted)
-
-
-# Ways in.
-
-
-def new_link(
-    store: Store, at: datetime, desk_url: str, *, customer_id: str, user_id: str | None, kind: str, **of: str
-) -> str:
-    """The address of a new way in; the secret in it is kept nowhere else. Raises as `make_link`."""
-    token = secrets.token_urlsafe(32)
-    make_link(store, at, token_hash=hash_of(token), customer_id=customer_id, user_id=user_id, kind=kind, **of)
-    return f"{desk_url}{PREFIX}/enter?t={token}"
-
-
-def portal_link(
-    services: Services, desk_url: str, actor: str, *, customer_id: str, user_id: str | None = None, **of: str
-) -> str:
-    """A way in that the merchant's own server or staff hand to a customer. Raises as `make_link`."""
-
-    def made(store: Store, at: datetime) -> str:
-        return new_link(store, at, desk_url, customer_id=customer_id, user_id=user_id, kind="session", **of)
-
-    with services.stores.write(actor) as store:
-        return written(store, services.clock, made)
 
 
 def mail_ways_in(desk: Desk, email: str, language: str) -> None:

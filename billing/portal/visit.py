@@ -23,11 +23,12 @@ from billing.web.context import Services, written
 from billing.web.cookies import Cookie
 from billing.web.languages import Words, words
 from billing.web.pages import Pages
+from billing.web.portal_links import PORTAL
 from billing.web.problems import Problem
 
 Found = TypeVar("Found")
 PACKAGE = "portal"
-PREFIX = "/portal"
+PREFIX = PORTAL
 ROWS = 25
 """Rows of a list on one page."""
 

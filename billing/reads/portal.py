@@ -57,6 +57,8 @@ _USER = (
     portal_users.c.limit_minor,
     portal_users.c.locale,
     portal_users.c.state,
+    portal_users.c.recorded_at,
+    portal_users.c.changed_at,
 )
 _BY_EMAIL = (
     select(*_USER, customers.c.name.label("customer_name"), customers.c.locale.label("customer_locale"))
@@ -80,6 +82,22 @@ def users(store: Store, scope: Scope, *, customer_id: str) -> list[Row]:
         *scope.where(portal_users.c.customer_id),
     )
     return store.rows(asked.order_by(func.lower(portal_users.c.name), portal_users.c.user_id))
+
+
+def all_users(
+    store: Store,
+    scope: Scope,
+    *,
+    customer_id: str | None = None,
+    after: Sequence[object] | None,
+    limit: int,
+) -> Page:
+    """Users who may sign in, in the order of their ids."""
+    of = [] if customer_id is None else [portal_users.c.customer_id == customer_id]
+    asked = select(*_USER).where(
+        portal_users.c.state != "removed", *of, *scope.where(portal_users.c.customer_id)
+    )
+    return page(store, asked, (portal_users.c.user_id,), after=after, limit=limit)
 
 
 def user(store: Store, scope: Scope, *, user_id: str) -> Row | None:
@@ -172,6 +190,17 @@ def account(store: Store, scope: Scope, *, customer_id: str) -> Row | None:
         .where(customers.c.customer_id == customer_id, *scope.where(customers.c.customer_id))
     )
     return store.row(asked)
+
+
+def names(store: Store, scope: Scope, ids: Iterable[str]) -> dict[str, str]:
+    """The names of some customers."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    asked = select(customers.c.customer_id, customers.c.name).where(
+        customers.c.customer_id.in_(wanted), *scope.where(customers.c.customer_id)
+    )
+    return {row["customer_id"]: row["name"] for row in store.rows(asked)}
 
 
 def address(store: Store, scope: Scope, *, customer_id: str, role: str, on: date) -> Row | None:

@@ -20,7 +20,7 @@ from window import PATIENCE_MS, keep
 
 from billing.gateways.hosted_simulated import PATH, SimulatedFields
 from billing.gateways.hosted_simulated import page as gateway_page
-from billing.portal.door import portal_link
+from billing.web.portal_links import portal_link
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MS)

@@ -24,6 +24,7 @@ def home(visit: Visit) -> Response:
         )
         needs = reads.needs(store, visit.scope, customer_id=visit.customer_id, today=visit.today)
         waiting = reads.waiting_orders(store, visit.scope, customer_id=visit.customer_id)
+        names = reads.names(store, visit.scope, [row["held"].own.sold_to for row in found.rows])
         asked = reads.requests(store, visit.scope, state="pending", after=None, limit=ROWS).rows
     held = [row["held"] for row in found.rows]
     own = [one for one in held if one.own.sold_to == visit.customer_id and one.standing.status != "canceled"]
@@ -38,6 +39,7 @@ def home(visit: Visit) -> Response:
         waiting=waiting,
         asked=asked,
         charge=charge,
+        names=names,
         terms=terms,
     )
 

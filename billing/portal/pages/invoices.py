@@ -33,9 +33,12 @@ def invoices(visit: Visit) -> Response:
             after=(after,) if after else None,
             limit=ROWS,
         )
+        names = reads.names(store, visit.scope, [row["customer_id"] for row in found.rows])
     return page(
         visit,
         "invoices.html",
+        names=names,
+        has_children=len(visit.scope.ids or ()) > 1,
         invoices=found.rows,
         more=found.after,
         number=number,

@@ -9,13 +9,14 @@ from starlette.responses import Response
 from billing.core.money import BillingError, format_minor
 from billing.portal import terms
 from billing.portal.answers import page
-from billing.portal.door import mail_link, new_link
+from billing.portal.door import mail_link
 from billing.portal.forms import amount, done, text
 from billing.portal.routes import Routes
 from billing.portal.visit import Visit
 from billing.reads import portal as reads
 from billing.service.portal_users import change_user, invite_user, remove_user
 from billing.store.store import Row, Store
+from billing.web.portal_links import new_link
 from billing.web.problems import Problem
 
 routes = Routes()

@@ -12,7 +12,7 @@ import httpx
 from fastapi import FastAPI
 from portal_world import USERS
 
-from billing.portal.door import portal_link
+from billing.web.portal_links import portal_link
 
 URL = "http://portal.test"
 
