@@ -34,6 +34,7 @@ PUBLIC = {
     "component_id": "basic.1.fee",
     "month": "2025-01",
     "run_id": "none",
+    "task": "cancel",
 }
 """Things that belong to no customer, by the word that names them."""
 ALIASES = {
