@@ -93,6 +93,7 @@ def _require_form(company: Company) -> None:
 
 def serve_demo(port: int) -> None:
     """The dashboard of the samples, and beside it the servers of atlas, each with links to the others."""
+    from billing.store.store import open_store
     from tajdid.cli import free_port
     from tajdid.dashboard_server import command
     from tajdid.workspace import load_company
@@ -109,7 +110,10 @@ def serve_demo(port: int) -> None:
         say(f"Dashboard: http://localhost:{chosen_port}")
         return subprocess.Popen(command(home(), chosen_port))
 
-    run(load_company(home(), "atlas"), ports, beside=dashboard)
+    atlas = load_company(home(), "atlas")
+    with open_store(atlas.database_url) as store:
+        store.migrate()
+    run(atlas, ports, beside=dashboard)
 
 
 def backup(
