@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from billing.api.app import application
+from billing.api.app import BULK, application
 from billing.api.keys import Door as KeyDoor
 from billing.gateways.hosted_simulated import PATH, SimulatedFields, page
 from billing.web.layers import Door
@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> None:
     _home, company, ports = started_with(arguments)
     addresses = Addresses.of(company, ports)
     services = services_of(company, addresses)
-    door = Door(hosts=services.allowed_hosts, proxies=services.proxies, rates=Rates())
+    door = Door(
+        hosts=services.allowed_hosts, proxies=services.proxies, rates=Rates(bulk_paths=frozenset(BULK))
+    )
     app = application(services, KeyDoor(), door=door)
     if company.mode == "test":
         fields = SimulatedFields(addresses.api, books=company.folder / "hosted.db")
