@@ -121,7 +121,8 @@ def test_an_address_is_believed_of_our_proxies_alone(address: str, passed: str, 
 
 def test_figures_are_shown_to_this_machine_and_to_proxies_alone() -> None:
     for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.9.9.9", 404), ("203.0.113.9", 404)):
-        with open_app(address=address) as client:
+        # Its figures begin with it.
+        with open_app(door=Door(("testserver",), DOOR.proxies[:0], Rates()), address=address) as client:
             client.get("/v1/notes/a")
             client.get("/v1/notes/b")
             client.get("/nowhere/of/somebody")
