@@ -8,6 +8,7 @@ one that is killed goes on where it was: a job that runs twice at an instant doe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from billing.jobs.wallets import expire_grants
 from billing.service.acts import act, job
 from billing.service.contracts import renew_due
 from billing.service.index_clauses import index_prices_due
+from billing.store.claims import claim, release
 from billing.store.store import Store
 from billing.store.tables import test_clock
 
@@ -35,6 +37,7 @@ LONGEST = timedelta(days=731)
 """How far the clock may be set ahead at once."""
 
 _ID = "clock"
+_CLAIM = "test_clock"
 _CLOCK = select(test_clock.c.now_at, test_clock.c.target_at).where(test_clock.c.clock_id == _ID)
 
 
@@ -77,7 +80,18 @@ def advance(
     store: Store, gateway: Gateway, stock: Stock | None = None, *, until: Callable[[], bool] = lambda: False
 ) -> int:
     """Live through the time that the clock was told to pass; how many hours with work that were. Without a
-    stock no goods are allocated. `until` ends it early, between two hours: the next call goes on."""
+    stock no goods are allocated. `until` ends it early, between two hours: the next call goes on. While
+    another process is at it, none are lived through here."""
+    if not claim(store, _CLAIM):
+        return 0
+    try:
+        return _advance(store, gateway, stock, until)
+    finally:
+        with suppress(Exception):  # The error tells more than what the database says of it afterwards.
+            release(store, _CLAIM)
+
+
+def _advance(store: Store, gateway: Gateway, stock: Stock | None, until: Callable[[], bool]) -> int:
     clock, hours = clock_of(store), 0
     if clock is None or clock.target_at is None:
         return 0
