@@ -875,6 +875,15 @@ class LegalEntityChanges(TypedDict):
     bic: NotRequired[str]
 
 
+class Link(TypedDict):
+    """Shown once: the address works once, until it expires."""
+
+    object: Literal["portal_link"]
+    customer_id: str
+    url: str
+    expires_at: str
+
+
 class Match(TypedDict):
     """What a transfer pays: invoices, or the oldest of a customer."""
 
@@ -1140,6 +1149,16 @@ class NewLegalEntity(TypedDict):
     tax_number: NotRequired[str | None]
 
 
+class NewLink(TypedDict):
+    """Without `user_id` the customer itself comes in. `task`: the only thing the link opens; `target`:
+    the subscription or invoice that it is about."""
+
+    customer_id: str
+    user_id: NotRequired[str | None]
+    task: NotRequired[str | None]
+    target: NotRequired[str | None]
+
+
 class NewMeter(TypedDict):
     meter_id: str
     name: str
@@ -1380,6 +1399,19 @@ class NewTransfer(TypedDict):
     received_on: NotRequired[str | None]
 
 
+class NewUser(TypedDict):
+    """`limit_minor`: what the user may order alone, in the customer's currency; null for any amount."""
+
+    customer_id: str
+    email: str
+    name: str
+    role: NotRequired[Literal["buyer", "approver", "viewer"]]
+    is_account_admin: NotRequired[bool]
+    sees_children: NotRequired[bool]
+    limit_minor: NotRequired[int | None]
+    locale: NotRequired[str | None]
+
+
 class NewWallet(TypedDict):
     """A wallet in the customer's currency. With `low_balance_minor`, `top_up_minor` and `product_id`
     it is topped up by itself."""
@@ -1547,6 +1579,22 @@ class Policy(TypedDict):
     version: int
     valid_from: str
     recorded_at: str
+
+
+class PortalUser(TypedDict):
+    object: Literal["portal_user"]
+    user_id: str
+    customer_id: str
+    email: str
+    name: str
+    role: str
+    is_account_admin: bool
+    sees_children: bool
+    limit_minor: int | None
+    locale: str | None
+    state: str
+    recorded_at: str
+    changed_at: str
 
 
 class Posting(TypedDict):
@@ -1980,6 +2028,24 @@ class Sum(TypedDict):
 class Sums(TypedDict):
     object: Literal["invoice_sums"]
     data: list[Sum]
+
+
+class Task(TypedDict):
+    object: Literal["portal_task"]
+    name: str
+    is_open: bool
+    settings: dict[str, int]
+
+
+class TaskChange(TypedDict):
+    is_open: bool
+    settings: NotRequired[TaskSettings | None]
+
+
+class TaskSettings(TypedDict):
+    """Only a pause has something to settle: how many days it lasts at most."""
+
+    longest_days: NotRequired[int | None]
 
 
 class TaxCheck(TypedDict):
@@ -4121,6 +4187,61 @@ class PaymentsOperations:
         return answer
 
 
+class PortalOperations:
+    def __init__(self, api: Calling) -> None:
+        self._api = api
+
+    def link(self, body: NewLink, *, idempotency_key: str | None = None, if_match: str | None = None) -> Link:
+        """An address that signs a customer, or one of its users, in once. Send the customer there at
+        once."""
+        answer: Link = self._api.call(
+            "POST",
+            path_of("/v1/portal-links"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def users(
+        self, *, customer_id: str | None = None, fields: str | None = None, limit: int | None = None
+    ) -> Iterator[PortalUser]:
+        return self._api.pages(
+            path_of("/v1/portal-users"), query={"customer_id": customer_id, "fields": fields, "limit": limit}
+        )
+
+    def invite(
+        self, body: NewUser, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> PortalUser:
+        """A person who may sign in for a customer, by a link to the e-mail address."""
+        answer: PortalUser = self._api.call(
+            "POST",
+            path_of("/v1/portal-users"),
+            body=body,
+            status=201,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def all_tasks(self, *, fields: str | None = None) -> Iterator[Task]:
+        """What customers may do alone; what nobody decided on is open."""
+        return self._api.pages(path_of("/v1/portal-tasks"), query={"fields": fields})
+
+    def change_task(
+        self, task: str, body: TaskChange, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> Task:
+        answer: Task = self._api.call(
+            "PUT",
+            path_of("/v1/portal-tasks/{task}", task=task),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+
 class PurchaseOrdersOperations:
     def __init__(self, api: Calling) -> None:
         self._api = api
@@ -5032,6 +5153,7 @@ class Tajdid(Calling):
         self.orders = OrdersOperations(self)
         self.payment_methods = PaymentMethodsOperations(self)
         self.payments = PaymentsOperations(self)
+        self.portal = PortalOperations(self)
         self.purchase_orders = PurchaseOrdersOperations(self)
         self.subscriptions = SubscriptionsOperations(self)
         self.test_clock = TestClockOperations(self)
