@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from billing.api.app import BULK, application
 from billing.api.keys import Door as KeyDoor
-from billing.gateways.hosted_simulated import PATH, SimulatedFields, page
+from billing.gateways.hosted_simulated import SimulatedFields, in_front_of
 from billing.web.layers import Door
 from billing.web.rates import Rates
 from tajdid.server import serve, started_with
@@ -18,14 +19,14 @@ def main(arguments: list[str]) -> None:
     _home, company, ports = started_with(arguments)
     addresses = Addresses.of(company, ports)
     services = services_of(company, addresses)
-    door = Door(
-        hosts=services.allowed_hosts, proxies=services.proxies, rates=Rates(bulk_paths=frozenset(BULK))
-    )
-    app = application(services, KeyDoor(), door=door)
-    if company.mode == "test":
-        fields = SimulatedFields(addresses.api, books=company.folder / "hosted.db")
-        app.mount(PATH, page(fields, services.clock))
-    serve(app, ports["api"])
+    rates = Rates(bulk_paths=frozenset(BULK))
+    door = Door(hosts=services.allowed_hosts, proxies=services.proxies, rates=rates)
+    if company.mode != "test":
+        serve(application(services, KeyDoor(), door=door), ports["api"])
+        return
+    fields = SimulatedFields(addresses.api, books=company.folder / "hosted.db")
+    app = application(replace(services, hosted=fields), KeyDoor(), door=door)
+    serve(in_front_of(app, fields, services.clock), ports["api"])
 
 
 if __name__ == "__main__":
