@@ -46,8 +46,8 @@ def application(
 
     brand: what the door calls the seller, before it is known whose customer asks. url: where customers reach
     it, by default `services.portal_url` or `base_url`; behind https cookies are bound to the host. more: what
-    some pages need beside: `hosted`, a gateway's fields for new ways to pay (gateways.hosted), and
-    `tax_register` (gateways.tax_register). door: what it needs where it listens on a network.
+    some pages need beside: `hosted`, a gateway's fields for new ways to pay (gateways.hosted).
+    door: what it needs where it listens on a network.
     """
     where = (url or services.portal_url or services.base_url).rstrip("/")
     desk = Desk(services, mailer, Pages(PACKAGE, PREFIX), where, brand, dict(more or {}))

@@ -7,7 +7,7 @@ from datetime import datetime
 from starlette.responses import Response
 
 from billing.core.money import BillingError
-from billing.gateways.tax_register import TaxRegister, is_well_formed
+from billing.gateways.tax_register import is_well_formed
 from billing.portal import terms
 from billing.portal.answers import go, page
 from billing.portal.forms import done, text
@@ -109,15 +109,12 @@ def change_tax_number(visit: Visit) -> Response:
 
 
 def _ask_register(visit: Visit) -> None:
-    """Confirm a number where the seller works with a register; one that is away changes nothing."""
-    register: TaxRegister | None = visit.desk.more.get("tax_register")
-    if register is None:
-        return
+    """Confirm a number where the seller's register knows it; one that is away changes nothing."""
     with visit.looking() as store:
         row = reads.account(store, visit.scope, customer_id=visit.customer_id)
     if row is None or not row["tax_number"]:
         return
-    said = kept_of(row, asked(register, row))
+    said = kept_of(row, asked(visit.desk.services.tax_register, row))
     visit.write(lambda store, at: keep_tax_check(store, at, **said))
 
 
