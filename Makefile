@@ -46,6 +46,7 @@ test-faults: .venv/.ready ## kill runs and builds again and again, and start the
 	TAJDID_FAULT_KILLS=50 $(BIN)/python -m pytest -n 0 tests/billing/run/test_bill_faults.py tests/billing/run/test_collect_faults.py
 	TAJDID_FAULT_KILLS=30 $(BIN)/python -m pytest -n 0 tests/billing/run/test_dun_faults.py
 	TAJDID_FAULT_KILLS=20 $(BIN)/python -m pytest -n 0 tests/pipelines/test_build_faults.py
+	TAJDID_FAULT_KILLS=20 $(BIN)/python -m pytest -n 0 tests/billing/webhooks/test_worker.py
 
 test-properties: .venv/.ready ## show every property of the billing engine with many examples
 	TAJDID_EXAMPLES=many $(BIN)/python -m pytest -n 2 --dist loadgroup tests/billing

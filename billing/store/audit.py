@@ -19,6 +19,7 @@ from billing.store.tables import audit_log
 
 SECRETS = frozenset(
     {
+        "csrf_seed",
         "gateway_ref",
         "key_hash",
         "method_ref",
