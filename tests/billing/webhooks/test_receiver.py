@@ -255,8 +255,12 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) ->
         ("99999999999999999999", 3_600),
         ("-5", None),
         ("soon", None),
-        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0),
-        (format_datetime(datetime.now(UTC) + timedelta(days=30), usegmt=True), 3_600),
+        pytest.param(
+            format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, id="an hour ago"
+        ),
+        pytest.param(
+            format_datetime(datetime.now(UTC) + timedelta(days=30), usegmt=True), 3_600, id="in a month"
+        ),
     ],
 )
 def test_a_pause_that_a_receiver_asks_for_is_kept_for_an_hour_at_most(
