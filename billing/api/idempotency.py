@@ -28,17 +28,23 @@ class Once:
     request_hash: str
 
 
+def key_of(request: Request) -> str | None:
+    """The key that came with a request. Raises Problem `bad_idempotency_key`."""
+    key = request.headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise Problem("bad_idempotency_key", field=HEADER)
+    return key
+
+
 def once_of(request: Request, context: Context, body: bytes) -> Once | None:
     """The key that came with a request; None without one. body: what was sent, JSON with its
     members in a fixed order.
 
     Raises Problem `bad_idempotency_key`.
     """
-    key = request.headers.get(HEADER)
+    key = key_of(request)
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
-        raise Problem("bad_idempotency_key", field=HEADER)
     about = (
         request.method,
         request.url.path,

@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Response
 from starlette.types import ASGIApp
 
 from billing.api.bulk import inside, outcome
-from billing.api.idempotency import HEADER
+from billing.api.idempotency import key_of
 from billing.api.route import Routes, context_of, demand
 from billing.api.shapes.bulk import Bulk, Operation, Outcomes
 from billing.web.as_json import to_json
@@ -31,7 +31,7 @@ async def bulk(request: Request, context: Annotated[Context, Depends(context_of)
     the next. Each needs the scopes that it would need alone, too. With an Idempotency-Key for all, each
     request without its own has `<key>:<its number from 0>`."""
     routed = inside(request.app)
-    key = request.headers.get(HEADER)
+    key = key_of(request)
     data = []
     for number, one in enumerate(body.operations):
         if one.path.split("?")[0].rstrip("/") == "/v1/bulk":
