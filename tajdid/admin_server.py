@@ -8,15 +8,16 @@ from billing.admin.app import application
 from billing.web.context import now
 from billing.web.layers import Door
 from tajdid.server import ADDRESS, serve, started_with
-from tajdid.services import Addresses, services_of
+from tajdid.services import LOCAL_NAMES, Addresses, services_of
 from tajdid.staff import PeopleDoor, StaffError
 
 
 def main(arguments: list[str]) -> None:
     """Serve until the process is ended. Settings of sign-in that cannot be used end it with one sentence."""
     home, company, ports = started_with(arguments)
+    addresses = Addresses.of(company, ports)
     try:
-        staff = PeopleDoor(home, company.name, now)
+        staff = PeopleDoor(home, company.name, now, addresses.admin)
     except StaffError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
@@ -24,8 +25,10 @@ def main(arguments: list[str]) -> None:
     if why_not:
         print(why_not, file=sys.stderr)
         raise SystemExit(2)
-    services = services_of(company, Addresses.of(company, ports))
-    door = Door(hosts=services.allowed_hosts, proxies=services.proxies)
+    services = services_of(company, addresses)
+    # Without sign-in a name of the portal or the API, which a proxy passes on, opens nothing here.
+    hosts = LOCAL_NAMES if staff.is_open else services.allowed_hosts
+    door = Door(hosts=hosts, proxies=services.proxies)
     serve(
         application(services, staff, title=company.title_en, company=company.name, listens=door),
         ports["admin"],

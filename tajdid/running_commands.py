@@ -47,14 +47,14 @@ def run(
 ) -> None:
     """Serve a company until this process is told to end, or what stands `beside` its servers ends."""
     from tajdid.serve import Running, ServeError, end, running, told_to_end, watch
-    from tajdid.services import open_sandbox
+    from tajdid.services import Addresses, open_sandbox
     from tajdid.staff import PeopleDoor, StaffError
 
     _require_form(company)
     open_sandbox(company)
     served = dict(ports)
     try:
-        staff = PeopleDoor(home(), company.name, now)
+        staff = PeopleDoor(home(), company.name, now, Addresses.of(company, ports).admin)
         if staff.is_open:
             say("There is no sign-in: everybody at this machine is staff.")
     except StaffError as error:

@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from billing.admin.door import DoorStuck, Entered, Staff
 from dashboard.people import directory, entry
 from dashboard.people.entry import COOKIE
 from dashboard.people.reader import LOCAL, Reader
-from dashboard.people.settings import SettingsError, SignIn, read_sign_in
+from dashboard.people.settings import THIS_MACHINE, SettingsError, SignIn, read_sign_in
 from dashboard.records.database import Records, RecordsError
 
 NO_OIDC = (
     "People sign in by OIDC here (dashboard.toml), which the admin screens do not know yet, so they are not "
     "served."
+)
+NO_SIGN_IN = (
+    "There is no sign-in (dashboard.toml), so the admin screens are for this machine only and are not served "
+    "as {url}. Set up sign-in first (docs/people.md)."
 )
 logger = logging.getLogger(__name__)
 
@@ -35,8 +40,11 @@ class PeopleDoor:
 
     cookie = COOKIE
 
-    def __init__(self, home: Path, company: str, clock: Callable[[], datetime]) -> None:
-        """Raises StaffError where dashboard.toml cannot be used, or lets people in by OIDC."""
+    def __init__(
+        self, home: Path, company: str, clock: Callable[[], datetime], url: str | None = None
+    ) -> None:
+        """url: where people reach the screens. Raises StaffError where dashboard.toml cannot be used, lets
+        people in by OIDC, or lets in everybody while the screens are reached by a name of a network."""
         try:
             self._settings: SignIn = read_sign_in(home)
         except SettingsError as error:
@@ -46,6 +54,8 @@ class PeopleDoor:
         self._company, self._clock = company, clock
         self.session = self._settings.session
         self.is_open = self._settings.kind == "none"
+        if self.is_open and url is not None and urlsplit(url).hostname not in THIS_MACHINE:
+            raise StaffError(NO_SIGN_IN.format(url=url))
 
     def refusal(self, address: str) -> str | None:
         """Why the screens may not be served at an address; None when they may."""

@@ -40,6 +40,19 @@ def test_without_sign_in_whoever_sits_at_the_machine_is_staff(tmp_path: Path) ->
     assert door.refusal("0.0.0.0") is not None
 
 
+@pytest.mark.parametrize("url", [None, "http://localhost:8512", "http://127.0.0.1:8512", "http://[::1]:8512"])
+def test_without_sign_in_the_screens_are_for_this_machine(tmp_path: Path, url: str | None) -> None:
+    assert PeopleDoor(tmp_path, "acme", Clock(), url).is_open
+
+
+def test_without_sign_in_they_are_not_served_under_a_name_of_a_network(tmp_path: Path) -> None:
+    """A proxy that asks from this machine would let everybody in."""
+    with pytest.raises(StaffError, match="no sign-in"):
+        PeopleDoor(tmp_path, "acme", Clock(), "https://billing.acme.example")
+    people_of(tmp_path, ada="admin")
+    assert not PeopleDoor(tmp_path, "acme", Clock(), "https://billing.acme.example").is_open
+
+
 def test_roles_decide_who_comes_in_and_who_manages(tmp_path: Path) -> None:
     people_of(tmp_path, ada="admin", fin="finance", ana="analyst")
     door = PeopleDoor(tmp_path, "acme", Clock())
