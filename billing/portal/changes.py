@@ -102,7 +102,7 @@ def quoted(visit: Visit, wanted: Order) -> Quote:
         changes_from(cost, visit.today),
         cost.after.ends_on,
         steps,
-        is_above(visit.limit_minor, cost, wanted.act),
+        is_above(visit.limit_minor, visit.customer["currency"], cost, wanted.act),
         secrets.token_urlsafe(16),
     )
 
@@ -145,7 +145,7 @@ def confirm(visit: Visit, wanted: Order) -> Response:
             "ends_on": cost.after.ends_on,
             "request_id": None,
         }
-        if is_above(visit.limit_minor, cost, wanted.act):
+        if is_above(visit.limit_minor, visit.customer["currency"], cost, wanted.act):
             assert visit.user is not None
             said["request_id"] = ask_for_approval(
                 store,

@@ -77,15 +77,17 @@ def cost_of(
     if not shown.failures.is_empty():
         raise BillingError(str(shown.failures.row(0, named=True)["code"]), "")
     (after,) = found[-1:]
-    yearly_minor = _yearly(store, after) - _yearly(store, before)
+    ends_anyway = before.ends_on is not None and after.ends_on is not None
+    yearly_minor = _yearly(store, after, ends_anyway) - _yearly(store, before, ends_anyway)
     about = [act, order["arguments"], held, shown.total_minor, yearly_minor, _facts(after), _lines(shown)]
     preview_hash = hashlib.sha256(json.dumps(about, default=str, sort_keys=True).encode()).hexdigest()[:32]
     return Cost(shown.total_minor, yearly_minor, currency, before, after, shown, held, preview_hash)
 
 
-def _yearly(store: Store, of: Subscription) -> int:
-    """What fees and seats cost a year once all that is agreed has come; nothing where it ends."""
-    if of.ends_on is not None:
+def _yearly(store: Store, of: Subscription, ends_anyway: bool) -> int:
+    """What fees and seats cost a year once all that is agreed has come; nothing where it ends. `ends_anyway`:
+    whatever is ordered, so that the order is told by what it costs while it runs; the end may be undone."""
+    if of.ends_on is not None and not ends_anyway:
         return 0
     total = 0
     for item in of.items:
@@ -231,9 +233,12 @@ _FREE = frozenset(("cancel", "undo_cancel", "pause", "resume"))
 """Acts that only take away, or bring back what was agreed before: nobody has to agree to them."""
 
 
-def is_above(limit_minor: int | None, cost: Cost, act: str) -> bool:
-    """Whether an order costs more than somebody may order alone (None: any)."""
-    return limit_minor is not None and act not in _FREE and cost.largest_minor > limit_minor
+def is_above(limit_minor: int | None, currency: str, cost: Cost, act: str) -> bool:
+    """Whether an order costs more than somebody may order alone (None: any). A limit says nothing of another
+    currency: there it is above with any cost."""
+    if limit_minor is None or act in _FREE:
+        return False
+    return cost.largest_minor > (limit_minor if cost.currency == currency else 0)
 
 
 def changes_from(cost: Cost, today: date) -> date | None:

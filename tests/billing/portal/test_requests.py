@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 from portal_world import Hands, Post
+from small_offer import FIRST
 from sqlalchemy import select
 from visitor import Browser
 
-from billing.service.customers import change_customer
-from billing.service.subscriptions import change_quantity
+from billing.service.catalog import NewPrice, create_price_list
+from billing.service.customers import change_customer, create_customer
+from billing.service.portal_users import change_user
+from billing.service.subscriptions import change_quantity, subscribe
 from billing.store.store import open_store
 from billing.store.subscriptions import read_standing
 from billing.store.tables import approvals, purchase_requests
@@ -158,3 +162,55 @@ def test_figures_that_changed_since_they_were_shown_are_shown_again(
     assert answer.status_code == 422
     assert "The figures have changed" in answer.text
     assert _seats(url, clock) == 2
+
+
+def test_an_end_that_is_undone_afterwards_is_no_way_around_the_limit(
+    as_user: AsUser, url: str, clock: Hands
+) -> None:
+    """While the subscription ends, seats count by the year all the same: its end can be undone by anybody."""
+    sara = as_user("sara")
+    sara.send(sara.page("/subscriptions/sub_acme/cancel?reason=other").form("/cancel"))
+    _ask(sara, 5)
+    assert (_seats(url, clock), _states(url)) == (3, [("pending", None)])
+
+
+def test_a_limit_is_not_compared_with_another_currency(
+    as_user: AsUser, url: str, clock: Hands, users: dict[str, str]
+) -> None:
+    """Sara may order for 100.00 EUR alone: of a child that pays in another currency nothing that costs."""
+    with open_store(url) as store:
+        create_price_list(
+            store,
+            FIRST,
+            list_id="dinars",
+            name="Dinars",
+            currency="KWD",
+            valid_start=date(2020, 1, 1),
+            prices=[NewPrice("basic.1.fee", "flat", "1"), NewPrice("basic.1.seats", "per_unit", "0.005")],
+        )
+        create_customer(
+            store,
+            FIRST,
+            customer_id="south",
+            name="Acme South",
+            entity_id="seller",
+            currency="KWD",
+            country="KW",
+            parent_id="acme",
+        )
+        subscribe(
+            store,
+            FIRST,
+            customer_id="south",
+            plan_id="basic",
+            quantity=3,
+            subscription_id="sub_south",
+            starts_on=date(2025, 3, 1),
+        )
+        change_user(store, FIRST, user_id=users["sara"], sees_children=True)
+    sara = as_user("sara")
+    sara.send(sara.page("/subscriptions/sub_south/seats?quantity=4").form("/seats"))
+    with open_store(url) as store:
+        own = read_standing(store, clock(), "sub_south").subscription
+    assert own.main_item.versions[-1].quantity_mantissa == 3
+    assert _states(url) == [("pending", None)]
