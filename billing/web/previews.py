@@ -165,6 +165,8 @@ _OF_THE_MERCHANT = frozenset(
     )
 )
 """What the merchant agrees to, so that no customer says it alone."""
+_ACTS_OF_THE_MERCHANT = frozenset(("remove_charge",))
+"""What gives money back that the merchant asked for."""
 
 
 def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, Any]) -> Parties:
@@ -173,7 +175,7 @@ def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, An
     Raises `unknown_subscription`, `unknown_item`, `unknown_charge`,
     `unknown_contract`, `unknown_customer` for what is not there or not in the scope, and where an item is
     none of the subscription that is named beside it; Problem `scope_missing` for terms that a customer cannot
-    give itself.
+    give itself, and for acts that are not its to do.
     """
     given = {one: value for one, value in arguments.items() if value is not None}
     if scope.ids is not None and (own := sorted(_OF_THE_MERCHANT & set(given))):
@@ -188,6 +190,8 @@ def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, An
         row: Row | None = store.row(_PARTIES[subject], {"id": given[subject]})
         if row is None or not scope.holds(row["sold_to"]):
             raise BillingError(f"unknown_{subject.removesuffix('_id')}", str(given[subject]), field=subject)
+        if scope.ids is not None and name in _ACTS_OF_THE_MERCHANT:
+            raise Problem("scope_missing", "only the merchant may do this")
         one = Parties(**row)
         if found is not None and found.subscription_id != one.subscription_id:
             raise BillingError(

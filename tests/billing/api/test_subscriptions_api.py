@@ -346,6 +346,17 @@ def test_terms_are_for_the_merchant_to_give(api: Api, path: str, body: dict[str,
     assert found[:2] == ((403, "scope_missing") if body.get("subscriptions") is None else (422, "invalid"))
 
 
+def test_a_charge_is_taken_back_by_the_merchant_alone(api: Api) -> None:
+    subscribe(api)
+    charge = api.ask("POST", "/charges", {"subscription_id": "s", "description": "Set-up", "amount": "9.00"})
+    path = f"/charges/{charge['charge_id']}"
+    assert api.refused("DELETE", path, key="anna")[:2] == (403, "scope_missing")
+    asked = {"act": "remove_charge", "arguments": {"charge_id": charge["charge_id"]}}
+    assert api.refused("POST", "/previews", asked, key="anna")[:2] == (403, "scope_missing")
+    assert api.answer("DELETE", path, key="boris").status_code == 404
+    assert api.answer("DELETE", path).json()["removed_at"] is not None
+
+
 def test_the_shapes_take_what_the_acts_take_and_nothing_of_the_engine() -> None:
     assert set(DEEDS) == set(ACTS)
     for name, shape in DEEDS.items():
