@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from starlette.types import ASGIApp
@@ -34,7 +35,7 @@ async def bulk(request: Request, context: Annotated[Context, Depends(context_of)
     key = key_of(request)
     data = []
     for number, one in enumerate(body.operations):
-        if one.path.split("?")[0].rstrip("/") == "/v1/bulk":
+        if urlsplit(one.path).path.rstrip("/") == "/v1/bulk":  # As `outcome` reads it.
             data.append(_nested(context))
             continue
         own_key = one.idempotency_key or (f"{key}:{number}" if key and one.method != "GET" else None)
