@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -16,7 +16,6 @@ from billing.api import routes as package
 from billing.api.finding import ByResource
 from billing.api.help_pages import help_routes
 from billing.api.openapi import described
-from billing.api.parameters import check_parameters
 from billing.web.answers import as_json, problem_from
 from billing.web.calls import CallLog
 from billing.web.context import Caller, Services
@@ -48,7 +47,6 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
-        dependencies=[Depends(check_parameters)],
         on_shutdown=[calls.close],
     )
     app.state.parameters = {}

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from billing.web.problems import Problem
 
 
-def check_parameters(request: Request) -> None:
+async def check_parameters(request: Request) -> None:
     """Raises Problem `bad_parameter`."""
     given = request.query_params.multi_items()
     if not given:

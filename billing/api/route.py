@@ -31,6 +31,7 @@ from starlette.concurrency import run_in_threadpool
 from billing.api import versions
 from billing.api.idempotency import once_of
 from billing.api.keys import Door as KeyDoor
+from billing.api.parameters import check_parameters
 from billing.api.performing import Act, performed
 from billing.api.shapes.base import Body, ListOf
 from billing.api.versions import VersionedRoute, version_of
@@ -178,7 +179,7 @@ class Routes:
                 methods=[method],
                 name=function.__name__,
                 operation_id=f"{function.__module__.rsplit('.', 1)[-1]}_{function.__name__}",
-                dependencies=[Depends(demand(scope))],
+                dependencies=[Depends(demand(scope)), Depends(check_parameters)],
                 response_model=None,
                 responses=dict(responses),
                 status_code=next((code for code in responses if isinstance(code, int)), 200),

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from billing.api.bulk import inside, outcome
 from billing.api.idempotency import key_of
+from billing.api.parameters import check_parameters
 from billing.api.route import Routes, context_of, demand
 from billing.api.shapes.bulk import Bulk, Operation, Outcomes
 from billing.web.as_json import to_json
@@ -25,7 +26,7 @@ routes = Routes("Bulk", "bulk")
     status_code=207,
     responses={207: {"model": Outcomes}},
     openapi_extra={"x-scope": "bulk:write", "x-subject": None, "x-needs-key": False},
-    dependencies=[Depends(demand("bulk:write"))],
+    dependencies=[Depends(demand("bulk:write")), Depends(check_parameters)],
 )
 async def bulk(request: Request, context: Annotated[Context, Depends(context_of)], body: Bulk) -> Response:
     """Up to 100 requests, done one after another, each by itself: what one does stands whatever becomes of

@@ -10,7 +10,7 @@ import world
 from callers import ALL, client
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from specification import body_of, routes_of
+from specification import body_of, method_of, routes_of
 from test_isolation import address, call, ids_of, sent_to
 
 from billing.core.policy import Policy
@@ -138,3 +138,18 @@ def test_every_setting_of_a_policy_can_be_set(merchant: TestClient) -> None:
     assert answer.status_code == 201, answer.text
     shown = answer.json()
     assert {name: shown[name] for name in settings} == settings
+
+
+def test_no_list_is_taken_for_narrower_than_it_is(both: tuple[FastAPI, world.World]) -> None:
+    """A parameter that a route does not know, or that comes twice, is refused by every route."""
+    app, made = both
+    who, own = client(app, "merchant"), ids_of(made.a)
+    for route in routes_of(app):
+        if method_of(route) == "GET":
+            answer = who.get(address(route, own), params={"nobody_knows": "1"})
+            assert (answer.status_code, answer.json()["field"]) == (400, "nobody_knows"), route.path
+    for query in ("customer_id=a-head&customer_id=b-head", "costumer_id=a-head", "limit=1&limit=2"):
+        answer = who.get(f"/v1/invoices?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter"), query
+    assert who.post("/v1/bulk?x=1", json={"operations": []}).status_code in (400, 422)
+    assert who.get("/v1/invoice-sums?customer_id=a-head&customer_id=b-head").status_code == 200
