@@ -68,6 +68,10 @@ def _row(answered: Answered, call: Call | None) -> Row:
     given = answered.scope.get("path_params", {})
     ids = {name: one for name, one in given.items() if isinstance(one, str) and _is_id(one)}
     caller = call.caller if call else None
+    status = answered.status or 500
+    own_id = caller.customer_id if caller else None
+    # What somebody was refused is nobody else's to see, whomever the path names.
+    is_own = own_id is not None and status >= 400
     return {
         "call_id": f"call_{secrets.token_hex(12)}",
         "request_id": answered.scope.get("request_id", ""),
@@ -76,10 +80,10 @@ def _row(answered: Answered, call: Call | None) -> Row:
         "caller_id": caller.id if caller else None,
         "method": answered.method,
         "route": answered.route,
-        "status": answered.status or 500,
+        "status": status,
         "code": answered.code,
         "subject_id": next(reversed(ids.values()), None),
-        "customer_id": ids.get("customer_id") or (caller.customer_id if caller else None),
+        "customer_id": own_id if is_own else ids.get("customer_id") or own_id,
         "bytes_in": answered.bytes_in,
         "bytes_out": answered.bytes_out,
         "ms": round(1000 * answered.seconds),
