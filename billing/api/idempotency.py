@@ -52,6 +52,7 @@ def once_of(request: Request, context: Context, body: bytes) -> Once | None:
         hashlib.sha256(body).hexdigest(),
         context.version.isoformat() if context.version else None,
         request.headers.get("if-match"),
+        request.headers.get("if-preview"),
     )
     return Once(key, hashlib.sha256(json.dumps(about).encode()).hexdigest())
 

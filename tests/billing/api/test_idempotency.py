@@ -151,6 +151,9 @@ def test_a_key_that_came_with_another_request_is_refused(app: FastAPI, store: St
         "/v1/keys", json={"name": "x", "scopes": ["keys:read"]}, headers={"Idempotency-Key": "k1"}
     )
     assert (other_path.status_code, other_path.json()["code"]) == (409, "key_conflict")
+    shown = {"Idempotency-Key": "k1", "If-Preview": "2026-12-01.other"}
+    other_figures = client.post("/v1/test-customers", json={"name": "Dora"}, headers=shown)
+    assert (other_figures.status_code, other_figures.json()["code"]) == (409, "key_conflict")
     assert names(store) == ["Dora"]
     assert send(client, "k1").status_code == 201
 
