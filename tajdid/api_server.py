@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from billing.api.app import BULK, application
+from billing.api.app import MANY, application
 from billing.api.keys import Door as KeyDoor
 from billing.gateways.hosted_simulated import SimulatedFields, in_front_of
 from billing.web.layers import Door
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     _home, company, ports = started_with(arguments)
     addresses = Addresses.of(company, ports)
     services = services_of(company, addresses)
-    rates = Rates(bulk_paths=frozenset(BULK))
+    rates = Rates(bulk_paths=frozenset(MANY))
     door = Door(hosts=services.allowed_hosts, proxies=services.proxies, rates=rates)
     if company.mode != "test":
         serve(application(services, KeyDoor(), door=door), ports["api"])

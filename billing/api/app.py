@@ -31,6 +31,8 @@ Authenticate = Callable[[Services, str | None], Caller]
 
 BULK = ("/v1/usage-events/bulk",)
 """Paths that take many rows at once."""
+MANY = (*BULK, "/v1/bulk")
+"""Paths that carry many things at once, which are asked for less often."""
 _LIMITS = Limits(by_path={path: Kind(BULK_BYTES, (JSON, LINES), is_rows=True) for path in BULK})
 
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from billing.api.app import MANY
 from billing.web.problems import Problem
 from billing.web.rates import LimitRates, Rate, Rates
 
@@ -87,6 +88,12 @@ def test_what_is_left_is_told_and_too_much_is_refused_until_it_has_come_back(
     assert ask()[0] == 429
     clock.now += 1_000
     assert [ask()[0] for _time in range(5)] == [200, 200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("path", ["/v1/bulk", "/v1/usage-events/bulk"])
+def test_what_carries_many_things_at_once_is_a_bulk(path: str) -> None:
+    rates = Rates(bulk_paths=frozenset(MANY))
+    assert rates.of({"path": path, "method": "POST"}, True) == ("bulk", rates.bulk)
 
 
 def test_reads_writes_and_bulks_are_counted_apart_and_callers_too(ask: Ask) -> None:
