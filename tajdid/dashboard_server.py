@@ -5,19 +5,23 @@ It is the server of `dashboard.serve`, in a process that says before how the eng
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from dashboard import engine, serve
+from tajdid.parent import end_after
 
 
 def command(home: Path, port: int, address: str = "127.0.0.1") -> list[str]:
-    """The command that serves the companies in `home`, with their engines."""
-    return [sys.executable, "-m", "tajdid.dashboard_server", str(home), str(port), address]
+    """The command that serves the companies in `home`, with their engines. It ends with this process."""
+    given = [str(home), str(port), address, str(os.getpid())]
+    return [sys.executable, "-m", "tajdid.dashboard_server", *given]
 
 
-def main(home: str, port: str, address: str) -> None:
-    """Hand the engine over and serve until the process is ended."""
+def main(home: str, port: str, address: str, parent: str) -> None:
+    """Hand the engine over and serve until the process is ended, or whoever started it is gone."""
+    end_after(int(parent))
     from tajdid.engine.company import company_engine
 
     engine.provide(company_engine)
@@ -25,4 +29,4 @@ def main(home: str, port: str, address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,23 +10,30 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from billing.web.logs import write_logs
+from tajdid.parent import end_after
 from tajdid.workspace import Company, load_company
 
 ENDS_WITHIN = 10
 """Seconds that requests under way have when a process is told to end."""
 ADDRESS = "127.0.0.1"
+PARENT = "parent"
 
 
 def command(module: str, home: Path, company: str, ports: dict[str, int]) -> list[str]:
-    """The command that starts a part: `api_server`, `portal_server`, `admin_server` or `worker`."""
-    given = [f"{name}={port}" for name, port in ports.items()]
+    """The command that starts a part: `api_server`, `portal_server`, `admin_server` or `clockwork`. It is for
+    this process, and ends with it."""
+    given = [f"{name}={number}" for name, number in (ports | {PARENT: os.getpid()}).items()]
     return [sys.executable, "-m", f"tajdid.{module}", str(home), company, *given]
 
 
 def started_with(arguments: list[str]) -> tuple[Path, Company, dict[str, int]]:
-    """Workspace, company and ports as `command` gives them."""
+    """Workspace, company and ports as `command` gives them. From here on this process ends when whoever
+    started it is gone."""
     home, name, *given = arguments
     ports = {part: int(port) for part, _, port in (one.partition("=") for one in given)}
+    parent = ports.pop(PARENT, None)
+    if parent is not None:
+        end_after(parent)
     return Path(home), load_company(Path(home), name), ports
 
 

@@ -141,6 +141,17 @@ def test_every_part_answers_for_its_own_and_all_end_together(home: Path, served:
     assert minted.token not in log
 
 
+def test_when_the_command_is_killed_all_end_by_themselves(served: Served) -> None:
+    children = served.children()
+    assert len(children) == 5
+    served.process.kill()
+    served.process.wait()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(is_alive(child) for child in children):
+        assert time.monotonic() < deadline, "some go on without the command"
+        time.sleep(0.1)
+
+
 def test_when_one_ends_by_itself_the_others_are_ended(home: Path) -> None:
     company = load_company(home, "acme")
     (port,) = free_ports(1)
