@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     home, company, ports = started_with(arguments)
     addresses = Addresses.of(company, ports)
     try:
-        staff = PeopleDoor(home, company.name, now, addresses.admin)
+        staff = PeopleDoor(home, company.folder.name, now, addresses.admin)
     except StaffError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     hosts = LOCAL_NAMES if staff.is_open else services.allowed_hosts
     door = Door(hosts=hosts, proxies=services.proxies)
     serve(
-        application(services, staff, title=company.title_en, company=company.name, listens=door),
+        application(services, staff, title=company.title_en, company=company.folder.name, listens=door),
         ports["admin"],
     )
 

@@ -54,7 +54,7 @@ def run(
     open_sandbox(company)
     served = dict(ports)
     try:
-        staff = PeopleDoor(home(), company.name, now, Addresses.of(company, ports).admin)
+        staff = PeopleDoor(home(), company.folder.name, now, Addresses.of(company, ports).admin)
         if staff.is_open:
             say("There is no sign-in: everybody at this machine is staff.")
     except StaffError as error:

@@ -7,19 +7,20 @@ them for the whole; told to end, each gets time for what is under way, and is ki
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from tajdid import worker
-from tajdid.server import ENDS_WITHIN, command
+from tajdid.server import ADDRESS, ENDS_WITHIN, command
 from tajdid.services import key_of
 from tajdid.workspace import Company
 
@@ -28,6 +29,8 @@ GRACE_SECONDS = ENDS_WITHIN + 5.0
 """How long a process may take to end before it is killed."""
 STARTS_WITHIN = 120.0
 READY = "/health/ready"
+_DIRECT = build_opener(ProxyHandler({}))
+"""Asks this machine, which no proxy of the environment is asked for."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,15 @@ def running(
     """The processes of a company, started and ready; ended when the block ends. Raises ServeError."""
     parts = [part for part in PARTS if part in ports]
     children: list[Running] = []
+    for part in parts:
+        _require_free(part, ports[part])
+    name = company.folder.name
     try:
         for part in parts:
-            started = command(f"{part}_server", home, company.name, dict(ports))
+            started = command(f"{part}_server", home, name, dict(ports))
             children.append(Running(part, subprocess.Popen(started)))
         if with_worker:
-            started = command("clockwork", home, company.name, dict(ports))
+            started = command("clockwork", home, name, dict(ports))
             children.append(Running("clockwork", subprocess.Popen(started)))
             children.append(Running("worker", worker.start(_of_worker(company))))
         for part in parts:
@@ -69,15 +75,26 @@ def _of_worker(company: Company) -> worker.Settings:
     return worker.Settings(company.database_url, key_of(company.folder).hex(), networks)
 
 
+def _require_free(part: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise ServeError(
+                f"Port {port} is taken: choose another with --{part}-port ({error.strerror})."
+            ) from None
+
+
 def _wait_for(address: str, name: str, children: Sequence[Running]) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         check(children)
         try:
-            with urlopen(address, timeout=2) as answer:
+            with _DIRECT.open(address, timeout=2) as answer:
                 if answer.status == 200:
                     return
-        except (URLError, OSError):
+        except (OSError, HTTPException):
             time.sleep(0.1)
     raise ServeError(f"{name} did not begin to answer within {STARTS_WITHIN:.0f} seconds.")
 

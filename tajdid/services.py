@@ -139,19 +139,24 @@ def key_of(folder: Path) -> bytes:
             if len(key) == KEY_BYTES:
                 return key
         raise WorkspaceError("TAJDID_SECRET must be 64 hexadecimal digits.")
-    with suppress(FileExistsError):
-        # Made whole under another name first: a process that starts beside this one never reads half of it.
-        made = folder / f".{KEY_FILE}.{os.getpid()}"
-        made.touch(mode=0o600)
-        made.write_bytes(secrets.token_bytes(KEY_BYTES))
-        try:
-            os.link(made, path)
-        finally:
-            made.unlink()
+    if not path.exists():
+        _make_key(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise WorkspaceError(f"{path} is no key of {KEY_BYTES} bytes.")
     return key
+
+
+def _make_key(path: Path) -> None:
+    # Made whole under another name first: a process that starts beside this one never reads half of it.
+    made = path.with_name(f".{KEY_FILE}.{os.getpid()}")
+    made.touch(mode=0o600)
+    made.write_bytes(secrets.token_bytes(KEY_BYTES))
+    try:
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()
 
 
 def _hosts(addresses: Addresses) -> tuple[str, ...]:

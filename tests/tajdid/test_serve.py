@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from small_offer import open_offer
 from billing.service.api_keys import create_key, mint
 from billing.service.customers import create_customer
 from billing.store.store import open_store
-from tajdid.serve import GRACE_SECONDS, Running, ServeError, end, running, watch
+from tajdid.serve import GRACE_SECONDS, Running, ServeError, check, end, running, watch
 from tajdid.services import Addresses, key_of
 from tajdid.workspace import WorkspaceError, load_company
 
@@ -141,6 +142,36 @@ def test_every_part_answers_for_its_own_and_all_end_together(home: Path, served:
     assert minted.token not in log
 
 
+def test_a_company_is_served_by_the_name_of_its_folder_through_no_proxy(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = home / "Acme & Söhne #1"
+    other.mkdir()
+    try:
+        (other / "billing.db").write_bytes((home / "acme" / "billing.db").read_bytes())
+        (other / "company.toml").write_text('name = "something else"\n')
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        (port,) = free_ports(1)
+        with running(home, load_company(home, other.name), {"api": port}, with_worker=False) as children:
+            check(children)
+    finally:
+        shutil.rmtree(other)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(home: Path) -> None:
+    company = load_company(home, "acme")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        with (
+            pytest.raises(ServeError, match=f"{port} is taken: .* --api-port"),
+            running(home, company, {"api": port}, with_worker=False),
+        ):
+            pass
+
+
 def test_when_the_command_is_killed_all_end_by_themselves(served: Served) -> None:
     children = served.children()
     assert len(children) == 5
@@ -193,6 +224,10 @@ def test_a_company_without_a_database_of_this_form_is_not_served(tmp_path: Path)
     assert "tajdid billing migrate" in done.stderr
 
 
+def unwritable(*_given: object, **_named: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_the_key_of_a_company_is_made_once_for_its_owner_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +235,10 @@ def test_the_key_of_a_company_is_made_once_for_its_owner_alone(
     assert len(key) == 32
     assert key_of(tmp_path) == key
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
+    # Where it is, the folder need not be one that may be written into.
+    monkeypatch.setattr(Path, "touch", unwritable)
+    assert key_of(tmp_path) == key
     monkeypatch.setenv("TAJDID_SECRET", "ab" * 32)
     assert key_of(tmp_path) == b"\xab" * 32
     monkeypatch.setenv("TAJDID_SECRET", "short")
