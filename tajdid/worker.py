@@ -24,6 +24,7 @@ from billing.gateways.receiver import Receiver
 from billing.jobs.deliver_webhooks import deliver
 from billing.store.store import Store, open_store
 from billing.web.context import now
+from billing.web.logs import write_logs
 from billing.web.seal import Vault
 from billing.web.webhook_secrets import revealing
 
@@ -103,5 +104,5 @@ def _until_alone(stops: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    write_logs()
     main()

@@ -5,12 +5,15 @@ TAJDID_FAULT_KILLS says how often it is killed before it may end.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 from hooks import VAULT, endpoint, happens
@@ -103,6 +106,28 @@ def _is_free(store: Store) -> bool:
 
 def test_a_key_does_not_show_where_settings_are_written_down() -> None:
     assert KEY not in repr(Settings("sqlite://", KEY))
+
+
+def test_what_fails_is_logged_by_its_kind_and_place_and_not_in_its_words() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tajdid.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None
+    assert child.stderr is not None
+    url = "postgresql+psycopg://anna@127.0.0.1:1/anna"
+    child.stdin.write(json.dumps(asdict(Settings(url, KEY))) + "\n")
+    child.stdin.flush()
+    line = json.loads(child.stderr.readline())
+    child.stdin.close()
+    rest = child.stderr.read()
+    assert child.wait(20) == 0
+    assert line["event"] == "webhooks pause: OperationalError"
+    assert line["raised"][0]["places"]
+    assert "127.0.0.1" not in json.dumps(line) + rest
 
 
 @pytest.mark.parametrize("key", ["00", ""])
