@@ -86,7 +86,7 @@ def _copy(url: URL, name: str, folder: Path) -> None:
 def copy_sqlite(origin: Path, target: Path) -> None:
     """One moment of a SQLite database, with what stands in its log. Raises BackupError."""
     try:
-        source = sqlite3.connect(f"file:{origin.absolute()}?mode=ro", uri=True, timeout=60)
+        source = sqlite3.connect(f"{origin.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
         copy = sqlite3.connect(target)
         try:
             source.backup(copy)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from billing.service.customers import add_payment_method, create_customer
 from billing.service.subscriptions import subscribe
 from billing.store import tables
 from billing.store.store import Store, open_store
-from tajdid.backup import BackupError, back_up
+from tajdid.backup import BackupError, back_up, copy_sqlite
 from tajdid.workspace import Company, load_company
 
 AT, NEXT = datetime(2025, 1, 1, 20, tzinfo=UTC), datetime(2025, 2, 1, 20, tzinfo=UTC)
@@ -191,6 +193,16 @@ def test_a_backup_never_writes_over_another_and_a_damaged_database_is_told(tmp_p
     (tmp_path / "kept").mkdir()
     with pytest.raises(BackupError, match="exists"):
         back_up(company, tmp_path / "kept", AT)
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    company = company_at(tmp_path / "50% off? #1 %41", "sqlite:///billing.db")
+    database = company.folder / "billing.db"
+    with closing(sqlite3.connect(database)) as made:
+        made.execute("CREATE TABLE kept (name TEXT)")
+    copy_sqlite(database, tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT name FROM sqlite_schema").fetchall() == [("kept",)]
 
 
 def test_the_command_says_what_it_kept_and_refuses_a_folder_that_is_there(tmp_path: Path) -> None:
