@@ -91,7 +91,8 @@ def change_endpoint(
     topics: Sequence[str] | None = None,
     is_paused: bool | None = None,
 ) -> None:
-    """Change where events go and which, from the next attempt on, or let them wait for a time (`is_paused`).
+    """Change where events go and which, from the next attempt on, or let them wait for a time (`is_paused`);
+    what waited then has three days again.
 
     Raises `unknown_endpoint`, `unknown_topic`, `illegal_transition` to pause one that is disabled, or go on
     with it: enable it.
@@ -107,6 +108,8 @@ def change_endpoint(
     change = {name: value for name, value in change.items() if row[name] != value}
     if not change:
         return
+    if change.get("state") == "enabled":
+        change |= _begin_anew(store, at, endpoint_id)
     store.update(webhook_endpoints, [{"endpoint_id": endpoint_id, "is_moved": True} | change], at)
     facts = {"customer_id": row["customer_id"], "state": change.get("state", row["state"])}
     announce(store, at, "webhook_endpoint.changed", endpoint_id, facts)
@@ -119,10 +122,15 @@ def enable_endpoint(store: Store, at: datetime, *, endpoint_id: str) -> None:
     row = _held(store, endpoint_id)
     if row["state"] == "enabled":
         raise BillingError("illegal_transition", f"{endpoint_id} is enabled")
-    change = {"state": "enabled", "state_reason": None, "failing_since": None, "consecutive_failures": 0}
-    store.execute(_ANEW, {"id": endpoint_id, "now": at})
+    change = {"state": "enabled"} | _begin_anew(store, at, endpoint_id)
     store.update(webhook_endpoints, [{"endpoint_id": endpoint_id, "is_moved": True} | change], at)
     announce(store, at, "webhook_endpoint.enabled", endpoint_id, {"customer_id": row["customer_id"]})
+
+
+def _begin_anew(store: Store, at: datetime, endpoint_id: str) -> Row:
+    """What waits has three days again; returns what is set at the endpoint for it."""
+    store.execute(_ANEW, {"id": endpoint_id, "now": at})
+    return {"state_reason": None, "failing_since": None, "consecutive_failures": 0}
 
 
 @act

@@ -251,6 +251,24 @@ def test_a_paused_endpoint_is_sent_nothing_and_later_all(store: Store) -> None:
         acts.change_endpoint(store, AT, endpoint_id=one, is_paused=True)
 
 
+def test_what_waited_for_a_paused_endpoint_has_three_days_again(store: Store) -> None:
+    one = endpoint(store, topics=["payment.*"])
+    happens(store, 1)
+    receiver = Told(lambda _said: Delivered(503))
+    worker = deliverer(store, receiver)
+    settle(worker, AT)
+    acts.change_endpoint(store, AT + HOUR, endpoint_id=one, is_paused=True)
+    settle(worker, AT + HOUR)
+    back = AT + 100 * HOUR
+    acts.change_endpoint(store, back, endpoint_id=one, is_paused=False)
+    settle(worker, back)
+    assert len(receiver.requests) == 2
+    assert state_of(store, one)["state"] == "enabled"
+    receiver.answers = lambda _said: Delivered(200)
+    settle(worker, back + HOUR)
+    assert [row["state"] for row in deliveries(store, one)] == ["delivered"]
+
+
 def test_a_test_goes_to_its_endpoint_alone(sqlite_store: Store) -> None:
     one = endpoint(sqlite_store, url="https://a.example/", topics=["invoice.*"])
     endpoint(sqlite_store, url="https://b.example/", topics=["invoice.*"])
