@@ -65,7 +65,7 @@ class Company:
     are out of stock), `deliveries` (each `sku`, `quantity`, `on`)."""
     gateway: dict[str, Any] | None = None
     """The gateway that collects: `kind` simulated, `seed`, `decline_ppm`, `fee_ppm`, `books` (a file in the
-    company's folder that keeps what it charged; default gateway.db)."""
+    company's folder that keeps what it charged; default gateway.db). A sandbox always has it."""
     mode: Literal["live", "test"] = "live"
     """`test`: a sandbox, whose API keys are of their own kind and whose clock may be set. A sample is one."""
     serve: dict[str, Any] = field(default_factory=dict)
@@ -154,6 +154,7 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         raise ValueError("sources must be a table, with one part [sources.NAME] for each")
     name = content.get("name", folder.name)
     database_url = _database_url(folder, content.get("database_url", "sqlite:///billing.db"))
+    mode = _mode(content)
     return Company(
         name=name,
         folder=folder,
@@ -166,8 +167,8 @@ def _company(folder: Path, content: dict[str, Any]) -> Company:
         database_url=database_url,
         app_database=_database_url(folder, content.get("app_database", f"sqlite:///{app.NAME}")),
         stock=_stock(content.get("stock")),
-        gateway=_gateway(content.get("gateway")),
-        mode=_mode(content),
+        gateway=_gateway(content.get("gateway", {"kind": "simulated"} if mode == "test" else None)),
+        mode=mode,
         serve=_serve(content.get("serve")),
         sources=tuple(_source(folder, source, options, database_url) for source, options in sources.items()),
     )

@@ -246,6 +246,15 @@ def test_the_key_of_a_company_is_made_once_for_its_owner_alone(
         key_of(tmp_path)
 
 
+@pytest.mark.parametrize(("mode", "found"), [("test", {"kind": "simulated"}), ("live", None)])
+def test_a_sandbox_always_has_a_gateway_so_that_its_clock_goes_on(
+    tmp_path: Path, mode: str, found: object
+) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "company.toml").write_text(f'name = "acme"\nmode = "{mode}"\n')
+    assert load_company(tmp_path, "acme").gateway == found
+
+
 @pytest.mark.parametrize(
     "serve",
     [
