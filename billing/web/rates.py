@@ -25,6 +25,8 @@ Kept = TypeVar("Kept")
 _MOST_CALLERS = 20_000
 """Callers that are remembered; who asked longest ago is forgotten first."""
 _FREE = frozenset(("/health/live", "/health/ready", "/metrics"))
+_FREE_BELOW = ("/portal/assets/", "/admin/assets/")
+"""Style, scripts and fonts of pages: a page asks for ten at once, and colleagues share an address."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class LimitRates:
         self._taken: _Newest[bool] = _Newest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _FREE:
+        if scope["type"] != "http" or scope["path"] in _FREE or scope["path"].startswith(_FREE_BELOW):
             await self._app(scope, receive, send)
             return
         header = Headers(scope=scope).get("authorization")

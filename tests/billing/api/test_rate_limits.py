@@ -141,6 +141,14 @@ def test_whoever_watches_the_process_is_never_refused(ask: Ask) -> None:
     assert ask(key=None, path="/open")[0] == 200
 
 
+def test_what_a_page_is_made_of_is_never_refused(ask: Ask) -> None:
+    """A page asks for its style, scripts and fonts; colleagues behind one address ask at once."""
+    for surface in ("portal", "admin"):
+        path = f"/{surface}/assets/style.css"
+        assert 429 not in {ask(key=None, path=path)[0] for _time in range(20)}
+    assert ask(key=None, path="/open")[0] == 200
+
+
 def test_who_asked_longest_ago_is_forgotten_first(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing.web.rates._MOST_CALLERS", 3)
     assert [ask(key="good 0", path="/bulk", method="POST")[0] for _time in range(2)] == [200, 429]
