@@ -39,7 +39,8 @@ class Words:
     translations: gettext.NullTranslations
 
     def gettext(self, message: str) -> str:
-        return self.translations.gettext(message)
+        """The sentence in this language. Of no text there is none: a catalogue keeps its header under it."""
+        return self.translations.gettext(message) if message else ""
 
     def ngettext(self, one: str, many: str, number: int) -> str:
         return self.translations.ngettext(one, many, number)
