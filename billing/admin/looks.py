@@ -37,7 +37,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Ask:
-    """A field of a form. `options`: value and text of each choice."""
+    """A field of a form. `options`: value and text of each choice. `is_code`: an id, a code or a scope,
+    written from left to right in any language."""
 
     name: str
     label: str
@@ -46,6 +47,7 @@ class Ask:
     options: Sequence[tuple[str, str]] = ()
     is_required: bool = False
     hint: str | None = None
+    is_code: bool = False
 
 
 @dataclass(frozen=True)

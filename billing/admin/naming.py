@@ -53,9 +53,12 @@ _STATES: dict[str, tuple[str, Tone]] = {
 _KINDS = {
     "invoice": N_("Invoice"),
     "credit_note": N_("Credit note"),
+    "payment": N_("Payment received"),
+    "early_discount": N_("Discount for early payment"),
+    "wallet": N_("Wallet"),
+    "refund": N_("Refund"),
     "automatic": N_("charged automatically"),
     "terms": N_("pays by transfer"),
-    "card": N_("Card payments"),
     "order": N_("Order"),
     "collection": N_("Hand-over to collection"),
     "write_off": N_("Write-off"),
@@ -67,6 +70,21 @@ _KINDS = {
     "P1Y": N_("yearly"),
     "P1W": N_("weekly"),
 }
+_TRACKS = {"card": N_("Card retries"), "terms": N_("Reminders"), "campaign": N_("Campaign")}
+_STEPS = {
+    "attempt": N_("Next attempt"),
+    "message": N_("Customer asked to act"),
+    "courtesy": N_("Courtesy note"),
+    "reminder_1": N_("First reminder"),
+    "reminder_2": N_("Second reminder"),
+    "reminder_3": N_("Third reminder"),
+    "final_notice": N_("Final notice"),
+    "collection": N_("Hand-over to collection"),
+    "write_off": N_("Write-off"),
+    "campaign": N_("Campaign message"),
+    "end": N_("End of the subscription"),
+}
+"""Of dunning, as the dashboard calls them."""
 _ACCOUNTS = {
     "receivable": N_("Receivables"),
     "deferred_revenue": N_("Deferred revenue"),
@@ -99,6 +117,16 @@ def state_name(words: Words, value: str) -> str:
 
 def kind(words: Words, value: str | None) -> str:
     return "–" if value is None else words.gettext(_KINDS.get(value, value))
+
+
+def track(words: Words, value: str) -> str:
+    """How money is chased."""
+    return words.gettext(_TRACKS.get(value, value))
+
+
+def step(words: Words, value: str | None) -> str:
+    """A step of dunning."""
+    return "–" if value is None else words.gettext(_STEPS.get(value, value))
 
 
 def account(words: Words, value: str) -> str:

@@ -193,3 +193,12 @@ def test_an_invoice_is_written_off_and_taken_back_as_somebody_does_it(
         page.get_by_label("To go on, type").fill(number)
         page.get_by_role("button", name="Take it back").click()
         assert "Done: Take a write-off back" in page.inner_text(".notice")
+
+
+def test_staff_come_to_the_portal_as_a_customer(page: Page, screens: str) -> None:
+    """By a link: a browser follows no form of ours to another address."""
+    page.goto(f"{screens}/customers/bert/portal")
+    page.locator("main form button").click()
+    way = page.locator("main a[href*='/portal/enter?t=']")
+    way.wait_for()
+    assert way.get_attribute("target") == "_blank"

@@ -49,7 +49,7 @@ def listed(visit: Visit) -> Screen:
     filters = Form(
         path_to("audit"),
         _("Show"),
-        [Ask(name, label, asked[name] or "", "search") for name, label in labels.items()],
+        [Ask(name, label, asked[name] or "", "search", is_code=True) for name, label in labels.items()],
         "get",
     )
     table = Table(

@@ -232,7 +232,7 @@ def _chased(visit: Visit, store: Store, key: str) -> list[Section]:
     if not found.rows:
         return []
     rows = [
-        [Cell(naming.kind(visit.words, one["track"])), Cell(one["currency"]), visit.day(one["opened_on"])]
+        [Cell(naming.track(visit.words, one["track"])), Cell(one["currency"]), visit.day(one["opened_on"])]
         for one in found.rows
     ]
     columns = [_("Track"), _("Currency"), _("Since")]

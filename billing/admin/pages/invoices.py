@@ -42,8 +42,8 @@ def listed(visit: Visit) -> Screen:
         path_to("invoices"),
         _("Show"),
         [
-            Ask("number", _("Number"), number or "", "search"),
-            Ask("customer", _("Customer id"), customer_id or "", "search"),
+            Ask("number", _("Number"), number or "", "search", is_code=True),
+            Ask("customer", _("Customer id"), customer_id or "", "search", is_code=True),
             Ask("state", _("State"), state or "", "choice", options),
         ],
         "get",

@@ -48,8 +48,13 @@ def _screen(visit: Visit, notices: list[Notice], *, is_new: bool = False) -> Scr
         _("Make the key"),
         [
             Ask("name", _("What it is for"), is_required=True),
-            Ask("scopes", _("What it may do"), "*:read", is_required=True, hint=_("Such as customers:read.")),
-            Ask("customer", _("Only for the customer with this id")),
+            Ask(
+                *("scopes", _("What it may do"), "*:read"),
+                is_required=True,
+                hint=_("Such as customers:read."),
+                is_code=True,
+            ),
+            Ask("customer", _("Only for the customer with this id"), is_code=True),
         ],
         name="key",
     )

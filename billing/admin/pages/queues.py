@@ -42,10 +42,10 @@ def dunned(visit: Visit) -> Screen:
 def _case(visit: Visit, row: Row) -> list[Cell]:
     return [
         visit.data(row["name"], path_to("customers", row["customer_id"])),
-        Cell(naming.kind(visit.words, row["track"])),
+        Cell(naming.track(visit.words, row["track"])),
         visit.day(row["opened_on"]),
-        Cell(naming.kind(visit.words, row["last_step"])),
-        Cell(naming.kind(visit.words, row["next_step"])),
+        Cell(naming.step(visit.words, row["last_step"])),
+        Cell(naming.step(visit.words, row["next_step"])),
         visit.day(row["next_on"]),
         visit.money(row["open_minor"], row["currency"]),
     ]

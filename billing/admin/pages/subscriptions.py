@@ -38,7 +38,7 @@ def listed(visit: Visit) -> Screen:
         path_to("subscriptions"),
         _("Show"),
         [
-            Ask("customer", _("Customer id"), customer_id or "", "search"),
+            Ask("customer", _("Customer id"), customer_id or "", "search", is_code=True),
             Ask("status", _("State"), status or "", "choice", options),
         ],
         "get",

@@ -12,11 +12,12 @@ from babel.messages.pofile import read_po
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from billing.admin import naming
 from billing.admin.app import CHANGES, PAGES
 from billing.store import tables
 from billing.store.store import Store
 from billing.web.extract import messages
-from billing.web.languages import catalogue
+from billing.web.languages import catalogue, words
 from billing.web.pages import POLICY
 
 Screens = Callable[..., TestClient]
@@ -229,3 +230,41 @@ def test_every_sentence_has_its_arabic() -> None:
     assert set(known) == {one.id for one in messages("admin") if one.id}
     lacking = [one for one, said in known.items() if not said or (isinstance(said, tuple) and not all(said))]
     assert lacking == []
+
+
+def test_of_no_text_there_is_none_in_any_language() -> None:
+    """A catalogue keeps its header under the empty sentence."""
+    assert [words(language, "admin").gettext("") for language in ("en", "ar")] == ["", ""]
+
+
+def test_ids_and_scopes_are_written_from_left_to_right(screens: Screens) -> None:
+    browser = screens("mia")
+    browser.cookies.set("tajdid_language", "ar")
+    pages = {
+        "keys": ("scopes", "customer"),
+        "audit": ("customer", "subject"),
+        "invoices": ("number", "customer"),
+    }
+    for name, fields in pages.items():
+        text = browser.get(f"/admin/{name}").text
+        for field in fields:
+            found = re.search(rf'<input id="f-{field}"[^>]*>', text)
+            assert found is not None
+            assert 'dir="ltr"' in found[0], (name, field)
+
+
+def test_steps_of_dunning_are_told_in_words() -> None:
+    for language in ("en", "ar"):
+        spoken = words(language, "admin")
+        steps = (
+            "attempt",
+            "reminder_1",
+            "reminder_2",
+            "reminder_3",
+            "final_notice",
+            "campaign",
+            "end",
+            "message",
+        )
+        assert not {one for one in steps if naming.step(spoken, one) == one}
+        assert not {one for one in ("card", "terms", "campaign") if naming.track(spoken, one) == one}
