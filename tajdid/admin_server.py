@@ -29,8 +29,9 @@ def main(arguments: list[str]) -> None:
     # Without sign-in a name of the portal or the API, which a proxy passes on, opens nothing here.
     hosts = LOCAL_NAMES if staff.is_open else services.allowed_hosts
     door = Door(hosts=hosts, proxies=services.proxies)
+    titles = {"en": company.title_en, "ar": company.title_ar}
     serve(
-        application(services, staff, title=company.title_en, company=company.folder.name, listens=door),
+        application(services, staff, titles=titles, company=company.folder.name, listens=door),
         ports["admin"],
     )
 

@@ -108,17 +108,22 @@ class _Made:
     services: Services
     door: StaffDoor
     pages: Pages
-    title: str
+    titles: Mapping[str, str]
     company: str
 
 
 def application(
-    services: Services, door: StaffDoor, *, title: str, company: str, listens: Door | None = None
+    services: Services,
+    door: StaffDoor,
+    *,
+    titles: Mapping[str, str],
+    company: str,
+    listens: Door | None = None,
 ) -> FastAPI:
-    """The screens of one company. `title`: what it is called at the head of each page. `company`: as the
+    """The screens of one company. `titles`: what it is called in each language. `company`: as the
     dashboard knows it. `listens`: what they need where they listen on a network."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    made = _Made(services, door, Pages(PACKAGE, PREFIX), title, company)
+    made = _Made(services, door, Pages(PACKAGE, PREFIX), titles, company)
     add = app.router.add_route
     add(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"])
     for path, (shows, manages) in PAGES.items():
@@ -335,7 +340,7 @@ def _rendered(made: _Made, request: Request, staff: Staff | None, screen: Screen
         screen = _with_notice(screen, notice)
     values: dict[str, Any] = {
         "screen": screen,
-        "brand": made.title,
+        "brand": made.titles[language],
         "mode": made.services.mode,
         "nav": _navigation(spoken.gettext, staff, screen.current) if staff else [],
         "elsewhere": _elsewhere(made, spoken.gettext) if staff else [],

@@ -61,7 +61,7 @@ def screens(database: str) -> Iterator[Callable[..., TestClient]]:
     app = application(
         services,
         admin_world.SetDoor(),
-        title="Acme",
+        titles={"en": "Acme", "ar": "أكمي"},
         company="acme",
         listens=Door(hosts=("localhost",)),
     )

@@ -268,3 +268,8 @@ def test_steps_of_dunning_are_told_in_words() -> None:
         )
         assert not {one for one in steps if naming.step(spoken, one) == one}
         assert not {one for one in ("card", "terms", "campaign") if naming.track(spoken, one) == one}
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Acme"), ("ar", "أكمي")])
+def test_a_company_is_called_as_its_language_calls_it(screens: Screens, language: str, title: str) -> None:
+    assert f"<bdi>{title}</bdi>" in screens("mia", language).get("/admin/").text
