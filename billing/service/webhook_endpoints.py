@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Integer, bindparam, exists, func, insert, literal, or_, select, update
 
@@ -19,7 +19,7 @@ from billing.jobs.sequence_events import TEST, WAITING
 from billing.service.acts import act, announce
 from billing.service.customers import customer
 from billing.store.store import Row, Store
-from billing.store.tables import events, webhook_deliveries, webhook_endpoints, webhook_secrets
+from billing.store.tables import events, outbox, webhook_deliveries, webhook_endpoints, webhook_secrets
 
 MOST_SECRETS = 4
 """Secrets that sign at once."""
@@ -27,7 +27,16 @@ MOST_REPLAYED = 10_000
 """Events that one replay goes through."""
 
 _ONE = select(webhook_endpoints).where(webhook_endpoints.c.endpoint_id == bindparam("id")).with_for_update()
-_LAST = select(func.coalesce(func.max(events.c.sequence), 0).label("sequence"))
+_LATE = timedelta(days=1)
+"""How old a message may be that has no number yet and is taken for one that came to stand only now."""
+_PASSED_BY = (
+    select(func.count())
+    .select_from(outbox)
+    .where(outbox.c.sequenced_at.is_(None), outbox.c.recorded_at < bindparam("before"))
+    .scalar_subquery()
+)
+"""What is older, as in a database of before there were webhooks: it gets the numbers that follow."""
+_LAST = select((func.coalesce(func.max(events.c.sequence), 0) + _PASSED_BY).label("sequence"))
 _RUNNING = select(webhook_secrets).where(
     webhook_secrets.c.endpoint_id == bindparam("id"),
     or_(webhook_secrets.c.ends_at.is_(None), webhook_secrets.c.ends_at > bindparam("now")),
@@ -63,7 +72,7 @@ def create_endpoint(
     """
     if customer_id is not None:
         customer(store, customer_id)
-    last = store.row(_LAST)
+    last = store.row(_LAST, {"before": at - _LATE})
     assert last is not None
     row: Row = {
         "endpoint_id": endpoint_id or store.new_id("we"),

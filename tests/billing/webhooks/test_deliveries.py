@@ -343,6 +343,17 @@ def test_what_is_told_again_comes_in_order_under_the_same_ids(store: Store) -> N
     assert [row["attempts"] for row in deliveries(store, one)] == [1, 1, 2, 2, 2, 2]
 
 
+def test_what_was_long_before_an_endpoint_is_not_sent_though_nobody_had_put_it_in_order(store: Store) -> None:
+    happens(store, 5, at=AT - 72 * HOUR)
+    happens(store, 1, at=AT - HOUR, first=5)  # It may have come to stand only now.
+    one = endpoint(store, topics=["payment.*"])
+    happens(store, 1, first=6)
+    receiver = Told()
+    settle(deliverer(store, receiver), AT)
+    assert [json.loads(body)["data"]["id"] for _url, _headers, body in receiver.requests] == ["pay5", "pay6"]
+    assert acts.replay(store, AT, endpoint_id=one, from_sequence=1).deliveries == 7
+
+
 def test_an_endpoint_that_comes_late_may_ask_for_what_was_before_it(store: Store) -> None:
     happens(store, 4, lanes=2)
     worker = deliverer(store, receiver := Told())
