@@ -49,6 +49,11 @@ def back_up(company: Company, folder: Path, at: datetime) -> list[Kept]:
     try:
         for url, name in _databases(company).items():
             _copy(make_url(url), name, partial)
+        if not any(partial.iterdir()):
+            where = make_url(company.database_url).database
+            raise BackupError(
+                f"There is no database: {where} is not there. See database_url in company.toml."
+            )
         for name in SETTINGS:
             if (company.folder / name).exists():
                 shutil.copy2(company.folder / name, partial / name)

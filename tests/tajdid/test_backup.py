@@ -195,6 +195,13 @@ def test_a_backup_never_writes_over_another_and_a_damaged_database_is_told(tmp_p
         back_up(company, tmp_path / "kept", AT)
 
 
+def test_where_there_is_no_database_nothing_passes_for_a_backup(tmp_path: Path) -> None:
+    company = company_at(tmp_path / "home", "sqlite:///elsewhere.db")
+    with pytest.raises(BackupError, match=r"elsewhere\.db.*database_url"):
+        back_up(company, tmp_path / "kept", AT)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     company = company_at(tmp_path / "50% off? #1 %41", "sqlite:///billing.db")
     database = company.folder / "billing.db"
