@@ -6,10 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from small_offer import open_offer
 from billing.service.api_keys import create_key, mint
 from billing.service.customers import create_customer
 from billing.store.store import open_store
+from tajdid.running_commands import run
 from tajdid.serve import GRACE_SECONDS, Running, ServeError, check, end, running, watch
 from tajdid.services import Addresses, key_of
 from tajdid.workspace import WorkspaceError, load_company
@@ -222,6 +225,26 @@ def test_a_company_without_a_database_of_this_form_is_not_served(tmp_path: Path)
     )
     assert done.returncode == 2
     assert "tajdid billing migrate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ("sqlite:///billing.db", "is of another form than this version's: run `tajdid billing migrate`"),
+        ("postgresql://acme@127.0.0.1:1/acme", "does not answer, or is not there yet"),
+    ],
+)
+def test_why_a_database_cannot_be_served_is_told_by_its_kind(
+    home: Path, tmp_path: Path, database: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "company.toml").write_text(f'name = "acme"\ndatabase_url = "{database}"\n')
+    (tmp_path / "acme" / "billing.db").write_bytes((home / "acme" / "billing.db").read_bytes())
+    with closing(sqlite3.connect(tmp_path / "acme" / "billing.db")) as older, older:
+        older.execute("UPDATE alembic_version SET version_num = '0035'")
+    with pytest.raises(SystemExit):
+        run(load_company(tmp_path, "acme"), {})
+    assert said in capsys.readouterr().err
 
 
 def unwritable(*_given: object, **_named: object) -> None:
