@@ -27,7 +27,8 @@ def watching_routes(services: Services, metrics: Metrics) -> list[BaseRoute]:
             found = store.row(_VERSION)
         version = found["version_num"] if found else None
         if version != HEAD:
-            raise Problem("unavailable", f"the schema is at {version}, this code needs {HEAD}")
+            why = f"the schema is at {version}, this code needs {HEAD}"
+            raise Problem("unavailable", why, headers={"Retry-After": "5"})
         return JSONResponse({"status": "ready", "schema": version})
 
     return [

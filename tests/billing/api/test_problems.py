@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from doors import open_app
+from sqlalchemy import column, table, update
 from sqlalchemy.exc import OperationalError
 
 import billing
@@ -156,6 +157,10 @@ def test_ready_says_whether_the_database_has_the_schema(tmp_path: Path) -> None:
         with open_store(url) as store:
             store.migrate()
         assert client.get("/health/ready").json()["status"] == "ready"
+        with open_store(url) as store:
+            store.execute(update(table("alembic_version", column("version_num"))).values(version_num="0035"))
+        older = client.get("/health/ready")
+        assert (older.status_code, older.headers["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize("query", ["nam=a", "name=a&name=b", "name=a&x", "limit=5"])
