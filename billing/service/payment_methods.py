@@ -102,6 +102,19 @@ def remove_payment_method(store: Store, at: datetime, *, method_id: str) -> None
 _SETUP = select(method_setups).where(method_setups.c.setup_id == bindparam("id")).with_for_update()
 
 
+_OWN_SETUP = select(literal(1)).where(
+    method_setups.c.setup_id == bindparam("id"),
+    method_setups.c.customer_id == bindparam("customer"),
+    method_setups.c.token_hash == bindparam("hash"),
+)
+
+
+def is_setup_of(store: Store, *, setup_id: str, customer_id: str, token: str) -> bool:
+    """Whether a setup is a customer's, and its page of the gateway's the one that the token names."""
+    named = {"id": setup_id, "customer": customer_id, "hash": hash_of(token)}
+    return store.row(_OWN_SETUP, named) is not None
+
+
 def hash_of(token: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()

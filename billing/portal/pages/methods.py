@@ -19,6 +19,7 @@ from billing.reads import payments as reads
 from billing.service.payment_methods import (
     finish_setup,
     hash_of,
+    is_setup_of,
     remove_payment_method,
     set_default_method,
     start_setup,
@@ -116,9 +117,12 @@ def keep(visit: Visit) -> Response:
 
 
 def _visited(visit: Visit) -> tuple[str, str]:
-    """Setup and token of the gateway's page that this browser was sent to; empty for none."""
+    """Setup and token of the gateway's page that this browser was sent to; empty for none, and for one that
+    it was sent to for another customer."""
     setup_id, _, token = (_cookie(visit).of(visit.request) or "").partition(".")
-    return setup_id, token
+    with visit.looking() as store:
+        is_own = is_setup_of(store, setup_id=setup_id, customer_id=visit.customer_id, token=token)
+    return (setup_id, token) if is_own else ("", "")
 
 
 @routes.deed("/methods/{method_id}/default", task="methods", form="default-method")

@@ -309,6 +309,28 @@ def test_a_card_is_entered_at_the_gateway_kept_and_charged(
     assert len(_methods(browser)) == 1
 
 
+def test_a_card_is_not_kept_by_who_signs_in_afterwards(
+    paying: tuple[Browser, SimulatedFields], url: str
+) -> None:
+    """What was entered for acme is neither shown to beta, in the same browser, nor kept by it."""
+    browser, hosted = paying
+    answer = browser.send(browser.page("/methods").form("/methods/add"))
+    (there,) = [one for one in Page(answer.text).links if one.startswith("http://gateway.test/")]
+    hosted.enter(there.rpartition("/")[2], "4242424242424242", date(2031, 9, 30))
+    form = browser.page("/methods/done").form("/methods/done")
+    browser.sign_in("bob")
+    assert str(browser.get("/methods/done", follow_redirects=True).url).endswith("/methods")
+    own = browser.page("/methods").form("/methods/add")
+    route = next(
+        one
+        for one in browser.app.router.routes
+        if getattr(one, "path", "") == form.action and "POST" in one.methods  # type: ignore[attr-defined]
+    )
+    _deed(browser, form.action, route, own.fields)
+    with open_store(url) as store:
+        assert len(store.rows(select(payment_methods).where(payment_methods.c.customer_id == "acme"))) == 1
+
+
 def _methods(browser: Browser) -> list[str]:
     return [one for one in browser.page("/methods").text.split() if one in ("Card", "4242")]
 
