@@ -20,8 +20,10 @@ from billing.web.problems import Problem
 routes = Routes()
 
 
-@routes.page("/invoices")
+@routes.page("/invoices", also=("pay",))
 def invoices(visit: Visit) -> Response:
+    if visit.session.target is not None:  # a link to one invoice opens no list
+        raise Problem("task_closed", str(visit.session.task))
     after, number = visit.query("after"), visit.query("number")
     is_open = visit.query("open") == "1"
     with visit.looking() as store:

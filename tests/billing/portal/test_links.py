@@ -126,6 +126,19 @@ def test_a_link_to_one_task_opens_only_that(visits: Visits) -> None:
     assert browser.get("/subscriptions/sub_north/cancel").status_code == 403
 
 
+def test_a_link_to_pay_leads_to_the_invoices_or_to_the_one_it_is_about(visits: Visits) -> None:
+    browser = visits()
+    assert browser.follow_link(browser.link(task="pay")).url.path == "/portal/invoices"
+    listed = [
+        one for one in browser.page("/invoices").links if re.fullmatch("/portal/invoices/inv[^/]*", one)
+    ]
+    assert browser.get(listed[0]).status_code == 200
+    one = visits()
+    target = listed[0].rpartition("/")[2]
+    assert one.follow_link(one.link(task="pay", target=target)).url.path == listed[0]
+    assert [one.get(path).status_code for path in ("/invoices", listed[1])] == [403, 403]
+
+
 def test_a_link_for_a_user_of_another_customer_is_not_made(visits: Visits, users: dict[str, str]) -> None:
     with visits().app.state.desk.services.stores.write("key:test") as store:
         for user_id in (users["bob"], "nobody"):
