@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -61,6 +62,8 @@ def application(
     app.router.routes.extend(watching_routes(services, metrics))
     app.add_exception_handler(NotSignedIn, _to_the_door)
     app.add_exception_handler(HTTPException, _raise)
+    if door is not None and door.rates is not None:
+        door = replace(door, rates=replace(door.rates, knows_keys=False))
     add_layers(app, _page_of(desk), _LIMITS, watches=(metrics.watch,), policy=POLICY, door=door)
     return app
 

@@ -45,7 +45,8 @@ class Rate:
 @dataclass(frozen=True)
 class Rates:
     """The rates of each class. bulk: paths of requests that carry many at once. shares: processes that serve
-    the same callers side by side."""
+    the same callers side by side. knows_keys: whether callers are told by their keys, which somebody looks
+    up afterwards; else by address alone."""
 
     read: Rate = Rate(100, 200)
     write: Rate = Rate(25, 50)
@@ -54,6 +55,7 @@ class Rates:
     failures: Rate = Rate(20 / 60, 20)
     bulk_paths: Collection[str] = field(default_factory=frozenset)
     shares: int = 1
+    knows_keys: bool = True
 
     def of(self, scope: Scope, is_known: bool) -> tuple[str, Rate]:
         """Name and rate of the class of a request."""
@@ -82,7 +84,7 @@ class LimitRates:
         if scope["type"] != "http" or scope["path"] in _FREE or scope["path"].startswith(_FREE_BELOW):
             await self._app(scope, receive, send)
             return
-        header = Headers(scope=scope).get("authorization")
+        header = Headers(scope=scope).get("authorization") if self._rates.knows_keys else None
         address = scope["client"][0] if scope.get("client") else ""
         caller = address if header is None else hashlib.sha256(header.encode("latin-1")).hexdigest()
         if header is not None and self._taken.get(caller) is None:

@@ -9,12 +9,20 @@ from datetime import timedelta
 import pytest
 from portal_world import Hands, Post
 from sqlalchemy import select
+from starlette.testclient import TestClient
 from visitor import Browser, Page
 
 from billing.core.money import BillingError
+from billing.gateways.simulated import SimulatedGateway
+from billing.portal.app import application
 from billing.service.portal_sessions import hash_of, make_link, use_link
 from billing.store.store import Store, open_store
 from billing.store.tables import audit_log, portal_links, portal_sessions, rejected_inputs
+from billing.web.context import Services
+from billing.web.layers import Door
+from billing.web.rates import Rate, Rates
+from billing.web.seal import Vault
+from billing.web.stores import Stores
 
 Visits = Callable[[], Browser]
 
@@ -115,6 +123,24 @@ def test_an_address_gets_three_links_an_hour(visits: Visits, post: Post, clock: 
     assert [asked() for _ in range(5)] == [1, 1, 1, 0, 0]
     clock.pass_by(timedelta(hours=1))
     assert asked() == 1
+
+
+def test_a_header_of_programs_gives_no_requests_more(url: str, post: Post, clock: Hands) -> None:
+    """The portal knows no keys: who invents one for each request is still one and the same caller."""
+    door = Door(hosts=("portal.test",), rates=Rates(unknown=Rate(0.001, 2)))
+    app = application(
+        Services(Stores(url), SimulatedGateway(1), Vault(bytes(32)), clock, base_url="http://portal.test"),
+        mailer=post,
+        brand="Seller",
+        door=door,
+    )
+    with TestClient(app, base_url="http://portal.test") as client:
+        asked = [
+            client.get("/portal/sign-in", headers={"authorization": f"Bearer {guess}"}).status_code
+            for guess in range(4)
+        ]
+    app.state.desk.services.stores.close()
+    assert asked == [200, 200, 429, 429]
 
 
 def test_a_link_to_one_task_opens_only_that(visits: Visits) -> None:
