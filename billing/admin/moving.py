@@ -22,7 +22,8 @@ def asked(visit: Visit) -> Screen:
     key = visit.key()
     with visit.context.looking() as store:
         row = customers.customer_of(store, everything(), customer_id=key)
-    if row is None or visit.context.services.portal_url is None:
+    portal = visit.context.services.portal_url
+    if row is None or portal is None:
         raise Problem("not_found")
     note = _("You see what the customer sees, and may do what the customer may. The audit log says who came.")
     form = Form(path_to("customers", key, "portal"), _("Make a link to the portal"), name=f"portal:{key}")
@@ -31,6 +32,7 @@ def asked(visit: Visit) -> Screen:
         [Section(_("Portal"), notes=[note], forms=[form])],
         back=Link(path_to("customers", key), _("Back")),
         current="customers",
+        leads_to=portal,
     )
 
 
