@@ -202,6 +202,23 @@ def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, An
     return found
 
 
+_DAYS_OF_CHANGE = ("when", "from_on")
+
+
+def check_days(
+    store: Store, at: datetime, scope: Scope, customer_id: str, arguments: Mapping[str, Any]
+) -> None:
+    """Raises Problem `scope_missing` where a customer would change what is over, which credits it what it
+    has used; the merchant may."""
+    if scope.ids is None:
+        return
+    today = local_date(at, customer_row(store, customer_id)["time_zone"])
+    for name in _DAYS_OF_CHANGE:
+        day = arguments.get(name)
+        if isinstance(day, date) and day < today:
+            raise Problem("scope_missing", f"{day} is over: only the merchant may name it", field=name)
+
+
 # What it would cost.
 
 _LINE = (
@@ -238,11 +255,12 @@ def shown(
     `documents`, their `lines`, `refunds`, `held` and `failures` as in service.previews.ChangePreview;
     `total_minor`: what would be invoiced less what would be credited. `waits_for`: the code for which the
     order would wait for a person's word, None for an order that would be placed at once. Raises what the act
-    raises, and as `act_of` and `parties_of`.
+    raises, and as `act_of`, `parties_of` and `check_days`.
     """
     act = act_of(name, arguments)
     customer_id = parties_of(store, scope, name, arguments).sold_to
     customer = customer_row(store, customer_id)
+    check_days(store, at, scope, customer_id, arguments)
     day = up_to or local_date(at, customer["time_zone"])
     if day < local_date(at, customer["time_zone"]):
         raise BillingError("empty_period", f"{day} is over", field="up_to")

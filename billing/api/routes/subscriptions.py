@@ -180,6 +180,7 @@ def done(
         parties = previews.parties_of(store, context.scope, name, arguments)
 
     def work(store: Store, at: datetime) -> object:
+        previews.check_days(store, at, context.scope, parties.sold_to, arguments)
         if if_preview is not None:
             previews.check_matches(store, at, context.scope, name, arguments, if_preview)
         return show(store, at, deed(store, at))

@@ -346,6 +346,31 @@ def test_terms_are_for_the_merchant_to_give(api: Api, path: str, body: dict[str,
     assert found[:2] == ((403, "scope_missing") if body.get("subscriptions") is None else (422, "invalid"))
 
 
+@pytest.mark.parametrize(
+    ("act", "day", "more"),
+    [
+        ("cancel", "when", {}),
+        ("pause", "from_on", {}),
+        ("change_quantity", "when", {"quantity": "1"}),
+        ("change_plan", "when", {"plan_id": "basic"}),
+    ],
+)
+def test_a_customer_changes_nothing_that_is_over(api: Api, act: str, day: str, more: dict[str, Any]) -> None:
+    """It would be credited what it has used; the merchant may put that right."""
+    subscribe(api)
+    bill(api.store, at(1, 1), up_to=date(2025, 1, 1))
+    api.at = at(1, 16)
+    path = f"/subscriptions/s/{act.replace('_', '-')}"
+    for past in ("0001-01-01", "2025-01-01", "2025-01-15"):
+        body = more | {day: past}
+        assert api.refused("POST", path, body, key="anna") == (403, "scope_missing", day)
+        asked = {"act": act, "arguments": {"subscription_id": "s", **body}}
+        assert api.refused("POST", "/previews", asked, key="anna") == (403, "scope_missing", day)
+    today = {"act": act, "arguments": {"subscription_id": "s", **more, day: "2025-01-16"}}
+    assert api.answer("POST", "/previews", today, key="anna").status_code == 200
+    assert api.answer("POST", path, more | {day: "2025-01-15"}).status_code == 200
+
+
 def test_a_charge_is_taken_back_by_the_merchant_alone(api: Api) -> None:
     subscribe(api)
     charge = api.ask("POST", "/charges", {"subscription_id": "s", "description": "Set-up", "amount": "9.00"})
