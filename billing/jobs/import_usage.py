@@ -20,7 +20,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from sqlalchemy import and_, bindparam, exists, func, or_, select
@@ -377,12 +377,16 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
     ).with_columns(
         pl.when(pl.col("code").is_not_null())
         .then(pl.col("code"))
-        .when(pl.col("occurred_at").is_null())
+        .when(pl.col("occurred_at").is_null() | (pl.col("occurred_at") < _EARLIEST))
         .then(pl.lit("bad_time"))
         .when(pl.col("occurred_at") > latest)
         .then(pl.lit("future_event"))
         .alias("code")
     )
+
+
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+"""From here on every zone has a day of the calendar."""
 
 
 # Seen before, here or in the database.
