@@ -52,8 +52,6 @@ ALIASES = {
 """Other words for a customer's things."""
 FILTERS = {("/v1/customers", "name"): "B ", ("/v1/customers", "email"): "bea@b-head.example"}
 """Filters that find something of B for the merchant, by route."""
-NEEDED = {"/v1/usage-events": ("customer_id",)}
-"""Filters without which a list is not given, beside those that the specification says so of."""
 BODIES: dict[str, Any] = {
     "/v1/previews": {"act": "cancel", "arguments": {"subscription_id": "x"}},
     "/v1/usage-events": {
@@ -129,7 +127,7 @@ PRIVATE = frozenset(
 def needed_of(app: FastAPI, route: APIRoute, ids: Mapping[str, str]) -> dict[str, str]:
     """The filters without which a list is not given."""
     told = [word for word, one in query_of(app, route).items() if one.get("required")]
-    return {word: ids[word] for word in (*told, *NEEDED.get(route.path, ()))}
+    return {word: ids[word] for word in told}
 
 
 def sent_to(app: FastAPI, route: APIRoute, ids: Mapping[str, str]) -> tuple[Any, dict[str, Any]] | None:
