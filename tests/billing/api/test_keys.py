@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from calling import api_of, caller, new_key, open_company
 from fastapi import FastAPI
+from source_trees import parsed
 from sqlalchemy import select
 
 import billing
@@ -188,19 +189,13 @@ def test_a_key_is_compared_in_constant_time_also_where_its_beginning_is_unknown(
     assert compared == [(64, 64)] * 4
 
 
-# Read before any test has threads of its own: Python 3.11 cannot parse in two of them at once.
-PARSED = {
-    path: ast.parse(path.read_text(encoding="utf-8"))
-    for folder in ("web", "api", "portal", "admin", "gateways", "service")
-    for path in (Path(billing.__file__).parent / folder).rglob("*.py")
-}
-
-
 def test_nobody_compares_hashes_or_tokens_with_equals() -> None:
     secret_names = ("hash", "token", "secret", "digest", "signature", "stamp")
     found = []
-    for path, parsed in PARSED.items():
-        for node in ast.walk(parsed):
+    root = Path(billing.__file__).parent
+    folders = ("web", "api", "portal", "admin", "gateways", "service")
+    for path in (path for folder in folders for path in (root / folder).rglob("*.py")):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Eq | ast.NotEq):
                 continue
             both = (node.left, *node.comparators)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from doors import open_app
+from source_trees import parsed
 from sqlalchemy import column, table, update
 from sqlalchemy.exc import OperationalError
 
@@ -24,19 +25,12 @@ RAISED = {"BillingError", "Held", "Problem"}
 WEB = {"web", "api", "portal", "admin"}
 
 
-# Read before any test has threads of its own: Python 3.11 cannot parse in two of them at once.
-PARSED = {
-    path: ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted(Path(billing.__file__).parent.rglob("*.py"))
-}
-
-
 def raised_codes() -> Iterator[tuple[str, str, str]]:
     """Where a code is raised by name: the part of the product, the code, file and line."""
     root = Path(billing.__file__).parent
     for path in sorted(root.rglob("*.py")):
         part = path.relative_to(root).parts[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))

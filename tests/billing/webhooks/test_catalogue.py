@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from source_trees import parsed
 
 import billing
 from billing.core.dunning import TERMS_STEPS
@@ -24,7 +25,7 @@ def announced() -> set[str]:
         text = path.read_text(encoding="utf-8")
         if path.name == "event_catalogue.py" or not re.search("announce|outbox|save_changes", text):
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= set(re.findall(r"^[a-z_]+\.[a-z_0-9]+$", node.value))
     return {topic for topic in found if not topic.startswith("bill_run.")}
