@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pickle
 import random
 import signal
 import socket
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from api_bare import CONNECTIONS, Sent, new_names
+from api_bare import CONNECTIONS, Sent, Tape, new_names, write_tape
 from base import open_base
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -147,7 +146,7 @@ def recorded(into: list[Sent]) -> Iterator[None]:
 
 def record(url: str, token: str, ids: Sequence[str], tape: Path) -> dict[str, int]:
     """Record the statements of every request; how many a kind has."""
-    found: dict[str, tuple[list[Sent], frozenset[str]]] = {}
+    found: Tape = {}
     counts = {}
     stores = Stores(url, size=1)
     client = TestClient(served_by(stores))
@@ -161,7 +160,7 @@ def record(url: str, token: str, ids: Sequence[str], tape: Path) -> dict[str, in
             found[f"{method} {subscription_id}"] = sent, new_names(sent, key)
             counts[name] = len(sent)
     stores.close()
-    tape.write_bytes(pickle.dumps(found))
+    write_tape(found, tape)
     return counts
 
 

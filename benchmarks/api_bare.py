@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import pickle
 import queue
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +38,15 @@ class Sent(NamedTuple):
     data: tuple[bytes, ...] | None = None
 
 
-Recording = dict[str, list[Sent]]
-"""The statements of a request, by `GET <id>` or `POST <id>`."""
+Tape = dict[str, tuple[list[Sent], frozenset[str]]]
+"""The statements of a request and the names that its rows got anew, by `GET <id>` or `POST <id>`."""
+
+_READ = {
+    "Decimal": Decimal,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "bytes": str.encode,
+}
 
 _NEW = re.compile(r"^[a-z]+_[0-9a-f]{17,}$")
 
@@ -129,9 +137,42 @@ def new_names(sent: list[Sent], key: str) -> frozenset[str]:
     return frozenset(new)
 
 
+def write_tape(tape: Tape, path: Path) -> None:
+    """Keep the recordings as JSON; a value that JSON doesn't know stands as `{its type: its text}`."""
+    path.write_text(
+        json.dumps({name: [sent, sorted(new)] for name, (sent, new) in tape.items()}, default=_typed)
+    )
+
+
+def _typed(value: Any) -> dict[str, str]:
+    kind = type(value).__name__
+    if kind not in _READ:
+        raise TypeError(f"a tape holds no {kind}")
+    return {kind: value.decode() if isinstance(value, bytes) else str(value)}
+
+
+def read_tape(path: Path) -> Tape:
+    """The recordings that write_tape kept; a row's values as a list where they were a tuple."""
+    tape = json.loads(path.read_text())
+    return {
+        name: ([Sent(*(_valued(part) for part in one)) for one in sent], frozenset(new))
+        for name, (sent, new) in tape.items()
+    }
+
+
+def _valued(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_valued(part) for part in value]
+    if isinstance(value, dict):
+        if len(value) == 1 and (kind := next(iter(value))) in _READ:
+            return _READ[kind](value[kind])
+        return {name: _valued(part) for name, part in value.items()}
+    return value
+
+
 def app() -> FastAPI:
     """The handler of both requests."""
-    tape = pickle.loads(Path(os.environ["TAJDID_BENCH_TAPE"]).read_bytes())  # noqa: S301
+    tape = read_tape(Path(os.environ["TAJDID_BENCH_TAPE"]))
     pool = _Pool(os.environ["TAJDID_BENCH_URL"], CONNECTIONS)
     count = itertools.count()
     bare = FastAPI(openapi_url=None)
