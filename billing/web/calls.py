@@ -7,7 +7,6 @@ its path: no body, no parameters, no names, no keys.
 
 from __future__ import annotations
 
-import atexit
 import re
 import secrets
 import threading
@@ -26,6 +25,8 @@ from billing.web.stores import Stores
 
 _EVERY = 0.5
 """Seconds between two writes of the thread."""
+_AGAIN = 5.0
+"""Seconds until the next try where a write broke off: the database may be away for a time."""
 _BATCH = 2_000
 _SECRETS = ("tj_live_", "tj_test_", "whsec_")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -97,9 +98,9 @@ class CallLog:
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
         self._rows: deque[Row] = deque()
-        self._wake, self._writing = threading.Event(), threading.Lock()
+        self._wake, self._ends, self._writing = threading.Event(), threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_closed = False
+        stores.at_close.append(self.close)
 
     def watch(self, answered: Answered) -> None:
         """Take a request that was answered; whoever sent it does not wait for it."""
@@ -112,7 +113,6 @@ class CallLog:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
                     self._thread.start()
-                    atexit.register(self.close)
         if len(self._rows) >= _BATCH:
             self._wake.set()
 
@@ -130,23 +130,25 @@ class CallLog:
 
     def close(self) -> None:
         """Write the rest, and end."""
-        if self._is_closed:
+        if self._ends.is_set():
             return
-        self._is_closed = True
-        atexit.unregister(self.close)
+        self._ends.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
-        self._try()
+        self._is_written()
 
     def _run(self) -> None:
-        while not self._is_closed:
+        while not self._ends.is_set():
             self._wake.wait(_EVERY)
             self._wake.clear()
-            self._try()
+            if not self._is_written():
+                self._ends.wait(_AGAIN)
 
-    def _try(self) -> None:
+    def _is_written(self) -> bool:
         try:
             self.flush()
         except Exception as failure:
             log_failure(failure, calls_that_wait=len(self._rows))
+            return False
+        return True

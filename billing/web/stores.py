@@ -79,6 +79,8 @@ class Stores:
     def __init__(self, url: str, *, size: int = 16) -> None:
         """size: connections of each kind, at most: to write, to read, and to rehearse."""
         self.url = url
+        self.at_close: list[Callable[[], None]] = []
+        """What ends before the connections do: it may write its last rows."""
         # A store that takes another's place goes on with its ids, so that no epoch is used up.
         self._writing = _Pool(lambda old: open_store(url, ids=old.ids if old else None), size)
         self._looking = _Pool(lambda _old: open_to_look(url), size)
@@ -103,6 +105,8 @@ class Stores:
             yield store
 
     def close(self) -> None:
-        """Give all connections back; no loan may be open."""
+        """End what writes by itself, then give all connections back; no other loan may be open."""
+        for end in self.at_close:
+            end()
         for pool in (self._writing, self._looking, self._rehearsing):
             pool.close()

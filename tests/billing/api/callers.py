@@ -36,18 +36,31 @@ def opened(url: str, known: Mapping[str, Caller], now: datetime, **services: Any
             raise Problem("unauthenticated")
         return known[name]
 
-    stores = Stores(url, size=2)
     app = _app(services.get("mode", "live"))
-    state, calls = app.state, app.state.calls
-    before = state.services, state.authenticate, calls.stores
-    state.services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services)
-    state.authenticate, calls.stores = authenticate, stores
+    stores = Stores(url, size=2)
+    before = app.state.authenticate
+    app.state.authenticate = authenticate
     try:
-        yield app
+        own = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: now, **services)
+        with served_with(app, own):
+            yield app
+    finally:
+        app.state.authenticate = before
+
+
+@contextmanager
+def served_with(app: FastAPI, services: Services) -> Iterator[None]:
+    """Let an application that was made once serve with these, to the end: its list of calls is written, and
+    the stores are closed."""
+    state, calls = app.state, app.state.calls
+    before = state.services, calls.stores
+    state.services, calls.stores = services, services.stores
+    try:
+        yield
     finally:
         calls.flush()
-        state.services, state.authenticate, calls.stores = before
-        stores.close()
+        state.services, calls.stores = before
+        services.stores.close()
 
 
 @cache

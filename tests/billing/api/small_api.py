@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
+from callers import served_with
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from small_offer import FIRST, open_offer
@@ -55,11 +56,9 @@ class Api:
 
     def __init__(self, url: str, stores: Stores) -> None:
         self.at = FIRST
-        services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: self.at)
-        app = api_of_nothing()
-        app.state.services, app.state.calls.stores = services, stores
-        self.calls = app.state.calls
-        self._client = TestClient(app)
+        self.app = api_of_nothing()
+        self.services = Services(stores, SimulatedGateway(), Vault(bytes(32)), lambda: self.at)
+        self._client = TestClient(self.app)
         self.store = open_store(url)
         self._keys = 0
 
@@ -102,14 +101,10 @@ def api_of_nothing() -> FastAPI:
 def serving(url: str) -> Iterator[Api]:
     with open_store(url) as store:
         open_company(store)
-    stores = Stores(url, size=4)
-    api = Api(url, stores)
-    try:
+    api = Api(url, Stores(url, size=4))
+    with served_with(api.app, api.services):
         yield api
-    finally:
-        api.calls.flush()
-        api.store.close()
-        stores.close()
+    api.store.close()
 
 
 def at(month: int, day: int, year: int = 2025, hour: int = 9) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from billing.store.store import Store, open_store
 from billing.store.tables import api_calls, customers
 from billing.web.calls import CallLog
 from billing.web.context import Context, now
+from billing.web.logs import Answered
 from billing.web.stores import Stores
 
 routes = Routes("Failures of tests", "customers")
@@ -150,16 +152,33 @@ def test_the_list_is_read_newest_first_by_whom_and_when(app: FastAPI, store: Sto
     assert len(since) + len(until) == 3
 
 
+def refused() -> Answered:
+    answered = Answered({"method": "GET", "path": "/v1/x", "request_id": "req", "path_params": {}})
+    answered.status = 404
+    return answered
+
+
+def test_the_list_is_written_to_its_end_before_the_stores_close_and_its_thread_ends(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    with open_store(url) as store:
+        store.migrate()
+        before = set(threading.enumerate())
+        stores = Stores(url, size=1)
+        log = CallLog(stores)
+        for _ in range(3):
+            log.watch(refused())
+        assert [one.name for one in set(threading.enumerate()) - before] == ["calls"]
+        stores.close()
+        assert set(threading.enumerate()) <= before
+        assert len(store.rows(select(api_calls))) == 3
+
+
 def test_rows_wait_while_the_database_is_away(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'calls.db'}"
     stores = Stores(url, size=1)
     log = CallLog(stores)
-    from billing.web.logs import Answered
-
     for _ in range(3):
-        answered = Answered({"method": "GET", "path": "/v1/x", "request_id": "req", "path_params": {}})
-        answered.status = 200
-        log.watch(answered)
+        log.watch(refused())
     with pytest.raises(Exception, match="no such table"):
         log.flush()
     with open_store(url) as store:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import ALL, callers, client
+from callers import ALL, callers, client, served_with
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from money_world import MoneyWorld, build
@@ -83,17 +83,16 @@ class Company:
 def company(played: tuple[Path, MoneyWorld], tmp_path: Path) -> Iterator[Company]:
     path, money = played
     copy = shutil.copy(path, tmp_path / "billing.db")
-    stores = Stores(f"sqlite:///{copy}", size=2)
     app = _app()
-    app.state.services = Services(
-        stores,
+    services = Services(
+        Stores(f"sqlite:///{copy}", size=2),
         SimulatedGateway(),
         Vault(bytes(32)),
         lambda: NOW,
         hosted=SimulatedFields("https://pay.example"),
     )
-    yield Company(app, f"sqlite:///{copy}", money)
-    stores.close()
+    with served_with(app, services):
+        yield Company(app, f"sqlite:///{copy}", money)
 
 
 @cache
