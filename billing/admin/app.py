@@ -122,7 +122,7 @@ def application(
 ) -> FastAPI:
     """The screens of one company. `titles`: what it is called in each language. `company`: as the
     dashboard knows it. `listens`: what they need where they listen on a network."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, on_startup=[services.stores.limit_threads])
     made = _Made(services, door, Pages(PACKAGE, PREFIX), titles, company)
     add = app.router.add_route
     add(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"])

@@ -49,6 +49,7 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        on_startup=[services.stores.limit_threads],
         on_shutdown=[calls.close],
     )
     app.state.parameters = {}

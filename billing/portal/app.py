@@ -52,7 +52,13 @@ def application(
     """
     where = (url or services.portal_url or services.base_url).rstrip("/")
     desk = Desk(services, mailer, Pages(PACKAGE, PREFIX), where, brand, dict(more or {}))
-    app = FastAPI(title="Tajdid portal", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Tajdid portal",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        on_startup=[services.stores.limit_threads],
+    )
     app.state.desk = desk
     app.router.routes.extend(door_routes(desk))
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from anyio import to_thread
+
 from billing.store.store import Store, open_store, open_to_look
 
 WAITS = 5.0
@@ -76,9 +78,9 @@ class _Pool:
 class Stores:
     """Stores of one database for the threads of a process; a store is lent to one thread at a time."""
 
-    def __init__(self, url: str, *, size: int = 16) -> None:
+    def __init__(self, url: str, *, size: int = 8) -> None:
         """size: connections of each kind, at most: to write, to read, and to rehearse."""
-        self.url = url
+        self.url, self.size = url, size
         self.at_close: list[Callable[[], None]] = []
         """What ends before the connections do: it may write its last rows."""
         # A store that takes another's place goes on with its ids, so that no epoch is used up.
@@ -103,6 +105,11 @@ class Stores:
         """A store inside a rehearsal: what is written is taken back when the block ends. Raises Busy."""
         with self._rehearsing.lend() as store, store.acting_as(actor), store.rehearsal({}):
             yield store
+
+    async def limit_threads(self) -> None:
+        """Let this process answer in as many threads as it has connections: more would only wait for one, and
+        hinder each other."""
+        to_thread.current_default_thread_limiter().total_tokens = self.size
 
     def close(self) -> None:
         """End what writes by itself, then give all connections back; no other loan may be open."""
