@@ -132,12 +132,15 @@ def renew_due(store: Store, at: datetime) -> Renewals:
 def renew_ahead(store: Store, at: datetime, *, contract_id: str) -> None:
     """Add the next term of a contract before the running one is over, as `renew_due` would on its last day.
 
-    Raises `unknown_contract`, `illegal_transition` after notice or after the term, `no_price`.
+    Raises `unknown_contract`, `no_price`, `illegal_transition` after notice, after the term, and where no
+    subscription goes on past it.
     """
     row, live = _running(store, at, contract_id)
     if row["notice_given_on"] is not None or live[0].today >= row["term_end"]:
         raise BillingError("illegal_transition", f"{contract_id} has notice, or its term is over")
     going_on = [one for one in live if _runs_past(one.subscription, as_date(row["term_end"]))]
+    if not going_on:
+        raise BillingError("illegal_transition", f"no subscription of {contract_id} goes on past its term")
     _renew(store, at, row, going_on)
 
 

@@ -18,7 +18,7 @@ from billing.service import catalog, contracts
 from billing.service.goods import create_sku
 from billing.service.purchase_orders import create_purchase_order
 from billing.service.renewal_quotes import quote_renewal
-from billing.service.subscriptions import NewContract
+from billing.service.subscriptions import NewContract, cancel
 from billing.store import tables
 from billing.store.store import Store, open_store
 
@@ -198,3 +198,10 @@ def test_a_contract_that_does_not_go_on_is_not_quoted(
         quote_renewal(store, at(on), contract_id="c")
     with pytest.raises(BillingError, match="unknown_contract"):
         quote_renewal(store, at(on), contract_id="none")
+
+
+def test_a_contract_whose_subscriptions_all_end_with_its_term_is_not_quoted(store: Store) -> None:
+    subscription_id = shop(store)
+    cancel(store, at(date(2025, 9, 1)), subscription_id=subscription_id, when="term_end")
+    with pytest.raises(BillingError, match="illegal_transition"):
+        quote_renewal(store, at(date(2025, 10, 3)), contract_id="c")
