@@ -143,7 +143,11 @@ def served(url: str | None = None) -> Iterator[FastAPI]:
             build(store)
         stores = Stores(url)
         services = Services(
-            stores, SimulatedGateway(books=Path(folder) / "gateway.db"), Vault(bytes(32)), lambda: NOW, "test"
+            stores,
+            SimulatedGateway(books=Path(folder) / "gateway.db"),
+            Vault(bytes(32)),
+            lambda: NOW,
+            mode="test",
         )
         app = application(services, authenticate)
         try:
