@@ -43,7 +43,7 @@ from billing.web.cookies import Cookie
 from billing.web.forms import check_origin, check_token, fields_of, token_of
 from billing.web.health import watching_routes
 from billing.web.languages import LANGUAGES, preferred, words
-from billing.web.layers import Door, add_layers
+from billing.web.layers import Door, add_layers, bare_application
 from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
 from billing.web.metrics import Metrics
 from billing.web.pages import POLICY, Pages
@@ -122,7 +122,7 @@ def application(
 ) -> FastAPI:
     """The screens of one company. `titles`: what it is called in each language. `company`: as the
     dashboard knows it. `listens`: what they need where they listen on a network."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, on_startup=[services.stores.limit_threads])
+    app = bare_application(services.stores, title="Tajdid admin")
     made = _Made(services, door, Pages(PACKAGE, PREFIX), titles, company)
     add = app.router.add_route
     add(f"{PREFIX}/assets/{{name:path}}", serve_asset, methods=["GET"])

@@ -20,7 +20,7 @@ from billing.web.answers import as_json, problem_from
 from billing.web.calls import CallLog
 from billing.web.context import Caller, Services
 from billing.web.health import watching_routes
-from billing.web.layers import Door, add_layers
+from billing.web.layers import Door, add_layers, bare_application
 from billing.web.limits import BULK_BYTES, JSON, LINES, Kind, Limits
 from billing.web.logs import METHODS
 from billing.web.metrics import Metrics
@@ -42,14 +42,12 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
     door: what it needs where it listens on a network.
     """
     calls = CallLog(services.stores)
-    app = FastAPI(
+    app = bare_application(
+        services.stores,
         title="Tajdid",
         version="1",
-        docs_url=None,
-        redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
-        on_startup=[services.stores.limit_threads],
         on_shutdown=[calls.close],
     )
     app.state.parameters = {}

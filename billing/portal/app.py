@@ -25,7 +25,7 @@ from billing.web.assets import serve_asset
 from billing.web.context import Services
 from billing.web.health import watching_routes
 from billing.web.languages import words
-from billing.web.layers import Door, add_layers
+from billing.web.layers import Door, add_layers, bare_application
 from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
 from billing.web.metrics import Metrics
 from billing.web.pages import POLICY, Pages
@@ -52,13 +52,7 @@ def application(
     """
     where = (url or services.portal_url or services.base_url).rstrip("/")
     desk = Desk(services, mailer, Pages(PACKAGE, PREFIX), where, brand, dict(more or {}))
-    app = FastAPI(
-        title="Tajdid portal",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        on_startup=[services.stores.limit_threads],
-    )
+    app = bare_application(services.stores, title="Tajdid portal")
     app.state.desk = desk
     app.router.routes.extend(door_routes(desk))
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):

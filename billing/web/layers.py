@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.applications import Starlette
 
 from billing.web.answers import AnswerProblems, Write
@@ -15,6 +18,11 @@ from billing.web.limits import LimitRequests, Limits
 from billing.web.logs import LogRequests, Watch
 from billing.web.rates import LimitRates, Rates
 from billing.web.request_ids import RequestIds
+from billing.web.stores import Stores
+
+_SILENT = TelemetryConfig(
+    tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,19 @@ class Door:
     hosts: Collection[str]
     proxies: Networks = ()
     rates: Rates | None = None
+
+
+def bare_application(stores: Stores, *, openapi_url: str | None = None, **given: Any) -> FastAPI:
+    """An application without routes: no pages of the library, no telemetry, and as many threads as stores.
+    given: further arguments of FastAPI."""
+    return FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=openapi_url,
+        telemetry=_SILENT,
+        on_startup=[stores.limit_threads],
+        **given,
+    )
 
 
 def add_layers(

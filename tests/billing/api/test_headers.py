@@ -7,6 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 from doors import open_app
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from billing.web.layers import Door
 from billing.web.rates import Rate, Rates
@@ -137,3 +139,20 @@ def test_figures_are_shown_to_this_machine_and_to_proxies_alone() -> None:
                 assert re.search(
                     r'_bucket\{method="GET",route="\(none\)",le="\+Inf",process="\d+"\} 1\n', answer.text
                 )
+
+
+def test_no_telemetry_of_the_library_is_set_up_whatever_the_environment_asks_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+
+    def said() -> str:
+        return caplog.text + "".join(capfd.readouterr())
+
+    with TestClient(FastAPI()):
+        assert "telemetry" in said()
+    caplog.clear()
+    with open_app() as client, client:
+        assert client.get("/nowhere").status_code == 404
+    assert "telemetry" not in said()
