@@ -232,8 +232,9 @@ def _add_answers(path: str, method: str, operation: dict[str, Any]) -> None:
             "description": "Who pays is on hold or over its limit: the order waits for a person's word.",
             "content": {JSON: {"schema": {"$ref": "#/components/schemas/Waiting"}}},
         }
+    wanted += [int(status) for status in answers if status[0] == "4"]
     for status in wanted:
-        answers.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+        answers[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     operation["responses"] = dict(sorted(answers.items()))
 
 

@@ -46,6 +46,8 @@ from billing.web.entity_tags import matches, tag_of
 from billing.web.problems import Problem, problem_of
 
 PREFIX = "/v1"
+REHEARSED: dict[int | str, Any] = {409: {"description": "What is tried out cannot be done as things are."}}
+"""What a read answers besides, where it does an act to see what comes of it."""
 _OF_EVERY_LIST = ("after", "limit", "expand", "fields")
 
 
@@ -286,7 +288,9 @@ def _read(request: Request, context: Context, answer: Any, fields: str | None, m
         return answer
     if answer is None:
         raise Problem(made.subject or "not_found", status=404)
-    wanted = [one.strip() for one in fields.split(",") if one.strip()] if fields else None
+    wanted = None if fields is None else [one.strip() for one in fields.split(",") if one.strip()]
+    if wanted == []:
+        raise Problem("bad_parameter", "it names no member", field="fields")
     if isinstance(answer, Page):
         name, filters = _list_of(request)
         rows = answer.rows if wanted is None else [_some(row, wanted) for row in answer.rows]

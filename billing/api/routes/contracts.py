@@ -8,7 +8,7 @@ from typing import Any
 
 from billing.api.performing import Act
 from billing.api.resources import merchants
-from billing.api.route import Paging, Routes
+from billing.api.route import REHEARSED, Paging, Routes
 from billing.api.routes.subscriptions import IfPreview, done
 from billing.api.shapes.base import Day, Id
 from billing.api.shapes.contracts import (
@@ -78,7 +78,12 @@ def _with_parts(store: Store, row: Row, wanted: frozenset[str]) -> dict[str, Any
     return shown
 
 
-@routes.get("/contracts/{contract_id}/renewal-quote", answer=RenewalQuote, subject="unknown_contract")
+@routes.get(
+    "/contracts/{contract_id}/renewal-quote",
+    answer=RenewalQuote,
+    subject="unknown_contract",
+    responses=REHEARSED,
+)
 def renewal_quote(context: Context, contract_id: Id) -> dict[str, Any]:
     """What the next term would cost if the contract were renewed as it is, at the prices known now."""
     _known(context, contract_id)
@@ -86,7 +91,9 @@ def renewal_quote(context: Context, contract_id: Id) -> dict[str, Any]:
         return quote_shown(quote_renewal(store, at, contract_id=contract_id))
 
 
-@routes.get("/contracts/{contract_id}/index-preview", answer=Steps, subject="unknown_contract")
+@routes.get(
+    "/contracts/{contract_id}/index-preview", answer=Steps, subject="unknown_contract", responses=REHEARSED
+)
 def index_preview(context: Context, contract_id: Id) -> dict[str, Any]:
     """The steps of its index clauses that are due, and the prices they would make."""
     _known(context, contract_id)

@@ -10,7 +10,7 @@ from fastapi import Query
 
 from billing.api.performing import Act
 from billing.api.resources import listed, located, merchants, owned, resource
-from billing.api.route import Paging, Routes
+from billing.api.route import REHEARSED, Paging, Routes
 from billing.api.shapes import customers as shapes
 from billing.api.shapes.base import Day, Id, Instant
 from billing.core.calendar import local_date
@@ -152,7 +152,9 @@ def children(context: Context, paging: Paging, customer_id: Id) -> Page:
     return listed("customer", found)
 
 
-@routes.get("/customers/{customer_id}/exposure", answer=shapes.Exposure, subject=_SUBJECT)
+@routes.get(
+    "/customers/{customer_id}/exposure", answer=shapes.Exposure, subject=_SUBJECT, responses=REHEARSED
+)
 def exposure_of(context: Context, customer_id: Id) -> dict[str, Any]:
     """What a payer would owe if all it has ordered were billed now, beside its credit limit."""
     owned(context, customer_id)

@@ -14,7 +14,7 @@ from fastapi import BackgroundTasks, Query, Response
 
 from billing.api.performing import Act
 from billing.api.resources import listed, located, merchants, owned, resource
-from billing.api.route import Paging, Routes
+from billing.api.route import REHEARSED, Paging, Routes
 from billing.api.shapes import money as shapes
 from billing.api.shapes.base import Day, Id
 from billing.core.money import BillingError
@@ -79,7 +79,7 @@ def invoices(
     return listed("invoice", found)
 
 
-@routes.get("/invoices/drafts", answer=shapes.Drafts)
+@routes.get("/invoices/drafts", answer=shapes.Drafts, responses=REHEARSED)
 def drafts(context: Context, customer_id: Id, up_to: Day | None = None) -> dict[str, Any]:
     """What is due of a customer up to a day and waits for its days of grace, as it stands now."""
     owned(context, customer_id)

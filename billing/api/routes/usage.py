@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from billing.api.performing import Act
 from billing.api.resources import merchants, owned
-from billing.api.route import Paging, Routes
+from billing.api.route import REHEARSED, Paging, Routes
 from billing.api.shapes.base import Id, Instant
 from billing.api.shapes.usage import (
     EVENT,
@@ -213,7 +213,7 @@ def unbilled(
     return Page([event_shown(row) for row in found.rows], found.after)
 
 
-@routes.get("/usage", answer=SoFar, subject="unknown_customer")
+@routes.get("/usage", answer=SoFar, subject="unknown_customer", responses=REHEARSED)
 def so_far(context: Context, customer_id: Id) -> dict[str, Any] | None:
     """What a customer used that is not billed yet, and what it comes to by now."""
     scope = context.scope

@@ -157,7 +157,7 @@ def test_ready_says_whether_the_database_has_the_schema(tmp_path: Path) -> None:
         assert (older.status_code, older.headers["Retry-After"]) == (503, "5")
 
 
-@pytest.mark.parametrize("query", ["nam=a", "name=a&name=b", "name=a&x", "limit=5"])
+@pytest.mark.parametrize("query", ["nam=a", "name=a&name=b", "name=a&x", "limit=5", "fields=,", "fields="])
 def test_a_parameter_that_is_unknown_or_comes_twice_is_refused(query: str) -> None:
     with open_app() as client:
         answer = client.get(f"/v1/notes/a?{query}")
