@@ -106,7 +106,5 @@ class Screen:
     current: str = ""
     """The entry of the navigation that this page belongs to."""
     status: int = 200
-    leads_to: str | None = None
-    """Another site to which the answer to a form of the page leads; a browser stops at one not named."""
     template: str = "screen.html"
     values: Mapping[str, object] = field(default_factory=dict)

@@ -22,8 +22,7 @@ def asked(visit: Visit) -> Screen:
     key = visit.key()
     with visit.context.looking() as store:
         row = customers.customer_of(store, everything(), customer_id=key)
-    portal = visit.context.services.portal_url
-    if row is None or portal is None:
+    if row is None or visit.context.services.portal_url is None:
         raise Problem("not_found")
     note = _("You see what the customer sees, and may do what the customer may. The audit log says who came.")
     form = Form(path_to("customers", key, "portal"), _("Make a link to the portal"), name=f"portal:{key}")
@@ -32,7 +31,6 @@ def asked(visit: Visit) -> Screen:
         [Section(_("Portal"), notes=[note], forms=[form])],
         back=Link(path_to("customers", key), _("Back")),
         current="customers",
-        leads_to=portal,
     )
 
 
