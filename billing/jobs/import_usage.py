@@ -90,8 +90,10 @@ class UsageTotals:
         )
 
 
-def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswer:
-    """Add usage events.
+def import_usage(
+    store: Store, at: datetime, events: pl.DataFrame, *, may_take_back: bool = True
+) -> UsageAnswer:
+    """Add usage events. may_take_back: sums may fall, which lowers a bill.
 
     events: one row an event, with text columns `source`, `event_id`, `item_id`, `meter_id`; `value`, an
     integer or decimal text of at most the meter's decimals; `occurred_at`, an instant with time zone or its
@@ -110,13 +112,15 @@ def import_usage(store: Store, at: datetime, events: pl.DataFrame) -> UsageAnswe
     if rows.is_empty():
         return UsageAnswer(0, 0, _REJECTED_FRAME)
     with store.transaction():
-        return _take_in(store, at, rows, events)
+        return _take_in(store, at, rows, events, may_take_back)
 
 
-def _take_in(store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame) -> UsageAnswer:
+def _take_in(
+    store: Store, at: datetime, rows: pl.DataFrame, events: pl.DataFrame, may_take_back: bool = True
+) -> UsageAnswer:
     rows = _known_things(store, at, rows)
     rows = _valued(_timed(rows, at))
-    rows = _first_code(rows, at)
+    rows = _first_code(rows, at, may_take_back)
     rows = _repeats(store, at, rows)
     return _write(store, at, rows, events)
 
@@ -338,7 +342,7 @@ def _whole_valued(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
+def _first_code(rows: pl.DataFrame, at: datetime, may_take_back: bool) -> pl.DataFrame:
     """`code`: the first thing wrong with a row, null for none; `unbilled_reason` of those too old to bill."""
     latest = at + timedelta(days=1)
     horizons = {
@@ -355,6 +359,8 @@ def _first_code(rows: pl.DataFrame, at: datetime) -> pl.DataFrame:
     return rows.with_columns(
         pl.when(pl.any_horizontal(pl.col("source", "event_id", "item_id", "meter_id").is_null()))
         .then(pl.lit("missing_value"))
+        .when((pl.col("value_mantissa") < 0) & (not may_take_back))  # nor later, of an item to come
+        .then(pl.lit("negative_quantity"))
         .when(pl.col("item_customer_id").is_null() | is_other_customer)
         .then(pl.lit("unknown_item"))
         .when(pl.col("aggregation").is_null())

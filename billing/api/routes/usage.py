@@ -88,7 +88,7 @@ def _taken_in(context: Context, store: Store, at: datetime, events: pl.DataFrame
     if own_id is not None:
         events = reads.within_scope(store, context.scope, own_id, events)
     with job(store, at, _SOURCE, rows=events.height):
-        return import_usage(store, at, events)
+        return import_usage(store, at, events, may_take_back=own_id is None)
 
 
 async def _rows_of(request: Request) -> SentRows:

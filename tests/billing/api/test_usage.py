@@ -226,6 +226,26 @@ def test_a_customer_adds_to_its_own_items_alone(each_api: Api) -> None:
     assert api.refused("POST", "/rejected-inputs/retry", key="anna")[:2] == (403, "scope_missing")
 
 
+def test_only_the_merchant_takes_usage_back(api: Api) -> None:
+    item = item_of(api)
+    back = event(item, "e1", value="-1.5")
+    assert api.refused("POST", "/usage-events", back, key="anna") == (422, "negative_quantity", "value")
+    among = {"operations": [{"method": "POST", "path": "/v1/usage-events", "body": back}]}
+    (inner,) = api.ask("POST", "/bulk", among, key="anna")["data"]
+    assert (inner["status"], inner["body"]["code"]) == (422, "negative_quantity")
+    # Not of an item to come either: what waits for its item is sent again by the merchant.
+    rows = (
+        event(item, "e2"),
+        back,
+        event("later", "e3", value="-2"),
+        event(item, "e4", meter_id="x", value="-2"),
+    )
+    told = send(api, lines(*rows), key="anna")
+    assert [one["code"] for one in told["items"]] == ["negative_quantity"] * 3
+    assert send(api, lines(back))["accepted"] == 1
+    assert [name for name, _ in kept(api)] == ["e2", "e1"]
+
+
 def test_one_event_is_taken_once_and_shown(api: Api) -> None:
     item = item_of(api)
     made = api.answer("POST", "/usage-events", event(item, value="2.500", dimension="x"))
