@@ -90,6 +90,7 @@ def _caller_of(key: Row) -> Caller:
         frozenset(key["scopes"].split()),
         key["customer_id"],
         version=key["version"],
+        expires_at=key["expires_at"],
     )
 
 

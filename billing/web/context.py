@@ -68,6 +68,8 @@ class Caller:
     role: str | None = None
     version: date | None = None
     """Of a key: the version of the API that it was made for."""
+    expires_at: datetime | None = None
+    """Of a key: when it opens nothing any more; None: never."""
 
     @property
     def actor(self) -> str:

@@ -52,9 +52,11 @@ def key(context: Context, key_id: Id) -> Row | None:
 
 @routes.post("/keys", answer=Key, status=201)
 def create(context: Context, body: NewKey) -> Act:
-    """Make a key, of the caller's scopes or fewer. Its token is in this answer alone."""
+    """Make a key, of the caller's scopes or fewer, that ends with the caller's own key or before. Its token
+    is in this answer alone."""
     customer_id = body.customer_id or context.caller.customer_id
-    _check_within(context, body.scopes, customer_id)
+    expires_at = body.expires_at or context.caller.expires_at
+    _check_within(context, body.scopes, customer_id, expires_at)
     version = body.version or context.version or known()[-1]
     if version not in known():
         raise Problem("bad_version", f"there are {', '.join(map(str, known()))}", field="version", status=422)
@@ -71,7 +73,7 @@ def create(context: Context, body: NewKey) -> Act:
             scopes=body.scopes,
             version=version,
             customer_id=customer_id,
-            expires_at=body.expires_at,
+            expires_at=expires_at,
         )
         return _with_token(store, key_id, minted.token)
 
@@ -83,7 +85,7 @@ def roll(context: Context, key_id: Id, body: RolledKey) -> Act:
     """Make a key that takes the place of another, which still opens for a while."""
     with context.looking() as store:
         old = _found(store, context.scope, key_id)
-    _check_within(context, old["scopes"], old["customer_id"])
+    _check_within(context, old["scopes"], old["customer_id"], old["expires_at"])
     minted = api_keys.mint(context.services.mode)
 
     def work(store: Store, _at: datetime) -> Row:
@@ -139,12 +141,17 @@ def calls(
     return Page([{"object": "call"} | row for row in found.rows], found.after)
 
 
-def _check_within(context: Context, scopes: Iterable[str], customer_id: str | None) -> None:
-    """Refuse what would open more than the caller's own key does."""
+def _check_within(
+    context: Context, scopes: Iterable[str], customer_id: str | None, expires_at: datetime | None
+) -> None:
+    """Refuse what would open more than the caller's own key does, or for longer."""
     known_uses = ("read", "write", "admin")
     for scope in scopes:
         if scope.partition(":")[2] in known_uses and not context.caller.may(scope):
             raise Problem("scope_missing", f"your own key has no {scope}", field="scopes")
+    own_end = context.caller.expires_at
+    if own_end is not None and (expires_at is None or expires_at > own_end):
+        raise Problem("scope_missing", f"your own key ends at {own_end}", field="expires_at")
     if not context.scope.holds(customer_id):
         raise BillingError("unknown_customer", str(customer_id), field="customer_id")
 

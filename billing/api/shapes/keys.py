@@ -13,7 +13,8 @@ Scopes = Annotated[list[Annotated[str, Field(max_length=60)]], Field(min_length=
 
 class NewKey(Body):
     """`owner`: whose the key is, the caller's own by default. `customer_id`: the key sees this customer and
-    those below alone. `version`: the version of the API it speaks, by default the caller's."""
+    those below alone. `version`: the version of the API it speaks, by default the caller's. `expires_at`: no
+    later than the end of the caller's own key, which is the default."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "Warehouse", "scopes": ["invoices:read", "usage:write"]}]}

@@ -1132,7 +1132,7 @@ class NewInvoiceDispute(TypedDict):
 class NewKey(TypedDict):
     """`owner`: whose the key is, the caller's own by default. `customer_id`: the key sees this
     customer and those below alone. `version`: the version of the API it speaks, by default the
-    caller's."""
+    caller's. `expires_at`: no later than the end of the caller's own key, which is the default."""
 
     name: str
     scopes: list[str]
@@ -3704,7 +3704,8 @@ class KeysOperations:
         )
 
     def create(self, body: NewKey, *, idempotency_key: str | None = None, if_match: str | None = None) -> Key:
-        """Make a key, of the caller's scopes or fewer. Its token is in this answer alone."""
+        """Make a key, of the caller's scopes or fewer, that ends with the caller's own key or before.
+        Its token is in this answer alone."""
         answer: Key = self._api.call(
             "POST",
             path_of("/v1/keys"),

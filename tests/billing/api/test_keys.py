@@ -137,6 +137,29 @@ def test_a_rolled_key_opens_until_its_end_and_the_new_one_at_once(app: FastAPI, 
     assert (again.status_code, again.json()["code"]) == (409, "illegal_transition")
 
 
+def test_no_key_makes_one_that_outlives_it(app: FastAPI, store: Store) -> None:
+    end = now().replace(microsecond=0) + timedelta(days=7)
+    brief = caller(app, new_key(store, expires_at=end))
+    mine = kept(store)[-1]["key_id"]
+
+    def asked(path: str, **more: Any) -> tuple[int, Any]:
+        answer = brief.post(path, json=more).json()
+        return (answer.get("status", 201), answer.get("field") or answer.get("expires_at"))
+
+    ends = end.isoformat().replace("+00:00", "Z")
+    assert asked("/v1/keys", **NEW) == (201, ends)
+    assert asked("/v1/keys", **NEW, expires_at=ends) == (201, ends)
+    late = (end + timedelta(seconds=1)).isoformat()
+    assert asked("/v1/keys", **NEW, expires_at=late) == (403, "expires_at")
+    lasting = caller(app, new_key(store)).post("/v1/keys", json=NEW).json()
+    assert lasting["expires_at"] is None
+    assert asked(f"/v1/keys/{lasting['key_id']}/roll")[0] == 403
+    assert asked(f"/v1/keys/{mine}/roll") == (201, ends)
+    # What was rolled ends within a day, and takes back nothing from what came after it.
+    (after,) = [one["key_id"] for one in kept(store) if one["name"] == "shop" and one["expires_at"] == end]
+    assert asked(f"/v1/keys/{after}/roll")[0] == 403
+
+
 def test_a_key_ends_by_the_clock_of_the_world(app: FastAPI, store: Store) -> None:
     at = now()
     token = new_key(store, expires_at=at + timedelta(minutes=1))
