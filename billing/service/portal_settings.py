@@ -1,11 +1,12 @@
-"""What customers may do alone. Every task is open until the merchant closes it."""
+"""What customers may do alone, on the portal or by a key of theirs. Every task is open until the merchant
+closes it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from billing.store.tables import portal_settings
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of the portal. `settings`: what else the merchant decided about it."""
+    """A task of customers. `settings`: what else the merchant decided about it."""
 
     name: str
     is_open: bool
@@ -42,6 +43,17 @@ SETTINGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     }
 )
 """The tasks, and the settings of each with what they are until somebody decides."""
+OF_ACTS: Mapping[str, str] = MappingProxyType(
+    {
+        "change_plan": "change_plan",
+        "change_quantity": "change_seats",
+        "pause": "pause",
+        "resume": "resume",
+        "cancel": "cancel",
+        "undo_cancel": "cancel",
+    }
+)
+"""The task that an act on a subscription belongs to."""
 _ALL = select(portal_settings.c.name, portal_settings.c.is_open, portal_settings.c.settings)
 
 
@@ -55,6 +67,13 @@ def _task(name: str, row: Row | None) -> Task:
     if row is None:
         return Task(name, True, SETTINGS[name])
     return Task(name, row["is_open"], {**SETTINGS[name], **json.loads(row["settings"])})
+
+
+def check_pause(pause: Task, from_on: date, until: date | None) -> None:
+    """Raises `amount_out_of_range` for a pause of more days than customers take alone, or without end."""
+    longest = pause.settings["longest_days"]
+    if until is None or until - from_on > timedelta(days=longest):
+        raise BillingError("amount_out_of_range", f"a pause has at most {longest} days", field="until")
 
 
 @act

@@ -27,6 +27,7 @@ from billing.service import charges, commitments, contracts, ramps, subscription
 from billing.service.acts import Held
 from billing.service.customers import customer as customer_row
 from billing.service.orders import approved
+from billing.service.portal_settings import OF_ACTS, check_pause, tasks
 from billing.service.previews import ChangePreview, preview_change
 from billing.store.store import Row, Store
 from billing.store.tables import contracts as contract_table
@@ -165,8 +166,8 @@ _OF_THE_MERCHANT = frozenset(
     )
 )
 """What the merchant agrees to, so that no customer says it alone."""
-_ACTS_OF_THE_MERCHANT = frozenset(("remove_charge",))
-"""What gives money back that the merchant asked for."""
+_ACTS_OF_THE_MERCHANT = frozenset(("remove_charge", "undo_change"))
+"""What gives money back that the merchant asked for, or takes back what it may have agreed for later."""
 
 
 def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, Any]) -> Parties:
@@ -205,18 +206,24 @@ def parties_of(store: Store, scope: Scope, name: str, arguments: Mapping[str, An
 _DAYS_OF_CHANGE = ("when", "from_on")
 
 
-def check_days(
-    store: Store, at: datetime, scope: Scope, customer_id: str, arguments: Mapping[str, Any]
+def check_alone(
+    store: Store, at: datetime, scope: Scope, name: str, customer_id: str, arguments: Mapping[str, Any]
 ) -> None:
-    """Raises Problem `scope_missing` where a customer would change what is over, which credits it what it
-    has used; the merchant may."""
+    """Whether a customer may do an act alone; the merchant may do any. Raises Problem `scope_missing` for a
+    change of what is over, which credits it what it has used, Problem `task_closed` for a task that the
+    merchant closed to customers, `amount_out_of_range` for a pause longer than they take alone."""
     if scope.ids is None:
         return
     today = local_date(at, customer_row(store, customer_id)["time_zone"])
-    for name in _DAYS_OF_CHANGE:
-        day = arguments.get(name)
+    for one in _DAYS_OF_CHANGE:
+        day = arguments.get(one)
         if isinstance(day, date) and day < today:
-            raise Problem("scope_missing", f"{day} is over: only the merchant may name it", field=name)
+            raise Problem("scope_missing", f"{day} is over: only the merchant may name it", field=one)
+    task = tasks(store).get(OF_ACTS.get(name, ""))
+    if task is not None and not task.is_open:
+        raise Problem("task_closed", f"{task.name} is closed to customers")
+    if task is not None and name == "pause":
+        check_pause(task, arguments.get("from_on") or today, arguments.get("until"))
 
 
 # What it would cost.
@@ -255,12 +262,12 @@ def shown(
     `documents`, their `lines`, `refunds`, `held` and `failures` as in service.previews.ChangePreview;
     `total_minor`: what would be invoiced less what would be credited. `waits_for`: the code for which the
     order would wait for a person's word, None for an order that would be placed at once. Raises what the act
-    raises, and as `act_of`, `parties_of` and `check_days`.
+    raises, and as `act_of`, `parties_of` and `check_alone`.
     """
     act = act_of(name, arguments)
     customer_id = parties_of(store, scope, name, arguments).sold_to
     customer = customer_row(store, customer_id)
-    check_days(store, at, scope, customer_id, arguments)
+    check_alone(store, at, scope, name, customer_id, arguments)
     day = up_to or local_date(at, customer["time_zone"])
     if day < local_date(at, customer["time_zone"]):
         raise BillingError("empty_period", f"{day} is over", field="up_to")

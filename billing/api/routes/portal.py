@@ -74,7 +74,7 @@ def invite(context: Context, body: NewUser) -> Act:
 
 @routes.get("/portal-tasks", answer=Task, is_list=True)
 def all_tasks(context: Context) -> Page:
-    """What customers may do alone; what nobody decided on is open."""
+    """What customers may do alone, here too; what nobody decided on is open."""
     with context.looking() as store:
         return Page([_shown(one) for one in tasks(store).values()])
 

@@ -180,7 +180,7 @@ def done(
         parties = previews.parties_of(store, context.scope, name, arguments)
 
     def work(store: Store, at: datetime) -> object:
-        previews.check_days(store, at, context.scope, parties.sold_to, arguments)
+        previews.check_alone(store, at, context.scope, name, parties.sold_to, arguments)
         if if_preview is not None:
             previews.check_matches(store, at, context.scope, name, arguments, if_preview)
         return show(store, at, deed(store, at))
@@ -251,7 +251,7 @@ _ON_SUBSCRIPTIONS = {
     "resume": "End a pause on a day, today by default.",
     "cancel": "Let the subscription end; it may be undone until it does.",
     "undo_cancel": "Take back a cancellation that has not acted yet.",
-    "undo_change": "Take back what is to change after today.",
+    "undo_change": "Take back what is to change after today; only the merchant may.",
     "reactivate": "Bring a canceled subscription back today; the gap is not billed.",
 }
 _PATHS = {"agree_ramp": "ramp"}

@@ -18,6 +18,7 @@ from billing.portal.routes import Routes
 from billing.portal.visit import Visit
 from billing.reads import portal as reads
 from billing.service.catalog import plan_version
+from billing.service.portal_settings import check_pause
 from billing.service.prices import price_plan
 from billing.store.store import Store
 from billing.web.problems import Problem
@@ -153,11 +154,9 @@ def _pause_order(visit: Visit, held: reads.Held, field: Callable[[str], str]) ->
         return None
     from_on, until = _day(field("from_on")) or visit.today, _day(field("until"))
     assert until is not None
-    longest = timedelta(days=visit.tasks["pause"].settings["longest_days"])
     if from_on < visit.today or until <= from_on:
         raise BillingError("empty_period", "")
-    if until - from_on > longest:
-        raise BillingError("amount_out_of_range", "")
+    check_pause(visit.tasks["pause"], from_on, until)
     start = max(from_on, held.own.starts_on)
     return order(held.own.subscription_id, "pause", from_on=start, until=until)
 

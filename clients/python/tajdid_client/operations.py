@@ -4227,7 +4227,7 @@ class PortalOperations:
         return answer
 
     def all_tasks(self, *, fields: str | None = None) -> Iterator[Task]:
-        """What customers may do alone; what nobody decided on is open."""
+        """What customers may do alone, here too; what nobody decided on is open."""
         return self._api.pages(path_of("/v1/portal-tasks"), query={"fields": fields})
 
     def change_task(
@@ -4605,7 +4605,7 @@ class SubscriptionsOperations:
         idempotency_key: str | None = None,
         if_match: str | None = None,
     ) -> Subscription:
-        """Take back what is to change after today."""
+        """Take back what is to change after today; only the merchant may."""
         answer: Subscription = self._api.call(
             "POST",
             path_of("/v1/subscriptions/{subscription_id}/undo-change", subscription_id=subscription_id),

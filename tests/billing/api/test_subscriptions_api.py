@@ -350,7 +350,7 @@ def test_terms_are_for_the_merchant_to_give(api: Api, path: str, body: dict[str,
     ("act", "day", "more"),
     [
         ("cancel", "when", {}),
-        ("pause", "from_on", {}),
+        ("pause", "from_on", {"until": "2025-02-16"}),
         ("change_quantity", "when", {"quantity": "1"}),
         ("change_plan", "when", {"plan_id": "basic"}),
     ],
@@ -369,6 +369,36 @@ def test_a_customer_changes_nothing_that_is_over(api: Api, act: str, day: str, m
     today = {"act": act, "arguments": {"subscription_id": "s", **more, day: "2025-01-16"}}
     assert api.answer("POST", "/previews", today, key="anna").status_code == 200
     assert api.answer("POST", path, more | {day: "2025-01-15"}).status_code == 200
+
+
+def test_a_customers_key_does_no_more_than_the_portal_would(api: Api) -> None:
+    subscribe(api)
+    api.at = at(1, 16)
+
+    def refused(act: str, body: Any) -> list[tuple[int, str, str | None]]:
+        asked = {"act": act.replace("-", "_"), "arguments": {"subscription_id": "s", **body}}
+        tried = api.refused("POST", "/previews", asked, key="anna")
+        return [tried, api.refused("POST", f"/subscriptions/s/{act}", body, key="anna")]
+
+    too_long = [(422, "amount_out_of_range", "until")] * 2
+    assert refused("pause", {}) == too_long
+    assert refused("pause", {"from_on": "2025-02-01", "until": "2025-05-03"}) == too_long
+    quarter = {"from_on": "2025-02-01", "until": "2025-05-02"}
+    assert api.answer("POST", "/subscriptions/s/pause", quarter, key="anna").status_code == 200
+    assert refused("undo-change", {}) == [(403, "scope_missing", None)] * 2
+    assert api.answer("POST", "/subscriptions/s/undo-change", {}).status_code == 200
+    closed = {"is_open": False, "settings": {}}
+    for task in ("pause", "change_plan", "change_seats", "cancel"):
+        assert api.answer("PUT", f"/portal-tasks/{task}", closed).status_code == 200
+    for act, body in (
+        ("pause", quarter),
+        ("change-plan", {"plan_id": "basic"}),
+        ("change-quantity", {"quantity": "2"}),
+        ("cancel", {}),
+        ("undo-cancel", {}),
+    ):
+        assert refused(act, body) == [(403, "task_closed", None)] * 2
+    assert api.answer("POST", "/subscriptions/s/pause", {}).status_code == 200
 
 
 def test_a_charge_is_taken_back_by_the_merchant_alone(api: Api) -> None:
