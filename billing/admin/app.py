@@ -5,8 +5,10 @@ A page is a GET and changes nothing. A change is a POST of a form of ours, with 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from starlette.types import Scope
 
 from billing.admin import acting, moving
 from billing.admin.acts import ACTS
-from billing.admin.door import Staff, StaffDoor
+from billing.admin.door import Entered, Staff, StaffDoor
 from billing.admin.looks import Link, Notice, Screen
 from billing.admin.pages import (
     audit,
@@ -48,10 +50,13 @@ from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
 from billing.web.metrics import Metrics
 from billing.web.pages import POLICY, Pages
 from billing.web.problems import Problem
+from billing.web.rates import Attempts, Rate
 
 PACKAGE = "admin"
 LANGUAGE = "tajdid_language"
 A_YEAR = 31_536_000
+GUESSES = Rate(10 / 60, 10)
+"""Attempts to sign in from one address, whatever the names; what locks a name is the door's to say."""
 _LIMITS = Limits(Kind(FORM_BYTES, (FORM,)))
 
 Shows = Callable[[Visit], Screen | Response]
@@ -110,6 +115,7 @@ class _Made:
     pages: Pages
     titles: Mapping[str, str]
     company: str
+    attempts: Attempts = field(default_factory=lambda: Attempts(GUESSES))
 
 
 def application(
@@ -160,6 +166,11 @@ def _cookie(made: _Made) -> Cookie:
     return Cookie(made.door.cookie, _own_address(made))
 
 
+def _form_cookie(made: _Made) -> Cookie:
+    """What the tokens of forms are made from in a browser in which nobody is signed in."""
+    return Cookie("tajdid_admin_form", _own_address(made))
+
+
 def _own_address(made: _Made) -> str:
     return made.services.admin_url or "http://127.0.0.1"
 
@@ -168,10 +179,12 @@ def _token(made: _Made, request: Request) -> str | None:
     return _cookie(made).of(request)
 
 
-def _seed(made: _Made, request: Request) -> str:
-    """Of the tokens of the forms of a session; where nobody signs in, of this machine's one."""
-    token = "" if made.door.is_open else _token(made, request) or ""
-    return made.services.vault.stamp(token.encode(), "admin forms").hex()
+def _seed(made: _Made, request: Request, fresh: str | None = None) -> str | None:
+    """Of the tokens of the forms of a session, or of a browser before it has one (`fresh`: what it is about
+    to be given for them); where nobody signs in, of this machine's one."""
+    known = _token(made, request) or _form_cookie(made).of(request) or fresh
+    own = "" if made.door.is_open else known
+    return None if own is None else made.services.vault.stamp(own.encode(), "admin forms").hex()
 
 
 def _spoken(request: Request) -> str:
@@ -193,7 +206,7 @@ def _visit(made: _Made, request: Request, manages: bool) -> Visit:
         request.scope.get("request_id", ""),
         language=language,
     )
-    return Visit(request, context, staff, words(language, PACKAGE), _seed(made, request), made.company)
+    return Visit(request, context, staff, words(language, PACKAGE), _seed(made, request) or "", made.company)
 
 
 # Pages and changes.
@@ -265,7 +278,11 @@ def _sign_in_form(
     made: _Made, request: Request, target: str, problem: str | None = None, status: int = 200
 ) -> Response:
     screen = Screen("", template="sign_in.html", status=status, values={"target": target, "problem": problem})
-    return _rendered(made, request, None, screen)
+    fresh = None if _seed(made, request) else secrets.token_urlsafe(32)
+    answer = _rendered(made, request, None, screen, fresh)
+    if fresh is not None:
+        _form_cookie(made).give(answer, fresh, seconds=int(made.door.session.total_seconds()))
+    return answer
 
 
 def _safe(target: str | None) -> str:
@@ -277,10 +294,14 @@ def _safe(target: str | None) -> str:
 def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
     async def entered(request: Request) -> Response:
         body = await request.body()
-        _check_origin(made, request)
-        fields = fields_of(body, request.headers.get("content-type", ""))
+        fields = _checked(made, request, body, "sign-in")
         target = _safe(fields.get("next"))
-        came = await run_in_threadpool(made.door.enter, fields.get("name", ""), fields.get("password", ""))
+        waits = made.attempts.take(request.client.host if request.client else "")
+        if waits > 0:
+            came = Entered(locked_for=timedelta(seconds=waits))
+        else:
+            given = fields.get("name", ""), fields.get("password", "")
+            came = await run_in_threadpool(made.door.enter, *given)
         if came.token is None:
             spoken = words(_spoken(request), PACKAGE)
             if came.locked_for is None:
@@ -292,8 +313,11 @@ def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
                 "Too many attempts. Try again in {count} minutes.",
                 minutes,
             ).format(count=minutes)
-            return _sign_in_form(made, request, target, why, 429)
+            answer = _sign_in_form(made, request, target, why, 429)
+            answer.headers["Retry-After"] = str(ceil(came.locked_for.total_seconds()))
+            return answer
         answer = RedirectResponse(target, 303)
+        _form_cookie(made).take_back(answer)
         _cookie(made).give(answer, came.token, seconds=int(made.door.session.total_seconds()))
         return answer
 
@@ -329,10 +353,12 @@ def _language(made: _Made) -> Callable[[Request], Awaitable[Response]]:
 # How it looks.
 
 
-def _rendered(made: _Made, request: Request, staff: Staff | None, screen: Screen) -> Response:
+def _rendered(
+    made: _Made, request: Request, staff: Staff | None, screen: Screen, fresh: str | None = None
+) -> Response:
     language = _spoken(request)
     spoken = words(language, PACKAGE)
-    seed = _seed(made, request)
+    seed = _seed(made, request, fresh) or ""
     query = f"?{request.url.query}" if request.url.query else ""
     done = request.query_params.get("done") if request.method == "GET" else None
     if done is not None and done in ACTS:

@@ -77,7 +77,7 @@ class LimitRates:
     ) -> None:
         self._app, self._rates, self._clock = app, rates, clock
         self._buckets: _Newest[_Bucket] = _Newest()
-        self._failures: _Newest[_Bucket] = _Newest()
+        self._failures = Attempts(self._share(rates.failures), clock)
         self._taken: _Newest[bool] = _Newest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,8 +113,7 @@ class LimitRates:
         return Rate(rate.per_second / shares, max(rate.burst // shares, 1))
 
     def _refuse_guesses(self, address: str) -> None:
-        failures = self._failures.get(address)
-        waits = failures.look(self._clock()) if failures is not None else 0.0
+        waits = self._failures.waits(address)
         if waits > 0:
             raise Problem(
                 "rate_limited",
@@ -126,12 +125,27 @@ class LimitRates:
         """Note whether the key was taken."""
         if status == 401:
             self._taken.forget(caller)
-            rate = self._rates.failures
-            self._failures.made(address, lambda: _Bucket(self._share(rate), self._clock())).take(
-                self._clock()
-            )
+            self._failures.take(address)
         elif is_taken:
             self._taken.made(caller, lambda: True)
+
+
+class Attempts:
+    """How often anybody may try what only some are to reach: a bucket for each address. clock: seconds that
+    only rise."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._buckets: _Newest[_Bucket] = _Newest()
+
+    def take(self, address: str) -> float:
+        """Count an attempt; seconds to wait where there may be none now."""
+        return self._buckets.made(address, lambda: _Bucket(self._rate, self._clock())).take(self._clock())
+
+    def waits(self, address: str) -> float:
+        """Seconds until there may be another attempt."""
+        bucket = self._buckets.get(address)
+        return bucket.look(self._clock()) if bucket is not None else 0.0
 
 
 class _Bucket:
