@@ -91,7 +91,8 @@ class GatewayOfThreads:
 
 
 def services_of(company: Company, addresses: Addresses) -> Services:
-    """What the processes of a company work with. Raises WorkspaceError for a key file that is none."""
+    """What the processes of a company work with. Raises WorkspaceError for a key file that is none, and a
+    token of the figures that could be guessed."""
     stores = Stores(company.database_url)
     return Services(
         stores=stores,
@@ -103,6 +104,7 @@ def services_of(company: Company, addresses: Addresses) -> Services:
         allowed_hosts=_hosts(addresses),
         proxies=_networks(company.serve.get("proxies", ())),
         webhook_networks=_networks(company.serve.get("webhook_networks", ())),
+        metrics_token=_metrics_token(),
         portal_url=addresses.portal,
         admin_url=addresses.admin,
         dashboard_url=addresses.dashboard,
@@ -145,6 +147,14 @@ def key_of(folder: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise WorkspaceError(f"{path} is no key of {KEY_BYTES} bytes.")
     return key
+
+
+def _metrics_token() -> str | None:
+    """What opens /metrics elsewhere: TAJDID_METRICS_TOKEN. Raises WorkspaceError for one too short."""
+    given = os.environ.get("TAJDID_METRICS_TOKEN") or None
+    if given is not None and (len(given) < 32 or not given.isascii()):
+        raise WorkspaceError("TAJDID_METRICS_TOKEN must have 32 signs of ASCII or more.")
+    return given
 
 
 def _make_key(path: Path) -> None:

@@ -50,6 +50,8 @@ class Services:
     """Where customers enter ways to pay; None: nowhere."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks to which webhooks may go nevertheless."""
+    metrics_token: str | None = field(default=None, repr=False)
+    """What opens the figures of the processes from other machines; None: nothing does."""
     portal_url: str | None = None
     admin_url: str | None = None
     dashboard_url: str | None = None

@@ -34,7 +34,7 @@ def watching_routes(services: Services, metrics: Metrics) -> list[BaseRoute]:
     return [
         Route("/health/live", _live),
         Route("/health/ready", ready),
-        Route("/metrics", figures_route(metrics, services.proxies)),
+        Route("/metrics", figures_route(metrics, services.metrics_token)),
     ]
 
 

@@ -5,6 +5,7 @@ customers. Each process of a server counts for itself and says which one it is."
 
 from __future__ import annotations
 
+import hmac
 import os
 import resource
 import time
@@ -17,7 +18,7 @@ from itertools import accumulate
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from billing.web.hosts import Networks, is_within
+from billing.web.hosts import is_within
 from billing.web.logs import Answered
 from billing.web.problems import Problem
 
@@ -25,6 +26,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the classes of seconds an answer took."""
 
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 Gauge = tuple[str, str, float]
 """Name, what it says, value."""
@@ -102,16 +104,27 @@ class _Times:
         yield _line(f"{name}_count", labels, sum(self._classes))
 
 
-def figures_route(metrics: Metrics, proxies: Networks) -> Callable[[Request], Response]:
-    """What answers `GET /metrics`: to this machine and to the networks of `proxies`, to nobody else."""
+def figures_route(metrics: Metrics, token: str | None) -> Callable[[Request], Response]:
+    """What answers `GET /metrics`: to this machine itself and to who brings the token, to nobody else."""
 
     def figures(request: Request) -> Response:
-        client = request.client
-        if client is None or not is_within(client.host, (*_THIS_MACHINE, *proxies)):
+        if not _is_of_this_machine(request) and not _brings(request, token):
             raise Problem("not_found")
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return figures
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    """Whether somebody here asks for themselves: a proxy here, known or not, asks for others and says so."""
+    client = request.client
+    is_here = client is not None and is_within(client.host, _THIS_MACHINE)
+    return is_here and not any(name in request.headers for name in _OF_PROXIES)
+
+
+def _brings(request: Request, token: str | None) -> bool:
+    given = request.headers.get("authorization", "")
+    return token is not None and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
 def _head(name: str, kind: str, about: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ from billing.web.seal import Vault
 from billing.web.stores import Stores
 
 AT = datetime(2026, 1, 31, 8, tzinfo=UTC)
+METRICS_TOKEN = "m" * 32
 routes = Routes("Tests", "tests")
 
 
@@ -80,6 +81,7 @@ def _made(url: str, door: Door | None) -> FastAPI:
         Vault(bytes(32)),
         lambda: AT,
         base_url="https://api.example.com",
+        metrics_token=METRICS_TOKEN,
     )
     app = application(services, authenticate, door=door)
     app.include_router(routes.router)

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 
 import pytest
-from doors import open_app
+from doors import METRICS_TOKEN, open_app
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -121,7 +121,35 @@ def test_an_address_is_believed_of_our_proxies_alone(address: str, passed: str, 
     assert other == (429 if seen == address and not seen.startswith("10.") else 404)
 
 
-def test_figures_are_shown_to_this_machine_and_to_proxies_alone() -> None:
+@pytest.mark.parametrize(
+    ("address", "more", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        # A proxy on this machine that nobody told of asks for everybody.
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 404),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 404),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 404),
+        ("127.0.0.1", {"X-Forwarded-Proto": "https"}, 404),
+        ("127.0.0.1", {"X-Real-IP": "203.0.113.9"}, 404),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, 404),
+        ("10.9.9.9", {}, 404),
+        ("10.9.9.9", {"X-Forwarded-For": "127.0.0.1"}, 404),
+        ("203.0.113.9", {"Authorization": f"Bearer {METRICS_TOKEN}"}, 200),
+        ("10.9.9.9", {"X-Forwarded-For": "203.0.113.9", "Authorization": f"Bearer {METRICS_TOKEN}"}, 200),
+        ("203.0.113.9", {"Authorization": "Bearer good"}, 404),
+        ("203.0.113.9", {"Authorization": "Bearer "}, 404),
+    ],
+)
+def test_figures_are_shown_to_this_machine_itself_and_for_their_token(
+    address: str, more: dict[str, str], status: int
+) -> None:
+    with open_app(door=DOOR, address=address) as client:
+        assert client.get("/metrics", headers=OURS | more).status_code == status
+    with open_app(door=Door(DOOR.hosts), address=address) as client:
+        assert client.get("/metrics", headers=OURS | more).status_code == status
+
+
+def test_figures_count_by_route_and_name_nobody() -> None:
     for address, status in (("127.0.0.1", 200), ("::1", 200), ("10.9.9.9", 404), ("203.0.113.9", 404)):
         # Its figures begin with it.
         with open_app(door=Door(("testserver",), DOOR.proxies[:0], Rates()), address=address) as client:
