@@ -49,10 +49,10 @@ def back_up(company: Company, folder: Path, at: datetime) -> list[Kept]:
     try:
         for url, name in _databases(company).items():
             _copy(make_url(url), name, partial)
-        if not any(partial.iterdir()):
+        if _bills(company) and not any(partial.glob("billing.*")):
             where = make_url(company.database_url).database
             raise BackupError(
-                f"There is no database: {where} is not there. See database_url in company.toml."
+                f"There is no billing database: {where} is not there. See database_url in company.toml."
             )
         for name in SETTINGS:
             if (company.folder / name).exists():
@@ -77,6 +77,11 @@ def _databases(company: Company) -> dict[str, str]:
     if company.gateway is not None:
         found |= {f"sqlite:///{company.folder / company.gateway.get('books', 'gateway.db')}": "gateway"}
     return found
+
+
+def _bills(company: Company) -> bool:
+    """Whether a company is billed here: not where all that it reads comes from elsewhere."""
+    return not company.sources or any(source.kind == "billing" for source in company.sources)
 
 
 def _copy(url: URL, name: str, folder: Path) -> None:

@@ -202,6 +202,19 @@ def test_where_there_is_no_database_nothing_passes_for_a_backup(tmp_path: Path) 
     assert not (tmp_path / "kept").exists()
 
 
+def test_what_people_wrote_is_no_backup_of_a_company_whose_billing_database_is_gone(tmp_path: Path) -> None:
+    company = company_at(tmp_path / "home", "sqlite:///billing.db")
+    with closing(sqlite3.connect(company.folder / "app.db")) as made:
+        made.execute("CREATE TABLE targets (name TEXT)")
+    with pytest.raises(BackupError, match=r"no billing database: .*billing\.db"):
+        back_up(company, tmp_path / "kept", AT)
+    assert not (tmp_path / "kept").exists()
+    with (company.folder / "company.toml").open("a") as settings:
+        settings.write('[sources.orders]\nkind = "orders"\n')
+    of_orders_alone = load_company(tmp_path / "home", "acme")
+    assert "app.db" in {one.name for one in back_up(of_orders_alone, tmp_path / "kept", AT)}
+
+
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     company = company_at(tmp_path / "50% off? #1 %41", "sqlite:///billing.db")
     database = company.folder / "billing.db"
