@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,6 +36,8 @@ Resolve = Callable[[str, int], Sequence[str]]
 LONGEST = 2_048
 PORTS = (443, 8443)
 CONNECT_SECONDS, ALL_SECONDS = 5.0, 15.0
+LOOK_UP_SECONDS, LOOK_UP_SOON_SECONDS = 10.0, 3.0
+"""For a name: a system whose first name server is silent asks the second after five."""
 HEAD_BYTES = 1_024
 """How much of an answer is read."""
 LONGEST_PAUSE = 3_600
@@ -73,21 +75,49 @@ class Forbidden(OSError):
     """An address that webhooks do not go to."""
 
 
+class _LookUps:
+    """Names that are being looked up, each once for all who ask for it, in a thread of its own: the system
+    takes its time, and a name that is slow makes nobody wait who asks for another."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, int], Future[list[str]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str, port: int) -> Future[list[str]]:
+        with self._lock:
+            found = self._under_way.get((name, port))
+            if found is None:
+                found = Future()
+                threading.Thread(target=self._look_up, args=(name, port, found), daemon=True).start()
+                self._under_way[name, port] = found
+            return found
+
+    def _look_up(self, name: str, port: int, told: Future[list[str]]) -> None:
+        found: list[str] | Exception
+        try:
+            answer = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(one[4][0]) for one in answer))
+        except Exception as error:
+            found = error
+        with self._lock:  # Who asks from here on gets an answer of then.
+            del self._under_way[name, port]
+        if isinstance(found, Exception):
+            told.set_exception(found)
+        else:
+            told.set_result(found)
+
+
+_LOOK_UPS = _LookUps()
+
+
 def resolved(name: str, port: int) -> list[str]:
-    """All addresses of a name, as the system knows them."""
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
-
-
-_LOOK_UPS = ThreadPoolExecutor(4, "resolve")
+    """All addresses of a name, as the system knows them. Raises TimeoutError where that takes too long."""
+    return _LOOK_UPS.of(name, port).result(LOOK_UP_SECONDS)
 
 
 def resolved_soon(name: str, port: int) -> list[str]:
-    """`resolved`, for somebody who waits; what takes longer is not known now."""
-    try:
-        return _LOOK_UPS.submit(resolved, name, port).result(timeout=3)
-    except FutureTimeout as error:
-        raise OSError(f"{name} is not known by now") from error
+    """`resolved`, for somebody who waits."""
+    return _LOOK_UPS.of(name, port).result(LOOK_UP_SOON_SECONDS)
 
 
 def is_allowed(address: str, networks: Networks = ()) -> bool:
@@ -282,11 +312,13 @@ def _left(deadline: float, timeout: float | None) -> float:
 
 
 def _head(parts: Iterable[bytes]) -> str | None:
+    """How an answer begins; less where it breaks off: its status is what decides."""
     read = b""
-    for part in parts:
-        read += part
-        if len(read) >= HEAD_BYTES:
-            break
+    with suppress(httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
+        for part in parts:
+            read += part
+            if len(read) >= HEAD_BYTES:
+                break
     text = read[:HEAD_BYTES].decode("utf-8", "replace")
     return "".join(sign if sign.isprintable() else " " for sign in text).strip() or None
 
@@ -312,7 +344,7 @@ def _kind(error: Exception) -> str:
         return "forbidden_address"
     if isinstance(error, socket.gaierror | UnicodeError):
         return "unknown_host"
-    if isinstance(error, httpcore.TimeoutException):
+    if isinstance(error, httpcore.TimeoutException | TimeoutError):
         return "timeout"
     text = f"{error} {error.__cause__} {error.__context__}"
     if isinstance(error, ssl.SSLError) or "SSL" in text:

@@ -305,6 +305,45 @@ def test_only_the_head_of_an_answer_is_read_and_only_what_can_be_printed() -> No
     assert sent.head.isprintable()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ntaken", id="shorter than it says"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ntaken", id="half a part"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n!\r\n", id="no parts at all"),
+    ],
+)
+def test_the_status_decides_though_the_rest_of_an_answer_breaks_off(answer: bytes) -> None:
+    with saying(lambda one: one.sendall(answer)) as url:
+        sent = HttpReceiver(LOOPBACK).send(url, {}, b"")
+    assert (sent.status, sent.is_taken, sent.error) == (200, True, None)
+    assert sent.head in ("taken", None)
+
+
+def test_a_name_that_is_slow_holds_up_no_other_and_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends, asked = threading.Event(), []
+
+    def system(name: str, port: int, **_given: object) -> list[object]:
+        asked.append(name)
+        if name == "slow.example":
+            ends.wait(20)
+        return [(None, None, None, "", (PUBLIC, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", system)
+    monkeypatch.setattr(http_receiver, "LOOK_UP_SECONDS", 0.1)
+    try:
+        for _ in range(6):
+            sent = HttpReceiver().send("https://slow.example/", {}, b"")
+            assert (sent.error, sent.ms < 5_000) == ("timeout", True)
+        assert check_url("https://fast.example/") == "https://fast.example/"
+        assert http_receiver.resolved("fast.example", 443) == [PUBLIC]
+        assert asked == ["slow.example", "fast.example", "fast.example"], "it is looked up once at a time"
+    finally:
+        ends.set()
+
+
 def test_what_is_no_http_is_told_by_its_kind_and_not_in_its_words() -> None:
     with saying(lambda one: one.sendall(b"SSH-2.0-OpenSSH_9.2 inside\r\n\r\n")) as url:
         sent = HttpReceiver(LOOPBACK).send(url, {}, b"")
