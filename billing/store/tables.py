@@ -230,7 +230,7 @@ customers = Table(
     _text("parked_code", optional=True),
     _text("parked_detail", optional=True),
     _recorded(),
-    _changed(),
+    _changed(is_followed=False),  # By an index of its own.
 )
 Index(
     "ix_customers_next_bill_on",
@@ -244,6 +244,7 @@ Index(
     postgresql_where=customers.c.parked_at.is_not(None),
     sqlite_where=customers.c.parked_at.is_not(None),
 )
+Index("ix_customers_changed_at", customers.c.changed_at, customers.c.customer_id)
 Index("ix_customers_root_id", customers.c.root_id)
 Index("ix_customers_name", lowered(customers.c.name), customers.c.customer_id)
 Index(

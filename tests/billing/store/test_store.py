@@ -61,15 +61,32 @@ def test_the_migrations_build_exactly_the_tables(database_url: str) -> None:
     assert [change for change in difference if not any(name in str(change) for name in unread)] == []
 
 
-def test_an_index_finds_the_names_that_begin_with_some_signs(store: Store) -> None:
-    asked = select(tables.customers.c.customer_id).where(tables.lowered(tables.customers.c.name) >= "ab")
-    asked = asked.where(tables.lowered(tables.customers.c.name) < "ac")
+NAMED = tables.lowered(tables.customers.c.name)
+CHANGED = tables.customers.c.changed_at
+
+
+@pytest.mark.parametrize(
+    ("index", "conditions", "orders"),
+    [
+        ("ix_customers_name", [NAMED >= "ab", NAMED < "ac"], [NAMED]),
+        ("ix_customers_changed_at", [datetime(2026, 1, 1, tzinfo=UTC) <= CHANGED], [CHANGED]),
+    ],
+    ids=["how a name begins", "when it was changed"],
+)
+def test_an_index_finds_customers_in_the_order_of_their_list(
+    store: Store, index: str, conditions: list[Any], orders: list[Any]
+) -> None:
+    of = tables.customers.c.customer_id
+    asked = select(of).where(*conditions).order_by(*orders, of).limit(51)
     sql = str(asked.compile(dialect=store._engine.dialect, compile_kwargs={"literal_binds": True}))
     cursor = store._cursor()
     if not store.is_sqlite:
-        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
     cursor.execute(("EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN ") + sql)
-    assert any("ix_customers_name" in str(line) for line in cursor.fetchall())
+    plan = str(cursor.fetchall())
+    assert index in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_a_second_migration_changes_nothing(store: Store) -> None:
