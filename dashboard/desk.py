@@ -14,12 +14,23 @@ import polars as pl
 import streamlit as st
 
 from dashboard import address, billing_words, engine, frame
-from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, UNKNOWN, Engine, EngineProblem, Line, Step, Wanted
+from dashboard.engine import (
+    BUSY,
+    NEWER_FORM,
+    NOT_THERE,
+    OLDER_FORM,
+    UNKNOWN,
+    Engine,
+    EngineProblem,
+    Line,
+    Step,
+    Wanted,
+)
 from dashboard.format import Formatter
 from dashboard.tables import Column
 from dashboard.view import View
 
-AILS_ALL = frozenset({NOT_THERE, OLDER_FORM, BUSY})
+AILS_ALL = frozenset({NOT_THERE, OLDER_FORM, NEWER_FORM, BUSY})
 """Kinds of problems that every question to the database has."""
 ROWS = 25
 FILE_ROWS = 5_000
@@ -67,6 +78,7 @@ def tell(view: View, problem: EngineProblem) -> None:
     words = {
         NOT_THERE: _("The billing database cannot be reached. Try again once it runs."),
         OLDER_FORM: _("The billing database has an older form. Bring it up to date, then reload this page:"),
+        NEWER_FORM: _("This program is older than the billing database. Start the newer version."),
         BUSY: _("Others are writing to the billing database just now. Try again in a moment."),
         UNKNOWN: _("There is no such thing among those you may see."),
     }

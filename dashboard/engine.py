@@ -16,13 +16,14 @@ from typing import Protocol
 
 import polars as pl
 
-NOT_THERE, OLDER_FORM, BUSY, REFUSED, UNKNOWN = "not_there", "older_form", "busy", "refused", "unknown"
+NOT_THERE, OLDER_FORM, NEWER_FORM, BUSY = "not_there", "older_form", "newer_form", "busy"
+REFUSED, UNKNOWN = "refused", "unknown"
 
 
 class EngineProblem(Exception):
     """Why the engine gives no answer. `kind`: not_there (no database, or no server that answers), older_form
-    (its schema is to be brought up to date), busy (others write), refused (with the engine's `code`), unknown
-    (there is no such thing, or the reader may not see it)."""
+    (its schema is to be brought up to date), newer_form (this program is), busy (others write), refused (with
+    the engine's `code`), unknown (there is no such thing, or the reader may not see it)."""
 
     def __init__(self, kind: str, code: str = "", detail: str = "") -> None:
         super().__init__(kind, code, detail)

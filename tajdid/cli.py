@@ -76,11 +76,12 @@ Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Fold
 
 def main() -> None:
     """Run the command line; errors we foresee become one plain sentence on standard error."""
+    from billing.store.migrations import NewerForm
     from tajdid.workspace import WorkspaceError
 
     try:
         app()
-    except WorkspaceError as error:
+    except (WorkspaceError, NewerForm) as error:
         stop(str(error), 2)
     except KeyboardInterrupt:
         stop("Interrupted.", 1)

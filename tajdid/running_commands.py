@@ -79,18 +79,20 @@ def run(
 
 
 def _require_form(company: Company) -> None:
-    from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, EngineProblem
+    from dashboard.engine import BUSY, NEWER_FORM, NOT_THERE, OLDER_FORM, EngineProblem
     from tajdid.engine.opening import reading
 
     told = {
         NOT_THERE: "does not answer, or is not there yet (`tajdid billing migrate` makes it).",
-        OLDER_FORM: "is of another form than this version's: run `tajdid billing migrate`.",
+        OLDER_FORM: "is of an older form than this version's: run `tajdid billing migrate`.",
         BUSY: "is busy: try again.",
     }
     try:
         with reading(company.database_url):
             return
     except EngineProblem as problem:
+        if problem.kind == NEWER_FORM:
+            stop(problem.detail, 2)
         why = told.get(problem.kind, f"cannot be served: {problem}.")
         stop(f"The billing database of {company.name} {why}", 2)
 

@@ -34,7 +34,23 @@ def started_with(arguments: list[str]) -> tuple[Path, Company, dict[str, int]]:
     parent = ports.pop(PARENT, None)
     if parent is not None:
         end_after(parent)
-    return Path(home), load_company(Path(home), name), ports
+    company = load_company(Path(home), name)
+    _refuse_newer(company.database_url)
+    return Path(home), company, ports
+
+
+def _refuse_newer(database_url: str) -> None:
+    """End this process where its database is ahead of it. One that is away, or behind, may come yet."""
+    from dashboard.engine import NEWER_FORM, EngineProblem
+    from tajdid.engine.opening import reading
+
+    try:
+        with reading(database_url):
+            return
+    except EngineProblem as problem:
+        if problem.kind == NEWER_FORM:
+            print(problem.detail, file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 def serve(app: ASGIApp, port: int) -> None:

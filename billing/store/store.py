@@ -289,7 +289,8 @@ class Store:
     # --- schema ---
 
     def migrate(self) -> None:
-        """Bring the schema to its newest version and fill in currencies and the default policy."""
+        """Bring the schema to its newest version and fill in currencies and the default policy. Raises
+        NewerForm where the database is ahead of this code."""
         from billing.store.migrations import upgrade
 
         upgrade(self._connection, self.transaction)

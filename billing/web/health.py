@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from billing.store.migrations import HEAD
+from billing.store.migrations import HEAD, NewerForm, compared
 from billing.web.context import Services
 from billing.web.metrics import Metrics, figures_route
 from billing.web.problems import Problem
@@ -26,8 +26,10 @@ def watching_routes(services: Services, metrics: Metrics) -> list[BaseRoute]:
         with services.stores.look() as store:
             found = store.row(_VERSION)
         version = found["version_num"] if found else None
-        if version != HEAD:
+        stands = compared(version)
+        if stands != "same":
             why = f"the schema is at {version}, this code needs {HEAD}"
+            why = str(NewerForm(version)) if stands == "newer" else why
             raise Problem("unavailable", why, headers={"Retry-After": "5"})
         return JSONResponse({"status": "ready", "schema": version})
 

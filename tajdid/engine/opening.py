@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.core.money import BillingError
 from billing.store.errors import is_passing
-from billing.store.migrations import HEAD
+from billing.store.migrations import NewerForm, compared
 from billing.store.store import Store, open_to_look
-from dashboard.engine import BUSY, NOT_THERE, OLDER_FORM, REFUSED, UNKNOWN, EngineProblem
+from dashboard.engine import BUSY, NEWER_FORM, NOT_THERE, OLDER_FORM, REFUSED, UNKNOWN, EngineProblem
 
 _FORM: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
 
@@ -39,12 +39,16 @@ def rehearsing(url: str) -> Iterator[Store]:
 
 def _check_form(store: Store) -> None:
     try:
-        forms = {row["version_num"] for row in store.rows(_FORM)}
+        row = store.row(_FORM)
     except DBAPIError as error:
         if is_passing(error):
             raise
         raise EngineProblem(NOT_THERE) from error
-    if forms != {HEAD}:
+    form = row["version_num"] if row else None
+    stands = compared(form)
+    if stands == "newer":
+        raise EngineProblem(NEWER_FORM, detail=str(NewerForm(form)))
+    if stands == "older":
         raise EngineProblem(OLDER_FORM)
 
 

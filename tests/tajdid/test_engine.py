@@ -24,6 +24,7 @@ from billing.store import tables
 from billing.store.store import open_store, open_to_look
 from dashboard.engine import (
     BUSY,
+    NEWER_FORM,
     NOT_THERE,
     OLDER_FORM,
     REFUSED,
@@ -383,6 +384,11 @@ def test_why_there_is_no_answer_is_told_apart(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(EngineProblem) as older:
         engine.plans()
     assert older.value.kind == OLDER_FORM
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(EngineProblem) as newer:
+        engine.plans()
+    assert newer.value.kind == NEWER_FORM
     for left in folder.glob("billing.db*"):
         left.unlink()
     path.write_bytes(b"no database at all, but long enough to look like a page of one" * 100)

@@ -22,8 +22,10 @@ from small_offer import open_offer
 from billing.service.api_keys import create_key, mint
 from billing.service.customers import create_customer
 from billing.store.store import open_store
+from tajdid.cli import main
 from tajdid.running_commands import run
 from tajdid.serve import GRACE_SECONDS, Running, ServeError, check, end, running, watch
+from tajdid.server import started_with
 from tajdid.services import Addresses, key_of
 from tajdid.workspace import WorkspaceError, load_company
 
@@ -228,23 +230,46 @@ def test_a_company_without_a_database_of_this_form_is_not_served(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("database", "said"),
+    ("database", "form", "said"),
     [
-        ("sqlite:///billing.db", "is of another form than this version's: run `tajdid billing migrate`"),
-        ("postgresql://acme@127.0.0.1:1/acme", "does not answer, or is not there yet"),
+        (
+            "sqlite:///billing.db",
+            "0035",
+            "is of an older form than this version's: run `tajdid billing migra",
+        ),
+        ("sqlite:///billing.db", "9999", "This program is older than the database"),
+        ("postgresql://acme@127.0.0.1:1/acme", "0035", "does not answer, or is not there yet"),
     ],
 )
 def test_why_a_database_cannot_be_served_is_told_by_its_kind(
-    home: Path, tmp_path: Path, database: str, said: str, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, database: str, form: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / "company.toml").write_text(f'name = "acme"\ndatabase_url = "{database}"\n')
     (tmp_path / "acme" / "billing.db").write_bytes((home / "acme" / "billing.db").read_bytes())
     with closing(sqlite3.connect(tmp_path / "acme" / "billing.db")) as older, older:
-        older.execute("UPDATE alembic_version SET version_num = '0035'")
+        older.execute("UPDATE alembic_version SET version_num = ?", (form,))
     with pytest.raises(SystemExit):
         run(load_company(tmp_path, "acme"), {})
     assert said in capsys.readouterr().err
+
+
+def test_a_program_that_is_older_than_the_database_says_so_instead_of_starting_or_migrating(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "company.toml").write_text('name = "acme"\n')
+    (tmp_path / "acme" / "billing.db").write_bytes((home / "acme" / "billing.db").read_bytes())
+    with closing(sqlite3.connect(tmp_path / "acme" / "billing.db")) as newer, newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    monkeypatch.setenv("TAJDID_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["tajdid", "billing", "migrate"])
+    starts = (lambda: started_with([str(tmp_path), "acme", "api=8510"]), main)
+    for start in starts:
+        with pytest.raises(SystemExit) as ended:
+            start()
+        assert ended.value.code == 2
+        assert "This program is older than the database" in capsys.readouterr().err
 
 
 def unwritable(*_given: object, **_named: object) -> None:

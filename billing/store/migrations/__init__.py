@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import Connection, inspect, text
 
@@ -15,10 +16,31 @@ HEAD = max(path.stem[:4] for path in Path(__file__).parent.glob("versions/[0-9]*
 """The newest version."""
 
 
+class NewerForm(Exception):
+    """A database was migrated by a newer program than this one. The message says so."""
+
+    def __init__(self, form: str | None) -> None:
+        super().__init__(
+            f"This program is older than the database: it knows the forms up to {HEAD}, the database is at "
+            f"{form}. Start the version that migrated it, or a newer one."
+        )
+
+
+def compared(form: str | None) -> Literal["older", "same", "newer"]:
+    """How the form of a database stands to the one that this code works with; None: it has none yet."""
+    if form == HEAD:
+        return "same"
+    return "newer" if form is not None and form > HEAD else "older"
+
+
 def upgrade(connection: Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
-    """Run the migrations a database lacks, all of them in one transaction."""
-    if _version(connection) == HEAD:
+    """Run the migrations a database lacks, all of them in one transaction. Raises NewerForm."""
+    form = _version(connection)
+    found = compared(form)
+    if found == "same":
         return
+    if found == "newer":
+        raise NewerForm(form)
     from alembic import command
     from alembic.config import Config
 

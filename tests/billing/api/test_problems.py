@@ -151,10 +151,17 @@ def test_ready_says_whether_the_database_has_the_schema(tmp_path: Path) -> None:
         with open_store(url) as store:
             store.migrate()
         assert client.get("/health/ready").json()["status"] == "ready"
-        with open_store(url) as store:
-            store.execute(update(table("alembic_version", column("version_num"))).values(version_num="0035"))
-        older = client.get("/health/ready")
-        assert (older.status_code, older.headers["Retry-After"]) == (503, "5")
+        for form, why in (
+            ("0035", "the schema is at 0035"),
+            ("9999", "This program is older than the database"),
+        ):
+            with open_store(url) as store:
+                store.execute(
+                    update(table("alembic_version", column("version_num"))).values(version_num=form)
+                )
+            other = client.get("/health/ready")
+            assert (other.status_code, other.headers["Retry-After"]) == (503, "5")
+            assert why in other.json()["detail"]
 
 
 @pytest.mark.parametrize("query", ["nam=a", "name=a&name=b", "name=a&x", "limit=5", "fields=,", "fields="])
