@@ -4,7 +4,8 @@ One process does all of it (claim `webhooks`): it sequences what is new, sends t
 lane, and writes down what became of it. Requests are made in threads, which know no database. What was under
 way when the process ended is sent again under the same id. What a receiver does not take is tried again with
 growing pauses for three days; then it is dead where the receiver took something else meanwhile, and its lane
-goes on. A receiver that took nothing at all in three days is disabled, and all that waits for it stays.
+goes on. A receiver that took nothing at all in three days is disabled, and all that waits for it stays. Days
+on which no worker ran are none of the three.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ IN_FLIGHT, OF_ENDPOINT = 64, 8
 """Requests under way at a time: in all, and of an endpoint."""
 DOWN_AFTER = 8
 """Failures in a row after which an endpoint counts as down: it is asked one at a time, with pauses."""
+LONGEST_REST = timedelta(hours=1)
+"""How long a receiver may ask to be left alone: an endpoint that was asked nothing for longer, though
+something was due, had no worker."""
 LONGEST_PROBE = 300
 """Seconds between two requests to an endpoint that is down, at most."""
 IDLE_SECONDS = 0.5
@@ -122,6 +126,19 @@ _ALL_NOW = (
     update(webhook_deliveries)
     .where(_OF, webhook_deliveries.c.next_attempt_at > bindparam("now"))
     .values(next_attempt_at=bindparam("now"))
+)
+_TRIES = (
+    select(
+        webhook_attempts.c.endpoint_id,
+        webhook_attempts.c.sequence,
+        webhook_attempts.c.attempt,
+        webhook_attempts.c.attempted_at,
+    )
+    .where(
+        webhook_attempts.c.endpoint_id == bindparam("endpoint"),
+        webhook_attempts.c.attempted_at >= bindparam("since"),
+    )
+    .order_by(webhook_attempts.c.attempted_at, webhook_attempts.c.sequence)
 )
 _SEEN = (
     update(webhook_endpoints)
@@ -281,13 +298,15 @@ class Deliverer:
         states = {one: dict(row) for one, row in self._endpoints.items()}
         ended: dict[str, str | None] = {}
         changes = []
+        store.insert(webhook_attempts, [_attempt(one, at) for one in done])
         for one in done:
             endpoint = states.get(one.row["endpoint_id"])
             if endpoint is not None:
                 _note(endpoint, at, one.answer)
-                ended |= _reason_to_disable(endpoint, at, one.answer)
+                reason = self._reason_to_disable(endpoint, at, one.answer)
+                if reason or one.answer.is_taken:
+                    ended[endpoint["endpoint_id"]] = reason
             changes.append(_change(one, at, endpoint))
-        store.insert(webhook_attempts, [_attempt(one, at) for one in done])
         store.update(webhook_deliveries, changes, at)
         ids = sorted({one.row["endpoint_id"] for one in done} & states.keys())
         names = ("endpoint_id", "last_success_at", "last_failure_at", "failing_since", "consecutive_failures")
@@ -301,6 +320,15 @@ class Deliverer:
         ]
         if of_lanes:
             store.execute(_FIRST_OF_LANE, of_lanes)
+
+    def _reason_to_disable(self, endpoint: Row, at: datetime, answer: Delivered) -> str | None:
+        if answer.status == 410:
+            return "gone"
+        since = endpoint["failing_since"]
+        if since is None or at - since < PATIENCE:
+            return None
+        tries = self._store.rows(_TRIES, {"endpoint": endpoint["endpoint_id"], "since": since})
+        return "failing" if at - since - _without_worker(tries, since) >= PATIENCE else None
 
     def _tell(self, at: datetime, before: Row, after: Row, reason: str | None) -> None:
         """What follows for an endpoint: it is disabled, told of, or all that waits for it is due."""
@@ -338,14 +366,16 @@ def _note(endpoint: Row, at: datetime, answer: Delivered) -> None:
     }
 
 
-def _reason_to_disable(endpoint: Row, at: datetime, answer: Delivered) -> dict[str, str | None]:
-    if answer.status == 410:
-        return {endpoint["endpoint_id"]: "gone"}
-    if answer.is_taken:
-        return {endpoint["endpoint_id"]: None}
-    if at - endpoint["failing_since"] >= PATIENCE:
-        return {endpoint["endpoint_id"]: "failing"}
-    return {}
+def _without_worker(tries: Sequence[Row], since: datetime) -> timedelta:
+    """How long in all an endpoint that failed was asked nothing though something was due."""
+    due: dict[int, datetime] = {}
+    idle, before = timedelta(), since
+    for one in tries:
+        at, planned = one["attempted_at"], min(due.values(), default=since)
+        idle += max(at - max(before + LONGEST_REST, planned), timedelta())
+        due[one["sequence"]] = at + _pause(one, one["attempt"], None)
+        before = at
+    return idle
 
 
 def _change(one: _Sent, at: datetime, endpoint: Row | None) -> Row:
@@ -353,12 +383,12 @@ def _change(one: _Sent, at: datetime, endpoint: Row | None) -> Row:
     row, answer = one.row, one.answer
     first = row["first_attempt_at"] or one.begun_at
     failures = row["failures"] + (0 if answer.is_taken else 1)
-    ends = first + PATIENCE
+    ends, is_tried = first + PATIENCE, failures > len(PAUSES)
     # Of an endpoint that took nothing at all meanwhile nothing is given up: it is disabled, and all waits.
     is_down = endpoint is None or (
         endpoint["failing_since"] is not None and at - endpoint["failing_since"] >= PATIENCE
     )
-    is_dead = not answer.is_taken and at >= ends and not is_down and answer.status != 410
+    is_dead = not answer.is_taken and at >= ends and is_tried and not is_down and answer.status != 410
     state = "delivered" if answer.is_taken else "dead" if is_dead else "waiting"
     again = at + _pause(row, failures, answer.retry_after)
     return {

@@ -160,6 +160,41 @@ def test_an_endpoint_that_takes_nothing_for_three_days_is_disabled_and_loses_not
     assert (row["state"], row["failing_since"], row["consecutive_failures"]) == ("enabled", None, 0)
 
 
+@pytest.mark.parametrize("lanes", [1, 40])
+def test_days_without_a_worker_are_none_of_the_three_that_an_endpoint_has(
+    sqlite_store: Store, lanes: int
+) -> None:
+    one = endpoint(sqlite_store, topics=["payment.*"])
+    happens(sqlite_store, lanes, lanes=lanes)
+    receiver = Told(lambda _said: Delivered(error="not_connected"))
+    stops = play(deliverer(sqlite_store, receiver), sqlite_store, AT, hours=3)
+    tried, down = len(receiver.requests), timedelta(days=4)
+    worker = deliverer(sqlite_store, receiver)
+    settle(worker, stops + down)
+    assert len(receiver.requests) > tried
+    assert state_of(sqlite_store, one)["state"] == "enabled"
+    end = play(worker, sqlite_store, stops + down, hours=120)
+    row = state_of(sqlite_store, one)
+    assert (row["state"], row["state_reason"]) == ("disabled", "failing")
+    assert 71 * HOUR <= end - AT - down <= 96 * HOUR
+    assert {each["state"] for each in deliveries(sqlite_store, one)} == {"waiting"}
+
+
+def test_days_without_a_worker_are_none_of_the_three_that_a_delivery_has(sqlite_store: Store) -> None:
+    one = endpoint(sqlite_store, topics=["payment.*"])
+    happens(sqlite_store, 2, lanes=2)
+    receiver = Told(lambda said: Delivered(500 if said["data"]["id"] == "pay0" else 200))
+    stops = play(deliverer(sqlite_store, receiver), sqlite_store, AT, hours=3)
+    back = stops + timedelta(days=4)
+    happens(sqlite_store, 1, at=back, lanes=2, first=3)
+    worker = deliverer(sqlite_store, receiver)
+    settle(worker, back)
+    states = {row["lane"]: row for row in deliveries(sqlite_store, one)}
+    assert (states["c0"]["state"], states["c1"]["state"]) == ("waiting", "delivered")
+    play(worker, sqlite_store, back, hours=120)
+    assert deliveries(sqlite_store, one)[0]["attempts"] > len(job.PAUSES)
+
+
 def test_a_receiver_that_is_gone_is_disabled_at_once(store: Store) -> None:
     one = endpoint(store, topics=["payment.*"])
     happens(store, 3)
