@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from ipaddress import ip_network
 
+from billing.api.versions import event_in
 from billing.gateways.http_receiver import HttpReceiver
 from billing.gateways.receiver import Receiver
 from billing.jobs.deliver_webhooks import deliver
@@ -75,7 +76,7 @@ def work(
             if store is None or not store.is_connected:
                 store = open_store(settings.database_url, ids=store.ids if store else None)
             with store.acting_as("worker"):
-                if not deliver(store, clock, receiver, reveal, stops=stops.is_set):
+                if not deliver(store, clock, receiver, reveal, shown=event_in, stops=stops.is_set):
                     stops.wait(WAITS_FOR_TURN)
             failures = 0
         except Exception as error:

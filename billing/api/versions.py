@@ -25,7 +25,8 @@ class Change:
     """What changed on a day.
 
     routes: methods and templates of paths. up: what was sent in the old form, in the new one. down: what is
-    answered in the new form, in the old one. sunset: the day from which the form before may be gone.
+    answered in the new form, in the old one. topics: events whose form changed. event_down: such an event in
+    the old one. sunset: the day from which the form before may be gone.
     """
 
     on: date
@@ -33,6 +34,8 @@ class Change:
     routes: frozenset[tuple[str, str]]
     up: Callable[[Any], Any] | None = None
     down: Callable[[Any], Any] | None = None
+    topics: frozenset[str] = frozenset()
+    event_down: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     sunset: date | None = None
 
 
@@ -53,6 +56,14 @@ def version_of(header: str | None, caller: Caller) -> date:
         if header == one.isoformat():
             return one
     raise Problem("bad_version", f"there are {', '.join(map(str, known()))}", field=HEADER)
+
+
+def event_in(version: date | None, event: dict[str, Any]) -> dict[str, Any]:
+    """An event as a version shows it, pulled or sent; None: the newest."""
+    for one in reversed(CHANGES):
+        if version is not None and one.on > version and one.event_down and event["type"] in one.topics:
+            event = one.event_down(event)
+    return event
 
 
 class VersionedRoute(APIRoute):

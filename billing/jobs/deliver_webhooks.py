@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select, upda
 
 from billing.gateways.receiver import Delivered, Receiver
 from billing.jobs.sequence_events import BATCH, WAITING, sequence_events
-from billing.jobs.webhook_messages import body_of, signed
+from billing.jobs.webhook_messages import body_of, event_of, signed
 from billing.store import claims
 from billing.store.messages import announce
 from billing.store.store import Row, Store
@@ -55,6 +55,9 @@ something was due, had no worker."""
 LONGEST_PROBE = 300
 """Seconds between two requests to an endpoint that is down, at most."""
 IDLE_SECONDS = 0.5
+
+Shown = Callable[[date, dict[str, Any]], dict[str, Any]]
+"""An event as a version of the API shows it."""
 
 _earlier = webhook_deliveries.alias("earlier")
 _IS_FIRST = ~exists().where(
@@ -168,6 +171,7 @@ class Deliverer:
     """The one that delivers. `step` does what is to be done now and returns; call it again and again.
 
     reveal: a sealed secret as `whsec_` and base64. run: does a request in a thread of its own, or at once.
+    shown: by the version of the endpoint; without it as this code speaks.
     """
 
     def __init__(
@@ -176,8 +180,10 @@ class Deliverer:
         receiver: Receiver,
         reveal: Callable[[str], str],
         run: Callable[[Callable[[], None]], object],
+        shown: Shown = lambda _version, event: event,
     ) -> None:
         self._store, self._receiver, self._reveal, self._run = store, receiver, reveal, run
+        self._shown = shown
         self._done: queue.SimpleQueue[_Sent] = queue.SimpleQueue()
         self._under_way: set[tuple[str, str]] = set()
         self._endpoints: dict[str, Row] = {}
@@ -266,12 +272,13 @@ class Deliverer:
         return found
 
     def _send(self, row: Row, at: datetime, secrets: Sequence[Row]) -> None:
-        url = self._endpoints[row["endpoint_id"]]["url"]
+        endpoint = self._endpoints[row["endpoint_id"]]
+        url = endpoint["url"]
         secret_id = secrets[0]["secret_id"] if secrets else None
         self._under_way.add((row["endpoint_id"], row["lane"]))
         try:
             keys = [self._reveal(one["sealed"]) for one in secrets]
-            body = body_of(row)
+            body = body_of(self._shown(endpoint["version"], event_of(row)))
             headers = signed(row["message_id"], at, body, keys)
         except Exception:  # A secret that does not open, as after the vault's key was lost.
             self._done.put(_Sent(row, at, secret_id, Delivered(error="not_signed")))
@@ -433,18 +440,20 @@ def deliver(
     receiver: Receiver,
     reveal: Callable[[str], str],
     *,
+    shown: Shown,
     stops: Callable[[], bool],
 ) -> bool:
     """Deliver until `stops` says so, then wait for what is under way; whether it was this process's to do:
     another may hold the claim.
 
-    clock: of the real world, as receivers compare what a request says with their own. reveal: see Deliverer.
+    clock: of the real world, as receivers compare what a request says with their own. reveal, shown: see
+    Deliverer.
     """
     if not claims.claim(store, CLAIM):
         return False
     try:
         with ThreadPoolExecutor(IN_FLIGHT, "webhook") as threads:
-            deliverer = Deliverer(store, receiver, reveal, threads.submit)
+            deliverer = Deliverer(store, receiver, reveal, threads.submit, shown)
             while not stops():
                 if not deliverer.step(clock()):
                     _rest(deliverer)

@@ -27,9 +27,9 @@ def event_of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def body_of(row: Mapping[str, Any]) -> bytes:
+def body_of(event: Mapping[str, Any]) -> bytes:
     """The body of a request: the same bytes at each attempt."""
-    return json.dumps(event_of(row), ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:

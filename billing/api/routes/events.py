@@ -9,6 +9,7 @@ from fastapi import Query
 from billing.api.route import Paging, Routes
 from billing.api.shapes.base import Id
 from billing.api.shapes.webhooks import Event
+from billing.api.versions import event_in
 from billing.reads import events as reads
 from billing.reads.page import Page
 from billing.store.store import Row
@@ -32,7 +33,7 @@ def events(
     """In their one order; keep the last `sequence` and ask for what came after it."""
     scope = context.scope
     with context.looking() as store:
-        return reads.listed_events(
+        found = reads.listed_events(
             store,
             scope,
             after=paging.after,
@@ -42,6 +43,7 @@ def events(
             customer_id=customer_id,
             after_sequence=after_sequence,
         )
+    return Page([event_in(context.version, row) for row in found.rows], found.after)
 
 
 @routes.get("/events/{message_id}", answer=Event)
@@ -49,4 +51,5 @@ def event(context: Context, message_id: Id) -> Row | None:
     """By the `webhook-id` of a delivery."""
     scope = context.scope
     with context.looking() as store:
-        return reads.event(store, scope, message_id=message_id)
+        found = reads.event(store, scope, message_id=message_id)
+    return None if found is None else event_in(context.version, found)

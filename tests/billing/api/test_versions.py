@@ -7,11 +7,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from calling import api_of, caller, new_key, open_company
+from calling import AT, api_of, caller, new_key, open_company
 from fastapi import FastAPI
 
 from billing.api import versions
 from billing.api.versions import FIRST, Change
+from billing.jobs.sequence_events import sequence_events
 from billing.store.store import Store
 
 NEW = date(2027, 3, 1)
@@ -96,6 +97,23 @@ def test_a_repetition_is_heard_in_the_form_of_the_first_and_of_no_other(
         headers=headers | {"Tajdid-Version": "2027-03-01"},
     )
     assert (other.status_code, other.json()["code"]) == (409, "key_conflict")
+
+
+def test_events_are_pulled_in_the_form_in_which_they_are_sent(
+    app: FastAPI, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(event: dict[str, Any]) -> dict[str, Any]:
+        return event | {"type": "client.created"}
+
+    change = Change(NEW, "`client`", frozenset(), topics=frozenset({"customer.created"}), event_down=down)
+    monkeypatch.setattr(versions, "CHANGES", (change,))
+    sequence_events(sqlite_store, AT)
+    client = caller(app, new_key(sqlite_store))
+    for version, topic in ((FIRST, "client.created"), (NEW, "customer.created")):
+        headers = {"Tajdid-Version": version.isoformat()}
+        found = client.get("/v1/events?topic=customer.created", headers=headers).json()["data"]
+        one = client.get(f"/v1/events/{found[0]['message_id']}", headers=headers).json()
+        assert {event["type"] for event in [*found, one]} == {topic}
 
 
 @pytest.mark.usefixtures("renamed")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from billing.api.versions import event_in
 from billing.gateways.receiver import Delivered
 from billing.jobs.deliver_webhooks import Deliverer
 from billing.service.webhook_endpoints import create_endpoint
@@ -76,7 +77,7 @@ class Told:
 
 def deliverer(store: Store, receiver: Told) -> Deliverer:
     """One whose requests are made at once."""
-    return Deliverer(store, receiver, reveal, lambda send: send())
+    return Deliverer(store, receiver, reveal, lambda send: send(), event_in)
 
 
 def settle(one: Deliverer, at: datetime) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hooks import (
@@ -24,6 +25,8 @@ from hooks import (
 from sqlalchemy import select
 from standardwebhooks.webhooks import Webhook
 
+from billing.api import versions
+from billing.api.versions import FIRST, Change
 from billing.core.money import BillingError
 from billing.gateways.receiver import Delivered
 from billing.jobs import deliver_webhooks as job
@@ -65,6 +68,33 @@ def test_an_event_is_sent_once_signed_with_what_it_may_say(store: Store) -> None
     assert state_of(store, one)["last_success_at"] == AT + HOUR
     settle(deliverer(store, receiver), AT + 2 * HOUR)
     assert len(receiver.requests) == 1
+
+
+def test_an_endpoint_hears_of_events_in_the_form_of_its_own_version(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cents(event: dict[str, Any]) -> dict[str, Any]:
+        data = {("cents" if name == "amount_minor" else name): value for name, value in event["data"].items()}
+        return event | {"data": data}
+
+    topics = frozenset({"payment.captured"})
+    change = Change(date(2027, 3, 1), "was `cents`", frozenset(), topics=topics, event_down=cents)
+    monkeypatch.setattr(versions, "CHANGES", (change,))
+    for url, version in (("https://old.example/", FIRST), ("https://new.example/", change.on)):
+        endpoint(sqlite_store, url=url, version=version, topics=["*"])
+    happens(sqlite_store, 1)
+    receiver = Told()
+    settle(deliverer(sqlite_store, receiver), AT)
+    said = [(url, json.loads(body)) for url, _headers, body in receiver.requests]
+    members = {(url, name) for url, event in said for name in event["data"] if event["type"] in topics}
+    assert {one for one in members if one[1] in ("cents", "amount_minor")} == {
+        ("https://old.example/", "cents"),
+        ("https://new.example/", "amount_minor"),
+    }
+    assert {url for url, event in said if event["type"] not in topics} == {
+        "https://old.example/",
+        "https://new.example/",
+    }
 
 
 def test_a_receiver_verifies_a_request_with_the_library_of_the_scheme(
