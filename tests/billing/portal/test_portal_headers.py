@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from visitor import Browser, Page
@@ -89,3 +90,12 @@ def test_a_number_of_an_invoice_is_safe_in_the_name_of_its_file(as_user: AsUser)
     assert answer.content.startswith(b"%PDF")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.headers["content-disposition"].startswith('attachment; filename="INV-2025-')
+
+
+def test_a_stylesheet_names_its_files_by_their_digest_too(visits: Callable[[], Browser]) -> None:
+    """A browser that kept a font of an earlier release asks for the new one."""
+    browser = visits()
+    named = re.findall(r'url\("([^"]+)"\)', browser.get("/assets/style.css").text)
+    assert len(named) == len({name for name in assets() if name.endswith(".woff2")})
+    for address in named:
+        assert "immutable" in browser.get(f"/assets/{address}").headers["cache-control"], address
