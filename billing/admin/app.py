@@ -57,6 +57,10 @@ LANGUAGE = "tajdid_language"
 A_YEAR = 31_536_000
 GUESSES = Rate(10 / 60, 10)
 """Attempts to sign in from one address, whatever the names; what locks a name is the door's to say."""
+DEPARTED, AWAY_SECONDS = "tajdid_departed", 600
+"""The cookie of somebody who signs in elsewhere, and how long they may be away."""
+CALLBACK = f"{PREFIX}/oauth2callback"
+"""Where an identity provider sends people back to."""
 _LIMITS = Limits(Kind(FORM_BYTES, (FORM,)))
 
 Shows = Callable[[Visit], Screen | Response]
@@ -138,6 +142,8 @@ def application(
         add(PREFIX + path, _change(made, does, form, manages), methods=["POST"])
     add(f"{PREFIX}/sign-in", _sign_in_page(made), methods=["GET"])
     add(f"{PREFIX}/sign-in", _sign_in(made), methods=["POST"])
+    add(f"{PREFIX}/sign-in/away", _depart(made), methods=["GET"])
+    add(CALLBACK, _arrive(made), methods=["GET"])
     add(f"{PREFIX}/sign-out", _sign_out(made), methods=["POST"])
     add(f"{PREFIX}/language", _language(made), methods=["POST"])
     for path in ("/", PREFIX):
@@ -277,7 +283,9 @@ def _sign_in_page(made: _Made) -> Callable[[Request], Awaitable[Response]]:
 def _sign_in_form(
     made: _Made, request: Request, target: str, problem: str | None = None, status: int = 200
 ) -> Response:
-    screen = Screen("", template="sign_in.html", status=status, values={"target": target, "problem": problem})
+    away = path_to("sign-in", "away", next=target) if made.door.is_elsewhere else None
+    values = {"target": target, "problem": problem, "away": away}
+    screen = Screen("", template="sign_in.html", status=status, values=values)
     fresh = None if _seed(made, request) else secrets.token_urlsafe(32)
     answer = _rendered(made, request, None, screen, fresh)
     if fresh is not None:
@@ -293,6 +301,8 @@ def _safe(target: str | None) -> str:
 
 def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
     async def entered(request: Request) -> Response:
+        if made.door.is_elsewhere:
+            raise Problem("not_found")
         body = await request.body()
         fields = _checked(made, request, body, "sign-in")
         target = _safe(fields.get("next"))
@@ -302,26 +312,72 @@ def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
         else:
             given = fields.get("name", ""), fields.get("password", "")
             came = await run_in_threadpool(made.door.enter, *given)
-        if came.token is None:
-            spoken = words(_spoken(request), PACKAGE)
-            if came.locked_for is None:
-                why = spoken.gettext("This name and this password do not belong together.")
-                return _sign_in_form(made, request, target, why, 401)
-            minutes = max(1, ceil(came.locked_for.total_seconds() / 60))
-            why = spoken.ngettext(
-                "Too many attempts. Try again in {count} minute.",
-                "Too many attempts. Try again in {count} minutes.",
-                minutes,
-            ).format(count=minutes)
-            answer = _sign_in_form(made, request, target, why, 429)
-            answer.headers["Retry-After"] = str(ceil(came.locked_for.total_seconds()))
-            return answer
-        answer = RedirectResponse(target, 303)
-        _form_cookie(made).take_back(answer)
-        _cookie(made).give(answer, came.token, seconds=int(made.door.session.total_seconds()))
-        return answer
+        return _let_in(made, request, came, target)
 
     return entered
+
+
+def _depart(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def sent(request: Request) -> Response:
+        if not made.door.is_elsewhere:
+            raise Problem("not_found")
+        away = await run_in_threadpool(made.door.depart, _safe(request.query_params.get("next")))
+        answer = RedirectResponse(away.address, 303)
+        _departed(made).give(answer, away.kept, seconds=AWAY_SECONDS)
+        return answer
+
+    return sent
+
+
+def _arrive(made: _Made) -> Callable[[Request], Awaitable[Response]]:
+    async def back(request: Request) -> Response:
+        if not made.door.is_elsewhere:
+            raise Problem("not_found")
+        kept, said = _departed(made).of(request) or "", dict(request.query_params)
+        came = await run_in_threadpool(made.door.arrive, kept, said)
+        answer = _let_in(made, request, came, _safe(came.target))
+        _departed(made).take_back(answer)
+        return answer
+
+    return back
+
+
+def _departed(made: _Made) -> Cookie:
+    return Cookie(DEPARTED, _own_address(made))
+
+
+def _let_in(made: _Made, request: Request, came: Entered, target: str) -> Response:
+    """A session of its own for who came in, with a token that no browser had before; else why not."""
+    answer: Response
+    if came.token is None:
+        why, status = _not_let_in(made, request, came)
+        answer = _sign_in_form(made, request, target, why, status)
+        if came.locked_for is not None:
+            answer.headers["Retry-After"] = str(ceil(came.locked_for.total_seconds()))
+        return answer
+    answer = RedirectResponse(target, 303)
+    _form_cookie(made).take_back(answer)
+    _cookie(made).give(answer, came.token, seconds=int(made.door.session.total_seconds()))
+    return answer
+
+
+def _not_let_in(made: _Made, request: Request, came: Entered) -> tuple[str, int]:
+    spoken = words(_spoken(request), PACKAGE)
+    if came.has_no_role:
+        return spoken.gettext(
+            "You have no role here. Ask whoever looks after the people of this company."
+        ), 403
+    if came.locked_for is not None:
+        minutes = max(1, ceil(came.locked_for.total_seconds() / 60))
+        why = spoken.ngettext(
+            "Too many attempts. Try again in {count} minute.",
+            "Too many attempts. Try again in {count} minutes.",
+            minutes,
+        )
+        return why.format(count=minutes), 429
+    if made.door.is_elsewhere:
+        return spoken.gettext("You were not signed in. Try again."), 401
+    return spoken.gettext("This name and this password do not belong together."), 401
 
 
 def _sign_out(made: _Made) -> Callable[[Request], Awaitable[Response]]:

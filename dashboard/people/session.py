@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import streamlit as st
 
 from dashboard.people import directory, entry
+from dashboard.people.claims import CLOCKS_DIFFER, name_in
 from dashboard.people.directory import Person
 from dashboard.people.entry import COOKIE
 from dashboard.people.reader import LOCAL, NOBODY, Reader
 from dashboard.people.settings import THIS_MACHINE, SettingsError, SignIn, check_auth, read_sign_in
 from dashboard.records.database import Records, RecordsError
 
-CLOCKS_DIFFER = timedelta(minutes=5)
 logger = logging.getLogger(__name__)
 
 
@@ -131,24 +130,11 @@ def by_token(people: Records, settings: SignIn, at: datetime, token: str | None)
 
 
 def by_claims(people: Records, settings: SignIn, at: datetime, claims: Mapping[str, Any]) -> Visit:
-    """The session that the identity provider vouches for.
-
-    An e-mail address counts only when the provider has verified it, also under the name of another claim:
-    whoever may write any address there could be anybody.
-    """
+    """The session that the identity provider vouches for."""
     if not claims.get("is_logged_in"):
         return Visit(Door.SIGN_IN, settings=settings)
-    name, issued = claims.get(settings.claim), claims.get("iat")
-    if not isinstance(name, str) or not name or not isinstance(issued, int | float):
-        return Visit(Door.NO_ACCESS, settings=settings)
-    if len(name) > directory.LONGEST_ID or not unicodedata.is_normalized("NFKC", name):
-        return Visit(
-            Door.NO_ACCESS, settings=settings
-        )  # a sign that becomes another would be somebody else's
-    address = claims.get("email")
-    repeats = isinstance(address, str) and directory.normal(name) == directory.normal(address)
-    is_address = settings.claim == "email" or repeats
-    if is_address and claims.get("email_verified") is not True:
+    name, issued = name_in(claims, settings.claim), claims.get("iat")
+    if name is None or not isinstance(issued, int | float):
         return Visit(Door.NO_ACCESS, settings=settings)
     started = datetime.fromtimestamp(issued, UTC)
     if not at - settings.session < started < at + CLOCKS_DIFFER:

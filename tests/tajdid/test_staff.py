@@ -95,9 +95,3 @@ def test_a_list_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
     door = PeopleDoor(tmp_path, "acme", Clock())
     with pytest.raises(DoorStuck):
         door.who("any")
-
-
-def test_sign_in_by_oidc_is_not_known_here(tmp_path: Path) -> None:
-    (tmp_path / "dashboard.toml").write_text('[sign_in]\nkind = "oidc"\n')
-    with pytest.raises(StaffError, match="OIDC"):
-        PeopleDoor(tmp_path, "acme", Clock())

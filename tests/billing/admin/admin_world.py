@@ -100,6 +100,7 @@ class SetDoor:
     cookie = "tajdid_session"
     session = timedelta(hours=12)
     is_open = False
+    is_elsewhere = False
 
     def __init__(self) -> None:
         self.left: set[str] = set()
