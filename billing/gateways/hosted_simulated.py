@@ -172,8 +172,12 @@ def page(fields: SimulatedFields, clock: Callable[[], datetime] = lambda: dateti
         if scope["type"] != "http":
             return
         token = scope["path"].rpartition("/")[2]
-        form = await _form(receive) if scope["method"] == "POST" else None
-        status, headers, body = _answer(fields, clock(), scope["method"], token, form, _language(scope))
+        try:
+            form = await _form(receive) if scope["method"] == "POST" else None
+        except ValueError:  # more fields than any form of ours has
+            status, headers, body = 400, [*_HEADERS], b""
+        else:
+            status, headers, body = _answer(fields, clock(), scope["method"], token, form, _language(scope))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -181,7 +185,7 @@ def page(fields: SimulatedFields, clock: Callable[[], datetime] = lambda: dateti
 
 
 async def _form(receive: Receive) -> dict[str, str]:
-    """The members of a form that is not too large; none of another."""
+    """The members of a form that is not too large; none of another. Raises ValueError for one of too many."""
     data, is_more = b"", True
     while is_more:
         message = await receive()

@@ -178,3 +178,4 @@ def test_a_page_that_is_over_or_never_was_is_not_there(tmp_path: Any) -> None:
         with pytest.raises(BillingError, match="unknown_setting"):
             fields.start("two", "anna", bad, AT)
     assert ask(fields, f"/{token}", "number=" + "4" * 10_000)[0] == 422
+    assert ask(fields, f"/{token}", "&".join(f"number{n}=4" for n in range(11)))[0] == 400
