@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from fastapi import Request
 
-from billing.service.requests import Reply, answer_once
+from billing.service.requests import Reply, answer_once, told_before
 from billing.store.store import Store
 from billing.web.context import Caller, Context
 from billing.web.problems import Problem
@@ -63,6 +63,15 @@ def _named(caller: Caller) -> str:
     return f"{caller.kind}:{caller.owner}{bound}"
 
 
+def answered_before(context: Context, once: Once) -> Reply | None:
+    """The reply of the first request with the key; None where there was none. Raises `key_conflict`, Busy."""
+    with context.services.stores.look() as store:
+        reply = told_before(
+            store, caller=_named(context.caller), key=once.key, request_hash=once.request_hash
+        )
+    return None if reply is None else _replayed(reply)
+
+
 def answered_once(context: Context, once: Once, work: Callable[[Store], Reply]) -> Reply:
     """The reply of `work`, which is done in one transaction with the note of it; or that of the first request
     with the key. `work` gives refusals as replies.
@@ -78,4 +87,8 @@ def answered_once(context: Context, once: Once, work: Callable[[Store], Reply]) 
             request_hash=once.request_hash,
             work=lambda: work(store),
         )
-    return replace(reply, headers={**reply.headers, REPLAYED: "true"}) if is_replayed else reply
+    return _replayed(reply) if is_replayed else reply
+
+
+def _replayed(reply: Reply) -> Reply:
+    return replace(reply, headers={**reply.headers, REPLAYED: "true"})

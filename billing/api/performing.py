@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.api.idempotency import Once, answered_once
+from billing.api.idempotency import Once, answered_before, answered_once
 from billing.core.money import BillingError
 from billing.service.acts import Held
 from billing.service.requests import Reply
@@ -28,6 +28,7 @@ class Act:
     current: what If-Match is compared with, the representation as it is before the act (None: not there).
     location: the path of what was made, from what the answer shows.
     kept: what is shown to who asks again with the same key, where the answer holds a secret.
+    asks: asks somebody else what `work` needs, before its transaction; not where the key is known already.
     """
 
     work: Callable[[Store, datetime], object]
@@ -37,6 +38,7 @@ class Act:
     current: Callable[[Store], Mapping[str, object] | None] | None = None
     needs_match: bool = False
     kept: Callable[[Any], object] | None = None
+    asks: Callable[[], object] | None = None
 
 
 def performed(
@@ -56,6 +58,11 @@ def performed(
     """
     if act.needs_match and if_match is None:
         raise Problem("precondition_required")
+    if act.asks is not None:
+        before = answered_before(context, once) if once is not None else None
+        if before is not None:
+            return before
+        act.asks()
 
     def work(store: Store, at: datetime) -> Reply:
         if if_match is not None and act.current is not None:

@@ -78,7 +78,10 @@ def answer_once(
     def once() -> tuple[Reply, bool]:
         taken = {"caller": caller, "key": key, "request_hash": request_hash, "at": clock()}
         if not store.execute(_TAKE, taken):
-            return _known(store, of_key, request_hash), True
+            before = told_before(store, caller=caller, key=key, request_hash=request_hash)
+            if before is None:  # Given back or forgotten just now.
+                raise BillingError("key_conflict", f"{key!r} came with another request")
+            return before, True
         reply = work()
         if reply.status >= 500:
             raise _Undone(reply)
@@ -97,8 +100,12 @@ def answer_once(
         return undone.reply, False
 
 
-def _known(store: Store, of_key: Mapping[str, str], request_hash: str) -> Reply:
-    row = store.row(_KNOWN, of_key)
-    if row is None or row["request_hash"] != request_hash:
-        raise BillingError("key_conflict", f"{of_key['of_key']!r} came with another request")
+def told_before(store: Store, *, caller: str, key: str, request_hash: str) -> Reply | None:
+    """The answer to a request that came before under its caller's key; None for a key that is new. Raises
+    `key_conflict` for a key that came with another request."""
+    row = store.row(_KNOWN, {"of_caller": caller, "of_key": key})
+    if row is None:
+        return None
+    if row["request_hash"] != request_hash:
+        raise BillingError("key_conflict", f"{key!r} came with another request")
     return Reply(row["status"], row["body"].encode(), json.loads(row["headers"]))

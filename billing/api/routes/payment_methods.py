@@ -6,6 +6,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from billing.api.performing import Act
@@ -15,7 +16,7 @@ from billing.api.shapes import money as shapes
 from billing.api.shapes.base import Id
 from billing.core.calendar import local_date
 from billing.core.money import BillingError
-from billing.gateways.hosted import HostedFields
+from billing.gateways.hosted import Finished, HostedFields
 from billing.reads import payments as reads
 from billing.reads.page import Page
 from billing.service import payment_methods as acts
@@ -113,9 +114,11 @@ def start(context: Context, customer_id: Id, body: shapes.NewSetup) -> Act:
     with context.looking() as store:
         customer(store, customer_id)
     setup_id = f"setup_{secrets.token_hex(12)}"
-    page = _hosted(context).start(setup_id, customer_id, body.return_url, context.now())
+    hosted = _hosted(context)
+    asked = cache(lambda: hosted.start(setup_id, customer_id, body.return_url, context.now()))
 
     def work(store: Store, at: datetime) -> object:
+        page = asked()
         acts.start_setup(
             store,
             at,
@@ -133,6 +136,7 @@ def start(context: Context, customer_id: Id, body: shapes.NewSetup) -> Act:
         201,
         located("payment-method-setups", "setup_id"),
         kept=lambda shown: {name: one for name, one in shown.items() if name not in ("url", "token")},
+        asks=asked,
     )
 
 
@@ -176,14 +180,19 @@ def finish(context: Context, setup_id: Id, body: shapes.FinishSetup) -> Act:
         row = _setup(store, context, setup_id)
     if not hmac.compare_digest(acts.hash_of(body.token), row["token_hash"]):
         raise BillingError("unknown_setup", setup_id)
-    found = _hosted(context).finish(body.token, context.now())
-    if found is None:
-        raise BillingError("illegal_transition", f"nothing was entered for {setup_id} yet")
+    hosted = _hosted(context)
+
+    @cache
+    def entered() -> Finished:
+        found = hosted.finish(body.token, context.now())
+        if found is None:
+            raise BillingError("illegal_transition", f"nothing was entered for {setup_id} yet")
+        return found
 
     def work(store: Store, at: datetime) -> object:
         method_id = acts.finish_setup(
-            store, at, setup_id=setup_id, finished=found, is_default=body.is_default
+            store, at, setup_id=setup_id, finished=entered(), is_default=body.is_default
         )
         return resource("payment_method", reads.method(store, context.scope, method_id=method_id))
 
-    return Act(work, (row["customer_id"],), 201, located("payment-methods", "method_id"))
+    return Act(work, (row["customer_id"],), 201, located("payment-methods", "method_id"), asks=entered)

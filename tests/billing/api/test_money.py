@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -453,6 +453,41 @@ def test_a_card_is_added_by_the_gateways_page(company: Company) -> None:
     } | {"state": "done", "method_id": method["method_id"]}
     payment = company.post(f"/invoices/{company.papers['anna', 2]}/pay", {}, "anna", status=202)
     assert company.get(f"/payments/{payment['payment_id']}")["method_id"] == method["method_id"]
+
+
+def test_the_gateway_is_asked_once_for_a_key(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosted = company.app.state.services.hosted
+    asked: list[str] = []
+
+    def count(name: str, known: Callable[..., Any]) -> None:
+        def counted(*given: Any) -> Any:
+            asked.append(name)
+            return known(*given)
+
+        monkeypatch.setattr(hosted, name, counted)
+
+    count("start", hosted.start)
+    count("finish", hosted.finish)
+    client = company.client("anna")
+
+    def twice(path: str, body: dict[str, str]) -> list[dict[str, Any]]:
+        answers = [client.post(f"/v1{path}", json=body, headers={"Idempotency-Key": path}) for _ in range(2)]
+        assert [one.status_code for one in answers] == [201, 201]
+        assert answers[1].headers["Idempotent-Replayed"] == "true"
+        return [one.json() for one in answers]
+
+    path = "/customers/anna/payment-methods/setups"
+    started, again = twice(path, {"return_url": "https://shop.example/me"})
+    assert started["setup_id"] == again["setup_id"]
+    other = {"return_url": "https://shop.example/other"}
+    conflict = client.post(f"/v1{path}", json=other, headers={"Idempotency-Key": path})
+    assert conflict.json()["code"] == "key_conflict"
+    hosted.enter(started["token"], "4242424242424242", NOW.date().replace(year=2030))
+    finished, same = twice(
+        f"/payment-method-setups/{started['setup_id']}/finish", {"token": started["token"]}
+    )
+    assert finished == same
+    assert asked == ["start", "finish"]
 
 
 def test_the_default_changes_and_the_last_way_to_pay_stays(company: Company) -> None:
