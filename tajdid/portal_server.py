@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     app = application(
         services,
         mailer=mailer_of(home, company),
-        brand=company.title_en,
+        titles={"en": company.title_en, "ar": company.title_ar},
         url=addresses.portal,
         more=more,
         door=Door(hosts=services.allowed_hosts, proxies=services.proxies, rates=Rates()),

@@ -32,7 +32,7 @@ from billing.web.stores import Stores
 
 NOW = datetime(2025, 3, 11, 9, tzinfo=UTC)
 URL = "http://portal.test"
-BRAND = "Seller GmbH"
+TITLES = {"en": "Seller GmbH", "ar": "شركة البائع"}
 USERS = {
     "sara": {"customer_id": "acme", "role": "buyer", "limit_minor": 100_00, "locale": "en"},
     "omar": {"customer_id": "acme", "role": "approver", "sees_children": True, "locale": "ar"},
@@ -150,4 +150,4 @@ def portal(database: str, post: Post, clock: Hands, *, url: str = URL, **more: o
         base_url=url,
     )
     door = Door(hosts=("portal.test", "127.0.0.1"))
-    return application(services, mailer=post, brand=BRAND, more=more, door=door)
+    return application(services, mailer=post, titles=TITLES, more=more, door=door)

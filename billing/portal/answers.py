@@ -10,9 +10,10 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from billing.portal.menu import menu_of
-from billing.portal.visit import PREFIX, Desk, Visit
+from billing.portal.menu import menu_of, plain_menu
+from billing.portal.visit import PACKAGE, PREFIX, Desk, Visit
 from billing.web.forms import token_of
+from billing.web.languages import words
 
 
 def page(visit: Visit, template: str, status: int = 200, /, **values: Any) -> Response:
@@ -42,9 +43,10 @@ def door_page(
     **values: Any,
 ) -> Response:
     """A page of somebody who is not."""
+    is_inside = desk.session_cookie.of(request) is not None
     known = {
-        "brand": desk.brand,
-        "nav": (),
+        "brand": desk.titles[language],
+        "nav": plain_menu(words(language, PACKAGE), request.url.path) if is_inside and not seed else (),
         "signed_in": None,
         "csrf": lambda form: token_of(seed, form),
         "here": _here(request),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from starlette.background import BackgroundTask
@@ -37,6 +38,7 @@ from billing.web.context import written
 from billing.web.forms import check_origin, check_token, fields_of
 from billing.web.languages import LANGUAGES, preferred, words
 from billing.web.portal_links import new_link
+from billing.web.problems import Problem
 
 logger = logging.getLogger(__name__)
 _YEAR = 365 * 24 * 3600
@@ -52,7 +54,7 @@ async def form_of(request: Request) -> dict[str, str]:
 
 
 def visit_of(desk: Desk, request: Request, form: Mapping[str, str]) -> Visit:
-    """Who is on a page. Raises NotSignedIn."""
+    """Who is on a page; kept with the request, for the page of what goes wrong. Raises NotSignedIn."""
     token = desk.session_cookie.of(request)
     services = desk.services
     now = services.clock()
@@ -72,13 +74,14 @@ def visit_of(desk: Desk, request: Request, form: Mapping[str, str]) -> Visit:
     visit = opened(desk, request, session, chosen if chosen in LANGUAGES else None, form)
     if visit is None:
         raise NotSignedIn
+    request.scope["visit"] = visit
     return visit
 
 
 def language_of(desk: Desk, request: Request) -> str:
     """The language of somebody who is not known yet."""
     accepted = request.headers.get("accept-language", "")
-    return preferred(desk.language_cookie.of(request), accepted=accepted)
+    return preferred(desk.language_cookie.of(request), desk.spoken_cookie.of(request), accepted=accepted)
 
 
 def mail_ways_in(desk: Desk, email: str, language: str) -> None:
@@ -129,7 +132,7 @@ def mail_link(desk: Desk, user: Row, link: str, language: str, kind: str) -> Non
             "The link works once, within {minutes} minutes.",
             minutes,
         )
-    facts = {"customer": user["customer_name"], "brand": desk.brand, "minutes": minutes}
+    facts = {"customer": user["customer_name"], "brand": desk.titles[spoken.language], "minutes": minutes}
     ignore = _("If you did not expect this, do nothing.")
     text = f"{opening.format(**facts)}\n\n{link}\n\n{ending.format(**facts)}\n{ignore}\n"
     send(desk, Mail(user["email"], subject.format(**facts), text, language))
@@ -180,6 +183,17 @@ def door_routes(desk: Desk) -> list[Route]:
     ]
 
 
+def nothing_here(desk: Desk) -> Route:
+    """Addresses where there is no page; who is signed in is told so inside."""
+
+    def missing(request: Request) -> Response:
+        with suppress(NotSignedIn):
+            visit_of(desk, request, {})
+        raise Problem("not_found")
+
+    return Route(PREFIX + "/{rest:path}", missing, methods=["GET"], name="nothing_here")
+
+
 def _at_the_door(desk: Desk, request: Request, template: str, status: int = 200, **values: str) -> Response:
     seed = desk.form_cookie.of(request)
     is_new = seed is None
@@ -219,6 +233,9 @@ def _entered(desk: Desk, request: Request, token: str) -> Response:
     answer = RedirectResponse(PREFIX + first_page(session.task, session.target), 303)
     desk.session_cookie.give(answer, session_token, seconds=int(LASTS.total_seconds()))
     desk.form_cookie.take_back(answer)
+    visit = opened(desk, request, session, None, {})
+    if visit is not None:
+        desk.spoken_cookie.give(answer, visit.language, seconds=int(LASTS.total_seconds()))
     return answer
 
 

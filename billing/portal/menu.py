@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
+from billing.portal.terms import N_
 from billing.portal.visit import PREFIX, Visit
+from billing.web.languages import Words
+
+_PAGES = (
+    ("/", N_("Overview")),
+    ("/invoices", N_("Invoices")),
+    ("/usage", N_("Usage")),
+    ("/methods", N_("Payment methods")),
+    ("/purchase-orders", N_("Purchase orders")),
+    ("/details", N_("Billing details")),
+    ("/accounts", N_("Accounts")),
+    ("/users", N_("Users")),
+    ("/requests", N_("Approvals")),
+    ("/history", N_("History")),
+)
+_NOT_FOR_ALL = frozenset(("/methods", "/purchase-orders", "/accounts", "/users", "/requests"))
 
 
 class Entry(NamedTuple):
@@ -15,23 +32,31 @@ class Entry(NamedTuple):
 
 def menu_of(visit: Visit) -> list[Entry]:
     """The entries for who is here; of a session for one task, none."""
-    _ = visit.words.gettext
     if visit.session.task is not None:
         return []
-    entries = [
-        ("/", _("Overview"), True),
-        ("/invoices", _("Invoices"), True),
-        ("/usage", _("Usage"), True),
-        ("/methods", _("Payment methods"), visit.may("methods") and "hosted" in visit.desk.more),
-        ("/purchase-orders", _("Purchase orders"), visit.may("purchase_orders")),
-        ("/details", _("Billing details"), True),
-        ("/accounts", _("Accounts"), visit.scope.ids is not None and len(visit.scope.ids) > 1),
-        ("/users", _("Users"), visit.may("users")),
-        ("/requests", _("Approvals"), visit.may("users")),
-        ("/history", _("History"), True),
+    shown = {
+        "/methods": visit.may("methods") and "hosted" in visit.desk.more,
+        "/purchase-orders": visit.may("purchase_orders"),
+        "/accounts": visit.scope.ids is not None and len(visit.scope.ids) > 1,
+        "/users": visit.may("users"),
+        "/requests": visit.may("users"),
+    }
+    hidden = {path for path in _NOT_FOR_ALL if not shown[path]}
+    return _entries(visit.words, visit.request.url.path, hidden)
+
+
+def plain_menu(words: Words, path: str) -> list[Entry]:
+    """The entries that everybody finds, for a page that does not ask who is here."""
+    return _entries(words, path, _NOT_FOR_ALL)
+
+
+def _entries(words: Words, path: str, hidden: Collection[str]) -> list[Entry]:
+    here = path.removeprefix(PREFIX)
+    return [
+        Entry(PREFIX + one, words.gettext(label), _is_at(here, one))
+        for one, label in _PAGES
+        if one not in hidden
     ]
-    here = visit.request.url.path.removeprefix(PREFIX)
-    return [Entry(PREFIX + path, label, _is_at(here, path)) for path, label, is_shown in entries if is_shown]
 
 
 def _is_at(here: str, path: str) -> bool:

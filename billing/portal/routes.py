@@ -76,7 +76,11 @@ def _route(desk: Desk, path: str, rule: Rule, function: Answered) -> Route:
     is_deed = rule.form is not None
 
     async def answer(request: Request) -> Response:
-        form = await form_of(request) if is_deed else {}
+        form: dict[str, str] | Problem = {}
+        try:
+            form = await form_of(request) if is_deed else {}
+        except Problem as unreadable:
+            form = unreadable
         return await run_in_threadpool(_answered, desk, request, rule, function, form)
 
     method = "POST" if is_deed else "GET"
@@ -85,9 +89,14 @@ def _route(desk: Desk, path: str, rule: Rule, function: Answered) -> Route:
     return route
 
 
-def _answered(desk: Desk, request: Request, rule: Rule, function: Answered, form: dict[str, str]) -> Response:
+def _answered(
+    desk: Desk, request: Request, rule: Rule, function: Answered, form: dict[str, str] | Problem
+) -> Response:
     if rule.form is not None:
         check_origin(request.headers, desk.url)
+    if isinstance(form, Problem):
+        visit_of(desk, request, {})  # Whose page tells of it.
+        raise form
     visit = visit_of(desk, request, form)
     if rule.form is not None:
         check_token(visit.session.csrf_seed, rule.form, form.get("csrf"))

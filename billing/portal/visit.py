@@ -35,13 +35,14 @@ ROWS = 25
 
 @dataclass(frozen=True)
 class Desk:
-    """What the portal of a process works with. url: where customers reach it, without the prefix."""
+    """What the portal of a process works with. url: where customers reach it, without the prefix. titles:
+    what the seller is called in each language."""
 
     services: Services
     mailer: Mailer
     pages: Pages
     url: str
-    brand: str
+    titles: Mapping[str, str]
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,6 +57,11 @@ class Desk:
     @property
     def language_cookie(self) -> Cookie:
         return Cookie("tajdid_language", self.url)
+
+    @property
+    def spoken_cookie(self) -> Cookie:
+        """The language of who signed in last, for pages that do not know who asks."""
+        return Cookie("tajdid_spoken", self.url)
 
 
 @dataclass(frozen=True)

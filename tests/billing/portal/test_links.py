@@ -131,7 +131,7 @@ def test_a_header_of_programs_gives_no_requests_more(url: str, post: Post, clock
     app = application(
         Services(Stores(url), SimulatedGateway(1), Vault(bytes(32)), clock, base_url="http://portal.test"),
         mailer=post,
-        brand="Seller",
+        titles={"en": "Seller", "ar": "Seller"},
         door=door,
     )
     with TestClient(app, base_url="http://portal.test") as client:
