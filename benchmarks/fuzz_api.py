@@ -39,7 +39,7 @@ from billing.web.problems import Problem
 from billing.web.seal import Vault
 from billing.web.stores import Stores
 
-KEY = "tj_test_fuzz"
+KEY, LINES = "tj_test_fuzz", "application/x-ndjson"
 FIXED, PER_EXAMPLE = 80, 2.6
 """Requests to an operation that come of its schema alone, and that come of one example of it."""
 REFUSED = ["2xx", "3xx", "400", "401", "403", "404", "409", "412", "414", "422", "428", "429", "503"]
@@ -71,7 +71,7 @@ def main() -> None:
     sys.exit(1 if failures or found else 0)
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer(LINES)
 def lines(_context: object, value: object) -> bytes:
     """A list as JSON, an element a line."""
     rows = value if isinstance(value, list) else [value]
@@ -112,6 +112,10 @@ def fuzzed(
                 for check in checks:
                     if check.status == Status.FAILURE and check.failure_info is not None:
                         info = check.failure_info
+                        # Lines are text, which another type of value is too once it is written.
+                        is_of_type = "violates `type`" in info.failure.message
+                        if is_of_type and LINES in info.code_sample:
+                            continue
                         shown = f"{info.failure.title}: {info.failure.message}\n{info.code_sample}"
                         found[check.name, event.recorder.label].append(shown)
     return found

@@ -9,20 +9,32 @@ from billing.api.performing import Act
 from billing.api.resources import listed, merchants, owned, resource
 from billing.api.route import Paging, Routes
 from billing.api.shapes.base import Id
-from billing.api.shapes.portal import Link, NewLink, NewUser, Task, TaskChange, TaskName, User
+from billing.api.shapes.portal import (
+    Link,
+    NewLink,
+    NewUser,
+    Request,
+    RequestState,
+    Task,
+    TaskChange,
+    TaskName,
+    User,
+    UserChanges,
+)
 from billing.core.money import BillingError
 from billing.reads import portal as reads
 from billing.reads.page import Page
 from billing.service.portal_sessions import LINK_LASTS
 from billing.service.portal_settings import set_portal_task, tasks
-from billing.service.portal_users import invite_user
+from billing.service.portal_users import change_user, invite_user, remove_user
 from billing.store.store import Row, Store
 from billing.web.context import Context
 from billing.web.portal_links import new_link
+from billing.web.problems import Problem
 
 routes = Routes("Portal", "portal")
 
-MISSING_TASK = "unknown_setting"
+MISSING_TASK, MISSING_USER = "unknown_setting", "unknown_user"
 
 
 @routes.post("/portal-links", answer=Link, status=201)
@@ -70,6 +82,68 @@ def invite(context: Context, body: NewUser) -> Act:
         return found
 
     return Act(work, [body.customer_id], status=201)
+
+
+@routes.get("/portal-users/{user_id}", answer=User, subject=MISSING_USER)
+def user(context: Context, user_id: Id) -> dict[str, Any] | None:
+    with context.looking() as store:
+        return _user(store, context, user_id)
+
+
+@routes.patch("/portal-users/{user_id}", answer=User, subject=MISSING_USER)
+def change_a_user(context: Context, user_id: Id, body: UserChanges) -> Act:
+    """Change what a person may do; who manages the others last keeps that."""
+    customer_id = _customer_of(context, user_id)
+    changes = {
+        name: value
+        for name, value in body.given().items()
+        if value is not None or name in ("limit_minor", "locale")
+    }
+
+    def work(store: Store, at: datetime) -> object:
+        change_user(store, at, user_id=user_id, **changes)
+        return _user(store, context, user_id)
+
+    return Act(work, [customer_id], current=lambda store: _user(store, context, user_id), needs_match=True)
+
+
+@routes.delete("/portal-users/{user_id}", subject=MISSING_USER)
+def remove_a_user(context: Context, user_id: Id) -> Act:
+    """End what a person may do, and its sessions. What it did keeps its name."""
+    customer_id = _customer_of(context, user_id)
+    return Act(
+        lambda store, at: remove_user(store, at, user_id=user_id),
+        [customer_id],
+        status=204,
+        current=lambda store: _user(store, context, user_id),
+    )
+
+
+def _user(store: Store, context: Context, user_id: str) -> dict[str, Any] | None:
+    return resource("portal_user", reads.user(store, context.scope, user_id=user_id))
+
+
+def _customer_of(context: Context, user_id: str) -> str:
+    with context.looking() as store:
+        found = reads.user(store, context.scope, user_id=user_id)
+    if found is None:
+        raise Problem(MISSING_USER, user_id, status=404)
+    return str(found["customer_id"])
+
+
+@routes.get("/portal-requests", answer=Request, is_list=True)
+def requests(context: Context, paging: Paging, state: RequestState | None = None) -> Page:
+    """Orders above a limit that users asked their approvers for, the newest first."""
+    scope = context.scope
+    with context.looking() as store:
+        found = reads.requests(store, scope, state=state, after=paging.after, limit=paging.limit)
+    return listed("portal_request", found)
+
+
+@routes.get("/portal-requests/{request_id}", answer=Request, subject="unknown_request")
+def request(context: Context, request_id: Id) -> dict[str, Any] | None:
+    with context.looking() as store:
+        return resource("portal_request", reads.request(store, context.scope, request_id=request_id))
 
 
 @routes.get("/portal-tasks", answer=Task, is_list=True)

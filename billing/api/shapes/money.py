@@ -116,8 +116,8 @@ class Setup(Answer):
 
 
 class NewSetupAnswer(Setup):
-    url: str
-    token: str
+    url: str | None = None
+    token: str | None = None
     frame_origin: str | None
 
 

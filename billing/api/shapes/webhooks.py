@@ -77,7 +77,7 @@ class Endpoint(Answer):
 class EndpointMade(Endpoint):
     """`secret` is shown here and never again."""
 
-    secret: str
+    secret: str | None = None
 
 
 class SecretMade(Answer):
@@ -86,7 +86,7 @@ class SecretMade(Answer):
     object: Literal["webhook_secret"]
     secret_id: str
     endpoint_id: str
-    secret: str
+    secret: str | None = None
     old_ends_at: datetime
 
 

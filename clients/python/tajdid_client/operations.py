@@ -610,7 +610,7 @@ class EndpointMade(TypedDict):
     from_sequence: int
     recorded_at: str
     changed_at: str
-    secret: str
+    secret: NotRequired[str | None]
 
 
 class Expiry(TypedDict):
@@ -1340,8 +1340,8 @@ class NewSetupAnswer(TypedDict):
     state: Literal["open", "done"]
     expires_at: str
     method_id: NotRequired[str | None]
-    url: str
-    token: str
+    url: NotRequired[str | None]
+    token: NotRequired[str | None]
     frame_origin: str | None
 
 
@@ -1579,6 +1579,28 @@ class Policy(TypedDict):
     version: int
     valid_from: str
     recorded_at: str
+
+
+class PortalRequest(TypedDict):
+    object: Literal["portal_request"]
+    request_id: str
+    customer_id: str
+    asked_by: str
+    act: str
+    due_now_minor: int
+    yearly_minor: int
+    currency: str
+    code: str | None
+    decided_by: str | None
+    decided_at: str | None
+    approval_id: str | None
+    preview_hash: str
+    recorded_at: str
+    changed_at: str
+    arguments: dict[str, Any]
+    state: Literal["pending", "approved", "rejected", "withdrawn", "failed"]
+    asked_by_name: str
+    customer_name: str
 
 
 class PortalUser(TypedDict):
@@ -1887,7 +1909,7 @@ class SecretMade(TypedDict):
     object: Literal["webhook_secret"]
     secret_id: str
     endpoint_id: str
-    secret: str
+    secret: NotRequired[str | None]
     old_ends_at: str
 
 
@@ -2199,6 +2221,18 @@ class UsedSoFar(TypedDict):
     currency: str
     net_minor: int
     description: str
+
+
+class UserChanges(TypedDict):
+    """What is left out or null stays as it is, but a `limit_minor` of null lets the user order any
+    amount, and a `locale` of null speaks the customer's."""
+
+    name: NotRequired[str | None]
+    role: NotRequired[Literal["buyer", "approver", "viewer"] | None]
+    is_account_admin: NotRequired[bool | None]
+    sees_children: NotRequired[bool | None]
+    limit_minor: NotRequired[int | None]
+    locale: NotRequired[str | None]
 
 
 class Version(TypedDict):
@@ -4223,6 +4257,62 @@ class PortalOperations:
             status=201,
             idempotency_key=idempotency_key,
             if_match=if_match,
+        )
+        return answer
+
+    def user(self, user_id: str, *, fields: str | None = None) -> PortalUser:
+        answer: PortalUser = self._api.call(
+            "GET", path_of("/v1/portal-users/{user_id}", user_id=user_id), query={"fields": fields}
+        )
+        return answer
+
+    def change_a_user(
+        self,
+        user_id: str,
+        body: UserChanges,
+        *,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> PortalUser:
+        """Change what a person may do; who manages the others last keeps that."""
+        answer: PortalUser = self._api.call(
+            "PATCH",
+            path_of("/v1/portal-users/{user_id}", user_id=user_id),
+            body=body,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+        return answer
+
+    def remove_a_user(
+        self, user_id: str, *, idempotency_key: str | None = None, if_match: str | None = None
+    ) -> None:
+        """End what a person may do, and its sessions. What it did keeps its name."""
+        self._api.call(
+            "DELETE",
+            path_of("/v1/portal-users/{user_id}", user_id=user_id),
+            status=204,
+            idempotency_key=idempotency_key,
+            if_match=if_match,
+        )
+
+    def requests(
+        self,
+        *,
+        state: Literal["pending", "approved", "rejected", "withdrawn", "failed"] | None = None,
+        fields: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[PortalRequest]:
+        """Orders above a limit that users asked their approvers for, the newest first."""
+        return self._api.pages(
+            path_of("/v1/portal-requests"), query={"state": state, "fields": fields, "limit": limit}
+        )
+
+    def request(self, request_id: str, *, fields: str | None = None) -> PortalRequest:
+        answer: PortalRequest = self._api.call(
+            "GET",
+            path_of("/v1/portal-requests/{request_id}", request_id=request_id),
+            query={"fields": fields},
         )
         return answer
 

@@ -34,7 +34,9 @@ from billing.service.goods import create_sku
 from billing.service.index_clauses import add_index_clause, publish_index_value
 from billing.service.invoice_disputes import dispute_invoice
 from billing.service.payment_methods import hash_of, start_setup
+from billing.service.portal_users import invite_user
 from billing.service.purchase_orders import create_purchase_order
+from billing.service.purchase_requests import ask_for_approval
 from billing.service.refunds import refund
 from billing.service.stock import set_stock_rule
 from billing.service.subscriptions import NewContract
@@ -286,8 +288,24 @@ def _correct(store: Store, company: Company) -> None:
 
 
 def _wait(store: Store, company: Company) -> None:
-    """The shop may owe no more, so what it orders waits for a person's word."""
+    """The shop may owe no more, so what it orders waits for a person's word; an order of the head's buyer
+    waits for an approver."""
     on = at(date(2025, 2, 11))
+    buyer = invite_user(
+        store, on, customer_id=company.head, email=f"buyer@{company.name}-head.example", name="Buyer"
+    )
+    ask_for_approval(
+        store,
+        on,
+        customer_id=company.head,
+        asked_by=buyer,
+        act="cancel",
+        arguments={"subscription_id": f"{company.name}-sub"},
+        due_now_minor=0,
+        yearly_minor=0,
+        currency="EUR",
+        preview_hash="x",
+    )
     customers.change_customer(store, on, customer_id=company.shop, credit_limit_minor=1)
     with suppress(BillingError):
         subscriptions.subscribe(store, on, customer_id=company.shop, plan_id="basic")
@@ -312,6 +330,8 @@ KINDS: Mapping[str, tuple[Table, str, str]] = {
     "list_id": (tables.price_lists, "owner_id", "head"),
     "endpoint_id": (tables.webhook_endpoints, "customer_id", "head"),
     "key_id": (tables.api_keys, "customer_id", "head"),
+    "user_id": (tables.portal_users, "customer_id", "head"),
+    "request_id": (tables.purchase_requests, "customer_id", "head"),
 }
 """Things of a customer, by their key: the table, whose it says it is, and which customer has one."""
 PARTS: Mapping[str, tuple[Table, str]] = {

@@ -87,6 +87,49 @@ def test_users_are_invited_and_listed(merchant: TestClient) -> None:
     assert {one["name"] for one in told} == {"Bob", "Kim"}
 
 
+def test_a_user_is_read_changed_and_removed(merchant: TestClient) -> None:
+    body = {"customer_id": "beta", "email": "kim@beta.example", "name": "Kim", "limit_minor": 5000}
+    path = f"/v1/portal-users/{merchant.post('/v1/portal-users', json=body).json()['user_id']}"
+    tag = {"If-Match": merchant.get(path).headers["ETag"]}
+    assert merchant.patch(path, json={"role": "viewer"}).status_code == 428
+    changed = merchant.patch(path, json={"role": "approver", "limit_minor": None, "name": None}, headers=tag)
+    assert (changed.json()["role"], changed.json()["limit_minor"], changed.json()["name"]) == (
+        "approver",
+        None,
+        "Kim",
+    )
+    assert merchant.patch(path, json={"role": "viewer"}, headers=tag).status_code == 412
+    assert merchant.delete(path).status_code == 204
+    gone = merchant.get(path)
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_user")
+    assert merchant.delete(path).status_code == 404
+
+
+def test_who_manages_the_users_last_stays(merchant: TestClient, users: dict[str, str]) -> None:
+    path = f"/v1/portal-users/{users['lina']}"
+    refused = merchant.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "illegal_transition")
+    tag = {"If-Match": merchant.get(path).headers["ETag"]}
+    demoted = merchant.patch(path, json={"is_account_admin": False}, headers=tag)
+    assert (demoted.status_code, demoted.json()["code"]) == (409, "illegal_transition")
+
+
+def test_an_order_that_waits_for_an_approver_is_shown_to_the_merchant_and_its_customer_alone(
+    as_user: Callable[[str], Browser], merchant: TestClient
+) -> None:
+    """5 seats are above what Sara may order alone."""
+    sara = as_user("sara")
+    sara.send(sara.page("/subscriptions/sub_acme/seats?quantity=5").form("/seats"))
+    (one,) = merchant.get("/v1/portal-requests?state=pending").json()["data"]
+    assert (one["customer_id"], one["act"], one["state"]) == ("acme", "change_quantity", "pending")
+    assert one["arguments"]["quantity"] in (5, "5")
+    path = f"/v1/portal-requests/{one['request_id']}"
+    assert merchant.get(path).json() == one
+    with _api(sara, "beta") as other:
+        assert other.get(path).status_code == 404
+        assert other.get("/v1/portal-requests").json()["data"] == []
+
+
 def test_a_task_is_closed_by_the_api_and_gone_from_the_portal(browser: Browser, merchant: TestClient) -> None:
     closed = merchant.put("/v1/portal-tasks/pause", json={"is_open": False, "settings": {"longest_days": 7}})
     assert closed.json() == {
