@@ -27,7 +27,14 @@ _KNOWN = select(command_keys).where(
 )
 
 
-@act
+class _Done(Exception):
+    """Leaves an act that was done before, so that it leaves nothing a second time."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 def perform_once(
     store: Store,
     at: datetime,
@@ -41,6 +48,23 @@ def perform_once(
 
     Raises `key_conflict` for a key that came with another act or other arguments, and what the act raises.
     """
+    try:
+        return perform_under_key(store, at, caller=caller, key=key, command=command, arguments=arguments)
+    except _Done as before:
+        return before.answer
+
+
+@act
+def perform_under_key(
+    store: Store,
+    at: datetime,
+    *,
+    caller: str,
+    key: str,
+    command: Callable[..., object],
+    arguments: Mapping[str, object],
+) -> Any:
+    """Raises _Done where it was carried out before."""
     name = getattr(command, "__name__", str(command))
     request_hash = hashlib.sha256(_as_json([name, arguments]).encode()).hexdigest()
     known = store.row(_KNOWN, {"caller": caller, "key": key})
@@ -58,7 +82,7 @@ def perform_once(
                 raise
     if known["request_hash"] != request_hash:
         raise BillingError("key_conflict", f"{caller} used {key!r} for something else")
-    return json.loads(known["response"])
+    raise _Done(json.loads(known["response"]))
 
 
 def _plain(answer: object) -> object:

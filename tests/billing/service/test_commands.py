@@ -80,3 +80,5 @@ def test_of_two_calls_at_once_with_one_key_only_one_happens(company: Store, data
             second = pool.submit(send, other, "k1")
         assert second.result(timeout=60) == first
     assert count(company, tables.customers) == 1
+    made = company.rows(select(tables.audit_log).where(tables.audit_log.c.act == "create_customer"))
+    assert len(made) == 1
