@@ -20,6 +20,8 @@ from billing.web.portal_links import new_link
 from billing.web.problems import Problem
 
 routes = Routes()
+_RIGHTS = ("role", "limit", "is_account_admin", "sees_children")
+"""Fields that say what somebody may do."""
 
 
 @routes.page("/users", task="users")
@@ -83,7 +85,8 @@ def _user_shown(visit: Visit, problem: str | None) -> Response:
     limit = None
     if one["limit_minor"] is not None:
         limit = format_minor(one["limit_minor"], visit.customer["currency"])
-    return page(visit, "user.html", one=one, limit=limit, problem=problem, terms=terms)
+    is_self = _is_self(visit, one)
+    return page(visit, "user.html", one=one, limit=limit, is_self=is_self, problem=problem, terms=terms)
 
 
 @routes.deed("/users/{user_id}", task="users", needs="account_admin", form="change-user")
@@ -91,6 +94,11 @@ def change(visit: Visit) -> Response:
     one = _the_user(visit)
 
     def work(store: Store, at: datetime) -> None:
+        if _is_self(visit, one):
+            if any(name in visit.form for name in _RIGHTS):
+                raise Problem("role_missing", "nobody changes what they may do themselves")
+            change_user(store, at, user_id=one["user_id"], name=text(visit, "name"))
+            return
         sees = "sees_children" in visit.form and (_may_see_children(visit) or one["sees_children"])
         change_user(
             store,
@@ -109,10 +117,14 @@ def change(visit: Visit) -> Response:
 @routes.deed("/users/{user_id}/remove", task="users", needs="account_admin", form="remove-user")
 def remove(visit: Visit) -> Response:
     one = _the_user(visit)
-    if visit.user is not None and one["user_id"] == visit.user["user_id"]:
+    if _is_self(visit, one):
         raise BillingError("illegal_transition", "nobody removes themselves")
     user_id = str(one["user_id"])
     return done(visit, lambda store, at: remove_user(store, at, user_id=user_id), "/users", _user_shown)
+
+
+def _is_self(visit: Visit, one: Row) -> bool:
+    return visit.user is not None and one["user_id"] == visit.user["user_id"]
 
 
 def _the_user(visit: Visit) -> Row:

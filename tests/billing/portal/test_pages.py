@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from portal_world import Hands, Post, portal
@@ -232,6 +234,27 @@ def test_purchase_orders_are_added_and_closed(as_user: AsUser, url: str, clock: 
         rows = store.rows(select(purchase_orders).where(purchase_orders.c.customer_id == "acme"))
     told = {row["number"]: (row["budget_minor"], row["valid_end"]) for row in rows}
     assert told == {"PO-acme": (500_00, None), "4711": (1000_00, clock().date())}
+
+
+def test_nobody_changes_their_own_rights(as_user: AsUser, url: str, users: dict[str, str]) -> None:
+    lina = as_user("lina")
+
+    def kept() -> dict[str, Any]:
+        with open_store(url) as store:
+            (row,) = store.rows(select(portal_users).where(portal_users.c.user_id == users["lina"]))
+        return {name: row[name] for name in ("name", "role", "is_account_admin", "limit_minor", "state")}
+
+    before = kept()
+    own = f"/users/{users['lina']}"
+    form = lina.page(own).form(own)
+    assert lina.send(form, name="Lina L.").status_code == 200
+    assert kept() == before | {"name": "Lina L."}
+    for right in ("role", "limit", "is_account_admin", "sees_children"):
+        asked = replace(form, fields=form.fields | {right: "approver" if right == "role" else "1"})
+        assert lina.send(asked).status_code == 422
+    remove = lina.page(f"/users/{users['sara']}").form("/remove")
+    assert lina.send(replace(remove, action=f"{form.action}/remove")).status_code == 409
+    assert kept() == before | {"name": "Lina L."}
 
 
 def test_each_task_can_be_closed_by_the_seller(as_user: AsUser, url: str, clock: Hands) -> None:
