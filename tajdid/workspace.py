@@ -70,7 +70,8 @@ class Company:
     """`test`: a sandbox, whose API keys are of their own kind and whose clock may be set. A sample is one."""
     serve: dict[str, Any] = field(default_factory=dict)
     """How servers are reached: `api_url`, `portal_url`, `admin_url`, `dashboard_url`, `proxies` and
-    `webhook_networks` (networks such as 10.0.0.0/8)."""
+    `webhook_networks` (networks such as 10.0.0.0/8). Who is written to about them, and in which language:
+    `notices_to` (addresses; default those of the sellers), `notices_language` (en or ar)."""
 
 
 def companies(home: Path) -> list[str]:
@@ -232,12 +233,17 @@ def _serve(options: Any) -> dict[str, Any]:
         return {}
     if not isinstance(options, dict):
         raise ValueError("serve must be a table, [serve]")
-    if unknown := set(options) - {*ADDRESSES, *NETWORKS}:
+    if unknown := set(options) - {*ADDRESSES, *NETWORKS, "notices_to", "notices_language"}:
         raise ValueError(f"unknown setting of serve {', '.join(sorted(unknown))}")
     for name in ADDRESSES:
         parts = urlsplit(str(options.get(name, "http://localhost")))
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError(f"{name} of serve must be an address such as https://pay.example.com")
+    people = options.get("notices_to", [])
+    if not isinstance(people, list) or not all(isinstance(one, str) and "@" in one for one in people):
+        raise ValueError("notices_to of serve must be a list of e-mail addresses")
+    if options.get("notices_language", "en") not in ("en", "ar"):
+        raise ValueError('notices_language of serve must be "en" or "ar"')
     for name in NETWORKS:
         given = options.get(name, [])
         if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
