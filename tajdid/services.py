@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from billing.core.money import BillingError
-from billing.gateways.gateway import Answer, Charge, Gateway
+from billing.gateways.gateway import Answer, Charge, Gateway, Notices
+from billing.gateways.simulated_notices import SimulatedNotices
 from billing.store.store import open_store
 from billing.web.context import Services, now
 from billing.web.seal import Vault
@@ -97,6 +98,7 @@ def services_of(company: Company, addresses: Addresses) -> Services:
     return Services(
         stores=stores,
         gateway=gateway_of(company),
+        notices=notices_of(company),
         vault=Vault(key_of(company.folder)),
         clock=_clock(company, stores),
         mode=company.mode,
@@ -128,6 +130,12 @@ def gateway_of(company: Company) -> Gateway:
 
     options = company.gateway
     return GatewayOfThreads(lambda: simulated_gateway(company.folder, options))
+
+
+def notices_of(company: Company) -> Notices | None:
+    """What reads the gateway's notices; None where company.toml names no secret that signs them."""
+    secret = (company.gateway or {}).get("notice_secret")
+    return SimulatedNotices(secret) if secret else None
 
 
 def key_of(folder: Path) -> bytes:

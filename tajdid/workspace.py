@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from billing.gateways.signatures import is_secret
 from pipelines.policy import PolicyError, read_policy
 from pipelines.run import BuildRequest, SourceConfig
 from pipelines.sources import app
@@ -65,7 +66,8 @@ class Company:
     are out of stock), `deliveries` (each `sku`, `quantity`, `on`)."""
     gateway: dict[str, Any] | None = None
     """The gateway that collects: `kind` simulated, `seed`, `decline_ppm`, `fee_ppm`, `books` (a file in the
-    company's folder that keeps what it charged; default gateway.db). A sandbox always has it."""
+    company's folder that keeps what it charged; default gateway.db), `notice_secret` (signs what it tells
+    unasked). A sandbox always has it."""
     mode: Literal["live", "test"] = "live"
     """`test`: a sandbox, whose API keys are of their own kind and whose clock may be set. A sample is one."""
     serve: dict[str, Any] = field(default_factory=dict)
@@ -196,7 +198,7 @@ def _stock(options: Any) -> dict[str, Any] | None:
     return options
 
 
-GATEWAY_KEYS = {"kind", "seed", "decline_ppm", "fee_ppm", "books"}
+GATEWAY_KEYS = {"kind", "seed", "decline_ppm", "fee_ppm", "books", "notice_secret"}
 
 
 def _gateway(options: Any) -> dict[str, Any] | None:
@@ -211,6 +213,9 @@ def _gateway(options: Any) -> dict[str, Any] | None:
     for name in ("decline_ppm", "fee_ppm"):
         if type(options.get(name, 0)) is not int or not 0 <= options.get(name, 0) <= 1_000_000:
             raise ValueError(f"{name} of gateway must be a whole number from 0 to 1000000")
+    secret = options.get("notice_secret")
+    if secret is not None and not (isinstance(secret, str) and is_secret(secret)):
+        raise ValueError("notice_secret of gateway must be whsec_ and 24 bytes or more in base64")
     books = options.get("books", "gateway.db")
     if not isinstance(books, str) or not books.strip():
         raise ValueError("books of gateway must be the name of a file")
@@ -226,6 +231,7 @@ def _mode(content: dict[str, Any]) -> Literal["live", "test"]:
 
 ADDRESSES = ("api_url", "portal_url", "admin_url", "dashboard_url")
 NETWORKS = ("proxies", "webhook_networks")
+NOTICES = ("notices_to", "notices_language")
 
 
 def _serve(options: Any) -> dict[str, Any]:
@@ -233,7 +239,7 @@ def _serve(options: Any) -> dict[str, Any]:
         return {}
     if not isinstance(options, dict):
         raise ValueError("serve must be a table, [serve]")
-    if unknown := set(options) - {*ADDRESSES, *NETWORKS, "notices_to", "notices_language"}:
+    if unknown := set(options) - {*ADDRESSES, *NETWORKS, *NOTICES}:
         raise ValueError(f"unknown setting of serve {', '.join(sorted(unknown))}")
     for name in ADDRESSES:
         parts = urlsplit(str(options.get(name, "http://localhost")))

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from billing.api import routes as package
 from billing.api.finding import ByResource
+from billing.api.gateway_notices import notice_route
 from billing.api.help_pages import help_routes
 from billing.api.openapi import described
 from billing.web.answers import as_json, problem_from
@@ -63,6 +64,8 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
     app.router.routes.insert(0, ByResource(every))
     metrics = Metrics()
     app.router.routes.extend([*watching_routes(services, metrics), *help_routes()])
+    if services.notices is not None:
+        app.router.routes.append(notice_route(services, services.notices))
     app.openapi = lambda: described(app, services.base_url)  # type: ignore[method-assign]
     app.add_exception_handler(RequestValidationError, _raise)
     app.add_exception_handler(HTTPException, _raise)

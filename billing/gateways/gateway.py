@@ -8,7 +8,8 @@ so, asked or by a notice.
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 Outcome: TypeAlias = Literal["captured", "declined", "unknown"]
@@ -61,6 +62,19 @@ class Gateway(Protocol):
 
     def find(self, key: str) -> Answer | None:
         """What became of a charge; None when the gateway took nothing by it and never will."""
+        ...
+
+
+class Notices(Protocol):
+    """Reads what a gateway tells by a call of its own."""
+
+    def id_of(self, headers: Mapping[str, str], body: bytes, at: datetime) -> str | None:
+        """The notice's id, the same each time that it is told; None for a request that the gateway did not
+        sign. headers: their names in small letters."""
+        ...
+
+    def read(self, body: bytes) -> Notice:
+        """What it says. Raises `missing_value`, `unknown_setting`."""
         ...
 
 

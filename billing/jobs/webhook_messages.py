@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from billing.gateways.signatures import signature
 from billing.jobs.event_catalogue import shown
-
-PREFIX = "whsec_"
 
 
 def event_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,12 +34,7 @@ def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -
     if not secrets:
         raise ValueError("a webhook is signed")
     stamp = str(int(at.timestamp()))
-    content = f"{message_id}.{stamp}.".encode() + body
-    signatures = []
-    for secret in secrets:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-        digest = hmac.new(key, content, hashlib.sha256).digest()
-        signatures.append("v1," + base64.b64encode(digest).decode())
+    signatures = [signature(secret, message_id, stamp, body) for secret in secrets]
     return {
         "Content-Type": "application/json",
         "User-Agent": "Tajdid-Webhooks/1",

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from sqlalchemy import bindparam, select
 
 from billing.core.money import BillingError
-from billing.gateways.gateway import Gateway
+from billing.gateways.gateway import Gateway, Notices
 from billing.gateways.hosted import HostedFields
 from billing.gateways.tax_register import FormRegister, TaxRegister
 from billing.reads.scope import Scope, everything, scope_of
@@ -46,6 +46,8 @@ class Services:
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose X-Forwarded-For and -Proto are believed."""
+    notices: Notices | None = None
+    """Reads what the gateway tells unasked; None: it tells nothing."""
     hosted: HostedFields | None = None
     """Where customers enter ways to pay; None: nowhere."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -6,7 +6,7 @@ import base64
 import secrets
 from collections.abc import Callable
 
-from billing.jobs.webhook_messages import PREFIX
+from billing.gateways.signatures import PREFIX
 from billing.web.seal import Vault
 
 _PURPOSE = "webhook"

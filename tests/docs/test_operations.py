@@ -9,7 +9,7 @@ import typer
 
 from tajdid import running_commands
 from tajdid.cli import app
-from tajdid.workspace import ADDRESSES, KEYS, NETWORKS
+from tajdid.workspace import ADDRESSES, KEYS, NETWORKS, NOTICES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_every_command_of_the_page_is_there() -> None:
 def test_settings_and_ports_are_those_of_the_product() -> None:
     block = PAGE[PAGE.index("```toml") : PAGE.index("What is left out")]
     serve = block[block.index("[serve]") : block.index("[gateway]")]
-    assert set(re.findall(r"^(\w+) =", serve, re.M)) == {*ADDRESSES, *NETWORKS}
+    assert set(re.findall(r"^(\w+) =", serve, re.M)) == {*ADDRESSES, *NETWORKS, *NOTICES}
     assert set(re.findall(r"^(\w+) =", block[: block.index("[serve]")], re.M)) <= KEYS
     for port in (running_commands.API, running_commands.PORTAL, running_commands.ADMIN):
         assert str(port) in PAGE
