@@ -3,6 +3,7 @@ is turned off. Each is sent once per outage, as the event that it tells of is.""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -72,7 +73,7 @@ def send_letters(
         count, failed = 0, None
         for row in store.rows(_OUTAGES, {"since": at - TOLD_WITHIN}):
             for address in dict.fromkeys(to or _sellers(store, row["entity_id"])):
-                key = f"{row['message_id']} {address}"
+                key = f"{row['message_id']} {hashlib.sha256(address.encode()).hexdigest()}"
                 if key in sent:
                     continue
                 try:
