@@ -169,7 +169,11 @@ def _why_not(visit: Visit, refused: BillingError | Problem) -> Notice:
         return Notice("bad", _("What was typed is not the name below. Nothing was done."), refused.code)
     if isinstance(refused, Held):
         return Notice("warn", _("It waits for approval."), refused.code)
-    return Notice("bad", _("This cannot be done: {why}").format(why=refused.detail), refused.code)
+    return Notice(
+        "bad",
+        _("This cannot be done: {why}").format(why=naming.refusal(visit.words, refused.code)),
+        refused.code,
+    )
 
 
 def _table(visit: Visit, figures: Sequence[Figure]) -> Table:

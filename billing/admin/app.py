@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
-from billing.admin import acting, moving
+from billing.admin import acting, moving, naming
 from billing.admin.acts import ACTS
 from billing.admin.door import Entered, Staff, StaffDoor
 from billing.admin.looks import Link, Notice, Screen
@@ -493,15 +493,22 @@ def _why_not(made: _Made, request: Request, problem: Problem) -> Screen:
         "not_found": _("There is nothing here."),
         "unauthenticated": _("Sign in to go on."),
         "role_missing": _("Your role does not allow this."),
+        "bad_cursor": _("The place in this list cannot be read any more. Begin at its first page."),
+        "bad_parameter": _("The page was asked for in a way that cannot be read."),
         "csrf": _("The form is too old, or came from elsewhere. Load the page again; nothing was done."),
         "busy": _("Others are at work on the same. Try again in a moment; nothing was done."),
         "unavailable": _("This cannot be reached just now. Try again in a minute."),
         "internal": _("Something failed here. It is written down under the number below."),
     }
-    detail = problem.detail if problem.status < 500 else str(request.scope.get("request_id", ""))
+    if problem.status >= 500:
+        notices = [Notice("bad", str(request.scope.get("request_id", "")), problem.code)]
+    elif request.method == "GET":
+        notices = [] if problem.code == "not_found" else [Notice("bad", "", problem.code)]
+    else:
+        notices = [Notice("bad", _("Nothing was changed."), problem.code)]
     return Screen(
-        said.get(problem.code, _("This cannot be done.")),
-        notices=[Notice("bad", detail or _("Nothing was changed."), problem.code)],
+        said.get(problem.code) or naming.refusal(words(_spoken(request), PACKAGE), problem.code),
+        notices=notices,
         back=Link(f"{PREFIX}/", _("Overview")),
         status=problem.status,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from billing.admin.looks import Cell, Tone
 from billing.web.languages import Words
+from billing.web.problems import title_of
 
 
 def N_(sentence: str) -> str:
@@ -34,6 +35,7 @@ _STATES: dict[str, tuple[str, Tone]] = {
     "requested": (N_("requested"), "info"),
     "approved": (N_("approved"), "good"),
     "rejected": (N_("rejected"), "bad"),
+    "withdrawn": (N_("withdrawn"), ""),
     "current": (N_("current"), "good"),
     "reminded": (N_("reminded"), "warn"),
     "restricted": (N_("restricted"), "bad"),
@@ -85,6 +87,76 @@ _STEPS = {
     "end": N_("End of the subscription"),
 }
 """Of dunning, as the dashboard calls them."""
+_MODELS = {
+    "flat": N_("Fixed amount"),
+    "per_unit": N_("Per unit"),
+    "graduated": N_("Graduated: each unit at the price of its tier"),
+    "volume": N_("Volume: all units at the price of the tier reached"),
+    "package": N_("Per package"),
+    "percentage": N_("Share of each event"),
+    "graduated_percentage": N_("Graduated share"),
+    "tiered_block": N_("By blocks"),
+    "dynamic": N_("Each event brings its amount"),
+}
+_WINDOWS = {"hour": N_("hour"), "day": N_("day"), "month": N_("month")}
+_DECLINES = {
+    "insufficient_funds": N_("Not enough money"),
+    "limit_exceeded": N_("Limit exceeded"),
+    "issuer_unavailable": N_("Bank not reached"),
+    "do_not_honor": N_("Bank says no"),
+    "account_closed": N_("Account closed"),
+    "card_expired": N_("Card expired"),
+    "stolen_card": N_("Card reported stolen"),
+    "lost_card": N_("Card reported lost"),
+    "mandate_revoked": N_("Mandate revoked"),
+    "authentication_required": N_("Customer has to confirm"),
+    "timeout": N_("No answer in time"),
+    "gateway_down": N_("Gateway not reached"),
+}
+_ORDERS = {
+    "subscribe": N_("Subscribe"),
+    "change_plan": N_("Change the plan"),
+    "change_quantity": N_("Change the quantity"),
+    "add_item": N_("Add an add-on"),
+    "remove_item": N_("Remove an add-on"),
+    "reactivate": N_("Subscribe again"),
+    "add_charge": N_("Add a charge"),
+    "cancel": N_("Cancel"),
+    "undo_cancel": N_("Take a cancellation back"),
+    "pause": N_("Pause"),
+    "resume": N_("Resume"),
+    "top_up": N_("Top a wallet up"),
+}
+_CHANGES = {
+    "subscribe": N_("It begins"),
+    "upgrade": N_("The plan rises"),
+    "downgrade": N_("The plan falls"),
+    "interval": N_("Another interval"),
+    "quantity": N_("Another quantity"),
+    "trial_end": N_("The trial ends"),
+    "add_on": N_("Another add-on"),
+    "reactivate": N_("Subscribe again"),
+    "pause": N_("Pause"),
+    "resume": N_("Resume"),
+    "overdue": N_("Suspended for overdue money"),
+    "renewal": N_("The contract is renewed"),
+    "index": N_("Prices follow an index"),
+    "subscription_end": N_("The subscription ends"),
+    "item_end": N_("The item ends"),
+}
+"""Why a version of an item begins, or what ends."""
+_FAILURES = {
+    "gone": N_("The receiver said that it is gone"),
+    "failing": N_("It takes nothing"),
+    "forbidden_address": N_("Forbidden address"),
+    "unknown_host": N_("Unknown host"),
+    "timeout": N_("No answer in time"),
+    "bad_certificate": N_("Bad certificate"),
+    "not_connected": N_("Not connected"),
+    "broken_connection": N_("Connection broken"),
+    "bad_answer": N_("Answer not readable"),
+}
+"""Of webhooks: why one did not arrive, or why an endpoint is off."""
 _ACCOUNTS = {
     "receivable": N_("Receivables"),
     "deferred_revenue": N_("Deferred revenue"),
@@ -116,7 +188,7 @@ def state_name(words: Words, value: str) -> str:
 
 
 def kind(words: Words, value: str | None) -> str:
-    return "–" if value is None else words.gettext(_KINDS.get(value, value))
+    return _word(words, _KINDS, value)
 
 
 def track(words: Words, value: str) -> str:
@@ -125,8 +197,47 @@ def track(words: Words, value: str) -> str:
 
 
 def step(words: Words, value: str | None) -> str:
-    """A step of dunning."""
-    return "–" if value is None else words.gettext(_STEPS.get(value, value))
+    """A step of dunning that is to come."""
+    return _word(words, _STEPS, value)
+
+
+def last_step(words: Words, value: str | None) -> str:
+    """A step of dunning that was taken."""
+    return words.gettext(N_("Attempt")) if value == "attempt" else step(words, value)
+
+
+def model(words: Words, value: str) -> str:
+    """How a price makes an amount of a quantity."""
+    return _word(words, _MODELS, value)
+
+
+def decline(words: Words, value: str | None) -> str:
+    """Why a charge was declined."""
+    return _word(words, _DECLINES, value)
+
+
+def order(words: Words, value: str | None) -> str:
+    """What was ordered."""
+    return _word(words, _ORDERS, value)
+
+
+def change(words: Words, value: str) -> str:
+    """What is to happen to an item."""
+    return _word(words, _CHANGES, value)
+
+
+def failure(words: Words, value: str | None) -> str:
+    """Why a webhook did not arrive, or an endpoint is off."""
+    return _word(words, _FAILURES, value)
+
+
+def refusal(words: Words, code: str | None) -> str:
+    """What a code of the engine's refusals means, in a sentence."""
+    return "–" if code is None else words.gettext(title_of(code))
+
+
+def _word(words: Words, known: dict[str, str], value: str | None) -> str:
+    return "–" if value is None else words.gettext(known.get(value, value))
 
 
 def account(words: Words, value: str) -> str:
@@ -154,3 +265,8 @@ TERMS = {
 
 def term(words: Words, name: str) -> str:
     return words.gettext(TERMS[name])
+
+
+def window(words: Words, value: str) -> str:
+    """What the usage of a price is counted by."""
+    return _word(words, _WINDOWS, value)

@@ -1,6 +1,7 @@
 """Bring the catalogues of pages in step with their sources: `python -m billing.web.extract`.
 
-Sentences stand in the templates and the Python of each package. New ones arrive untranslated, vanished ones
+Sentences stand in the templates and the Python of each package; what the codes of problems
+mean, which every page may say, is among the shared ones. New ones arrive untranslated, vanished ones
 leave, and a sentence that was only changed is not guessed.
 """
 
@@ -10,7 +11,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from billing.web.languages import BILLING, LANGUAGES, SOURCE_LANGUAGE, catalogue
+from billing.web.languages import BILLING, LANGUAGES, SHARED, SOURCE_LANGUAGE, catalogue
+from billing.web.problems import STATUS, title_of
 
 PACKAGES = ("web", "portal", "admin")
 _SOURCES = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
@@ -25,6 +27,9 @@ def messages(package: str) -> Catalog:
         str(folder), method_map=_SOURCES, options_map=_OPTIONS
     ):
         found.add(message, locations=[(file_name, 0)], context=context)
+    if package == SHARED:
+        for code in sorted(STATUS):
+            found.add(title_of(code), locations=[("problems.py", 0)])
     return found
 
 

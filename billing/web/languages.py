@@ -60,6 +60,14 @@ class Words:
         exact = Scaled(value, 0) if isinstance(value, int) else value
         return self._formats("EUR").decimal(exact)
 
+    def price(self, value: Scaled, currency: str) -> str:
+        """A price in major units, with its own decimals but at least those of its currency."""
+        return self._formats(currency).price(value)
+
+    def percent(self, share: Scaled) -> str:
+        """A share, of which 1 is 100 %."""
+        return self._formats("EUR").percent(share)
+
     def day(self, value: date | None) -> str:
         return MISSING if value is None else self._formats("EUR").day(value)
 

@@ -8,12 +8,14 @@ from billing.admin import naming
 from billing.admin.acts import ALL
 from billing.admin.looks import Ask, Cell, Form, Link, Notice, Screen, Section, Table
 from billing.admin.visit import PAGE_ROWS, Visit, path_to
-from billing.core.money import BillingError, parse_decimal
+from billing.core.money import BillingError, Scaled, parse_decimal, parse_share
 from billing.reads import catalog
 from billing.store.store import Row
 from billing.web.problems import Problem
 
 PRICES = 100
+_AMOUNTS = ("price", "fee_per_event", "free_amount", "min_per_event", "max_per_event")
+"""Terms in major units."""
 
 
 def listed(visit: Visit) -> Screen:
@@ -81,14 +83,14 @@ def _priced(visit: Visit, part: Row, prices: list[Row]) -> Section:
         [
             visit.code(row["price_id"], path_to("prices", row["price_id"])),
             visit.code(row["list_id"]),
-            visit.code(row["model"]),
+            Cell(naming.model(visit.words, row["model"])),
             Cell(row["currency"]),
-            visit.code(row["price"] or (f"{row['rate_percent']} %" if row["rate_percent"] else None)),
+            _price(visit, row["price"], row["rate_percent"], row["currency"]),
         ]
         for row in prices
     ]
     columns = [_("Price"), _("List"), _("Model"), _("Currency"), _("Unit price")]
-    title = f"{part['name']} · {naming.kind(visit.words, part['kind'])}"
+    title = f"{visit.words.own(part['name'])} · {naming.kind(visit.words, part['kind'])}"
     return Section(title, table=Table(_("Prices"), columns, rows, _("It has no price."), frozenset({4})))
 
 
@@ -112,7 +114,7 @@ def price(visit: Visit) -> Screen:
     facts = [
         (_("Component"), visit.code(terms["component_id"])),
         (_("List"), visit.code(terms["list_id"])),
-        (_("Model"), visit.code(terms["model"])),
+        (_("Model"), Cell(naming.model(visit.words, terms["model"]))),
         (_("Currency"), Cell(terms["currency"])),
         *(
             (naming.term(visit.words, name), _term(visit, terms, name))
@@ -136,7 +138,7 @@ def price(visit: Visit) -> Screen:
     )
     notices = []
     if refused is not None:
-        why = _("This cannot be worked out: {why}").format(why=refused.detail)
+        why = _("This cannot be worked out: {why}").format(why=naming.refusal(visit.words, refused.code))
         notices.append(Notice("bad", why, refused.code))
     sections = [Section(_("About"), facts), *_tiers(visit, terms), Section(_("Try it"), forms=[form])]
     sections.append(_tried(visit, tried))
@@ -154,7 +156,20 @@ def _term(visit: Visit, terms: Row, name: str) -> Cell:
     value = terms[name]
     if name.endswith("_minor"):
         return visit.money(value, terms["currency"])
-    return visit.code(str(value))
+    if name == "window":
+        return Cell(naming.window(visit.words, value))
+    if name == "rate_percent":
+        return _price(visit, None, value, terms["currency"])
+    if name in _AMOUNTS:
+        return _price(visit, value, None, terms["currency"])
+    return Cell(visit.words.decimal(parse_decimal(value)))
+
+
+def _price(visit: Visit, price: str | None, percent: str | None, currency: str) -> Cell:
+    """A price in major units, or a share of 100 %."""
+    if price is not None:
+        return Cell(visit.words.price(parse_decimal(price), currency), is_number=True)
+    return Cell(visit.words.percent(parse_share(percent)) if percent else "–", is_number=True)
 
 
 def _tiers(visit: Visit, terms: Row) -> list[Section]:
@@ -164,8 +179,8 @@ def _tiers(visit: Visit, terms: Row) -> list[Section]:
     rows = [
         [
             Cell(_("and more") if tier["up_to"] is None else visit.words.decimal(tier["up_to"])),
-            visit.code(tier["unit"] or (f"{tier['rate_percent']} %" if tier["rate_percent"] else None)),
-            visit.code(tier["flat"]),
+            _price(visit, tier["unit"], tier["rate_percent"], terms["currency"]),
+            _price(visit, tier["flat"], None, terms["currency"]),
         ]
         for tier in terms["tiers"]
     ]
@@ -178,17 +193,17 @@ def _tried(visit: Visit, tried: catalog.Tried | None) -> Section:
     if tried is None:
         return Section("", notes=[_("Before minimum, maximum, discounts and tax.")], name="tried")
     facts = [
-        (_("Quantity"), visit.code(_plain(tried.quantity))),
-        (_("Exactly"), visit.code(f"{_plain(tried.exact)} {tried.currency}")),
+        (_("Quantity"), _number(visit, tried.quantity)),
+        (_("Exactly"), Cell(f"{_number(visit, tried.exact).text} {tried.currency}", is_number=True)),
         (_("Posted"), visit.money(tried.posted_minor, tried.currency)),
     ]
     rows = [
         [
-            visit.code(f"{step.first}–{step.last}" if step.last is not None else f"{step.first}+"),
-            visit.code(_plain(step.units) if step.units is not None else None),
-            visit.code(_plain(step.unit_price)),
-            visit.code(_plain(step.flat_fee)),
-            visit.code(_plain(step.amount)),
+            Cell(_bounds(visit, step.first, step.last)),
+            _number(visit, step.units),
+            _number(visit, step.unit_price),
+            _number(visit, step.flat_fee),
+            _number(visit, step.amount),
         ]
         for step in tried.steps
     ]
@@ -205,6 +220,16 @@ def _tried(visit: Visit, tried: catalog.Tried | None) -> Section:
     )
 
 
-def _plain(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _bounds(visit: Visit, first: int, last: int | None) -> str:
+    begins = visit.words.decimal(first)
+    if last is None:
+        return visit.words.gettext("{first} and more").format(first=begins)
+    return visit.words.gettext("{first} to {last}").format(first=begins, last=visit.words.decimal(last))
+
+
+def _number(visit: Visit, value: Decimal | None) -> Cell:
+    if value is None:
+        return Cell("–", is_number=True)
+    sign, digits, exponent = value.as_tuple()
+    whole = int("".join(map(str, digits))) * 10 ** max(int(exponent), 0) * (-1 if sign else 1)
+    return Cell(visit.words.decimal(Scaled(whole, max(-int(exponent), 0))), is_number=True)

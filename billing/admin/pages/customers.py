@@ -159,7 +159,7 @@ def _set_aside(visit: Visit, row: Row) -> list[Section]:
         return []
     facts = [
         (_("Since"), Cell(visit.words.moment(row["parked_at"], "UTC"))),
-        (_("Code"), visit.code(row["parked_code"])),
+        (_("Why"), Cell(naming.refusal(visit.words, row["parked_code"]))),
         (_("Detail"), visit.data(row["parked_detail"])),
     ]
     links = [Link(path_to("acts", "retry", row["customer_id"]), _("Bill it now…"), "primary")]

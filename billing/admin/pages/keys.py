@@ -36,7 +36,7 @@ def _screen(visit: Visit, notices: list[Notice], *, is_new: bool = False) -> Scr
     rolls = [
         Form(
             path_to("keys", row["key_id"], "roll"),
-            _("Give {name} another secret").format(name=row["name"]),
+            _("Give {name} another secret").format(name=visit.words.own(row["name"])),
             name=f"roll:{row['key_id']}",
             tone="",
         )

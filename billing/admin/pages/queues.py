@@ -44,7 +44,7 @@ def _case(visit: Visit, row: Row) -> list[Cell]:
         visit.data(row["name"], path_to("customers", row["customer_id"])),
         Cell(naming.track(visit.words, row["track"])),
         visit.day(row["opened_on"]),
-        Cell(naming.step(visit.words, row["last_step"])),
+        Cell(naming.last_step(visit.words, row["last_step"])),
         Cell(naming.step(visit.words, row["next_step"])),
         visit.day(row["next_on"]),
         visit.money(row["open_minor"], row["currency"]),
@@ -56,7 +56,7 @@ def _again(visit: Visit, row: Row) -> list[Cell]:
         visit.data(row["name"], path_to("customers", row["customer_id"])),
         visit.code(row["number"], path_to("invoices", row["invoice_id"]) if row["invoice_id"] else None),
         Cell(visit.words.decimal(row["attempt"])),
-        visit.code(row["decline_code"]),
+        Cell(naming.decline(visit.words, row["decline_code"])),
         Cell(visit.words.moment(row["next_attempt_at"], "UTC")),
         visit.money(row["amount_minor"], row["currency"]),
     ]
@@ -71,7 +71,7 @@ def parked(visit: Visit) -> Screen:
     rows = [
         [
             visit.data(row["name"], path_to("customers", row["customer_id"])),
-            visit.code(row["code"]),
+            Cell(naming.refusal(visit.words, row["code"])),
             visit.data(row["detail"]),
             Cell(visit.words.moment(row["parked_at"], "UTC")),
             Cell(_("Bill it now…"), path_to("acts", "retry", row["customer_id"])),
@@ -80,7 +80,7 @@ def parked(visit: Visit) -> Screen:
     ]
     table = Table(
         _("Customers that bill runs leave aside until they are billed again"),
-        [_("Customer"), _("Code"), _("Detail"), _("Since"), _("Act")],
+        [_("Customer"), _("Why"), _("Detail"), _("Since"), _("Act")],
         rows,
         _("Nobody is set aside."),
         more=visit.following(found, "parked"),
@@ -123,8 +123,8 @@ def _approval(visit: Visit, row: Row) -> list[Cell]:
         Cell(naming.kind(visit.words, row["kind"])),
         visit.code(row["customer_id"], path_to("customers", row["customer_id"])),
         visit.day(row["proposed_on"]),
-        visit.code(details.get("code")),
-        visit.code(order.get("act")),
+        Cell(naming.refusal(visit.words, details.get("code"))),
+        Cell(naming.order(visit.words, order.get("act"))),
         visit.data(row["decided_by"]) if row["decided_by"] else Cell("–"),
         *(
             Cell(word, path_to("acts", act, row["approval_id"])) if is_pending else Cell("")

@@ -135,7 +135,7 @@ def _ahead(visit: Visit, of: Standing) -> Section:
         [
             visit.day(one.on),
             visit.code(one.item_id),
-            visit.code(one.reason),
+            Cell(naming.change(visit.words, one.reason)),
             visit.code(one.plan_id),
             visit.money(one.recurring_minor, of.customer["currency"]),
         ]

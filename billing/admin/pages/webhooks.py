@@ -10,6 +10,7 @@ from billing.admin import naming
 from billing.admin.acts import ALL
 from billing.admin.looks import Ask, Cell, Form, Link, Screen, Section, Table
 from billing.admin.visit import PAGE_ROWS, Visit, path_to
+from billing.core.money import Scaled
 from billing.reads import webhooks
 from billing.service.webhook_endpoints import enable_endpoint, try_endpoint
 from billing.service.webhook_endpoints import replay as replayed
@@ -55,7 +56,7 @@ def _row(visit: Visit, store: Store, row: Row, at: datetime) -> list[Cell]:
 
 def _share(visit: Visit, how: Mapping[str, Any]) -> Cell:
     share = how.get("success_ppm")
-    return Cell("–" if share is None else f"{visit.words.decimal(share // PERCENT)} %")
+    return Cell("–" if share is None else visit.words.percent(Scaled(share // PERCENT, 2)))
 
 
 def one(visit: Visit) -> Screen:
@@ -98,7 +99,7 @@ def _about(visit: Visit, row: Row, how: Row) -> Section:
     facts = [
         (_("Endpoint"), visit.code(key)),
         (_("State"), naming.state(visit.words, row["state"])),
-        (_("Why"), visit.code(row["state_reason"])),
+        (_("Why"), Cell(naming.failure(visit.words, row["state_reason"]))),
         (_("Topics"), visit.code(" ".join(row["topics"]))),
         (_("Customer"), visit.code(row["customer_id"])),
         (_("Taken in 24 hours"), _share(visit, how)),
@@ -134,15 +135,22 @@ def _delivery(visit: Visit, store: Store, key: str, row: Row) -> list[Cell]:
         webhooks.delivery(store, ALL, endpoint_id=key, sequence=row["sequence"]) if row["attempts"] else None
     )
     last = one["log"][0] if one and one["log"] else None
-    answer = None if last is None else str(last["status"] or last["error"])
     return [
         visit.code(str(row["sequence"])),
         visit.code(row["type"]),
         naming.state(visit.words, row["state"]),
         Cell(visit.words.decimal(row["attempts"])),
-        visit.code(answer),
+        _answered(visit, last),
         _moment(visit, row["next_attempt_at"]),
     ]
+
+
+def _answered(visit: Visit, last: Row | None) -> Cell:
+    if last is None:
+        return Cell("–")
+    if last["status"] is not None:
+        return visit.code(str(last["status"]))
+    return Cell(naming.failure(visit.words, last["error"]))
 
 
 def _moment(visit: Visit, at: datetime | None) -> Cell:

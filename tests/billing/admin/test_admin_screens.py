@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 
 from billing.admin import naming
 from billing.admin.app import CHANGES, PAGES
+from billing.core import dunning, pricing, refusals
+from billing.service import carried_orders
 from billing.store import tables
 from billing.store.store import Store
 from billing.web.extract import messages
@@ -203,8 +205,8 @@ def test_a_price_is_tried_step_by_step(screens: Screens, store: Store) -> None:
 
 def test_the_queues_show_who_waits_and_why(screens: Screens) -> None:
     browser = screens("mia")
-    assert "no_tax_rate" in browser.get("/admin/parked").text
-    assert "over_credit_limit" in browser.get("/admin/approvals").text
+    assert "Nobody set the rate of this tax." in browser.get("/admin/parked").text
+    assert "would owe more than its limit" in browser.get("/admin/approvals").text
     assert "€23.80" in plain(browser.get("/admin/dunning").text)
     assert "subscribe" in browser.get("/admin/audit?act=subscribe&customer=anna").text
 
@@ -273,3 +275,45 @@ def test_steps_of_dunning_are_told_in_words() -> None:
 @pytest.mark.parametrize(("language", "title"), [("en", "Acme"), ("ar", "أكمي")])
 def test_a_company_is_called_as_its_language_calls_it(screens: Screens, language: str, title: str) -> None:
     assert f"<bdi>{title}</bdi>" in screens("mia", language).get("/admin/").text
+
+
+CODES = (
+    (naming.model, pricing.MODELS),
+    (naming.order, carried_orders.ORDERS),
+    (naming.decline, dunning.DECLINE_CLASSES),
+    (naming.refusal, refusals.REFUSALS),
+)
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_codes_of_the_engine_are_said_in_words_of_the_language(language: str) -> None:
+    spoken, english = words(language, "admin"), words("en", "admin")
+    for says, codes in CODES:
+        said = {code: says(spoken, code) for code in codes}
+        assert [code for code, text in said.items() if text == code] == []
+        if language == "ar":
+            assert [code for code, text in said.items() if text == says(english, code)] == []
+
+
+def test_an_act_refused_in_arabic_says_so_in_arabic(screens: Screens, store: Store) -> None:
+    answer = screens("mia", "ar").get(f"/admin/acts/refund/{payment_of(store)}?amount=1000")
+    assert answer.status_code == 422
+    assert "left of" not in answer.text
+    assert "over_refund" in answer.text
+
+
+def test_prices_are_written_like_money_and_tiers_in_the_order_of_the_language(
+    screens: Screens, store: Store
+) -> None:
+    of_price = f"/admin/prices/{price_of(store, 'graduated')}?quantity=1200.5"
+    english, arabic = (plain(screens("mia", language).get(of_price).text) for language in ("en", "ar"))
+    assert all(one in english for one in ("1,200.5", "5.00", "1 to 10", "11 and more"))
+    assert "11 فأكثر" in arabic
+
+
+def test_an_attempt_that_was_made_is_not_called_the_next_one() -> None:
+    spoken = words("en", "admin")
+    assert (naming.last_step(spoken, "attempt"), naming.step(spoken, "attempt")) == (
+        "Attempt",
+        "Next attempt",
+    )
