@@ -67,10 +67,6 @@ _KINDS = {
     "fee": N_("fee"),
     "seat": N_("seats"),
     "usage": N_("usage"),
-    "P1M": N_("monthly"),
-    "P3M": N_("quarterly"),
-    "P1Y": N_("yearly"),
-    "P1W": N_("weekly"),
 }
 _TRACKS = {"card": N_("Card retries"), "terms": N_("Reminders"), "campaign": N_("Campaign")}
 _STEPS = {

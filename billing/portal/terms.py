@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from billing.core.calendar import parse_interval
+from billing.web.intervals import every as every
 from billing.web.languages import Words
 from billing.web.problems import title_of
 
@@ -168,23 +168,6 @@ def act(words: Words, name: str) -> str:
 def refusal(words: Words, code: str) -> str:
     """What went wrong, in a sentence."""
     return words.gettext(_REFUSALS.get(code) or title_of(code))
-
-
-def every(words: Words, interval: str) -> str:
-    """How often: `P1M` is "every month"."""
-    length = parse_interval(interval)
-    ngettext = words.ngettext
-    if length.months and length.months % 12 == 0:
-        return _counted(ngettext("every year", "every {n} years", length.months // 12), length.months // 12)
-    if length.months:
-        return _counted(ngettext("every month", "every {n} months", length.months), length.months)
-    if length.days % 7 == 0:
-        return _counted(ngettext("every week", "every {n} weeks", length.days // 7), length.days // 7)
-    return _counted(ngettext("every day", "every {n} days", length.days), length.days)
-
-
-def _counted(text: str, n: int) -> str:
-    return text.format(n=n)
 
 
 def options(words: Words, known: dict[str, str]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from billing.admin.visit import PAGE_ROWS, Visit, path_to
 from billing.core.money import BillingError, Scaled, parse_decimal, parse_share
 from billing.reads import catalog
 from billing.store.store import Row
+from billing.web.intervals import every
 from billing.web.problems import Problem
 
 PRICES = 100
@@ -69,7 +70,7 @@ def plan(visit: Visit) -> Screen:
     if version is not None:
         when = _("in advance") if version["in_advance"] else _("in arrears")
         facts += [
-            (_("Interval"), Cell(naming.kind(visit.words, version["interval"]))),
+            (_("Interval"), Cell(every(visit.words, version["interval"]))),
             (_("Charged"), Cell(when)),
         ]
     sections = [Section(_("About"), facts)]
