@@ -36,7 +36,7 @@ from billing.admin.pages import (
     subscriptions,
     webhooks,
 )
-from billing.admin.visit import PREFIX, Visit, path_to
+from billing.admin.visit import PREFIX, Visit, dashboard_page, path_to
 from billing.core.money import BillingError
 from billing.web.answers import Write, problem_from
 from billing.web.assets import serve_asset
@@ -44,7 +44,7 @@ from billing.web.context import Caller, Context, Services
 from billing.web.cookies import Cookie
 from billing.web.forms import check_origin, check_token, fields_of, token_of
 from billing.web.health import watching_routes
-from billing.web.languages import LANGUAGES, preferred, words
+from billing.web.languages import LANGUAGES, Words, preferred, words
 from billing.web.layers import Door, add_layers, bare_application
 from billing.web.limits import FORM, FORM_BYTES, Kind, Limits
 from billing.web.metrics import Metrics
@@ -425,7 +425,7 @@ def _rendered(
         "brand": made.titles[language],
         "mode": made.services.mode,
         "nav": _navigation(spoken.gettext, staff, screen.current) if staff else [],
-        "elsewhere": _elsewhere(made, spoken.gettext) if staff else [],
+        "elsewhere": _elsewhere(made, spoken) if staff else [],
         "signed_in": staff.name if staff and not made.door.is_open else None,
         "has_forms": staff is not None or screen.template == "sign_in.html",
         "csrf": lambda form: token_of(seed, form),
@@ -464,9 +464,10 @@ def _navigation(_: Callable[[str], str], staff: Staff, current: str) -> list[dic
     ]
 
 
-def _elsewhere(made: _Made, _: Callable[[str], str]) -> list[Link]:
+def _elsewhere(made: _Made, spoken: Words) -> list[Link]:
     url = made.services.dashboard_url
-    return [Link(url, _("Dashboard"))] if url else []
+    there = dashboard_page(url, made.company, spoken.language) if url else None
+    return [Link(there, spoken.gettext("Dashboard"))] if there else []
 
 
 # What goes wrong.

@@ -31,6 +31,11 @@ def path_to(*parts: str, **asked: str | None) -> str:
     return f"{path}?{query}" if query else path
 
 
+def dashboard_page(url: str, company: str, language: str, page: str = "", **asked: str) -> str:
+    """The address of a page of the dashboard about this company, in the language one reads here."""
+    return f"{url}/{page}?{urlencode({'company': company, **asked, 'lang': language})}"
+
+
 @dataclass(frozen=True)
 class Visit:
     """`seed`: of the tokens of this session's forms. `company`: as the dashboard knows it."""

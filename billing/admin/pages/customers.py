@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlencode
 
 from billing.admin import naming
 from billing.admin.acts import ALL
 from billing.admin.looks import Ask, Cell, Form, Link, Screen, Section, Table
 from billing.admin.pages.invoices import invoice_rows
 from billing.admin.pages.subscriptions import subscription_rows
-from billing.admin.visit import PAGE_ROWS, Visit, path_to
+from billing.admin.visit import PAGE_ROWS, Visit, dashboard_page, path_to
 from billing.reads import approvals, customers, dunning, invoices, payments, subscriptions, wallets
 from billing.reads.page import Page
 from billing.store.store import Row, Store
@@ -108,10 +107,14 @@ def _links(visit: Visit, row: Row) -> list[Link]:
     services = visit.context.services
     links = [Link(path_to("audit", customer=row["customer_id"]), _("What was done"))]
     if services.dashboard_url:
-        asked = urlencode({"company": visit.company, "customer": row["customer_id"]})
-        links.append(
-            Link(f"{services.dashboard_url}/customer?{asked}", _("In the dashboard"), is_outside=True)
+        there = dashboard_page(
+            services.dashboard_url,
+            visit.company,
+            visit.words.language,
+            "customer",
+            customer=row["customer_id"],
         )
+        links.append(Link(there, _("In the dashboard"), is_outside=True))
     return links
 
 

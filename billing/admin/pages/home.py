@@ -7,7 +7,7 @@ from sqlalchemy import select
 from billing.admin import naming
 from billing.admin.acts import ALL
 from billing.admin.looks import Cell, Link, Screen, Section
-from billing.admin.visit import Visit, path_to
+from billing.admin.visit import Visit, dashboard_page, path_to
 from billing.reads import approvals, dunning, invoices
 from billing.store.store import Row
 from billing.store.tables import billing_runs
@@ -73,6 +73,10 @@ def _run(visit: Visit, run: Row | None) -> Section:
 
 def _elsewhere(visit: Visit) -> list[Link]:
     _ = visit.words.gettext
-    services = visit.context.services
-    found = [(services.dashboard_url, _("Dashboard")), (services.portal_url, _("Customer portal"))]
-    return [Link(url, text, is_outside=True) for url, text in found if url]
+    services, links = visit.context.services, []
+    if services.dashboard_url:
+        there = dashboard_page(services.dashboard_url, visit.company, visit.words.language)
+        links.append(Link(there, _("Dashboard"), is_outside=True))
+    if services.portal_url:
+        links.append(Link(services.portal_url, _("Customer portal"), is_outside=True))
+    return links

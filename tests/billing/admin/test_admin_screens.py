@@ -317,3 +317,19 @@ def test_an_attempt_that_was_made_is_not_called_the_next_one() -> None:
         "Attempt",
         "Next attempt",
     )
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_dashboard_opens_on_this_company_in_the_language_one_reads(
+    screens: Screens, language: str
+) -> None:
+    browser = screens("mia", language)
+    led = {
+        unescape(one)
+        for page in ("/admin/", "/admin/customers/bert")
+        for one in re.findall(r'href="(http://localhost:8501[^"]*)"', browser.get(page).text)
+    }
+    assert led == {
+        f"http://localhost:8501/?company=acme&lang={language}",
+        f"http://localhost:8501/customer?company=acme&customer=bert&lang={language}",
+    }
