@@ -10,11 +10,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from looks import barriers
 from playwright.sync_api import Browser, Page
+from provider import CLIENT, SECRET, provider
 from window import PATIENCE_MS, keep
 
 from billing.store.store import IdGenerator, open_store
@@ -54,10 +57,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def screens(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the screens, served until the last test of the module ends."""
+    with served(home, tmp_path_factory.mktemp("admin-log") / "log", free_port()) as address:
+        yield address
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    log = tmp_path_factory.mktemp("admin-log") / "log"
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(home: Path, log: Path, port: int) -> Iterator[str]:
+    """The screens of the company on a port, until the block ends; gives their address."""
     ports = {"api": port + 1, "portal": port + 2, "admin": port}
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -202,3 +214,47 @@ def test_staff_come_to_the_portal_as_a_customer(page: Page, screens: str) -> Non
     way = page.locator("main a[href*='/portal/enter?t=']")
     way.wait_for()
     assert way.get_attribute("target") == "_blank"
+
+
+def test_staff_sign_in_by_an_identity_provider_and_leave(
+    chromium: Browser, home: Path, tmp_path: Path
+) -> None:
+    from dashboard.people import directory
+    from dashboard.people.settings import read_sign_in
+
+    port, at = free_port(), datetime.now(UTC)
+    people_of = tmp_path / "home"
+    people_of.mkdir()
+    (people_of / "acme").symlink_to(home / "acme")
+    with provider() as login:
+        login.redirect_uri = f"http://localhost:{port}/admin/oauth2callback"
+        email = "mia@acme.example"
+        login.people = {"Mia": {"sub": "1", "email": email, "email_verified": True}}
+        (people_of / "dashboard.toml").write_text(
+            f'[sign_in]\nkind = "oidc"\n[auth]\nredirect_uri = "http://localhost:1/oauth2callback"\n'
+            f'cookie_secret = "{"s" * 32}"\nclient_id = "{CLIENT}"\nclient_secret = "{SECRET}"\n'
+            f'server_metadata_url = "{login.address}/.well-known/openid-configuration"\n'
+        )
+        people = directory.open_people(read_sign_in(people_of).people_url)
+        directory.add(people, at, "test", email, "Mia", None)
+        directory.give_role(people, at, "test", email, "acme", "admin")
+        log = tmp_path / "log"
+        with served(people_of, log, port) as address:
+            context = chromium.new_context(locale="ar-EG")
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{address}/invoices?state=open")
+            assert barriers(page) == []
+            keep(page, "admin-sign-in-oidc-ar")
+            page.locator("main a.primary").click()
+            page.get_by_role("link", name="Mia").click()
+            page.wait_for_url(f"{address}/invoices?state=open")
+            assert "Mia" in page.inner_text(".who")
+            page.locator("form[action$='/sign-out'] button").click()
+            page.wait_for_url(f"{address}/sign-in")
+            page.goto(f"{address}/customers")
+            assert "/sign-in?next=" in page.url
+            context.close()
+        assert login.refusals == []
+        told = log.read_text()
+        assert not any(secret in told for secret in (SECRET, "code=", "s" * 32))
