@@ -338,7 +338,10 @@ ACTS: Mapping[str, Act] = {
         _parked,
         _retry,
         _posts,
-        note=N_("If it fails again, the customer is set aside again and nothing is posted."),
+        note=N_(
+            "This is a bill run: it also bills whatever else is due by now. If the customer fails again, it "
+            "is set aside again."
+        ),
         manages=False,
         commits=True,
     ),
