@@ -123,9 +123,7 @@ def confirm(visit: Visit, wanted: Order) -> Response:
 
     The form brings `key` and `preview`. Raises `preview_changed`, and what the act raises.
     """
-    key, shown = visit.form.get("key", ""), visit.form.get("preview", "")
-    if not 10 <= len(key) <= 100:
-        raise Problem("bad_parameter", "key")
+    key, shown = key_of(visit), visit.form.get("preview", "")
     held = the_subscription(visit)
     fresh: list[bool] = []
 
@@ -181,9 +179,7 @@ def confirm(visit: Visit, wanted: Order) -> Response:
 
 
 def mail_receipt(visit: Visit, held: reads.Held, said: Mapping[str, Any], key: str) -> None:
-    """Tell who confirmed what came of it."""
-    if visit.user is None:
-        return
+    """Tell who confirmed an order what came of it."""
     words, _ = visit.words, visit.words.gettext
     plan = held.main.plan.name if held.main else held.own.subscription_id
     done = terms.act(words, str(said["act"]))
@@ -192,18 +188,33 @@ def mail_receipt(visit: Visit, held: reads.Held, said: Mapping[str, Any], key: s
         lines.append(_("This waits until an approver of your company agrees."))
     else:
         lines.append(
-            _("Due now: {amount}").format(amount=_plain(visit, said["due_now_minor"], said["currency"]))
+            _("Due now: {amount}").format(amount=plain_money(visit, said["due_now_minor"], said["currency"]))
         )
     if said["from_on"]:
         lines.append(_("From: {day}").format(day=words.day(date.fromisoformat(str(said["from_on"])))))
     if said["ends_on"]:
         lines.append(_("Ends on: {day}").format(day=words.day(date.fromisoformat(str(said["ends_on"])))))
-    lines += ["", f"{visit.desk.url}{PREFIX}/receipts/{key}"]
-    subject = _("Receipt: {what}").format(what=done)
-    send(visit.desk, Mail(visit.user["email"], subject, "\n".join(lines) + "\n", visit.language))
+    mail_lines(visit, done, lines, key)
 
 
-def _plain(visit: Visit, minor: int, currency: str) -> str:
+def mail_lines(visit: Visit, done: str, lines: list[str], key: str) -> None:
+    """Send who confirmed something what came of it, and where its receipt is."""
+    if visit.user is None:
+        return
+    subject = visit.words.gettext("Receipt: {what}").format(what=done)
+    text = "\n".join([*lines, "", f"{visit.desk.url}{PREFIX}/receipts/{key}"])
+    send(visit.desk, Mail(visit.user["email"], subject, text + "\n", visit.language))
+
+
+def key_of(visit: Visit) -> str:
+    """What makes a confirmation happen once. Raises Problem `bad_parameter`."""
+    key = visit.form.get("key", "")
+    if not 10 <= len(key) <= 100:
+        raise Problem("bad_parameter", "key")
+    return key
+
+
+def plain_money(visit: Visit, minor: int, currency: str) -> str:
     """An amount without the signs that keep its order on a page."""
     kept = visit.words.money(minor, currency)
     return "".join(sign for sign in kept if sign not in "\u2066\u2067\u2068\u2069")

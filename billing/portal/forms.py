@@ -11,6 +11,7 @@ from billing.core.money import BillingError, parse_money
 from billing.portal import terms
 from billing.portal.answers import go
 from billing.portal.visit import Visit
+from billing.service.payment_methods import pay_now
 from billing.store.store import Store
 from billing.web.problems import Problem
 
@@ -30,6 +31,14 @@ def done(
         answer.status_code = 422
         return answer
     return go(then)
+
+
+def charge(visit: Visit, invoice_id: str) -> None:
+    """Have an invoice charged at once; while a charge is under way, no other is asked for. Raises as
+    `pay_now`."""
+    services = visit.desk.services
+    with services.stores.write(visit.actor) as store:
+        pay_now(store, services.gateway, services.clock(), invoice_id=invoice_id)
 
 
 def amount(visit: Visit, name: str) -> int | None:

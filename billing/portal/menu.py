@@ -13,6 +13,7 @@ _PAGES = (
     ("/", N_("Overview")),
     ("/invoices", N_("Invoices")),
     ("/usage", N_("Usage")),
+    ("/credit", N_("Credit")),
     ("/methods", N_("Payment methods")),
     ("/purchase-orders", N_("Purchase orders")),
     ("/details", N_("Billing details")),

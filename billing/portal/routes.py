@@ -27,7 +27,7 @@ from billing.web.forms import check_origin, check_token
 from billing.web.problems import Problem
 
 Answered = Callable[[Visit], Response]
-_SUBJECTS = ("subscription_id", "invoice_id")
+_SUBJECTS = ("subscription_id", "invoice_id", "wallet_id")
 """What a link to one task may be about, as paths name it."""
 
 

@@ -45,6 +45,19 @@ _REQUESTS = {
     "withdrawn": ("", N_("Withdrawn")),
     "failed": ("bad", N_("Could not be done")),
 }
+_MOVES = {
+    "granted": N_("Given by your seller"),
+    "bought": N_("Bought"),
+    "waiting": N_("Bought, not paid yet"),
+    "draw": N_("Paid a part of an invoice"),
+    "expiry": N_("Expired"),
+    "revoked": N_("Taken back with its invoice"),
+    "returned": N_("Given back"),
+    "note": N_("Credit note"),
+    "used": N_("Paid a part of an invoice"),
+    "unused": N_("Given back"),
+    "refunded": N_("Paid back to you"),
+}
 _USERS = {"invited": ("info", N_("Invited")), "active": ("good", N_("Active"))}
 ROLES = {"buyer": N_("Buyer"), "approver": N_("Approver"), "viewer": N_("Viewer")}
 REASONS = {
@@ -87,6 +100,7 @@ _ACTS = {
     "remove_payment_method": N_("Remove a way to pay"),
     "request_payment": N_("Pay an invoice"),
     "pay_now": N_("Pay an invoice"),
+    "top_up": N_("Top up"),
     "dispute_invoice": N_("Dispute an invoice"),
     "sign_in": N_("Sign in"),
     "make_portal_link": N_("Make a link to sign in"),
@@ -150,6 +164,11 @@ def request_state(words: Words, state: str) -> State:
 
 def user_state(words: Words, state: str) -> State:
     return _state(words, _USERS, state)
+
+
+def move(words: Words, kind: str) -> str:
+    """What came into credit, or went out of it."""
+    return words.gettext(_MOVES[kind])
 
 
 def outcome(words: Words, name: str) -> State:

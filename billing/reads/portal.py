@@ -451,6 +451,8 @@ _INVOICE = select(
     invoices.c.issued_on,
     invoices.c.due_on,
     invoices.c.currency,
+    invoices.c.net_minor,
+    invoices.c.tax_minor,
     invoices.c.total_minor,
     OPEN_MINOR.label("left_minor"),
 )

@@ -35,6 +35,7 @@ SETTINGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "cancel": {},
         "methods": {},
         "pay": {},
+        "top_up": {},
         "details": {},
         "tax_number": {},
         "purchase_orders": {},

@@ -9,17 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import pytest
 import uvicorn
 from looks import barriers
 from playwright.sync_api import Browser, Page, expect
-from portal_world import Hands, Post, portal, world
+from portal_world import NOW, Hands, Post, portal, world
 from window import PATIENCE_MS, keep
 
 from billing.gateways.hosted_simulated import PATH, SimulatedFields
 from billing.gateways.hosted_simulated import page as gateway_page
+from billing.service.wallets import grant, open_wallet
+from billing.store.store import open_store
 from billing.web.portal_links import portal_link
 
 pytestmark = pytest.mark.browser
@@ -41,6 +44,8 @@ PAGES = (
     "/requests",
     "/purchase-orders",
     "/usage",
+    "/credit",
+    "/credit/w_acme/top-up?amount=50",
     "/accounts",
     "/history",
 )
@@ -80,6 +85,11 @@ def served(tmp_path: Path) -> Iterator[Portal]:
         port = probe.getsockname()[1]
     url, post = f"http://127.0.0.1:{port}", Post()
     users = world(tmp_path / "billing.db")
+    with open_store(f"sqlite:///{tmp_path / 'billing.db'}") as store:
+        named = {"customer_id": "acme", "name": "Prepaid", "product_id": "goods", "wallet_id": "w_acme"}
+        open_wallet(store, NOW, **named)
+        given = {"amount": "20", "reason": "welcome", "expires_on": date(2025, 5, 1)}
+        grant(store, NOW, wallet_id="w_acme", **given)
     hosted = SimulatedFields(url)
     clock = Hands()
     app = portal(f"sqlite:///{tmp_path / 'billing.db'}", post, clock, url=url, hosted=hosted)

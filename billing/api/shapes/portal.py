@@ -33,7 +33,7 @@ Request = row_of(
 
 class NewLink(Body):
     """Without `user_id` the customer itself comes in. `task`: the only thing the link opens; `target`: the
-    subscription or invoice that it is about."""
+    subscription, invoice or wallet that it is about."""
 
     customer_id: Id
     user_id: Id | None = None

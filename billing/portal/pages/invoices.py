@@ -9,11 +9,11 @@ from billing.documents.pdf import to_pdf
 from billing.documents.reading import document_of
 from billing.portal import terms
 from billing.portal.answers import download, go, page
+from billing.portal.forms import charge
 from billing.portal.routes import Routes
 from billing.portal.visit import ROWS, Visit
 from billing.reads import payments as money
 from billing.reads import portal as reads
-from billing.service.payment_methods import pay_now
 from billing.store.store import Row
 from billing.web.problems import Problem
 
@@ -79,10 +79,8 @@ def pay(visit: Visit) -> Response:
     """Charge an invoice now. Asked twice, the charge that is under way is not asked for again."""
     row = _the_invoice(visit)
     invoice_id = str(row["invoice_id"])
-    services = visit.desk.services
     try:
-        with services.stores.write(visit.actor) as store:
-            pay_now(store, services.gateway, services.clock(), invoice_id=invoice_id)
+        charge(visit, invoice_id)
     except BillingError as refused:
         answer = _shown(visit, terms.refusal(visit.words, refused.code))
         answer.status_code = 422

@@ -23,6 +23,11 @@ def receipt(visit: Visit) -> Response:
         said = reads.receipt(store, caller=visit.actor, key=visit.path("key"))
         if said is None or "act" not in said:
             raise Problem("not_found")
+        if said["act"] == "top_up":
+            paid = reads.invoice(store, visit.scope, invoice_id=str(said["invoice_id"]))
+            if paid is None:
+                raise Problem("not_found")
+            return page(visit, "receipt_top_up.html", said=said, invoice=paid, terms=terms)
         held = reads.subscription(store, visit.now, visit.scope, subscription_id=str(said["subscription_id"]))
     if held is None:
         raise Problem("not_found")

@@ -14,6 +14,7 @@ from visitor import Browser
 from billing.service.credit_notes import issue_credit_note
 from billing.service.portal_sessions import hash_of, session_of
 from billing.service.purchase_requests import ask_for_approval
+from billing.service.wallets import open_wallet
 from billing.store.store import Store, open_store
 from billing.store.tables import (
     command_keys,
@@ -25,6 +26,8 @@ from billing.store.tables import (
     purchase_orders,
     purchase_requests,
     subscriptions,
+    wallet_grants,
+    wallets,
 )
 from billing.web.forms import token_of
 
@@ -41,6 +44,8 @@ TABLES = (
     purchase_orders,
     purchase_requests,
     subscriptions,
+    wallet_grants,
+    wallets,
 )
 
 
@@ -64,6 +69,7 @@ def _ids_of_beta(store: Store, users: dict[str, str]) -> dict[str, str]:
     )
     invoice_id = one(invoices, "invoice_id")
     issue_credit_note(store, NOW, reason="goodwill", invoice_id=invoice_id)
+    open_wallet(store, NOW, customer_id="beta", name="Beta", product_id="goods", wallet_id="w_beta")
     answer = '{"act": "cancel", "subscription_id": "sub_beta"}'
     kept = {"caller": f"user:{users['bob']}", "key": RECEIPT, "request_hash": "x", "response": answer}
     store.insert(command_keys, [kept], NOW)
@@ -78,6 +84,7 @@ def _ids_of_beta(store: Store, users: dict[str, str]) -> dict[str, str]:
         "contact_id": one(contacts, "contact_id"),
         "user_id": users["bob"],
         "request_id": asked,
+        "wallet_id": "w_beta",
         "key": RECEIPT,
     }
 
@@ -156,12 +163,12 @@ def test_no_list_and_no_parameter_shows_another_customer(
             assert not found, (path, query, found)
 
 
-@pytest.mark.parametrize("task", ["change_plan", "change_seats", "pause", "cancel", "pay"])
+@pytest.mark.parametrize("task", ["change_plan", "change_seats", "pause", "cancel", "pay", "top_up"])
 def test_a_link_to_what_is_anothers_opens_nothing(
     visits: Callable[[], Browser], ids: dict[str, str], task: str
 ) -> None:
     browser = visits()
-    target = ids["invoice_id" if task == "pay" else "subscription_id"]
+    target = ids[{"pay": "invoice_id", "top_up": "wallet_id"}.get(task, "subscription_id")]
     assert browser.follow_link(browser.link(task=task, target=target)).status_code == 404
 
 
