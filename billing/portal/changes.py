@@ -43,11 +43,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Step:
-    """What an item costs an interval from a day on."""
+    """What an item costs an interval from a day on; `version` None: it has ended."""
 
     on: date
     plan: reads.Plan
-    version: ItemVersion
+    version: ItemVersion | None
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,19 @@ def quoted(visit: Visit, wanted: Order) -> Quote:
 
 
 def _steps(store: Store, cost: Cost, today: date) -> list[Step]:
-    """What the plan itself is from today on, once the order is carried out."""
-    item = cost.after.main_item
-    versions = [one for one in item.versions if one.effective_end is None or one.effective_end > today]
-    known = reads.plans_of(store, {(one.plan_id, one.plan_version) for one in versions})
-    return [
-        Step(max(one.effective_start, today), known[one.plan_id, one.plan_version], one) for one in versions
-    ]
+    """What is another by the order than it was, from today on, once that is carried out; else the plan."""
+    before = {item.item_id: item for item in cost.before.items}
+    changed = [item for item in cost.after.items if before.get(item.item_id) != item]
+    steps = []
+    for item in changed or [cost.after.main_item]:
+        versions = [one for one in item.versions if one.effective_end is None or one.effective_end > today]
+        known = reads.plans_of(store, {(one.plan_id, one.plan_version) for one in versions})
+        for one in versions:
+            steps.append(Step(max(one.effective_start, today), known[one.plan_id, one.plan_version], one))
+        end = versions[-1].effective_end if versions else None
+        if end is not None:
+            steps.append(Step(end, steps[-1].plan, None))
+    return steps
 
 
 def confirm(visit: Visit, wanted: Order) -> Response:
@@ -181,9 +187,8 @@ def confirm(visit: Visit, wanted: Order) -> Response:
 def mail_receipt(visit: Visit, held: reads.Held, said: Mapping[str, Any], key: str) -> None:
     """Tell who confirmed an order what came of it."""
     words, _ = visit.words, visit.words.gettext
-    plan = held.main.plan.name if held.main else held.own.subscription_id
     done = terms.act(words, str(said["act"]))
-    lines = [f"{plan}: {done}"]
+    lines = [f"{held.name}: {done}"]
     if said["request_id"]:
         lines.append(_("This waits until an approver of your company agrees."))
     else:

@@ -10,9 +10,11 @@ _OF_TARGET: Mapping[str, str] = MappingProxyType(
     {
         "change_plan": "/subscriptions/{}/plan",
         "change_seats": "/subscriptions/{}/seats",
+        "add_ons": "/subscriptions/{}/add-on",
         "pause": "/subscriptions/{}/pause",
         "resume": "/subscriptions/{}/resume",
         "cancel": "/subscriptions/{}/cancel",
+        "reactivate": "/subscriptions/{}/reactivate",
         "pay": "/invoices/{}",
         "top_up": "/credit/{}/top-up",
     }

@@ -306,10 +306,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A subscription with what is told of it. `parts`: its items that have not ended, the plan first."""
+    """A subscription with what is told of it. `parts`: its items that have not ended, the plan first; `last`:
+    the plan it has, or had until it ended."""
 
     standing: Standing
     parts: tuple[Part, ...]
+    last: Plan | None
 
     @property
     def own(self) -> Subscription:
@@ -318,6 +320,11 @@ class Held:
     @property
     def main(self) -> Part | None:
         return next((part for part in self.parts if not part.is_add_on), None)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.last.name if self.last else self.own.subscription_id
 
     @property
     def pause_ends_on(self) -> date | None:
@@ -359,11 +366,16 @@ def _held(store: Store, at: datetime, rows: Sequence[Row]) -> list[Held]:
     )
     standings = standings_of(at, rows, parts)
     current = [_current(one) for one in standings]
-    known = plans_of(store, {(v.plan_id, v.plan_version) for one in current for _, v, _ in one})
-    return [
-        Held(standing, tuple(_part(standing, known, *one) for one in found))
-        for standing, found in zip(standings, current, strict=True)
-    ]
+    last = [one.subscription.main_item.versions[-1:] for one in standings]
+    versions = [version for one in current for _, version, _ in one] + [one for some in last for one in some]
+    known = plans_of(store, {(one.plan_id, one.plan_version) for one in versions})
+    found = []
+    for standing, parts_now, ended in zip(standings, current, last, strict=True):
+        now = tuple(_part(standing, known, *one) for one in parts_now)
+        main = next((one.plan for one in now if not one.is_add_on), None)
+        before = next((known[one.plan_id, one.plan_version] for one in ended), None)
+        found.append(Held(standing, now, main or before))
+    return found
 
 
 def _current(standing: Standing) -> list[tuple[str, ItemVersion, bool]]:

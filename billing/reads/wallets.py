@@ -235,7 +235,7 @@ def ledger(
 def _entry(
     of: Any, on: Any, entry_id: Any, kind: Any, amount_minor: Any, owner: Any, wallet: Any, document: Any
 ) -> Select[Any]:
-    """An entry of the ledger, of columns: its own (`of`), those that name the currency (`owner`), and those of
+    """An entry of the ledger, of columns: its own (`of`), those that name the currency (`owner`), those of
     the invoice or note (`document`)."""
     key = document.note_id if "note_id" in document else document.invoice_id
     return select(

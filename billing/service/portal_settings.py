@@ -30,9 +30,11 @@ SETTINGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "change_plan": {},
         "change_seats": {},
+        "add_ons": {},
         "pause": {"longest_days": 90},
         "resume": {},
         "cancel": {},
+        "reactivate": {},
         "methods": {},
         "pay": {},
         "top_up": {},

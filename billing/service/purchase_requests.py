@@ -229,7 +229,7 @@ def _check_approver(store: Store, request: Row, user_id: str) -> None:
         raise BillingError("unknown_request", request["request_id"])
 
 
-_FREE = frozenset(("cancel", "undo_cancel", "pause", "resume"))
+_FREE = frozenset(("cancel", "undo_cancel", "pause", "resume", "remove_item"))
 """Acts that only take away, or bring back what was agreed before: nobody has to agree to them."""
 
 
@@ -244,6 +244,7 @@ def is_above(limit_minor: int | None, currency: str, cost: Cost, act: str) -> bo
 def changes_from(cost: Cost, today: date) -> date | None:
     """The first day from today on whose terms the order makes other than they were; None for none."""
     days = set()
+    ends = {item.versions[-1].effective_end for item in cost.before.items if item.versions}
     known = {
         (one.item_id, one.effective_start, one.plan_id, one.quantity, one.pause, one.recurring_minor)
         for item in cost.before.items
@@ -261,4 +262,7 @@ def changes_from(cost: Cost, today: date) -> date | None:
             )
             if terms not in known and one.effective_start >= today:
                 days.add(one.effective_start)
+        end = item.versions[-1].effective_end if item.versions else None
+        if end is not None and end >= today and end not in ends and cost.after.ends_on is None:
+            days.add(end)
     return min(days, default=None)

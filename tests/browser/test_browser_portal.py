@@ -34,6 +34,7 @@ PAGES = (
     "/subscriptions/sub_acme",
     "/subscriptions/sub_acme/plan?plan=pro",
     "/subscriptions/sub_acme/seats?quantity=5",
+    "/subscriptions/sub_acme/add-on?plan=support",
     "/subscriptions/sub_acme/pause?from_on=2025-03-20&until=2025-04-10",
     "/subscriptions/sub_acme/cancel?reason=unused",
     "/invoices",

@@ -1,4 +1,4 @@
-"""A subscription and what may be changed of it: plan, seats, a pause, its end."""
+"""A subscription and what may be changed of it: plan, seats, add-ons, a pause, its end, its return."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from billing.core.money import BillingError, parse_quantity
+from billing.core.money import BillingError, Scaled, parse_quantity
 from billing.core.subscription import recurring_minor
 from billing.portal import terms
 from billing.portal.answers import page
@@ -66,14 +66,17 @@ def _ahead(store: Store, held: reads.Held) -> list[dict[str, Any]]:
 # Plan.
 
 
-def _offers(visit: Visit, store: Store, held: reads.Held) -> list[dict[str, Any]]:
+def _offers(visit: Visit, store: Store, held: reads.Held, *, is_add_on: bool = False) -> list[dict[str, Any]]:
     """Plans of the same product with what an interval of each costs at today's quantity, the present one
-    among them; those without a price for this customer are left out."""
+    among them, or (`is_add_on`) the add-ons it has not with what one costs; those without a price for this
+    customer are left out."""
     if held.main is None:
         return []
-    version, found = held.main.version, []
-    customer = held.standing.customer
-    for plan in reads.plans_beside(store, plan_id=held.main.plan.plan_id):
+    quantity, found = Scaled(1, 0) if is_add_on else held.main.version.quantity, []
+    customer, has = held.standing.customer, {part.plan.plan_id for part in held.parts if part.is_add_on}
+    for plan in reads.plans_beside(store, plan_id=held.main.plan.plan_id, is_add_on=is_add_on):
+        if plan.plan_id in has:
+            continue
         try:
             priced = price_plan(
                 store,
@@ -84,11 +87,11 @@ def _offers(visit: Visit, store: Store, held: reads.Held) -> list[dict[str, Any]
                 customer_id=held.own.sold_to,
                 group_id=customer["group_id"],
                 contract_id=held.own.contract_id,
-                quantity=version.quantity,
+                quantity=quantity,
             )
         except BillingError:
             continue
-        amount_minor = recurring_minor(priced.components, version.quantity, customer["currency"])
+        amount_minor = recurring_minor(priced.components, quantity, customer["currency"])
         is_own = plan.plan_id == held.main.plan.plan_id
         found.append({"plan": plan, "recurring_minor": amount_minor, "is_own": is_own})
     return found
@@ -144,6 +147,60 @@ def seats(visit: Visit) -> Response:
 @routes.deed("/subscriptions/{subscription_id}/seats", task="change_seats")
 def change_seats(visit: Visit) -> Response:
     return _confirmed(visit, the_subscription(visit), "seats", _seats_order)
+
+
+# Add-ons.
+
+
+def _add_on_of(offers: list[dict[str, Any]]) -> Wanted:
+    def wanted(visit: Visit, held: reads.Held, field: Callable[[str], str]) -> Order | None:
+        plan_id = field("plan")
+        if not plan_id:
+            return None
+        plan = next((one["plan"] for one in offers if one["plan"].plan_id == plan_id), None)
+        if plan is None:
+            raise BillingError("illegal_plan", "")
+        quantity = field("quantity") if plan.has_seats else ""
+        if quantity and parse_quantity(quantity).mantissa == 0:
+            raise BillingError("negative_quantity", "0")
+        return order(held.own.subscription_id, "add_item", plan_id=plan_id, quantity=quantity or None)
+
+    return wanted
+
+
+def _add_ons(visit: Visit) -> tuple[reads.Held, list[dict[str, Any]]]:
+    held = the_subscription(visit)
+    with visit.rehearsing() as store:
+        return held, _offers(visit, store, held, is_add_on=True)
+
+
+@routes.page("/subscriptions/{subscription_id}/add-on", task="add_ons", needs="buyer")
+def add_on(visit: Visit) -> Response:
+    held, offers = _add_ons(visit)
+    return _asked(visit, held, "add-on", _add_on_of(offers), offers=offers)
+
+
+@routes.deed("/subscriptions/{subscription_id}/add-on", task="add_ons")
+def add(visit: Visit) -> Response:
+    held, offers = _add_ons(visit)
+    return _confirmed(visit, held, "add-on", _add_on_of(offers), offers=offers)
+
+
+def _removal(visit: Visit, held: reads.Held, field: Callable[[str], str]) -> Order | None:
+    item_id = field("item")
+    if item_id not in {part.item_id for part in held.parts if part.is_add_on}:
+        raise Problem("not_found")
+    return Order(held.own.subscription_id, "remove_item", {"item_id": item_id})
+
+
+@routes.page("/subscriptions/{subscription_id}/remove-add-on", task="add_ons", needs="buyer")
+def remove_add_on(visit: Visit) -> Response:
+    return _asked(visit, the_subscription(visit), "remove-add-on", _removal)
+
+
+@routes.deed("/subscriptions/{subscription_id}/remove-add-on", task="add_ons")
+def remove(visit: Visit) -> Response:
+    return _confirmed(visit, the_subscription(visit), "remove-add-on", _removal)
 
 
 # Pause and resume.
@@ -235,6 +292,20 @@ def do_undo_cancel(visit: Visit) -> Response:
     return _confirmed(visit, the_subscription(visit), "undo-cancel", _undo_order)
 
 
+def _again(visit: Visit, held: reads.Held, field: Callable[[str], str]) -> Order | None:
+    return order(held.own.subscription_id, "reactivate")
+
+
+@routes.page("/subscriptions/{subscription_id}/reactivate", task="reactivate", needs="buyer")
+def reactivate(visit: Visit) -> Response:
+    return _asked(visit, the_subscription(visit), "reactivate", _again)
+
+
+@routes.deed("/subscriptions/{subscription_id}/reactivate", task="reactivate")
+def do_reactivate(visit: Visit) -> Response:
+    return _confirmed(visit, the_subscription(visit), "reactivate", _again)
+
+
 # What these have alike: ask with figures, then confirm.
 
 
@@ -287,7 +358,7 @@ def _form(
     return page(visit, f"change_{name.replace('-', '_')}.html", status, **known | values)
 
 
-_FIELDS = ("plan", "quantity", "from_on", "until", "reason")
+_FIELDS = ("plan", "quantity", "item", "from_on", "until", "reason")
 
 
 def chosen_fields(field: Callable[[str], str]) -> list[tuple[str, str]]:
