@@ -120,6 +120,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "gone": "This page is no longer open.",
         "number_wrong": "This is not one of the test cards.",
         "expiry_wrong": "Write the month the card ends, such as 09/31; it must not have passed.",
+        CAPTURED: "is charged",
+        "do_not_honor": "is declined by the bank",
+        "insufficient_funds": "has too little money",
+        "card_expired": "has expired",
+        "authentication_required": "asks for the holder's word",
+        "timeout": "is not answered in time",
     },
     "ar": {
         "title": "إضافة بطاقة (بوابة محاكاة)",
@@ -131,6 +137,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "gone": "لم تعد هذه الصفحة متاحة.",
         "number_wrong": "هذه ليست إحدى بطاقات الاختبار.",
         "expiry_wrong": "اكتب شهر انتهاء البطاقة، مثل 09/31، على ألا يكون قد مضى.",
+        CAPTURED: "يتم الخصم منها",
+        "do_not_honor": "يرفضها البنك",
+        "insufficient_funds": "رصيدها غير كافٍ",
+        "card_expired": "منتهية الصلاحية",
+        "authentication_required": "تتطلب تأكيد حاملها",
+        "timeout": "لا يأتي رد في الوقت المناسب",
     },
 }
 _HEADERS = (
@@ -252,9 +264,11 @@ def _card_form(
             f' inputmode="numeric" autocomplete="{hint}" required value="{value}"{marks}></p>{problem}'
         )
 
-    cards = "".join(f"<li><code>{number}</code> {outcome}</li>" for number, outcome in CARDS.items())
+    cards = "".join(
+        f"<li><code dir=ltr>{number}</code> {words[outcome]}</li>" for number, outcome in CARDS.items()
+    )
     return (
-        f"<p>{words['about']}</p><ul dir=ltr>{cards}</ul>"
+        f"<p>{words['about']}</p><ul>{cards}</ul>"
         f'<form method="post">{field("number", "cc-number")}{field("expiry", "cc-exp")}'
         f'<p><button type="submit">{words["save"]}</button></p></form>'
         f'<p><a href="{html.escape(visit.return_url, quote=True)}">{words["back"]}</a></p>'

@@ -108,7 +108,44 @@ _ACTS = {
     "issue_credit_note": N_("Issue a credit note"),
     "receive_transfer": N_("Record a bank transfer"),
     "check_tax_number": N_("Check the tax number"),
+    "keep_tax_check": N_("Check the tax number"),
+    "start_setup": N_("Begin to add a way to pay"),
+    "open_wallet": N_("Open a wallet"),
+    "close_wallet": N_("Close a wallet"),
+    "grant": N_("Give credit"),
+    "draw": N_("Pay an invoice from credit"),
+    "add_charge": N_("Add a charge"),
+    "remove_charge": N_("Remove a charge"),
+    "void_invoice": N_("Void an invoice"),
+    "refund": N_("Pay back"),
+    "refund_paid": N_("Pay back"),
+    "write_off": N_("Write an invoice off"),
+    "reinstate": N_("Ask for an invoice again"),
+    "close_invoice_dispute": N_("Close a dispute"),
+    "open_chargeback": N_("Record a payment the bank took back"),
+    "close_chargeback": N_("Close what the bank took back"),
+    "match_transfer": N_("Match a bank transfer"),
+    "unmatch_transfer": N_("Match a bank transfer again"),
+    "return_transfer": N_("Return a bank transfer"),
+    "change_purchase_order": N_("Change a purchase order"),
+    "give_discount": N_("Give a discount"),
+    "end_discount": N_("End a discount"),
+    "give_notice": N_("Give notice"),
+    "notice": N_("Give notice"),
+    "accept_renewal": N_("Renew"),
+    "renew_due": N_("Renew"),
+    "renew_ahead": N_("Renew"),
+    "change_commitment": N_("Change what is committed"),
+    "freeze_quantities": N_("Freeze quantities"),
+    "agree_ramp": N_("Agree on prices that rise"),
+    "agree_pool": N_("Agree on a pool"),
+    "assign_campaign": N_("Give an offer"),
+    "set_invoicing": N_("Change how invoices are made"),
+    "create_discount": N_("Give a discount"),
+    "approve": N_("Approve"),
+    "reject": N_("Reject"),
 }
+_ANOTHER = N_("Another change")
 _OUTCOMES = {
     "done": ("good", N_("Done")),
     "refused": ("bad", N_("Refused")),
@@ -181,7 +218,7 @@ def _state(words: Words, known: dict[str, tuple[str, str]], name: str) -> State:
 
 
 def act(words: Words, name: str) -> str:
-    return words.gettext(_ACTS[name]) if name in _ACTS else name.replace("_", " ").capitalize()
+    return words.gettext(_ACTS.get(name, _ANOTHER))
 
 
 def refusal(words: Words, code: str) -> str:

@@ -398,3 +398,9 @@ def test_intervals_are_words_in_both_languages() -> None:
     told = [terms.every(words("en", "portal"), one) for one in ("P1M", "P3M", "P1Y", "P2W", "P30D")]
     assert told == ["every month", "every 3 months", "every year", "every 2 weeks", "every 30 days"]
     assert terms.every(words("ar", "portal"), "P3M") == "كل 3 أشهر"
+
+
+def test_history_tells_every_act_in_the_language_of_the_page() -> None:
+    """What has no name of its own is another change, never a name of the code's."""
+    told = [terms.act(words("ar", "portal"), one) for one in ("open_wallet", "start_setup", "anything_else")]
+    assert told == ["فتح محفظة", "بدء إضافة وسيلة دفع", "تغيير آخر"]
