@@ -1151,7 +1151,7 @@ class NewLegalEntity(TypedDict):
 
 class NewLink(TypedDict):
     """Without `user_id` the customer itself comes in. `task`: the only thing the link opens; `target`:
-    the subscription or invoice that it is about."""
+    the subscription, invoice or wallet that it is about."""
 
     customer_id: str
     user_id: NotRequired[str | None]
