@@ -256,6 +256,35 @@ def test_an_order_above_a_limit_is_asked_for_and_agreed_to(
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
+def test_balance_is_bought_and_an_add_on_comes_and_goes(
+    served: Portal, visit: Callable[..., Page], language: str
+) -> None:
+    """50.00 with 19 % tax is 59.50; support for 21 of 31 days, 20.32 with tax 24.18."""
+    page = visit("omar", language, width=400)
+    page.goto(f"{served.url}/portal/credit/w_acme/top-up")
+    page.locator("[name=amount]:visible").fill("50")
+    page.locator("[name=amount]:visible").blur()
+    expect(page.locator("#preview")).to_contain_text("59.50")
+    page.locator("#preview form button").click()
+    page.wait_for_url("**/receipts/*")
+    assert barriers(page) == []
+    at = f"{served.url}/portal/subscriptions/sub_acme"
+    page.goto(f"{at}/add-on?plan=support")
+    expect(page.locator("#due-now")).to_contain_text("24.18")
+    page.locator("#preview form button").click()
+    page.wait_for_url("**/receipts/*")
+    page.goto(at)
+    page.locator("a[href*=remove-add-on]").click()
+    assert barriers(page) == []
+    page.locator("#preview form button").click()
+    page.wait_for_url("**/receipts/*")
+    page.goto(f"{served.url}/portal/nowhere")
+    expect(page.locator("nav")).to_be_visible()
+    assert barriers(page) == []
+    served.faults[:] = [one for one in served.faults if "404" not in one]
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
 def test_somebody_signs_in_by_mail(chromium: Browser, served: Portal, language: str) -> None:
     context = chromium.new_context(
         locale="ar" if language == "ar" else "en-GB", viewport={"width": 400, "height": 800}
