@@ -100,7 +100,7 @@ fuzz-api: .venv/.ready ## random requests to the whole API by its own descriptio
 	@touch $@
 
 audit: .venv-audit/.ready ## look for known holes in the locked packages (needs an index)
-	.venv-audit/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
 
 clean: ## remove the environment, caches and the sample companies (not your own)
 	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis target logs
