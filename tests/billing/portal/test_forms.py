@@ -139,3 +139,10 @@ def test_what_cannot_be_undone_is_confirmed_by_its_name() -> None:
     for typed in (None, "", "inv-1", "INV-2"):
         with pytest.raises((Problem, BillingError)):
             check_typed(typed, "INV-1")
+
+
+def test_a_field_keeps_each_of_its_attributes(as_user: AsUser) -> None:
+    given = [
+        of for tag, of in as_user("sara").page("/details").tags if tag == "input" and of.get("name") == "city"
+    ]
+    assert [(set(one) >= {"required", "maxlength"}, one.get("dir")) for one in given] == [(True, "auto")]
