@@ -33,7 +33,7 @@ REFUSALS: Mapping[str, str] = {
     "missing_value": "A value that is needed is missing.",
     "naive_time": "The time has no time zone; add Z or an offset such as +02:00.",
     "negative_price": "A price is not negative.",
-    "negative_quantity": "A quantity is not negative; only the merchant lets summed usage fall.",
+    "negative_quantity": "A quantity is not negative; only the merchant lets usage that is summed up fall.",
     "no_payment_method": "The customer has no way to pay on file.",
     "no_price": "No price list has a price for this on that day.",
     "not_confirmed": "What was typed to confirm is not what it is about.",
