@@ -50,10 +50,13 @@ OF_ACTS: Mapping[str, str] = MappingProxyType(
     {
         "change_plan": "change_plan",
         "change_quantity": "change_seats",
+        "add_item": "add_ons",
+        "remove_item": "add_ons",
         "pause": "pause",
         "resume": "resume",
         "cancel": "cancel",
         "undo_cancel": "cancel",
+        "reactivate": "reactivate",
     }
 )
 """The task that an act on a subscription belongs to."""

@@ -213,6 +213,11 @@ def test_balance_is_given_by_the_merchant_and_bought_by_the_customer(doors: Door
     bought = doors.head.post(f"{path}/top-ups", json=asked, headers={"Idempotency-Key": "other"})
     assert (bought.status_code, bought.json()["wallet_id"]) == (201, "gifts")
     assert doors.head.get(f"{path}/balance").json()["minor"] == 150, "what is bought counts once it is paid"
+    closed = {"is_open": False, "settings": {}}
+    assert doors.merchant.put("/v1/portal-tasks/top_up", json=closed).status_code == 200
+    third = {"Idempotency-Key": "third"}
+    assert doors.head.post(f"{path}/top-ups", json=asked, headers=third).json()["code"] == "task_closed"
+    assert doors.merchant.post(f"{path}/top-ups", json=asked, headers=third).status_code == 201
 
 
 def test_who_gets_no_credit_is_given_no_balance_but_may_pay_with_what_it_has(doors: Doors) -> None:

@@ -388,16 +388,21 @@ def test_a_customers_key_does_no_more_than_the_portal_would(api: Api) -> None:
     assert refused("undo-change", {}) == [(403, "scope_missing", None)] * 2
     assert api.answer("POST", "/subscriptions/s/undo-change", {}).status_code == 200
     closed = {"is_open": False, "settings": {}}
-    for task in ("pause", "change_plan", "change_seats", "cancel"):
+    for task in ("pause", "change_plan", "change_seats", "add_ons", "cancel", "reactivate"):
         assert api.answer("PUT", f"/portal-tasks/{task}", closed).status_code == 200
     for act, body in (
         ("pause", quarter),
         ("change-plan", {"plan_id": "basic"}),
         ("change-quantity", {"quantity": "2"}),
+        ("add-item", {"plan_id": "support"}),
         ("cancel", {}),
         ("undo-cancel", {}),
+        ("reactivate", {}),
     ):
         assert refused(act, body) == [(403, "task_closed", None)] * 2
+    path = f"/items/{api.ask('POST', '/subscriptions/s/add-item', {'plan_id': 'support'})['item_id']}/remove"
+    assert api.refused("POST", path, {}, key="anna") == (403, "task_closed", None)
+    assert api.answer("POST", path, {}).status_code == 200
     assert api.answer("POST", "/subscriptions/s/pause", {}).status_code == 200
 
 
