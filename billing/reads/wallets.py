@@ -153,7 +153,7 @@ def ledger(
     of_notes = [credit_notes.c.customer_id == customer_id, *scope.where(credit_notes.c.customer_id)]
     bought = case(
         (wallet_grants.c.invoice_id.is_(None), "granted"),
-        (invoices.c.state == "open", "waiting"),
+        (invoices.c.state.in_(("open", "uncollectible")), "waiting"),
         else_="bought",
     )
     into = (

@@ -7,7 +7,7 @@ import json
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -70,11 +70,11 @@ def _place(after: str) -> tuple[datetime, str] | None:
     moment, _, entry_id = after.partition("~")
     try:
         at = datetime.fromisoformat(moment)
-    except ValueError:
+        if at.tzinfo is None:
+            raise Problem("bad_parameter", "after")
+        return at.astimezone(UTC), entry_id
+    except (ValueError, OverflowError):
         raise Problem("bad_parameter", "after") from None
-    if at.tzinfo is None:
-        raise Problem("bad_parameter", "after")
-    return at, entry_id
 
 
 @routes.page("/credit/{wallet_id}/top-up", task="top_up", needs="buyer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from urllib.parse import urlencode
 
 import pytest
 from portal_world import Hands, Post
@@ -15,7 +16,8 @@ from billing.reads.scope import everything
 from billing.reads.wallets import balance, ledger
 from billing.service.portal_settings import set_portal_task
 from billing.service.subscriptions import change_quantity
-from billing.service.wallets import grant, open_wallet
+from billing.service.wallets import grant, open_wallet, top_up
+from billing.service.write_offs import write_off
 from billing.store.store import open_store
 from billing.store.tables import invoices
 
@@ -73,6 +75,24 @@ def test_the_ledger_is_read_in_pages_and_adds_up_to_the_balances(url: str, clock
     assert sum(row["amount_minor"] for row in rows if row["wallet"]) == left.minor == 929
     assert len({row["entry_id"] for row in rows}) == len(rows)
     assert [row["recorded_at"] for row in rows] == sorted((row["recorded_at"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "moment", ["x", "2025-01-01", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
+def test_a_page_of_the_ledger_that_cannot_be_is_refused(as_user: AsUser, moment: str) -> None:
+    asked = urlencode({"after": f"{moment}~entry"})
+    assert as_user("sara").get(f"/credit?{asked}").status_code == 400
+
+
+def test_what_was_bought_and_written_off_is_not_called_bought(
+    as_user: AsUser, url: str, clock: Hands
+) -> None:
+    with open_store(url) as store, store.acting_as("test"):
+        write_off(store, clock(), invoice_id=top_up(store, clock(), wallet_id="w_acme", amount="10"))
+    text = _text(as_user("sara").page("/credit"))
+    assert "Bought, not paid yet W_Acme" in text
+    assert "Bought W_Acme" not in text
 
 
 def test_balance_is_bought_once_on_the_figures_that_were_shown(
