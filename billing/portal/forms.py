@@ -33,12 +33,12 @@ def done(
     return go(then)
 
 
-def charge(visit: Visit, invoice_id: str) -> None:
-    """Have an invoice charged at once; while a charge is under way, no other is asked for. Raises as
-    `pay_now`."""
+def charge(visit: Visit, invoice_id: str, method_id: str | None = None) -> None:
+    """Have an invoice charged at once, by the default way to pay unless another is named; while a charge is
+    under way, no other is asked for. Raises as `pay_now`."""
     services = visit.desk.services
     with services.stores.write(visit.actor) as store:
-        pay_now(store, services.gateway, services.clock(), invoice_id=invoice_id)
+        pay_now(store, services.gateway, services.clock(), invoice_id=invoice_id, method_id=method_id)
 
 
 def amount(visit: Visit, name: str) -> int | None:

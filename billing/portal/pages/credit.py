@@ -34,7 +34,7 @@ _WALLETS = 50
 @dataclass(frozen=True)
 class TopUp:
     """What a top-up comes to. `key`: makes the confirmation happen once; `preview`: changes with any of the
-    figures."""
+    figures, and with the way to pay."""
 
     amount: str
     net_minor: int
@@ -91,11 +91,12 @@ def confirm(visit: Visit) -> Response:
 
     def command(store: Store, at: datetime, *, wallet_id: str, amount: str) -> dict[str, Any]:
         fresh.append(True)
-        invoice = _bought(store, at, visit, wallet_id, amount)
-        if _hash(wallet_id, amount, invoice) != shown:
+        invoice = _bought(store, at, visit, wallet, amount)
+        if _hash(wallet_id, amount, invoice, method) != shown:
             raise BillingError("preview_changed", "")
         facts = {name: invoice[name] for name in ("invoice_id", "net_minor", "total_minor", "currency")}
-        return {"act": "top_up", "wallet_id": wallet_id, "wallet": wallet["name"], **facts}
+        facts |= {"wallet_id": wallet_id, "wallet": wallet["name"], "method_id": method["method_id"]}
+        return {"act": "top_up", **facts}
 
     command.__name__ = "top_up"
 
@@ -106,13 +107,13 @@ def confirm(visit: Visit) -> Response:
         )
 
     try:
-        _method(visit)
+        method = _method(visit)
         said = visit.write(work)
     except (BillingError, Problem) as refused:
         return _shown(visit, wallet, given, refused.code)
     # Where it is paid already, or cannot be charged so, the receipt says how the invoice stands.
     with suppress(BillingError):
-        charge(visit, said["invoice_id"])
+        charge(visit, said["invoice_id"], said.get("method_id"))
     if fresh:
         _mail(visit, said, key)
     return go(f"/receipts/{key}")
@@ -122,7 +123,7 @@ def _shown(visit: Visit, wallet: Row, amount: str, code: str | None) -> Response
     method, quote = None, None
     try:
         method = _method(visit)
-        quote = _quoted(visit, wallet, amount) if amount else None
+        quote = _quoted(visit, wallet, amount, method) if amount else None
     except (BillingError, Problem) as refused:
         code = code or refused.code
     status = 422 if code and visit.request.method == "POST" else 200
@@ -138,33 +139,36 @@ def _shown(visit: Visit, wallet: Row, amount: str, code: str | None) -> Response
     )
 
 
-def _quoted(visit: Visit, wallet: Row, amount: str) -> TopUp:
+def _quoted(visit: Visit, wallet: Row, amount: str, method: Row) -> TopUp:
     with visit.rehearsing() as store:
-        invoice = _bought(store, visit.now, visit, wallet["wallet_id"], amount)
+        invoice = _bought(store, visit.now, visit, wallet, amount)
     return TopUp(
         amount,
         invoice["net_minor"],
         invoice["tax_minor"],
         invoice["total_minor"],
         invoice["currency"],
-        preview=_hash(wallet["wallet_id"], amount, invoice),
+        preview=_hash(wallet["wallet_id"], amount, invoice, method),
         key=secrets.token_urlsafe(16),
     )
 
 
-def _bought(store: Store, at: datetime, visit: Visit, wallet_id: str, amount: str) -> Row:
-    """The invoice of a top-up. Raises as `top_up`, and `needs_approval` above what somebody orders alone."""
-    parse_money(amount, visit.customer["currency"])
-    invoice_id = top_up(store, at, wallet_id=wallet_id, amount=amount)
+def _bought(store: Store, at: datetime, visit: Visit, wallet: Row, amount: str) -> Row:
+    """The invoice of a top-up. Raises as `top_up`, and `needs_approval` above what somebody orders alone; a
+    limit says nothing of another currency than the customer's."""
+    parse_money(amount, wallet["currency"])
+    invoice_id = top_up(store, at, wallet_id=wallet["wallet_id"], amount=amount)
     invoice = reads.invoice(store, visit.scope, invoice_id=invoice_id)
     assert invoice is not None
-    if visit.limit_minor is not None and invoice["total_minor"] > visit.limit_minor:
+    is_known = invoice["currency"] == visit.customer["currency"]
+    if visit.limit_minor is not None and (not is_known or invoice["total_minor"] > visit.limit_minor):
         raise BillingError("needs_approval", "")
     return invoice
 
 
-def _hash(wallet_id: str, amount: str, invoice: Row) -> str:
-    about = [wallet_id, amount, invoice["net_minor"], invoice["tax_minor"], invoice["total_minor"]]
+def _hash(wallet_id: str, amount: str, invoice: Row, method: Row) -> str:
+    figures = [invoice[name] for name in ("net_minor", "tax_minor", "total_minor", "currency")]
+    about = [wallet_id, amount, *figures, method["method_id"]]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

@@ -8,18 +8,20 @@ from urllib.parse import urlencode
 
 import pytest
 from portal_world import Hands, Post
-from sqlalchemy import select
+from sqlalchemy import select, text
 from visitor import Browser, Page
 
 from billing.jobs.bill_run import bill
 from billing.reads.scope import everything
 from billing.reads.wallets import balance, ledger
+from billing.service.customers import add_payment_method
 from billing.service.portal_settings import set_portal_task
+from billing.service.portal_users import change_user
 from billing.service.subscriptions import change_quantity
 from billing.service.wallets import grant, open_wallet, top_up
 from billing.service.write_offs import write_off
 from billing.store.store import open_store
-from billing.store.tables import invoices
+from billing.store.tables import invoices, payments
 
 AsUser = Callable[[str], Browser]
 TOP_UP = "/credit/w_acme/top-up"
@@ -123,6 +125,42 @@ def test_other_figures_than_those_shown_buy_nothing(as_user: AsUser, url: str) -
     assert "The figures have changed" in answer.text
     with open_store(url) as store:
         assert store.rows(select(invoices).where(invoices.c.kind == "top_up")) == []
+
+
+def test_another_way_to_pay_than_the_one_shown_is_not_charged(
+    as_user: AsUser, url: str, clock: Hands
+) -> None:
+    browser = as_user("sara")
+    form = browser.page(f"{TOP_UP}?amount=50").form("/top-up")
+    with open_store(url) as store, store.acting_as("test"):
+        add_payment_method(
+            store, clock(), customer_id="acme", gateway_ref="tok", method_id="pm_new", is_default=True
+        )
+    answer = browser.send(form)
+    assert answer.status_code == 422
+    with open_store(url) as store:
+        assert store.rows(select(invoices).where(invoices.c.kind == "top_up")) == []
+    browser.send(Page(answer.text).form("/top-up"))
+    with open_store(url) as store:
+        (bought,) = store.rows(select(invoices).where(invoices.c.kind == "top_up"))
+        charged = store.rows(select(payments).where(payments.c.invoice_id == bought["invoice_id"]))
+    assert [one["method_id"] for one in charged] == ["pm_new"]
+
+
+@pytest.mark.parametrize("is_limited", [True, False])
+def test_a_wallet_of_an_earlier_currency_is_bought_in_its_own_and_no_limit_knows_it(
+    as_user: AsUser, url: str, clock: Hands, users: dict[str, str], is_limited: bool
+) -> None:
+    """A limit of 100.000 dinars says nothing of euros, whose cents are read as such."""
+    with open_store(url) as store, store.acting_as("test"):
+        change_user(store, clock(), user_id=users["sara"], limit_minor=100_00 if is_limited else None)
+        store.execute(text("UPDATE customers SET currency = 'KWD' WHERE customer_id = 'acme'"))
+    page = as_user("sara").page(f"{TOP_UP}?amount=1.5")
+    if is_limited:
+        assert "An approver of your company has to agree" in page.text
+    else:
+        assert "€1.79" in _text(page)
+        assert "too many" in as_user("sara").page(f"{TOP_UP}?amount=1.555").text
 
 
 @pytest.mark.parametrize(
