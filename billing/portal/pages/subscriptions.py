@@ -12,7 +12,7 @@ from starlette.responses import Response
 from billing.core.money import BillingError, Scaled, parse_quantity
 from billing.core.subscription import recurring_minor
 from billing.portal import terms
-from billing.portal.answers import page
+from billing.portal.answers import go, page
 from billing.portal.changes import Order, Quote, confirm, order, quoted, the_subscription
 from billing.portal.routes import Routes
 from billing.portal.visit import Visit
@@ -183,7 +183,18 @@ def add_on(visit: Visit) -> Response:
 @routes.deed("/subscriptions/{subscription_id}/add-on", task="add_ons")
 def add(visit: Visit) -> Response:
     held, offers = _add_ons(visit)
+    key = visit.form.get("key", "")
+    if _was_added(visit, held, key):
+        return go(f"/receipts/{key}")
     return _confirmed(visit, held, "add-on", _add_on_of(offers), offers=offers)
+
+
+def _was_added(visit: Visit, held: reads.Held, key: str) -> bool:
+    """Whether this form came before: what it added is no choice any more."""
+    with visit.looking() as store:
+        said = reads.receipt(store, caller=visit.actor, key=key) or {}
+    chosen = (held.own.subscription_id, "add_item", visit.form.get("plan"))
+    return (said.get("subscription_id"), said.get("act"), said.get("arguments", {}).get("plan_id")) == chosen
 
 
 def _removal(visit: Visit, held: reads.Held, field: Callable[[str], str]) -> Order | None:

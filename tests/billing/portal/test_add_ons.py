@@ -54,6 +54,19 @@ def test_an_add_on_is_added_and_removed_at_the_end_of_its_period(
     assert "Ends on April 1, 2025" in _text(omar.get(SUB).text)
 
 
+def test_an_add_on_whose_form_comes_twice_is_there_once_and_has_one_receipt(
+    as_user: AsUser, url: str, clock: Hands, post: Post
+) -> None:
+    omar = as_user("omar")
+    form = omar.page(f"{SUB}/add-on?plan=support").form("/add-on")
+    receipts = {str(omar.send(form).url) for _ in range(2)}
+    assert len(receipts) == 1
+    assert "/receipts/" in receipts.pop()
+    assert len([one for one in _own(url, clock).items if one.is_add_on]) == len(post.letters) == 1
+    other_key = omar.send(form, key="another key that is new")
+    assert other_key.status_code == 422
+
+
 def test_an_add_on_above_a_limit_waits_for_an_approver(as_user: AsUser, url: str, clock: Hands) -> None:
     """360.00 a year are more than the 100.00 sara orders alone."""
     assert "An approver of your company was asked" in _add(as_user("sara"))
