@@ -158,9 +158,10 @@ def decide_request(store: Store, at: datetime, *, request_id: str, decided_by: s
     """Agree to an order, which is then placed as if it were made now, or do not; returns its state.
 
     An order that costs more by now than was asked for is not placed: `preview_changed`. One that the engine
-    refuses is `failed` with the code; one that the merchant has to agree to is approved, and names the
-    approval. Raises `unknown_request`, `illegal_transition` where it was decided before, `role_missing` for
-    who asked, and for who is no approver of the customer or of one above it.
+    refuses, or for an add-on that is there by now, is `failed` with the code; one that the merchant has to
+    agree to is approved, and names the approval. Raises `unknown_request`, `illegal_transition` where it was
+    decided before, `role_missing` for who asked, and for who is no approver of the customer or of one above
+    it.
     """
     row = _held_request(store, request_id)
     _check_approver(store, row, decided_by)
@@ -178,6 +179,8 @@ def _placed(store: Store, at: datetime, row: Row) -> Row:
         now = cost_of(store, at, subscription_id=subject, act=order["act"], arguments=order["arguments"])
         if now.due_now_minor > row["due_now_minor"] or now.yearly_minor > row["yearly_minor"]:
             raise BillingError("preview_changed", f"{now.due_now_minor} now, {now.yearly_minor} a year")
+        if row["act"] == "add_item" and _has_add_on(now.before, order["arguments"]["plan_id"]):
+            raise BillingError("illegal_plan", f"{subject} has it by now")
         carry_out(store, at, order)
     except Held as waits:
         return {"state": "approved", "approval_id": waits.approval_id}
@@ -186,6 +189,12 @@ def _placed(store: Store, at: datetime, row: Row) -> Row:
             raise
         return {"state": "failed", "code": refused.code}
     return {"state": "approved"}
+
+
+def _has_add_on(subscription: Subscription, plan_id: str) -> bool:
+    """Whether an add-on goes on that customers choose once."""
+    last = [item.versions[-1] for item in subscription.items if item.is_add_on and item.versions]
+    return any(one.plan_id == plan_id and one.effective_end is None for one in last)
 
 
 @act

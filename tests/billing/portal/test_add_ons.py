@@ -75,6 +75,19 @@ def test_an_add_on_above_a_limit_waits_for_an_approver(as_user: AsUser, url: str
     assert len(_own(url, clock).items) == 2
 
 
+def test_an_add_on_that_is_there_is_not_agreed_to_again(as_user: AsUser, url: str, clock: Hands) -> None:
+    """Two requests for one add-on: the second costs the same once the first is billed; it would double it."""
+    sara, omar = as_user("sara"), as_user("omar")
+    for _ in range(2):
+        _add(sara)
+    for _ in range(2):
+        omar.send(omar.page("/requests").form("/decide"), answer="approve")
+        with open_store(url) as store, store.acting_as("test"):
+            bill(store, clock(), up_to=clock().date())
+    assert len([one for one in _own(url, clock).items if one.is_add_on]) == 1
+    assert "Could not be done" in sara.page("/requests").text
+
+
 def test_what_is_no_add_on_is_neither_added_nor_removed(as_user: AsUser, url: str, clock: Hands) -> None:
     omar = as_user("omar")
     omar.keep_cookie("tajdid_language", "en")
