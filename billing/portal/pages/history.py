@@ -9,6 +9,7 @@ from billing.portal.answers import page
 from billing.portal.routes import Routes
 from billing.portal.visit import ROWS, Visit
 from billing.reads import portal as reads
+from billing.reads.scope import everything
 from billing.store.audit import entries
 
 routes = Routes()
@@ -22,6 +23,12 @@ def history(visit: Visit) -> Response:
         names = {f"user:{one['user_id']}": one["name"] for one in own}
         place = before or None
         found = list(entries(store, customer_id=visit.customer_id, before=place, limit=ROWS + 1))
+        others = {row["actor"] for row in found if row["actor"].startswith("user:")} - names.keys()
+        names |= {
+            actor: visit.words.gettext("A user of an account joined with yours")
+            for actor in others
+            if reads.user(store, everything(), user_id=actor.removeprefix("user:")) is not None
+        }
     rows = [
         {"at": row["happened_at"], "act": row["act"], "outcome": row["outcome"], "code": row["code"]}
         | {"who": names.get(row["actor"]) or _kind(visit, row["actor"])}

@@ -67,6 +67,15 @@ def test_an_add_on_whose_form_comes_twice_is_there_once_and_has_one_receipt(
     assert other_key.status_code == 422
 
 
+def test_who_buys_for_an_account_below_is_not_called_removed_there(as_user: AsUser) -> None:
+    omar = as_user("omar")
+    omar.send(omar.page("/subscriptions/sub_north/add-on?plan=support").form("/add-on"))
+    history = _text(as_user("nora").get("/history").text)
+    assert "A user of an account joined with yours" in history
+    assert "Omar" not in history
+    assert "removed" not in history
+
+
 def test_an_add_on_above_a_limit_waits_for_an_approver(as_user: AsUser, url: str, clock: Hands) -> None:
     """360.00 a year are more than the 100.00 sara orders alone."""
     assert "An approver of your company was asked" in _add(as_user("sara"))
