@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from api_bare import CONNECTIONS, Sent, Tape, new_names, write_tape
+from api_bare import Sent, Tape, new_names, write_tape
 from base import open_base
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -58,7 +58,7 @@ HERE = Path(__file__).parent
 
 def ours() -> FastAPI:
     """The API on the database of TAJDID_BENCH_URL."""
-    return served_by(Stores(os.environ["TAJDID_BENCH_URL"], size=CONNECTIONS))
+    return served_by(Stores(os.environ["TAJDID_BENCH_URL"]))
 
 
 def served_by(stores: Stores) -> FastAPI:

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from sqlalchemy import make_url
 
 CONNECTIONS = 12
-"""Of each kind and worker, on both sides."""
+"""Of each worker."""
 
 
 class Sent(NamedTuple):

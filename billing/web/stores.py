@@ -78,15 +78,15 @@ class _Pool:
 class Stores:
     """Stores of one database for the threads of a process; a store is lent to one thread at a time."""
 
-    def __init__(self, url: str, *, size: int = 8) -> None:
-        """size: connections of each kind, at most: to write, to read, and to rehearse."""
+    def __init__(self, url: str, *, size: int = 4) -> None:
+        """size: connections of each kind, at most: to write, to read, and half as many to rehearse."""
         self.url, self.size = url, size
         self.at_close: list[Callable[[], None]] = []
         """What ends before the connections do: it may write its last rows."""
         # A store that takes another's place goes on with its ids, so that no epoch is used up.
         self._writing = _Pool(lambda old: open_store(url, ids=old.ids if old else None), size)
         self._looking = _Pool(lambda _old: open_to_look(url), size)
-        self._rehearsing = _Pool(lambda _old: open_to_look(url, rehearses=True), max(size // 4, 1))
+        self._rehearsing = _Pool(lambda _old: open_to_look(url, rehearses=True), max(size // 2, 1))
 
     @contextmanager
     def write(self, actor: str, request_id: str | None = None) -> Iterator[Store]:
