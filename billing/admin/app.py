@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -57,6 +58,10 @@ LANGUAGE = "tajdid_language"
 A_YEAR = 31_536_000
 GUESSES = Rate(10 / 60, 10)
 """Attempts to sign in from one address, whatever the names; what locks a name is the door's to say."""
+WAYS = Rate(20 / 60, 40)
+"""Ways to an identity provider and back from one address: on each, the provider is asked."""
+WAIT_ELSEWHERE = 4
+"""How many of them wait for the provider at a time, beside all who do not need it."""
 DEPARTED, AWAY_SECONDS = "tajdid_departed", 600
 """The cookie of somebody who signs in elsewhere, and how long they may be away."""
 CALLBACK = f"{PREFIX}/oauth2callback"
@@ -120,6 +125,8 @@ class _Made:
     titles: Mapping[str, str]
     company: str
     attempts: Attempts = field(default_factory=lambda: Attempts(GUESSES))
+    ways: Attempts = field(default_factory=lambda: Attempts(WAYS))
+    elsewhere: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WAIT_ELSEWHERE))
 
 
 def application(
@@ -306,7 +313,7 @@ def _sign_in(made: _Made) -> Callable[[Request], Awaitable[Response]]:
         body = await request.body()
         fields = _checked(made, request, body, "sign-in")
         target = _safe(fields.get("next"))
-        waits = made.attempts.take(request.client.host if request.client else "")
+        waits = made.attempts.take(_address(request))
         if waits > 0:
             came = Entered(locked_for=timedelta(seconds=waits))
         else:
@@ -321,7 +328,11 @@ def _depart(made: _Made) -> Callable[[Request], Awaitable[Response]]:
     async def sent(request: Request) -> Response:
         if not made.door.is_elsewhere:
             raise Problem("not_found")
-        away = await run_in_threadpool(made.door.depart, _safe(request.query_params.get("next")))
+        target = _safe(request.query_params.get("next"))
+        waits = made.ways.take(_address(request))
+        if waits > 0:
+            return _let_in(made, request, Entered(locked_for=timedelta(seconds=waits)), target)
+        away = await to_thread.run_sync(made.door.depart, target, limiter=made.elsewhere)
         answer = RedirectResponse(away.address, 303)
         _departed(made).give(answer, away.kept, seconds=AWAY_SECONDS)
         return answer
@@ -334,12 +345,19 @@ def _arrive(made: _Made) -> Callable[[Request], Awaitable[Response]]:
         if not made.door.is_elsewhere:
             raise Problem("not_found")
         kept, said = _departed(made).of(request) or "", dict(request.query_params)
-        came = await run_in_threadpool(made.door.arrive, kept, said)
+        waits = made.ways.take(_address(request))
+        if waits > 0:
+            return _let_in(made, request, Entered(locked_for=timedelta(seconds=waits)), _safe(None))
+        came = await to_thread.run_sync(made.door.arrive, kept, said, limiter=made.elsewhere)
         answer = _let_in(made, request, came, _safe(came.target))
         _departed(made).take_back(answer)
         return answer
 
     return back
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _departed(made: _Made) -> Cookie:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from billing.admin.app import application
+from billing.admin.app import WAYS, application
+from billing.admin.door import Away, DoorStuck
 from billing.gateways.simulated import SimulatedGateway
 from billing.web.context import Services
 from billing.web.layers import Door
@@ -211,11 +214,48 @@ def test_a_password_opens_nothing_where_people_sign_in_elsewhere(
 
 
 def test_a_provider_that_is_away_is_told_of_in_a_page(tmp_path: Path, clock: Clock) -> None:
-    from billing.admin.door import DoorStuck
-
     settle(tmp_path, "http://127.0.0.1:9/.well-known/openid-configuration")
     with pytest.raises(DoorStuck):
         PeopleDoor(tmp_path, "acme", clock, BASE).depart("/admin/")
+
+
+def test_an_address_leads_to_the_provider_and_back_at_a_slow_pace(browser: Callable[[], TestClient]) -> None:
+    guesses = browser()
+    ways = [f"/admin/{one}" for one in ("sign-in/away", "oauth2callback?code=any&state=any")]
+    answers = [guesses.get(ways[number % 2]) for number in range(WAYS.burst + 2)]
+    assert {one.status_code for one in answers[:-2]} == {303, 401}
+    assert [one.status_code for one in answers[-2:]] == [429, 429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 1 / WAYS.per_second
+    assert "Too many attempts" in answers[-1].text
+
+
+def test_who_is_signed_in_works_on_while_many_wait_for_a_silent_provider(
+    browser: Callable[[], TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, statuses = threading.Event(), []
+
+    def waits(_self: PeopleDoor, _target: str) -> Away:
+        ends.wait(20)
+        raise DoorStuck
+
+    monkeypatch.setattr(PeopleDoor, "depart", waits)
+    with browser() as others:
+        threads = [
+            threading.Thread(target=lambda: statuses.append(others.get("/admin/sign-in/away").status_code))
+            for _ in range(8)
+        ]
+        mine = threading.Thread(target=lambda: statuses.append(others.get("/admin/keys").status_code))
+        for one in threads:
+            one.start()
+        time.sleep(0.5)
+        mine.start()
+        mine.join(5)
+        before = list(statuses)
+        ends.set()
+        for one in (*threads, mine):
+            one.join()
+    assert before == [303]  # to sign in: the page looked whose session it is
+    assert statuses[1:] == [503] * 8
 
 
 def test_the_screens_are_not_served_where_oidc_says_too_little_or_addresses_are_not_safe(
