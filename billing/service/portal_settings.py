@@ -57,9 +57,10 @@ OF_ACTS: Mapping[str, str] = MappingProxyType(
         "cancel": "cancel",
         "undo_cancel": "cancel",
         "reactivate": "reactivate",
+        "top_up": "top_up",
     }
 )
-"""The task that an act on a subscription belongs to."""
+"""The task that an act on a subscription or a wallet belongs to."""
 _ALL = select(portal_settings.c.name, portal_settings.c.is_open, portal_settings.c.settings)
 
 

@@ -17,10 +17,9 @@ from billing.reads import wallets as reads
 from billing.reads.page import Page
 from billing.service import wallets as acts
 from billing.service.customers import customer
-from billing.service.portal_settings import tasks
 from billing.store.store import Row, Store
 from billing.web.context import Context
-from billing.web.problems import Problem
+from billing.web.previews import check_alone
 
 routes = Routes("Wallets", "wallets")
 _SUBJECT = "unknown_wallet"
@@ -138,13 +137,11 @@ def top_up(context: Context, wallet_id: Id, body: shapes.NewTopUp) -> Act:
     """Invoice balance that the customer buys; it can be used once the invoice is paid."""
     with context.looking() as store:
         row = _own(store, context, wallet_id)
-        is_open = tasks(store)["top_up"].is_open
     given = body.given()
-    if context.scope.ids is not None and not is_open:
-        raise Problem("task_closed", "top_up is closed to customers")
     given["amount"] = format_minor(given.pop("amount_minor"), row["currency"])
 
     def work(store: Store, at: datetime) -> object:
+        check_alone(store, at, context.scope, "top_up", row["customer_id"], given)
         invoice_id = acts.top_up(store, at, wallet_id=wallet_id, **given)
         return {"object": "wallet_top_up", "wallet_id": wallet_id, "invoice_id": invoice_id}
 

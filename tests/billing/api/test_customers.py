@@ -215,6 +215,8 @@ def test_balance_is_given_by_the_merchant_and_bought_by_the_customer(doors: Door
     assert doors.head.get(f"{path}/balance").json()["minor"] == 150, "what is bought counts once it is paid"
     closed = {"is_open": False, "settings": {}}
     assert doors.merchant.put("/v1/portal-tasks/top_up", json=closed).status_code == 200
+    again = doors.head.post(f"{path}/top-ups", json=asked, headers={"Idempotency-Key": "other"})
+    assert (again.status_code, again.json()) == (201, bought.json()), "what was done before is told again"
     third = {"Idempotency-Key": "third"}
     assert doors.head.post(f"{path}/top-ups", json=asked, headers=third).json()["code"] == "task_closed"
     assert doors.merchant.post(f"{path}/top-ups", json=asked, headers=third).status_code == 201
