@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from authlib.common.errors import AuthlibBaseError
@@ -30,6 +31,9 @@ LONGEST_AWAY = timedelta(minutes=10)
 PATIENCE_SECONDS = 10.0
 METADATA_SECONDS = 600.0
 """How long what the provider says about itself is remembered."""
+_ADDRESSES = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL)
+"""What asking the provider ends in where there is no answer that can be read."""
 logger = logging.getLogger(__name__)
 
 
@@ -57,15 +61,12 @@ class Provider:
     def depart(self, target: str) -> tuple[str, str]:
         """The provider's address to go to, and what the browser keeps. Raises ProviderError."""
         kept = f"{int(self._clock().timestamp())}.{secrets.token_urlsafe(32)}"
-        try:
-            address, _ = self._client().create_authorization_url(
-                self._metadata()["authorization_endpoint"],
-                state=self._state(kept, target),
-                nonce=self._made_of(kept, "nonce"),
-                code_verifier=self._made_of(kept, "verifier"),
-            )
-        except KeyError as error:
-            raise ProviderError from error
+        address, _ = self._client().create_authorization_url(
+            self._metadata()["authorization_endpoint"],
+            state=self._state(kept, target),
+            nonce=self._made_of(kept, "nonce"),
+            code_verifier=self._made_of(kept, "verifier"),
+        )
         return str(address), kept
 
     def arrive(self, kept: str, said: Mapping[str, str]) -> tuple[Mapping[str, Any], str]:
@@ -87,9 +88,9 @@ class Provider:
                     code_verifier=self._made_of(kept, "verifier"),
                 )
             return self._claims(metadata, given["id_token"], self._made_of(kept, "nonce")), target
-        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+        except _FAILURES as error:
             raise ProviderError from error
-        except (AuthlibBaseError, KeyError, ValueError, TypeError) as error:
+        except (AuthlibBaseError, AttributeError, KeyError, ValueError, TypeError) as error:
             raise NotVouched(type(error).__name__) from error
 
     def _claims(self, metadata: Mapping[str, Any], token: str, nonce: str) -> Mapping[str, Any]:
@@ -112,13 +113,16 @@ class Provider:
 
     def _metadata(self) -> Mapping[str, Any]:
         if self._known is None or time.monotonic() - self._known[0] > METADATA_SECONDS:
-            self._known = (time.monotonic(), self._asked(self._auth["server_metadata_url"]))
+            said = self._asked(self._auth["server_metadata_url"])
+            if not all(_is_address(said.get(one)) for one in _ADDRESSES):
+                raise ProviderError("the provider names an address that is none")
+            self._known = (time.monotonic(), said)
         return self._known[1]
 
     def _asked(self, address: str) -> Mapping[str, Any]:
         try:
             answer = httpx.get(address, timeout=PATIENCE_SECONDS).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (*_FAILURES, ValueError) as error:
             raise ProviderError from error
         if not isinstance(answer, dict):
             raise ProviderError
@@ -146,3 +150,12 @@ class Provider:
         key = self._auth["cookie_secret"].encode()
         made = hmac.new(key, f"admin sign-in {use}\n{kept}".encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
+
+
+def _is_address(said: object) -> bool:
+    """Whether there is a page or a server to go to."""
+    try:
+        there = urlsplit(said if isinstance(said, str) else "")
+        return there.scheme in ("https", "http") and bool(there.hostname) and there.port != 0
+    except ValueError:
+        return False

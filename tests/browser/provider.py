@@ -41,6 +41,10 @@ class Provider:
     signs_with: RSAKey | None = None
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
+    says: dict[str, Any] = field(default_factory=dict)
+    """What else it says about itself, or instead."""
+    garbles: str = ""
+    """The path of which nobody can read the answers."""
 
     def metadata(self) -> dict[str, Any]:
         return {
@@ -53,7 +57,7 @@ class Provider:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "code_challenge_methods_supported": ["S256"],
-        }
+        } | self.says
 
     def chooser(self, asked: dict[str, str]) -> str:
         """The page on which a person says who they are."""
@@ -119,6 +123,8 @@ def provider() -> Iterator[Provider]:
         def _answer(self, content: str, kind: str = "application/json", status: int = 200) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            if urlsplit(self.path).path == one.garbles:
+                self.send_header("Content-Encoding", "gzip")
             self.end_headers()
             self.wfile.write(content.encode())
 

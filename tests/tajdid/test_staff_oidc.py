@@ -213,10 +213,56 @@ def test_a_password_opens_nothing_where_people_sign_in_elsewhere(
     assert PeopleDoor(tmp_path, "acme", Clock(), BASE).enter("ada@acme.example", "any").token is None
 
 
-def test_a_provider_that_is_away_is_told_of_in_a_page(tmp_path: Path, clock: Clock) -> None:
-    settle(tmp_path, "http://127.0.0.1:9/.well-known/openid-configuration")
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/", "https://l:port/", "https://l:99999/", "https://\u2488/"]
+)
+def test_a_provider_that_is_away_or_nowhere_is_told_of_in_a_page(
+    tmp_path: Path, clock: Clock, address: str
+) -> None:
+    settle(tmp_path, address)
     with pytest.raises(DoorStuck):
         PeopleDoor(tmp_path, "acme", clock, BASE).depart("/admin/")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://login:port/", "http://[login/", "https://l:99999/", "", 5, None]
+)
+@pytest.mark.parametrize("named", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_a_provider_that_names_an_address_that_is_none_is_told_of_in_a_page(
+    browser: Callable[[], TestClient], login: Provider, named: str, address: object
+) -> None:
+    login.says = {named: address}
+    answer = browser().get("/admin/sign-in/away")
+    assert answer.status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/jwks"])
+def test_a_provider_whose_answer_nobody_can_read_is_told_of_in_a_page(
+    browser: Callable[[], TestClient], login: Provider, path: str
+) -> None:
+    mine = browser()
+    if path == "/.well-known/openid-configuration":
+        login.garbles = path
+        answer = mine.get("/admin/sign-in/away")
+    else:
+        back = back_from(depart(mine), "ada")
+        login.garbles = path
+        answer = mine.get(back)
+    assert answer.status_code == 503
+    assert SESSION not in mine.cookies
+    login.garbles = ""
+    assert mine.get(back_from(depart(mine), "ada")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "worth", [None, 5, [], "text", {"id_token": None}, {"id_token": 5}, {"id_token": "."}]
+)
+def test_a_token_that_is_none_lets_nobody_in(
+    browser: Callable[[], TestClient], login: Provider, monkeypatch: pytest.MonkeyPatch, worth: object
+) -> None:
+    monkeypatch.setattr(login, "token", lambda *_: worth)
+    mine = browser()
+    assert mine.get(back_from(depart(mine), "ada")).status_code == 401
 
 
 def test_an_address_leads_to_the_provider_and_back_at_a_slow_pace(browser: Callable[[], TestClient]) -> None:
