@@ -16,8 +16,9 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 def name_in(claims: Mapping[str, Any], claim: str) -> str | None:
     """The sign-in name that a claim gives; None where it names nobody for sure.
 
-    An e-mail address counts only when the provider has verified it, also under the name of another claim:
-    whoever may write any address there could be anybody. So could who writes a sign that becomes another.
+    An e-mail address counts only when it is the one that the provider has verified, also under the name of
+    another claim: whoever may write any address there could be anybody. So could who writes a sign that
+    becomes another.
     """
     name, address = claims.get(claim), claims.get("email")
     if not isinstance(name, str) or not name:
@@ -25,5 +26,6 @@ def name_in(claims: Mapping[str, Any], claim: str) -> str | None:
     if len(name) > directory.LONGEST_ID or not unicodedata.is_normalized("NFKC", name):
         return None
     repeats = isinstance(address, str) and directory.normal(name) == directory.normal(address)
-    is_address = claim == "email" or repeats
-    return name if not is_address or claims.get("email_verified") is True else None
+    if repeats:
+        return name if claims.get("email_verified") is True else None
+    return None if "@" in name else name

@@ -249,11 +249,14 @@ def test_a_claim_that_is_not_enough_lets_nobody_in(
         ("upn", {"upn": "sara@example.com"}, None),
         ("upn", {"upn": " SARA@example.com", "email_verified": False}, Door.NO_ACCESS),
         ("upn", {"upn": "sara@example.com", "email_verified": None}, Door.NO_ACCESS),
+        ("upn", {"upn": "sara@example.com", "email": "sara@elsewhere.example"}, Door.NO_ACCESS),
+        ("upn", {"upn": "sara@example.com", "email": None}, Door.NO_ACCESS),
+        ("preferred_username", {"preferred_username": "sara@example.com", "email": None}, Door.NO_ACCESS),
         ("oid", {"oid": "4f1c", "email_verified": None}, None),
         ("oid", {"oid": "4f1d"}, Door.NO_ACCESS),
     ],
 )
-def test_another_claim_that_repeats_an_address_counts_only_when_that_is_verified(
+def test_an_address_under_another_claim_counts_only_when_it_is_the_verified_one(
     people: Records,
     settings: Callable[[str], SignIn],
     claim: str,
