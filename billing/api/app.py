@@ -62,7 +62,7 @@ def application(services: Services, authenticate: Authenticate, *, door: Door | 
         app.include_router(router)
     every = [one for router in routers for one in router.routes if isinstance(one, APIRoute)]
     app.router.routes.insert(0, ByResource(every))
-    metrics = Metrics()
+    metrics = Metrics(calls.figures)
     app.router.routes.extend([*watching_routes(services, metrics), *help_routes()])
     if services.notices is not None:
         app.router.routes.append(notice_route(services, services.notices))

@@ -1,7 +1,8 @@
 """The list of calls: one row for each request, whoever sent it and whatever became of it.
 
 A change that was made leaves its row in its own transaction. The rows of all else (reads, refusals, failures)
-are written by a thread a moment later. A row says what was asked for by the route's template and the ids in
+are written by a thread a moment later; while the database is away they wait, up to a bound, and what comes
+later is counted and not kept. A row says what was asked for by the route's template and the ids in
 its path: no body, no parameters, no names, no keys.
 """
 
@@ -20,7 +21,8 @@ from typing import Any
 from billing.store.store import Row, Store
 from billing.store.tables import api_calls
 from billing.web.context import Caller, now
-from billing.web.logs import QUIET, Answered, log_failure
+from billing.web.logs import QUIET, Answered, log_event, log_failure
+from billing.web.metrics import Figure
 from billing.web.stores import Stores
 
 _EVERY = 0.5
@@ -28,6 +30,8 @@ _EVERY = 0.5
 _AGAIN = 5.0
 """Seconds until the next try where a write broke off: the database may be away for a time."""
 _BATCH = 2_000
+MOST_WAITING = 50_000
+"""Rows that are held at once, of about a kilobyte each."""
 _SECRETS = ("tj_live_", "tj_test_", "whsec_")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -98,6 +102,7 @@ class CallLog:
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
         self._rows: deque[Row] = deque()
+        self._lost = self._lost_and_told = 0
         self._wake, self._ends, self._writing = threading.Event(), threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
         stores.at_close.append(self.close)
@@ -106,6 +111,9 @@ class CallLog:
         """Take a request that was answered; whoever sent it does not wait for it."""
         call = call_of(answered.scope)
         if answered.scope["path"] in QUIET or (call is not None and call.is_kept):
+            return
+        if len(self._rows) >= MOST_WAITING:
+            self._lost += 1
             return
         self._rows.append(_row(answered, call))
         if self._thread is None:
@@ -127,6 +135,17 @@ class CallLog:
                 except BaseException:
                     self._rows.extendleft(reversed(batch))
                     raise
+            lost = self._lost - self._lost_and_told
+            if lost:
+                log_event("calls lost", calls_lost=lost)
+                self._lost_and_told += lost
+
+    def figures(self) -> list[Figure]:
+        """How many rows wait, and how many were not kept."""
+        return [
+            ("tajdid_calls_waiting", "gauge", "Rows of the list of calls to be written.", len(self._rows)),
+            ("tajdid_calls_lost_total", "counter", "Calls that left no row: too many waited.", self._lost),
+        ]
 
     def close(self) -> None:
         """Write the rest, and end."""

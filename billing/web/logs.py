@@ -91,6 +91,11 @@ def log_failure(failure: BaseException, **members: Any) -> None:
     _LOG.error("failure", exc_info=failure, extra={"members": members})
 
 
+def log_event(event: str, **members: Any) -> None:
+    """Log what somebody should know of and nothing was raised for."""
+    _LOG.warning(event, extra={"members": members})
+
+
 def raised(failure: BaseException) -> dict[str, Any]:
     """Type of a failure and the places it came through, innermost last; of causes alike."""
     chain: list[dict[str, object]] = []

@@ -28,15 +28,15 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
-Gauge = tuple[str, str, float]
-"""Name, what it says, value."""
+Figure = tuple[str, str, str, float]
+"""Name, kind (`counter` or `gauge`), what it says, value."""
 
 
 class Metrics:
-    """Counts what was answered. `gauges`: asked each time the figures are read."""
+    """Counts what was answered. `others`: asked each time the figures are read."""
 
-    def __init__(self, gauges: Callable[[], Iterable[Gauge]] = tuple) -> None:
-        self._gauges = gauges
+    def __init__(self, others: Callable[[], Iterable[Figure]] = tuple) -> None:
+        self._others = others
         self._answers: Counter[tuple[str, str, int]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._times: dict[tuple[str, str], _Times] = {}
@@ -68,7 +68,7 @@ class Metrics:
         yield from _head("tajdid_http_request_seconds", "histogram", "Seconds an answer took.")
         for (method, route), times in sorted(self._times.items()):
             yield from times.lines("tajdid_http_request_seconds", {"method": method, "route": route})
-        figures = [
+        figures: list[Figure] = [
             ("tajdid_http_received_bytes_total", "counter", "Bytes of bodies received.", self._bytes_in),
             ("tajdid_http_sent_bytes_total", "counter", "Bytes of bodies sent.", self._bytes_out),
             (
@@ -79,7 +79,7 @@ class Metrics:
             ),
             ("tajdid_process_cpu_seconds_total", "counter", "Processor time spent.", time.process_time()),
             ("tajdid_process_peak_memory_bytes", "gauge", "Most memory held so far.", _peak_memory()),
-            *((name, "gauge", about, value) for name, about, value in self._gauges()),
+            *self._others(),
         ]
         for name, kind, about, value in figures:
             yield from _head(name, kind, about)

@@ -24,7 +24,8 @@ from billing.store.store import Store, open_store
 from billing.store.tables import api_calls, customers
 from billing.web.calls import CallLog
 from billing.web.context import Context, now
-from billing.web.logs import Answered
+from billing.web.logs import Answered, JsonLines
+from billing.web.metrics import Metrics
 from billing.web.stores import Stores
 
 routes = Routes("Failures of tests", "customers")
@@ -152,8 +153,8 @@ def test_the_list_is_read_newest_first_by_whom_and_when(app: FastAPI, store: Sto
     assert len(since) + len(until) == 3
 
 
-def refused() -> Answered:
-    answered = Answered({"method": "GET", "path": "/v1/x", "request_id": "req", "path_params": {}})
+def refused(request_id: str = "req") -> Answered:
+    answered = Answered({"method": "GET", "path": "/v1/x", "request_id": request_id, "path_params": {}})
     answered.status = 404
     return answered
 
@@ -185,6 +186,37 @@ def test_rows_wait_while_the_database_is_away(tmp_path: Path) -> None:
         store.migrate()
         log.close()
         assert len(store.rows(select(api_calls))) == 3
+    stores.close()
+
+
+def test_only_so_many_rows_wait_and_those_that_are_lost_are_told_of_once_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("billing.web.calls.MOST_WAITING", 3)
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    stores = Stores(url, size=1)
+    log = CallLog(stores)
+    for number in range(5):
+        log.watch(refused(f"req_{number}"))
+    with pytest.raises(Exception, match="no such table"):
+        log.flush()
+    log.watch(refused("req_5"))
+    lines = Metrics(log.figures).text().splitlines()
+    assert [line.split("{")[0] for line in lines if line.endswith("} 3") and "calls" in line] == [
+        "tajdid_calls_waiting",
+        "tajdid_calls_lost_total",
+    ]
+    told = [record for record in caplog.records if record.getMessage() == "calls lost"]
+    assert told == []
+    with open_store(url) as store:
+        store.migrate()
+        log.flush()
+        log.watch(refused("req_6"))
+        log.flush()
+        kept = [row["request_id"] for row in store.rows(select(api_calls).order_by(api_calls.c.request_id))]
+    assert kept == ["req_0", "req_1", "req_2", "req_6"]
+    told = [record for record in caplog.records if record.getMessage() == "calls lost"]
+    assert [json.loads(JsonLines().format(record))["calls_lost"] for record in told] == [3]
     stores.close()
 
 
