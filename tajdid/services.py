@@ -158,7 +158,7 @@ def key_of(folder: Path) -> bytes:
 
 
 def _metrics_token() -> str | None:
-    """What opens /metrics elsewhere: TAJDID_METRICS_TOKEN. Raises WorkspaceError for one too short."""
+    """What opens /metrics: TAJDID_METRICS_TOKEN. Raises WorkspaceError for one too short."""
     given = os.environ.get("TAJDID_METRICS_TOKEN") or None
     if given is not None and (len(given) < 32 or not given.isascii()):
         raise WorkspaceError("TAJDID_METRICS_TOKEN must have 32 signs of ASCII or more.")

@@ -53,7 +53,7 @@ class Services:
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks to which webhooks may go nevertheless."""
     metrics_token: str | None = field(default=None, repr=False)
-    """What opens the figures of the processes from other machines; None: nothing does."""
+    """What opens the figures of the processes; None: they are this machine's own."""
     portal_url: str | None = None
     admin_url: str | None = None
     dashboard_url: str | None = None

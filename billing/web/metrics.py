@@ -105,10 +105,10 @@ class _Times:
 
 
 def figures_route(metrics: Metrics, token: str | None) -> Callable[[Request], Response]:
-    """What answers `GET /metrics`: to this machine itself and to who brings the token, to nobody else."""
+    """What answers `GET /metrics`: to who brings the token; where there is none, to this machine itself."""
 
     def figures(request: Request) -> Response:
-        if not _is_of_this_machine(request) and not _brings(request, token):
+        if not (_is_of_this_machine(request) if token is None else _brings(request, token)):
             raise Problem("not_found")
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
@@ -116,15 +116,16 @@ def figures_route(metrics: Metrics, token: str | None) -> Callable[[Request], Re
 
 
 def _is_of_this_machine(request: Request) -> bool:
-    """Whether somebody here asks for themselves: a proxy here, known or not, asks for others and says so."""
+    """Whether somebody here asks for themselves: a proxy here, known or not, asks for others and mostly says
+    so. Only a token keeps out who comes by one that does not."""
     client = request.client
     is_here = client is not None and is_within(client.host, _THIS_MACHINE)
     return is_here and not any(name in request.headers for name in _OF_PROXIES)
 
 
-def _brings(request: Request, token: str | None) -> bool:
+def _brings(request: Request, token: str) -> bool:
     given = request.headers.get("authorization", "")
-    return token is not None and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
 def _head(name: str, kind: str, about: str) -> Iterator[str]:

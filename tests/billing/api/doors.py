@@ -66,22 +66,27 @@ def authenticate(_services: Services, header: str | None) -> Caller:
 
 @contextmanager
 def open_app(
-    url: str | None = None, door: Door | None = None, address: str = "203.0.113.9"
+    url: str | None = None,
+    door: Door | None = None,
+    address: str = "203.0.113.9",
+    metrics_token: str | None = None,
 ) -> Iterator[TestClient]:
     """A client of the API, over an empty database by default. address: where it seems to ask from."""
     # To make an application takes longer than most tests; one that counts requests is made anew.
     made = _kept if door is None or door.rates is None else _made
-    yield TestClient(made(url or _empty(), door), raise_server_exceptions=False, client=(address, 5000))
+    yield TestClient(
+        made(url or _empty(), door, metrics_token), raise_server_exceptions=False, client=(address, 5000)
+    )
 
 
-def _made(url: str, door: Door | None) -> FastAPI:
+def _made(url: str, door: Door | None, metrics_token: str | None) -> FastAPI:
     services = Services(
         Stores(url, size=2),
         SimulatedGateway(),
         Vault(bytes(32)),
         lambda: AT,
         base_url="https://api.example.com",
-        metrics_token=METRICS_TOKEN,
+        metrics_token=metrics_token,
     )
     app = application(services, authenticate, door=door)
     app.include_router(routes.router)
