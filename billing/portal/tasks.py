@@ -34,7 +34,8 @@ TASKS = tuple(sorted({*_OF_TARGET, *_ALONE}))
 
 
 def first_page(task: str | None, target: str | None) -> str:
-    """The page of a task, below the prefix; `target`: the subscription, invoice or wallet it is about."""
+    """The page of a task, below the prefix, `/` where it has none; `target`: the subscription, invoice or
+    wallet it is about."""
     if task is not None and task in _OF_TARGET and target:
         return _OF_TARGET[task].format(quote(target, safe=""))
     return _ALONE.get(task or "", "/")

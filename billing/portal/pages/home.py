@@ -8,15 +8,24 @@ from billing.core.money import BillingError
 from billing.portal import terms
 from billing.portal.answers import page
 from billing.portal.routes import Routes
+from billing.portal.tasks import first_page
 from billing.portal.visit import ROWS, Visit
 from billing.reads import portal as reads
+from billing.service.portal_settings import SETTINGS
 from billing.store.store import Store
+from billing.web.problems import Problem
 
 routes = Routes()
 
 
-@routes.page("/")
+@routes.page("/", also=tuple(SETTINGS))
 def home(visit: Visit) -> Response:
+    """The overview; to a link for one task it is where a task ends up that names nothing it is about."""
+    task = visit.session.task
+    if task is not None:
+        if first_page(task, visit.session.target) != "/":
+            raise Problem("task_closed", task)
+        return page(visit, "nothing_left.html")
     after = visit.query("after")
     with visit.looking() as store:
         found = reads.subscriptions_of(

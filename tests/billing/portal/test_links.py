@@ -152,6 +152,24 @@ def test_a_link_to_one_task_opens_only_that(visits: Visits) -> None:
     assert browser.get("/subscriptions/sub_north/cancel").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("sara", "There is nothing left to do here"), ("omar", "لا يوجد ما يلزم فعله هنا")],
+)
+def test_a_link_to_a_task_that_names_nothing_says_that_nothing_is_left_to_do(
+    visits: Visits, name: str, said: str
+) -> None:
+    for of in ({"task": "cancel"}, {"task": "top_up"}, {"task": "disputes", "target": "sub_acme"}):
+        browser = visits()
+        answer = browser.follow_link(browser.link(name, **of))
+        page = Page(answer.text)
+        assert (answer.status_code, answer.url.path) == (200, "/portal/")
+        assert said in page.text
+        assert set(page.links) <= {"/portal/", "#main"}
+        assert "sub_" not in page.text
+        assert browser.get("/subscriptions/sub_acme").status_code == 403
+
+
 def test_a_link_to_pay_leads_to_the_invoices_or_to_the_one_it_is_about(visits: Visits) -> None:
     browser = visits()
     assert browser.follow_link(browser.link(task="pay")).url.path == "/portal/invoices"
