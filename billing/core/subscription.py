@@ -86,6 +86,20 @@ class Item:
         """What the item is on a day; None where it has no service."""
         return next((version for version in self.versions if version.covers(on)), None)
 
+    def paused_days(self, start: date, end: date) -> tuple[date, date | None]:
+        """The days in one piece on which a customer pauses, once it does so from `start` to `end` too."""
+        first, last = start, end
+        own = [one for one in self.versions if one.pause == "customer"]
+        for one in reversed(own):
+            if one.effective_end == first:
+                first = one.effective_start
+        for one in own:
+            if one.covers(last):
+                if one.effective_end is None:
+                    return first, None
+                last = one.effective_end
+        return first, last
+
     def is_open_after(self, on: date) -> bool:
         """Whether any service of this item is on or after the day."""
         return any(version.effective_end is None or version.effective_end > on for version in self.versions)

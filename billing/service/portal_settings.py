@@ -12,6 +12,7 @@ from types import MappingProxyType
 from sqlalchemy import select
 
 from billing.core.money import BillingError
+from billing.core.subscription import Item
 from billing.service.acts import act
 from billing.store.store import Row, Store
 from billing.store.tables import portal_settings
@@ -76,10 +77,12 @@ def _task(name: str, row: Row | None) -> Task:
     return Task(name, row["is_open"], {**SETTINGS[name], **json.loads(row["settings"])})
 
 
-def check_pause(pause: Task, from_on: date, until: date | None) -> None:
-    """Raises `amount_out_of_range` for a pause of more days than customers take alone, or without end."""
+def check_pause(pause: Task, item: Item, from_on: date, until: date | None) -> None:
+    """Raises `amount_out_of_range` for a pause of more days than customers take alone, or without end. What
+    lies beside another pause of the item, without a day between, is one pause with it."""
     longest = pause.settings["longest_days"]
-    if until is None or until - from_on > timedelta(days=longest):
+    first, last = (from_on, None) if until is None else item.paused_days(from_on, until)
+    if last is None or last - first > timedelta(days=longest):
         raise BillingError("amount_out_of_range", f"a pause has at most {longest} days", field="until")
 
 

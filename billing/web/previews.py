@@ -223,7 +223,8 @@ def check_alone(
     if task is not None and not task.is_open:
         raise Problem("task_closed", f"{task.name} is closed to customers")
     if task is not None and name == "pause":
-        check_pause(task, arguments.get("from_on") or today, arguments.get("until"))
+        paused = subscriptions.live(store, at, arguments["subscription_id"]).subscription.main_item
+        check_pause(task, paused, arguments.get("from_on") or today, arguments.get("until"))
 
 
 # What it would cost.

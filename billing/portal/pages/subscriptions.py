@@ -224,7 +224,7 @@ def _pause_order(visit: Visit, held: reads.Held, field: Callable[[str], str]) ->
     assert until is not None
     if from_on < visit.today or until <= from_on:
         raise BillingError("empty_period", "")
-    check_pause(visit.tasks["pause"], from_on, until)
+    check_pause(visit.tasks["pause"], held.own.main_item, from_on, until)
     start = max(from_on, held.own.starts_on)
     return order(held.own.subscription_id, "pause", from_on=start, until=until)
 

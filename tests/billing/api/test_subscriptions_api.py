@@ -406,6 +406,32 @@ def test_a_customers_key_does_no_more_than_the_portal_would(api: Api) -> None:
     assert api.answer("POST", "/subscriptions/s/pause", {}).status_code == 200
 
 
+def test_pauses_without_a_day_between_are_one_for_a_customer(api: Api) -> None:
+    subscribe(api)
+    api.at = at(1, 16)
+
+    def tried(from_on: str, until: str, key: str | None = "anna") -> tuple[int, str, str | None] | None:
+        body = {"from_on": from_on, "until": until}
+        asked = {"act": "pause", "arguments": {"subscription_id": "s", **body}}
+        shown = api.answer("POST", "/previews", asked, **({"key": key} if key else {}))
+        if shown.status_code == 200:
+            return None
+        return api.refused("POST", "/subscriptions/s/pause", body, **({"key": key} if key else {}))
+
+    too_long = (422, "amount_out_of_range", "until")
+    pause = {"from_on": "2025-02-01", "until": "2025-04-28"}  # 86 days, of 90
+    assert api.answer("POST", "/subscriptions/s/pause", pause, key="anna").status_code == 200
+    assert tried("2025-04-28", "2025-05-02") is None
+    assert tried("2025-04-28", "2025-05-03") == too_long
+    assert tried("2025-01-28", "2025-02-01") is None
+    assert tried("2025-01-27", "2025-02-01") == too_long
+    assert tried("2025-01-27", "2025-02-10") == too_long
+    assert tried("2025-01-20", "2025-01-31") is None
+    assert tried("2025-04-29", "2025-07-28") is None
+    assert tried("2025-02-01", "2025-02-10") == (409, "illegal_transition", None)
+    assert tried("2025-04-28", "2026-01-01", key=None) is None
+
+
 def test_a_charge_is_taken_back_by_the_merchant_alone(api: Api) -> None:
     subscribe(api)
     charge = api.ask("POST", "/charges", {"subscription_id": "s", "description": "Set-up", "amount": "9.00"})

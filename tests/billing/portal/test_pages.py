@@ -281,6 +281,9 @@ def test_the_seller_bounds_a_pause(as_user: AsUser, url: str, clock: Hands) -> N
     browser = as_user("sara")
     assert "€" in browser.page(f"{SUB}/pause?from_on=2025-03-11&until=2025-03-18").text
     assert "too large" in browser.page(f"{SUB}/pause?from_on=2025-03-11&until=2025-03-19").text
+    browser.send(browser.page(f"{SUB}/pause?from_on=2025-03-11&until=2025-03-16").form("/pause"))
+    assert "€" in browser.page(f"{SUB}/pause?from_on=2025-03-16&until=2025-03-18").text
+    assert "too large" in browser.page(f"{SUB}/pause?from_on=2025-03-16&until=2025-03-19").text
 
 
 def test_children_are_seen_with_what_all_owe_together(as_user: AsUser) -> None:
