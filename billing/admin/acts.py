@@ -339,8 +339,8 @@ ACTS: Mapping[str, Act] = {
         _retry,
         _posts,
         note=N_(
-            "This is a bill run: it also bills whatever else is due by now. If the customer fails again, it "
-            "is set aside again."
+            "This is a bill run of the customer's tree of accounts: whatever is due there by now is billed "
+            "too. If the customer fails again, it is set aside again."
         ),
         manages=False,
         commits=True,

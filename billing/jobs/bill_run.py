@@ -18,15 +18,15 @@ waited for at the end: so what was due when the run began is billed when it ends
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 
 from billing.core.money import BillingError
 from billing.jobs.bill_documents import park, write
@@ -76,10 +76,12 @@ def bill(
     at: datetime,
     *,
     up_to: date,
+    customer_ids: Sequence[str] | None = None,
     chunk_size: int = 10_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
-    """Bill every customer that owes something up to and including a day.
+    """Bill every customer that owes something up to and including a day; or these alone, with whoever else of
+    their trees does, so that what is billed together stays together.
 
     Documents are issued on the payer's day of `at`. A second run to the same day posts nothing. Raises
     `naive_time`, and `period_locked` when the books of the day are closed; a customer that cannot be billed
@@ -89,19 +91,19 @@ def bill(
     if at.tzinfo is None:
         raise BillingError("naive_time", f"{at} has no time zone")
     _mark_interrupted(store, at)
-    (due,) = store.rows(DUE_COUNT, {"up_to": up_to})
-    if not due["roots"]:
+    many = _due_count(store, up_to, customer_ids)
+    if not many:
         return RunSummary()
     run, done = _Run(store, at, up_to), 0
     try:
-        for roots in _due_roots(store, up_to, chunk_size):
+        for roots in _due_roots(store, up_to, customer_ids, chunk_size):
             run.bill_chunk(roots)
             done += len(roots)
             if progress:
-                progress(done, max(due["roots"], done))
+                progress(done, max(many, done))
         if not store.is_sqlite:
             run.waits = True
-            for roots in _due_roots(store, up_to, chunk_size):
+            for roots in _due_roots(store, up_to, customer_ids, chunk_size):
                 run.bill_chunk(roots)
     except BaseException:
         with suppress(Exception):  # The error tells more than what the database says of it afterwards.
@@ -110,10 +112,27 @@ def bill(
     return run.finish()
 
 
-def _due_roots(store: Store, up_to: date, chunk_size: int) -> Iterator[list[str]]:
-    """The trees in which somebody is due as the run begins, in chunks and in the order of their ids."""
-    for chunk in store.spool(DUE_ROOTS, {"up_to": up_to}, size=chunk_size):
+def _due_count(store: Store, up_to: date, of: Sequence[str] | None) -> int:
+    values = {"up_to": up_to}
+    found = store.frame(DUE_COUNT, values) if of is None else _of(store, DUE_COUNT, of, values)
+    return int(found["roots"].item())
+
+
+def _due_roots(store: Store, up_to: date, of: Sequence[str] | None, chunk_size: int) -> Iterator[list[str]]:
+    """The trees in which somebody (of these) is due as the run begins, in chunks and in the order of their
+    ids."""
+    values = {"up_to": up_to}
+    found = (
+        store.spool(DUE_ROOTS, values, size=chunk_size)
+        if of is None
+        else _of(store, DUE_ROOTS, of, values).iter_slices(chunk_size)
+    )
+    for chunk in found:
         yield chunk["root_id"].to_list()
+
+
+def _of(store: Store, statement: Select[Any], ids: Sequence[str], values: Mapping[str, Any]) -> pl.DataFrame:
+    return read_by_ids(store, statement, customers.c.customer_id, ids, values)
 
 
 _RUNNING = select(billing_runs.c.run_id).where(

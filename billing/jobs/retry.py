@@ -34,14 +34,15 @@ def parked_customers(store: Store) -> pl.DataFrame:
 def retry(
     store: Store, at: datetime, *, up_to: date, customer_ids: Sequence[str] | None = None
 ) -> RunSummary:
-    """Bill what is due, with these customers (all, if none are named) no longer set aside. Who fails again is
-    set aside again. Raises `unknown_customer` for one who is not set aside, and as `bill`.
+    """Bill these customers (all that are set aside, if none are named), no longer set aside, with who else of
+    their trees is due. Who fails again is set aside again. Raises `unknown_customer` for one who is not set
+    aside, and as `bill`.
     """
     with store.transaction():
         if customer_ids is None:
             customer_ids = parked_customers(store)["customer_id"].to_list()
         free(store, at, customer_ids)
-    return bill(store, at, up_to=up_to)
+    return bill(store, at, up_to=up_to, customer_ids=customer_ids)
 
 
 def free(store: Store, at: datetime, customer_ids: Sequence[str]) -> None:

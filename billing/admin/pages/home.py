@@ -10,11 +10,17 @@ from billing.admin.looks import Cell, Link, Screen, Section
 from billing.admin.visit import Visit, dashboard_page, path_to
 from billing.reads import approvals, dunning, invoices
 from billing.store.store import Row
-from billing.store.tables import billing_runs
+from billing.store.tables import audit_log, billing_runs
 
 MOST = 100
 """Beyond so many that wait nobody counts them for a look."""
-_LAST_RUN = select(billing_runs).order_by(billing_runs.c.run_id.desc()).limit(1)
+_OF_SOME = (
+    select(audit_log.c.entry_id)
+    .where(audit_log.c.subject_id == billing_runs.c.run_id, audit_log.c.act == "retry")
+    .exists()
+)
+"""A run that billed customers set aside, not everybody."""
+_LAST_RUN = select(billing_runs).where(~_OF_SOME).order_by(billing_runs.c.run_id.desc()).limit(1)
 
 
 def first(visit: Visit) -> Screen:

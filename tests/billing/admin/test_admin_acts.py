@@ -190,6 +190,7 @@ def test_a_customer_set_aside_is_billed_once_it_is_mended(screens: Screens, stor
     from billing.service.catalog import add_tax_rate
 
     browser = screens("finn")
+    (last,) = re.findall(r"run_\w+", plain(browser.get("/admin/").text))
     before = plain(browser.get("/admin/acts/retry/carl").text)
     assert "No document is issued" in before
     add_tax_rate(store, NOW, country="AT", tax_rate_ppm=200_000, valid_from=date(2000, 1, 1))
@@ -203,6 +204,8 @@ def test_a_customer_set_aside_is_billed_once_it_is_mended(screens: Screens, stor
     entry = store.row(select(tables.audit_log.c.actor).where(tables.audit_log.c.act == "retry"))
     assert entry is not None
     assert entry["actor"] == "staff:finn"
+    # The last bill run is the last that billed everybody.
+    assert re.findall(r"run_\w+", plain(browser.get("/admin/").text)) == [last]
 
 
 @pytest.mark.parametrize(("act", "state", "held"), [("approve", "approved", 2), ("reject", "rejected", 1)])

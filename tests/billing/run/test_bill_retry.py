@@ -10,6 +10,7 @@ from shop import at, fee, join, lines, open_shop, parked, run, sell, take
 from sqlalchemy import select
 
 from billing.core.money import BillingError
+from billing.jobs.bill_run import RunSummary, bill
 from billing.jobs.retry import parked_customers, retry
 from billing.service import catalog
 from billing.store import tables
@@ -55,6 +56,30 @@ def test_who_is_set_aside_is_listed_and_billed_once_it_is_mended(shop: Store) ->
     assert payers(shop) == Counter({"anna": 1, "bert": 1, "cleo": 1})
     assert [line[-1] for line in lines(shop)] == [1000, 1000, 1000]
     assert retry(shop, at(ON, 23), up_to=ON).lines == 0
+
+
+def test_nobody_is_billed_beside_who_was_set_aside_and_its_tree(shop: Store) -> None:
+    """anna, in another tree, and dora, below bert, paid January and are due in February."""
+    join(shop, "dora", parent_id="bert")
+    take(shop, ON, "plan", "dora")
+    run(shop, ON)
+    mend(shop)
+    february = date(2025, 2, 1)
+    told: list[tuple[int, int]] = []
+    done = retry(shop, at(february, 9), up_to=february, customer_ids=["bert"])
+    assert (done.customers, done.parked) == (2, 0)
+    assert payers(shop) == Counter({"anna": 1, "bert": 1, "dora": 2})
+    assert list(parked(shop)) == ["cleo"]
+    bill(shop, at(february, 10), up_to=february, progress=lambda *of: told.append(of))
+    assert told == [(1, 1)]
+    assert payers(shop) == Counter({"anna": 2, "bert": 1, "dora": 2})
+
+
+def test_a_retry_where_nobody_is_set_aside_bills_nobody(shop: Store) -> None:
+    mend(shop)
+    assert retry(shop, at(ON), up_to=ON) == RunSummary()
+    assert payers(shop) == Counter()
+    assert run(shop, ON).customers == 3
 
 
 def test_who_is_not_set_aside_cannot_be_retried(shop: Store) -> None:
