@@ -2,6 +2,7 @@
 
 write FILE CUSTOMERS       make the input
 load STAGE FILE AS_OF      give a new stage its raw tables, policy and build, and the periods of the file
+copy STAGE FILE            write the stage's rows of customers' movements and months anew, as they stand
 compare STAGE STAGE        fail when the movements or balances of a month differ between the two sides
 grow STAGE AS_OF SHARE     let a day come on which one customer in SHARE changes, find who is touched, and say
                            in grown.json beside the stage how many there are and the seconds it took
@@ -95,6 +96,30 @@ def grow(stage: Path, as_of: date, share: int) -> None:
     stage.with_name("grown.json").write_text(json.dumps(told), encoding="utf-8")
 
 
+COPIED = (
+    "raw_billing.subscription_versions",
+    "intermediate.int_subscription_versions",
+    "intermediate.int_item_versions",
+    "intermediate.int_item_steps",
+    "intermediate.int_customer_attributes",
+    "intermediate.int_customer_days",
+    "intermediate.int_customer_month_cells",
+    "marts.fct_mrr_movements",
+    "marts.fct_customer_month_changes",
+)
+"""The tables with rows of each customer."""
+
+
+def copy(stage: Path, file: Path) -> None:
+    file.unlink(missing_ok=True)
+    with duckdb.connect(file) as connection:
+        connection.execute(f"ATTACH '{stage}' AS warehouse (READ_ONLY)")
+        for name in COPIED:
+            connection.execute(
+                f"CREATE TABLE {name.split('.')[1]}_of_{name.split('.')[0]} AS FROM warehouse.{name}"
+            )
+
+
 def compare(ours: Path, naive: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{ours}' AS warehouse (READ_ONLY)")
@@ -121,6 +146,8 @@ def main() -> None:
         write_periods(Path(given[0]), int(given[1]))
     elif step == "load":
         load(Path(given[0]), Path(given[1]), date.fromisoformat(given[2]))
+    elif step == "copy":
+        copy(Path(given[0]), Path(given[1]))
     elif step == "grow":
         grow(Path(given[0]), date.fromisoformat(given[1]), int(given[2]))
     else:

@@ -6,6 +6,7 @@
 -- One row per customer, amount currency and day on which its MRR or its cell changes (constant rates): the balance before
 -- and after, and the category of the day. What moved from or to another customer comes first and is no movement.
 -- A customer that has paid is held at MRR 0 while an item keeps it (policies pause and zero_mrr; by default none does).
+-- opens_month: it is the customer's first such day of the month; next_changed_on: the next one, scheduled ones included.
 with keepers as (
   select
     items.customer_id,
@@ -115,6 +116,7 @@ holdings as (
 states as (
   select
     balances.*,
+    {{ snapshot_month('balances.changed_on') }} as month,
     balances.closing - balances.delta - balances.transferred as opening,
     coalesce(holdings.opening_held, false) as opening_held,
     coalesce(holdings.start_held, false) as start_held,
@@ -130,7 +132,10 @@ histories as (
     max(case when closing = 0 and not closing_held then changed_on end) over earlier_days as last_zero_on,
     max(
       case when (closing > 0 or closing_held) and opening = 0 and not opening_held then changed_on end
-    ) over to_this_day as last_paying_from
+    ) over to_this_day as last_paying_from,
+    lag(month) over to_this_day is distinct from month as opens_month,
+    lead(changed_on) over to_this_day as next_changed_on,
+    lead(month) over to_this_day as next_month
   from states
   window
     earlier_days as (
@@ -142,7 +147,10 @@ select
   customer_id,
   amount_currency,
   changed_on,
-  {{ snapshot_month('changed_on') }} as month,
+  month,
+  opens_month,
+  next_changed_on,
+  next_month,
   opening::decimal(38, 16) as opening,
   transferred,
   delta,

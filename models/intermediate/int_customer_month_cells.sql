@@ -57,11 +57,11 @@ searched as (
     and balances.first_month <= months.month
     and balances.until_month > months.month
 )
-select months.customer_id, months.amount_currency, months.month, customers.first_cell as cell
+select months.customer_id, months.amount_currency, months.month, customers.first_cell as cell, true as is_only_cell
 from (select distinct customer_id, amount_currency, month from steps) as months
 join customers using (customer_id, amount_currency)
 where customers.has_one_cell
 union all
-select customer_id, amount_currency, month, first(cell order by mrr desc, cell) as cell
+select customer_id, amount_currency, month, first(cell order by mrr desc, cell) as cell, false as is_only_cell
 from searched
 group by customer_id, amount_currency, month

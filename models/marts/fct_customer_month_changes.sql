@@ -25,17 +25,49 @@
 with build as (
   select as_of, as_of_month from {{ ref('stg_meta__build') }}
 ),
-days as (
-  select days.* from {{ ref('int_customer_days') }} as days
+known_days as (
+  select
+    days.* exclude (next_month),
+    case
+      when days.next_changed_on <= build.as_of and days.next_month <= build.as_of_month then days.next_month
+    end as next_month
+  from {{ ref('int_customer_days') }} as days
   cross join build
   where days.changed_on <= build.as_of
     and days.month <= build.as_of_month
 ),
+days as (
+  select *, not opens_month or coalesce(next_month = month, false) as shares_month
+  from known_days
+),
 months as (
+  -- most months of a customer have one day, which tells all
   select
     customer_id,
     amount_currency,
     month,
+    next_month,
+    opening,
+    closing,
+    transferred,
+    opening_held,
+    closing_held,
+    start_held,
+    (opening > 0 or opening_held) and opening + transferred = 0 and not start_held as is_moved_away,
+    held_cause,
+    had_mrr_before,
+    last_zero_on,
+    case when closing > 0 then changed_on end as first_paying_on,
+    paying_since_on,
+    closing as highest
+  from days
+  where not shares_month
+  union all by name
+  select
+    customer_id,
+    amount_currency,
+    month,
+    nullif(max(next_month), month) as next_month,
     arg_min(opening, changed_on) as opening,
     arg_max(closing, changed_on) as closing,
     sum(transferred) as transferred,
@@ -50,9 +82,32 @@ months as (
     arg_max_null(paying_since_on, changed_on) as paying_since_on,
     max(closing) as highest
   from days
+  where shares_month
+  group by customer_id, amount_currency, month
+),
+steps as (
+  select customer_id, amount_currency, month, movement_on, reason, cause, category, delta_constant, delta_booked
+  from {{ ref('fct_mrr_movements') }}
+  where measure = 'mrr' and not is_scheduled
+),
+step_months as (
+  select
+    customer_id,
+    amount_currency,
+    month,
+    count(*) as step_count,
+    any_value(reason) as reason,
+    any_value(cause) as cause,
+    sum(delta_booked) filter (where category not in ('entered', 'left')) as delta_booked,
+    sum(delta_booked) filter (where category in ('entered', 'left')) as transferred_booked
+  from steps
   group by customer_id, amount_currency, month
 ),
 reasons as (
+  select * exclude (step_count, reason), reason as main_reason, reason as last_reason
+  from step_months
+  where step_count = 1
+  union all by name
   select
     customer_id,
     amount_currency,
@@ -63,30 +118,39 @@ reasons as (
     last(reason order by movement_on, abs(delta_constant), reason) as last_reason,
     sum(delta_booked) filter (where category not in ('entered', 'left')) as delta_booked,
     sum(delta_booked) filter (where category in ('entered', 'left')) as transferred_booked
-  from {{ ref('fct_mrr_movements') }}
-  where measure = 'mrr' and not is_scheduled
+  from steps
+  semi join (select * from step_months where step_count > 1) as months using (customer_id, amount_currency, month)
   group by customer_id, amount_currency, month
+),
+celled as (
+  select months.*, cells.cell, coalesce(cells.is_only_cell, false) as has_its_only_cell
+  from months
+  left join {{ ref('int_customer_month_cells') }} as cells using (customer_id, amount_currency, month)
+),
+-- the cell a customer was last counted in; one that is held at 0 stays in the one it paid in
+last_cells as (
+  select
+    customer_id,
+    amount_currency,
+    month,
+    lag(
+      case when closing > 0 or closing_held and opening = 0 and not opening_held then cell end ignore nulls
+    ) over (partition by customer_id, amount_currency order by month) as last_cell
+  from celled
+  semi join (select * from celled where not has_its_only_cell) as several using (customer_id, amount_currency)
 ),
 cells as (
   select
-    months.*,
+    celled.*,
     reasons.main_reason,
     reasons.delta_booked,
     reasons.transferred_booked,
     -- a customer emptied by a change of parent was merged
-    case when reasons.last_reason = 'left_parent' then 'merge' else coalesce(months.held_cause, reasons.cause) end as cause,
-    cells.cell,
-    -- the cell it was last counted in; a customer held at 0 stays in the one it paid in
-    lag(
-      case
-        when months.closing > 0 or months.closing_held and months.opening = 0 and not months.opening_held then cells.cell
-      end ignore nulls
-    ) over by_month as opening_cell,
-    lead(months.month) over by_month as next_month
-  from months
+    case when reasons.last_reason = 'left_parent' then 'merge' else coalesce(celled.held_cause, reasons.cause) end as cause,
+    case when celled.has_its_only_cell then celled.cell else last_cells.last_cell end as opening_cell
+  from celled
   left join reasons using (customer_id, amount_currency, month)
-  left join {{ ref('int_customer_month_cells') }} as cells using (customer_id, amount_currency, month)
-  window by_month as (partition by months.customer_id, months.amount_currency order by months.month)
+  left join last_cells using (customer_id, amount_currency, month)
 ),
 shown as (
   select
