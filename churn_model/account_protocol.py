@@ -22,7 +22,7 @@ from churn_model.accounts import (
     decision_days,
     hazard_panel,
     learned_rows,
-    watched_rows,
+    near_rows,
 )
 from churn_model.dataset import HORIZON_DAYS, Panel, closed_origins
 from churn_model.hazard import HazardModel, Settings, curves_of, fit_hazards
@@ -39,9 +39,9 @@ MODELS = candidates.ADDITIVE
 
 def fit_all(panel: Panel, inputs: Sequence[Input], day: date) -> dict[str, HazardModel]:
     """Every additive candidate as hazards, on what was known on a day; the blend's parts are fitted once."""
-    known, watched = (hazard_panel(rows(panel, day), inputs, day) for rows in (learned_rows, watched_rows))
+    known, near = (hazard_panel(rows(panel, day), inputs, day) for rows in (learned_rows, near_rows))
     settings = Settings(near_days=HORIZON_DAYS, screens=True, directions=account_directions())
-    spline, boosted = (fit_hazards(known, replace(settings, candidate=name), watched) for name in MODELS[:2])
+    spline, boosted = (fit_hazards(known, replace(settings, candidate=name), near) for name in MODELS[:2])
     blended = replace(
         spline,
         models=tuple(map(candidates.mixed, spline.models, boosted.models)),

@@ -57,16 +57,19 @@ class Accounts:
         day = month_end_by(run.as_of)
         protocol.require_enough(self.panel, day)
         known = self.panel.closed_by(day)
-        rows = accounts.learned_rows(self.panel, day)
-        learned = accounts.hazard_panel(rows, self.inputs, day)
-        identity = identity_of(COMMITMENT, self.features, accounts.learned_frame(learned), HORIZON_DAYS)
+        rows = accounts.near_rows(self.panel, day)
+        learned = pl.concat(
+            accounts.learned_frame(accounts.hazard_panel(some, self.inputs, day))
+            for some in (rows, accounts.learned_rows(self.panel, day))
+        )
+        identity = identity_of(COMMITMENT, self.features, learned, HORIZON_DAYS)
 
         def make() -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
             evaluation, with_season = account_protocol.evaluate(self.panel, self.inputs, day, run.progress)
             if evaluation.leak_alarms:
                 alarms = ", ".join(evaluation.leak_alarms)
                 run.progress(f"churn: ALARM, too good to be known in time: {alarms}")
-            run.progress(f"churn: training hazards ({evaluation.champion}) on {len(learned.x):,} rows")
+            run.progress(f"churn: training hazards ({evaluation.champion}) on {len(rows.y):,} rows")
             fitted = account_protocol.fit_all(self.panel, self.inputs, day)
             model = fitted[evaluation.champion]
             references = accounts.references_of(known, self.inputs)

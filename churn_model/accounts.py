@@ -29,9 +29,10 @@ RETURN_DAYS = 30
 CLOSES_AFTER = HORIZON_DAYS + RETURN_DAYS
 MIN_PEERS = 30
 LEARNED_ROWS, LEARNED_DAYS = 8_000, 8
-"""Month ends are left out, every second or third, while more rows than this are left of at least so many
-days: an end stands in a dozen snapshots, and one in three of them teaches nearly as much in a quarter of the
-time. Which inputs tell is judged on all month ends, where each end stands soon after what led to it."""
+"""Of what lies beyond the next 90 days month ends are left out, every second or third, while more rows than
+this are left of at least so many days: such an end stands in up to nine snapshots, and one in three of them
+teaches nearly as much in a quarter of the time. The next 90 days are learned from all month ends: what leads
+to an end soon, a declined payment or the last day for notice, shows at one or two of them."""
 MOST_ROWS = 60_000
 """Beyond this many rows a fixed part of the customers is learned from, chosen by hash, whatever became of
 them.
@@ -88,13 +89,14 @@ def is_closed() -> pl.Expr:
     return _days("observed_until") >= CLOSES_AFTER
 
 
-def watched_rows(panel: Panel, day: date) -> Panel:
-    """The rows before a day, at most 60,000."""
+def near_rows(panel: Panel, day: date) -> Panel:
+    """The rows before a day that the hazards of the next 90 days are learned from: at most 60,000."""
     return _at_most(panel.rows(panel.as_of < day))
 
 
 def learned_rows(panel: Panel, day: date) -> Panel:
-    """The rows before a day that hazards are learned from: at most 60,000, newest month ends first."""
+    """The rows before a day that the hazards beyond are learned from: at most 60,000, newest month ends
+    first."""
     earlier = panel.rows(panel.as_of < day)
     days = sorted(earlier.as_of.unique().to_list(), reverse=True)
     rows = dict(earlier.as_of.value_counts().rows())

@@ -363,55 +363,46 @@ class Settings:
 
 
 def fit_hazards(
-    panel: HazardPanel, settings: Settings = Settings(), watched: HazardPanel | None = None
+    panel: HazardPanel, settings: Settings = Settings(), near: HazardPanel | None = None
 ) -> HazardModel:
     """The hazards of each cause, on all steps that are known. A cause with under 25 leavers gets its rate.
-    watched: the rows on which the inputs of the near steps are screened, those of the panel if not given.
+    near: the rows that the near steps are learned from, those of the panel if not given.
 
     Raises ValueError where no step is known.
     """
-    expanded = expand(panel, settings.cuts, settings.causes)
-    if not len(expanded.row):
+    near_cuts = [cut for cut in settings.cuts if cut <= settings.near_days]
+    later = expand(panel, settings.cuts, settings.causes)
+    is_near = later.step < len(near_cuts)
+    own = later.rows(is_near) if near is None else expand(near, near_cuts, settings.causes)
+    if not len(later.row) and not len(own.row):
         raise ValueError("no step of any customer has ended yet: there is nothing to learn from")
     has_decision, has_season = panel.decision_days is not None, panel.as_of is not None
     inputs = (*panel.inputs, *timing_of(settings.cuts, has_decision, has_season))
-    near_cuts = [cut for cut in settings.cuts if cut <= settings.near_days]
-    is_near = expanded.step < len(near_cuts)
-    own = expanded.rows(is_near)
-    seen = (panel, own) if watched is None else (watched, expand(watched, near_cuts, settings.causes))
-    near = _fit_causes(panel, own, inputs, settings, *seen)
-    far = near
-    if not is_near.all():
-        later = expanded.rows(~is_near)
-        far = _fit_causes(panel, later, inputs, settings, panel, later)
+    models = _fit_causes(panel if near is None else near, own, inputs, settings)
+    far = models if is_near.all() else _fit_causes(panel, later.rows(~is_near), inputs, settings)
     return HazardModel(
         cuts=tuple(settings.cuts),
         causes=tuple(settings.causes),
         inputs=panel.inputs,
         has_decision=has_decision,
         has_season=has_season,
-        models=near,
-        slopes=(1.0,) * len(near),
-        offsets=(0.0,) * len(near),
+        models=models,
+        slopes=(1.0,) * len(models),
+        offsets=(0.0,) * len(models),
         near_days=settings.near_days,
         far_models=far if max(settings.cuts) > settings.near_days else (),
     )
 
 
 def _fit_causes(
-    panel: HazardPanel,
-    expanded: Expanded,
-    inputs: Sequence[Input],
-    settings: Settings,
-    watched: HazardPanel,
-    seen: Expanded,
+    panel: HazardPanel, expanded: Expanded, inputs: Sequence[Input], settings: Settings
 ) -> tuple[Model, ...]:
     found: list[Model] = []
     for place in range(len(settings.causes)):
         leavers = len(_leavers(panel, expanded, place))
         chosen = np.ones(len(inputs), dtype=bool)
         if settings.screens and leavers >= MIN_EVENTS:
-            chosen[: panel.x.shape[1]] = _telling(watched, seen, place, settings)
+            chosen[: panel.x.shape[1]] = _telling(panel, expanded, place, settings)
         own = [one for one, enters in zip(inputs, chosen, strict=True) if enters]
         model = _fit_cause(expanded.x[:, chosen], expanded.left_by == place, leavers, own, settings)
         found.append(_of_all(model, inputs) if len(own) < len(inputs) else model)

@@ -238,7 +238,7 @@ def test_the_boosted_part_of_a_blend_keeps_to_what_is_sure_too() -> None:
     assert fit("blend", panel.x, left, panel.inputs, 20, directions=signs) == mixed(spline, boosted)
 
 
-def test_the_near_steps_read_what_tells_on_the_rows_that_are_watched() -> None:
+def test_the_near_steps_are_learned_from_rows_of_their_own() -> None:
     panel = world(1_500)
     settings = Settings("additive_hgb", rounds=40, near_days=90.0, screens=True)
     blind = replace(panel, x=np.random.default_rng(1).normal(size=panel.x.shape))
@@ -248,6 +248,8 @@ def test_the_near_steps_read_what_tells_on_the_rows_that_are_watched() -> None:
     assert all(features & one.read for one in own.models)
     assert not any(features & one.read for one in other.models)
     assert other.far_models == own.far_models
+    assert fit_hazards(blind, settings, panel).models == own.models
+    assert fit_hazards(blind, settings, panel).far_models != own.far_models
 
 
 def test_what_is_seen_on_a_day_may_tell_of_the_weeks_after_it_alone() -> None:
