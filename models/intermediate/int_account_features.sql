@@ -187,6 +187,7 @@ select
   -- payments
   payments.failed_payments_90::double as failed_payments_90,
   payments.days_since_failed_payment::double as days_since_failed_payment,
+  payments.declined_in_a_row::double as declined_in_a_row,
   payments.open_dunning_attempts::double as open_dunning_attempts,
   payments.days_overdue_max::double as days_overdue_max,
   case when payments.customer_id is not null then coalesce(owed.unpaid, 0)::double / told.mrr::double end
@@ -210,6 +211,11 @@ select
       then usage.usage_to_peak_730
         - median(usage.usage_to_peak_730) filter (told.tenure_days >= 180) over (partition by told.as_of)
   end as usage_to_peak_730,
+  case
+    when told.tenure_days >= 180
+      then usage.usage_28_to_peak
+        - median(usage.usage_28_to_peak) filter (told.tenure_days >= 180) over (partition by told.as_of)
+  end as usage_28_to_peak,
   usage.active_days_28::double as active_days_28,
   usage.feature_breadth_28::double as feature_breadth_28,
   usage.days_since_use::double as days_since_use,
@@ -225,6 +231,7 @@ select
   end as tickets_change_90,
   support.open_urgent::double as open_urgent,
   support.complaints_180::double / told.live_subscriptions::double as complaints_180,
+  support.days_since_complaint::double as days_since_complaint,
   support.first_response_h_90::double as first_response_h_90,
   support.csat_last::double as csat_last,
   support.csat_age_days::double as csat_age_days,

@@ -60,6 +60,36 @@ failed as (
   where payments.status = 'declined'
   group by customers.as_of, customers.customer_id
 ),
+-- what was tried to collect in half a year, invoice by invoice, and whether any attempt was declined
+charges as (
+  select
+    customers.as_of,
+    customers.customer_id,
+    coalesce(payments.invoice_id, payments.payment_id) as charge_id,
+    min(payments.attempted_on) as tried_on,
+    bool_or(payments.status = 'declined') as was_declined
+  from days
+  join {{ ref('stg_billing__payments_known') }} as payments
+    on payments.attempted_on <= days.as_of and payments.attempted_on > days.as_of - 180
+    and payments.known_from <= days.as_of and payments.known_until > days.as_of
+  join customers
+    on customers.as_of = days.as_of and customers.billed_customer_id = payments.customer_id
+  group by customers.as_of, customers.customer_id, charge_id
+),
+newest_first as (
+  select
+    *,
+    row_number() over (partition by as_of, customer_id order by tried_on desc, charge_id) - 1 as newer_charges
+  from charges
+),
+declines as (
+  select
+    as_of,
+    customer_id,
+    coalesce(min(newer_charges) filter (not was_declined), count(*)) as declined_in_a_row
+  from newest_first
+  group by as_of, customer_id
+),
 -- due more than five days ago, and of these the ones of which something was unpaid on the fifth day or later
 due as (
   select days.as_of, invoices.customer_id, invoices.invoice_id, invoices.due_on
@@ -148,6 +178,7 @@ select
   invoiced.customer_id,
   coalesce(failed.failed_payments_90, 0) as failed_payments_90,
   failed.days_since_failed_payment,
+  declines.declined_in_a_row,
   coalesce(owed.open_dunning_attempts, 0) as open_dunning_attempts,
   greatest(coalesce(owed.days_overdue_max, 0), 0) as days_overdue_max,
   owed.unpaid,
@@ -160,6 +191,7 @@ select
 from invoiced
 left join owed using (as_of, customer_id)
 left join failed using (as_of, customer_id)
+left join declines using (as_of, customer_id)
 left join methods using (as_of, customer_id)
 left join paid_late using (as_of, customer_id)
 left join disputes using (as_of, customer_id)

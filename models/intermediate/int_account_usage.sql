@@ -107,6 +107,7 @@ stretches as (
     used.meter,
     (days.as_of - used.used_on) // 91 as stretch,
     sum(used.quantity) as quantity,
+    sum(used.quantity) filter (days.as_of - used.used_on < 28) as quantity_28,
     max(days.as_of - used.used_on) as oldest
   from days
   join used
@@ -123,6 +124,7 @@ quarters as (
     as_of,
     customer_id,
     meter,
+    coalesce(sum(quantity_28), 0) as quantity_28,
     coalesce(sum(quantity) filter (stretch = 0), 0) as quantity_91,
     coalesce(sum(quantity) filter (stretch between 1 and 3), 0) as quantity_before,
     max(oldest) filter (stretch < 4) - 90 as days_before,
@@ -142,7 +144,12 @@ usual as (
     ) as usage_to_usual_365,
     list_aggregate(
       list(ln((quantity_91 + 1)::double / (quantity_peak + 1)::double) order by meter) filter (oldest >= 180), 'avg'
-    ) as usage_to_peak_730
+    ) as usage_to_peak_730,
+    list_aggregate(
+      list(
+        ln((quantity_28::double * 91 / 28 + 1) / (quantity_peak + 1)::double) order by meter
+      ) filter (oldest >= 180), 'avg'
+    ) as usage_28_to_peak
   from quarters
   group by as_of, customer_id
 ),
@@ -166,7 +173,8 @@ select
   coalesce(trends.feature_breadth_28, 0) as feature_breadth_28,
   coalesce(trends.usage_trend, 0) as usage_trend,
   usual.usage_to_usual_365,
-  usual.usage_to_peak_730
+  usual.usage_to_peak_730,
+  usual.usage_28_to_peak
 from lasts
 left join activity using (as_of, customer_id)
 left join trends using (as_of, customer_id)

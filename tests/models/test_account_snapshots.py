@@ -220,6 +220,7 @@ def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> No
         found["debtor", MAY],
         failed_payments_90=2.0,
         days_since_failed_payment=11.0,
+        declined_in_a_row=1.0,
         open_dunning_attempts=2.0,
         days_overdue_max=16.0,
         unpaid_over_mrr=1.0,
@@ -233,6 +234,7 @@ def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> No
         found["debtor", MARCH],
         failed_payments_90=0.0,
         days_since_failed_payment=None,
+        declined_in_a_row=None,
         open_dunning_attempts=0.0,
         days_overdue_max=0.0,
         unpaid_over_mrr=0.0,
@@ -240,6 +242,61 @@ def test_payments_are_late_failed_and_open_as_of_the_day(found: Snapshots) -> No
     )
     names = ("failed_payments_90", "days_overdue_max", "unpaid_over_mrr", "payment_method", "late_share_365")
     assert of(found["grower", JUNE], *names) == (None,) * 5
+
+
+def test_charges_that_were_declined_are_counted_up_to_the_last_that_was_not() -> None:
+    """Attempts: the charge, its day, whether it came in."""
+    tried = {
+        "recovering": [
+            ("c1", "01-05", False),
+            ("c1", "01-12", True),
+            ("c2", "02-05", True),
+            ("c3", "03-05", False),
+            ("c3", "03-07", True),
+            ("c4", "04-05", False),
+            ("c4", "04-08", False),
+            ("c4", "04-12", True),
+        ],
+        "recovered": [("c5", "03-05", False), ("c5", "03-07", True), ("c6", "04-05", True)],
+        "sound": [("c7", "04-05", True)],
+        "failing": [("c8", "04-20", False), ("c8", "04-22", False)],
+    }
+    start = date(2024, 1, 1)
+    world = Accounts()
+    for name, attempts in tried.items():
+        world.version(name, start, valid_from=start, amount_minor=1_000)
+        world.record(
+            "raw_billing.invoices",
+            start,
+            invoice_id=f"first-{name}",
+            customer_id=name,
+            currency="EUR",
+            status="paid",
+            issued_on=start,
+            net_minor=0,
+            tax_minor=0,
+            total_minor=0,
+        )
+        for number, (charge, on, came) in enumerate(attempts, start=1):
+            world.record(
+                "raw_billing.payments",
+                day(on),
+                payment_id=f"p-{charge}",
+                attempt_no=number,
+                customer_id=name,
+                currency="EUR",
+                amount_minor=1_000,
+                kind="charge",
+                method="card",
+                status="captured" if came else "declined",
+                invoice_id=charge,
+                attempted_at=noon(day(on)),
+            )
+    found = snapshots(world.build(JUNE))
+    in_a_row = {name: found[name, APRIL]["declined_in_a_row"] for name in tried}
+    assert in_a_row == {"recovering": 2, "recovered": 0, "sound": 0, "failing": 1}
+    assert found["recovering", MARCH]["declined_in_a_row"] == 1
+    assert found["sound", date(2024, 12, 31)]["declined_in_a_row"] is None
 
 
 def test_whoever_is_unpaid_beyond_the_days_of_grace_is_gone_for_a_payment(found: Snapshots) -> None:
@@ -294,6 +351,29 @@ def test_the_highest_level_of_use_is_that_of_a_quarter_of_two_years(found: Snaps
     assert_features(found["fader", JUNE], usage_to_peak_730=half)
     assert_features(found["steady", JUNE], usage_to_peak_730=-half)
     assert found["steady", date(2025, 2, 28)]["usage_to_peak_730"] is None
+
+
+def test_the_use_of_four_weeks_stands_beside_that_of_the_highest_quarter() -> None:
+    """Four weeks as of thirteen: 8 are 26, 40 are 130."""
+    start = date(2024, 1, 1)
+    world = Accounts()
+    for name, now in (("fader", 8.0), ("steady", 40.0)):
+        world.version(name, start, valid_from=start, amount_minor=1_000)
+        for used, quantity in ((date(2024, 10, 1), 273.0), (day("05-01"), 100.0), (day("06-10"), now)):
+            world.record(
+                "raw_billing.usage_days",
+                used,
+                subscription_item_id=f"{name}-item",
+                meter="calls",
+                used_on=used,
+                quantity=quantity,
+                active_users=None,
+            )
+    found = snapshots(world.build(JUNE))
+    half = (math.log(27 / 274) - math.log(131 / 274)) / 2
+    assert_features(found["fader", JUNE], usage_28_to_peak=half)
+    assert_features(found["steady", JUNE], usage_28_to_peak=-half)
+    assert found["steady", date(2025, 2, 28)]["usage_28_to_peak"] is None
 
 
 def test_support_and_crm_speak_as_of_the_day(found: Snapshots) -> None:
@@ -363,6 +443,9 @@ def test_complaints_are_counted_once_anybody_made_one() -> None:
         for on in (date(2024, 10, 31), date(2024, 11, 30), MARCH, JUNE)
     }
     assert list(by_day.values()) == [(None, None, None), (0, 1, None), (0, 3, None), (0, 2, None)]
+    since = [found["complaining", on]["days_since_complaint"] for on in by_day]
+    assert since == [None, 29, 0, 91]
+    assert found["content", JUNE]["days_since_complaint"] is None
 
 
 def test_the_priority_of_an_imported_ticket_is_known_from_the_import_on() -> None:
