@@ -19,7 +19,8 @@ An account is a tree of customers here: it ends when the last of them does.
 
 Beside the two distances stands what chance makes of them: their 95 % interval by a bootstrap of customers.
 A company of two thousand loses fifty in a quarter; whether it is the model or luck that falls short, a larger
-one of the same generator tells (`tajdid demo --customers 8000`).
+one of the same generator tells (`tajdid demo --customers 8000`). And beside the model stands who knows the
+form of the truth and counts its few rates on the same rows (benchmarks/known_form.py).
 
 ATLAS names the folder of an atlas that is built already; it is only read. Without it one is made.
 """
@@ -37,6 +38,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+from known_form import p_90_of_form
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -204,7 +206,7 @@ def take(seen: Seen, family: Accounts, day: date, scores: pl.DataFrame, truth: p
     """Note what the scores of a day say."""
     now = family.panel.on(day)
     outcomes = now.frame.select("customer_id", "as_of", "ended_cause", "interval_months").with_columns(
-        left=pl.Series(now.y)
+        left=pl.Series(now.y), p_form=pl.Series(p_90_of_form(family, day))
     )
     rows = scores.filter(pl.col("p_90").is_not_null()).join(outcomes, on=["customer_id", "as_of"])
     beside = rows.join(truth, on=["customer_id", "as_of"])
@@ -212,7 +214,7 @@ def take(seen: Seen, family: Accounts, day: date, scores: pl.DataFrame, truth: p
         tell(f"{lost} of {rows.height} accounts of {day} are not in the truth: left out")
     seen.frames.append(
         beside.select(
-            *("customer_id", "as_of", "left", "p_90", "p_true", "p_shown"),
+            *("customer_id", "as_of", "left", "p_90", "p_true", "p_shown", "p_form"),
             *("is_planted", "has_begun", "cause", "ended_cause"),
         )
     )
@@ -250,16 +252,17 @@ def claims(seen: Seen) -> list[bool]:
             )
             for day in days
         ]
-        for name in ("p_90", "p_true", "p_shown")
+        for name in ("p_90", "p_true", "p_shown", "p_form")
     }
     auc = {name: float(np.mean([one[0] for one in values])) for name, values in of_day.items()}
     brier = {name: float(np.mean([one[1] for one in values])) for name, values in of_day.items()}
     for name, low, high in intervals(rows):
         tell(f"{name} off by {low:.4f} to {high:.4f}: 95 % of the draws of customers")
-    tell(
-        f"who sees all that shows: AUC {auc['p_shown']:.4f}, Brier {brier['p_shown']:.4f}, "
-        f"off by {auc['p_true'] - auc['p_shown']:.4f} and {brier['p_shown'] - brier['p_true']:.4f}"
-    )
+    for name, who in (("p_shown", "sees all that shows"), ("p_form", "knows the form and counts its rates")):
+        tell(
+            f"who {who}: AUC {auc[name]:.4f}, Brier {brier[name]:.4f}, "
+            f"off by {auc['p_true'] - auc[name]:.4f} and {brier[name] - brier['p_true']:.4f}"
+        )
     mean_sizes = [(name, size / rows.height) for name, size in seen.stories.most_common()]
     tell("stories by mean size: " + ", ".join(f"{name} {100 * size:.2f}" for name, size in mean_sizes))
     first = {name for name, _ in mean_sizes[:FIRST_STORIES]}
