@@ -180,7 +180,7 @@ def acted(
                 one.decision_on,
                 as_of,
                 has_notice=one.has_notice,
-                is_failing=one.is_dunned or (row.get("p_involuntary_90") or 0.0) >= WATCH,
+                is_failing=one.is_dunned or (row.get("p_involuntary_90") or 0.0) >= HIGH,
             ),
             "value_tier": case.value_tier,
             "revenue_at_risk_90_minor": at_risk_minor(p_90, one.stake),

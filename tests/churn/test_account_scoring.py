@@ -136,7 +136,7 @@ def test_terms_without_decision_point_in_90_days_are_renewals_later(rows: list[d
     assert {row["list_name"] for row in terms} == {"now", "later"}
     for row in terms:
         is_near = (row["decision_on"] - AS_OF).days <= 90
-        is_failing = row["p_involuntary_90"] >= 0.2
+        is_failing = row["p_involuntary_90"] >= 0.5
         assert row["list_name"] == ("now" if is_near or is_failing else "later")
         assert 0 <= row["p_nonrenewal_next_term"] <= 1
     assert all(row["list_name"] == "now" for row in rows if row["band_capacity"])

@@ -272,7 +272,7 @@ def test_who_is_being_dunned_stands_on_the_list_of_now_though_a_term_binds_it() 
     assert list_of("term", in_a_year, AS_OF, has_notice=False, is_failing=True) == "now"
     assert list_of("term", in_a_year, AS_OF, has_notice=True, is_failing=True) == "leaving"
     rows = act(
-        [score(name, 0.6, "term", p_involuntary_90=p) for name, p in (("a", 0.1), ("b", 0.1), ("c", 0.5))],
+        [score(name, 0.6, "term", p_involuntary_90=p) for name, p in (("a", 0.1), ("b", 0.49), ("c", 0.5))],
         [Situation(Fraction(9), in_a_year, is_dunned=is_dunned) for is_dunned in (True, False, False)],
     )
     assert [row["list_name"] for row in rows] == ["now", "later", "now"]  # the last by what is foretold
