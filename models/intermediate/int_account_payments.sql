@@ -45,36 +45,41 @@ owed as (
   left join failures on failures.as_of = unpaid.as_of and failures.invoice_id = unpaid.invoice_id
   group by customers.as_of, customers.customer_id
 ),
-failed as (
-  select
-    customers.as_of,
-    customers.customer_id,
-    count(*) as failed_payments_90,
-    min(days.as_of - payments.attempted_on) as days_since_failed_payment
-  from days
-  join {{ ref('stg_billing__payments_known') }} as payments
-    on payments.attempted_on <= days.as_of and payments.attempted_on > days.as_of - 90
-    and payments.known_from <= days.as_of and payments.known_until > days.as_of
-  join customers
-    on customers.as_of = days.as_of and customers.billed_customer_id = payments.customer_id
-  where payments.status = 'declined'
-  group by customers.as_of, customers.customer_id
-),
--- what was tried to collect in half a year, invoice by invoice, and whether any attempt was declined
-charges as (
+-- what was tried to collect in half a year
+attempts as (
   select
     customers.as_of,
     customers.customer_id,
     coalesce(payments.invoice_id, payments.payment_id) as charge_id,
-    min(payments.attempted_on) as tried_on,
-    bool_or(payments.status = 'declined') as was_declined
+    payments.attempted_on,
+    payments.status = 'declined' as is_declined
   from days
   join {{ ref('stg_billing__payments_known') }} as payments
     on payments.attempted_on <= days.as_of and payments.attempted_on > days.as_of - 180
     and payments.known_from <= days.as_of and payments.known_until > days.as_of
   join customers
     on customers.as_of = days.as_of and customers.billed_customer_id = payments.customer_id
-  group by customers.as_of, customers.customer_id, charge_id
+),
+failed as (
+  select
+    as_of,
+    customer_id,
+    count(*) as failed_payments_90,
+    min(as_of - attempted_on) as days_since_failed_payment
+  from attempts
+  where is_declined and attempted_on > as_of - 90
+  group by as_of, customer_id
+),
+-- invoice by invoice, whether any attempt was declined
+charges as (
+  select
+    as_of,
+    customer_id,
+    charge_id,
+    min(attempted_on) as tried_on,
+    bool_or(is_declined) as was_declined
+  from attempts
+  group by as_of, customer_id, charge_id
 ),
 newest_first as (
   select

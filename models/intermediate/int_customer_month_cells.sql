@@ -5,6 +5,7 @@
 -- depends_on: {{ ref('int_touched_customers') }}
 -- One row per customer, amount currency and month with a change: the one cell the customer is counted in at the close,
 -- the one with its largest MRR (ties by plan, then segment, channel, currency); null at zero.
+-- is_only_cell: the customer was never counted in another.
 with steps as (
   select customer_id, amount_currency, month, plan_id, segment, acquisition_channel, currency, delta_constant
   from {{ ref('fct_mrr_movements') }}
