@@ -12,6 +12,20 @@ settings as (
 first_data as (
   select min(ordered_on) as first_data_on from {{ ref('int_order_days') }}
 ),
+goods_days as (
+  select customer_id, purchased_on, currency, count(*) as skus
+  from {{ ref('int_order_purchase_days') }}
+  where scope = 'sku'
+  group by customer_id, purchased_on, currency
+),
+order_days as (
+  select orders.*, coalesce(goods_days.skus, 0) as skus
+  from {{ ref('int_order_days') }} as orders
+  left join goods_days
+    on goods_days.customer_id = orders.customer_id
+    and goods_days.purchased_on = orders.ordered_on
+    and goods_days.currency = orders.currency
+),
 past as (
   select
     days.as_of,
@@ -20,10 +34,10 @@ past as (
     orders.*,
     days.as_of - orders.ordered_on as age
   from days
-  join {{ ref('int_order_days') }} as orders on orders.ordered_on <= days.as_of
+  join order_days as orders on orders.ordered_on <= days.as_of
 ),
 last_orders as (
-  select as_of, customer_id, currency as last_currency, country as last_country
+  select as_of, customer_id, currency as last_currency, country as last_country, ordered_on as last_ordered_on
   from past
   where orders > 0
   qualify row_number() over (partition by as_of, customer_id order by ordered_on desc, currency) = 1
@@ -46,6 +60,11 @@ activity as (
     count(*) filter (past.is_order_day and past.age < 365) as orders_365,
     count(*) filter (past.is_order_day and past.age between 365 - settings.horizon_days and 364)
       as orders_same_season,
+    sum(past.sales_minor) filter (
+      past.currency = last_orders.last_currency and past.age between 365 - settings.horizon_days and 364
+    ) as amount_same_season,
+    sum(past.skus) as sku_days,
+    sum(past.skus) filter (past.ordered_on = last_orders.last_ordered_on) as skus_last_order,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 90)
       as amount_90,
     sum(past.sales_minor + past.credits_minor) filter (past.currency = last_orders.last_currency and past.age < 365)
@@ -55,9 +74,14 @@ activity as (
     count(past.gap_days) as gaps,
     sum(past.gap_days) as gap_sum,
     sum(past.gap_days * past.gap_days) as gap_square_sum,
+    min(past.gap_days) as gap_min,
+    median(past.gap_days) as gap_median,
+    max_by(past.gap_days, past.ordered_on, 3) filter (past.gap_days is not null) as last_gaps,
     count(distinct past.age // 30) filter (past.is_order_day and past.age < 360) as active_months,
     count(distinct past.age // 90) filter (past.is_order_day) as active_quarters,
     sum(past.sales_minor) filter (past.currency = last_orders.last_currency) as sales_minor,
+    sum(past.sales_minor::hugeint * past.sales_minor) filter (past.currency = last_orders.last_currency)
+      as sales_square_sum,
     count(*) filter (past.currency = last_orders.last_currency and past.orders > 0) as sales_days,
     arg_max(past.sales_minor, past.ordered_on)
       filter (past.currency = last_orders.last_currency and past.orders > 0) as last_sales_minor
@@ -104,10 +128,11 @@ goods as (
     purchases.customer_id,
     purchases.sku,
     bool_or(days.as_of - purchases.purchased_on < 90) as is_in_90,
-    bool_or(days.as_of - purchases.purchased_on >= 90) as is_in_91_180
+    bool_or(days.as_of - purchases.purchased_on between 90 and 179) as is_in_91_180,
+    count(distinct purchases.purchased_on) as purchase_days
   from days
   join {{ ref('int_order_purchase_days') }} as purchases
-    on purchases.purchased_on > days.as_of - 180 and purchases.purchased_on <= days.as_of
+    on purchases.purchased_on > days.as_of - 365 and purchases.purchased_on <= days.as_of
   where purchases.scope = 'sku'
   group by days.as_of, purchases.customer_id, purchases.sku
 ),
@@ -115,9 +140,11 @@ breadth as (
   select
     as_of,
     customer_id,
-    count(*) as skus_180,
+    count(*) filter (is_in_90 or is_in_91_180) as skus_180,
     count(*) filter (is_in_90) as skus_90,
-    count(*) filter (is_in_91_180) as skus_91_180
+    count(*) filter (is_in_91_180) as skus_91_180,
+    sum(purchase_days)::double / count(*)::double as sku_days_365,
+    (count(*) filter (purchase_days > 1))::double / count(*)::double as repeat_share_365
   from goods
   group by as_of, customer_id
 ),
@@ -192,6 +219,13 @@ select
   end as gap_sd,
   activity.days_since_order::double * activity.gaps::double / nullif(activity.gap_sum, 0)::double
     as recency_over_gap,
+  activity.gap_min,
+  activity.gap_median,
+  activity.days_since_order::double / activity.gap_median as recency_over_median,
+  ln(
+    list_sum(activity.last_gaps)::double * activity.gaps::double
+    / (len(activity.last_gaps) * activity.gap_sum)::double
+  ) as gap_change,
   coalesce(breadth.skus_180, 0) as skus_180,
   case
     when activity.tenure_days >= 179
@@ -202,11 +236,27 @@ select
     when activity.tenure_days >= 365 - settings.horizon_days and first_data.first_data_on <= activity.as_of - 364
       then activity.orders_same_season
   end as orders_same_season,
+  case
+    when activity.tenure_days >= 365 - settings.horizon_days and first_data.first_data_on <= activity.as_of - 364
+      then coalesce(activity.amount_same_season, 0)
+  end::bigint as amount_same_season,
   activity.active_months,
   activity.active_quarters::double / (activity.tenure_days // 90 + 1)::double as active_quarter_share,
   1 - rates.chance_to_be_there * (1 - rates.chance_of_pause) as silence_chance,
   activity.sales_minor::double / activity.sales_days::double as mean_order_amount,
   activity.last_sales_minor::bigint as last_order_amount,
+  case
+    when activity.sales_days >= 2 and activity.sales_minor > 0
+      then sqrt(
+        (activity.sales_days * activity.sales_square_sum - activity.sales_minor::hugeint * activity.sales_minor)::double
+        * activity.sales_days::double / (activity.sales_days - 1)::double
+      ) / activity.sales_minor::double
+  end as order_amount_cv,
+  activity.sku_days::bigint as sku_days,
+  activity.skus_last_order::bigint as skus_last_order,
+  breadth.sku_days_365,
+  breadth.repeat_share_365,
+  activity.tenure_days::double / nullif(activity.as_of - first_data.first_data_on, 0)::double as history_share,
   month(activity.as_of) as month_of_year,
   case when 50 * countries.customers >= countries.all_customers then activity.last_country else 'other' end
     as country_group

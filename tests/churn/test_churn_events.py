@@ -63,5 +63,6 @@ def test_a_missing_column_removes_features_and_says_which() -> None:
     with_sku, none = features_for({"sku": "Article"})
     without, left_out = features_for({"sku": None})
     assert none == ()
-    assert set(left_out) == {"skus_180", "breadth_change"}
-    assert len(with_sku) == len(without) + 2
+    of_articles = {"skus_180", "breadth_change", "sku_days", "skus_last_order", "sku_days_365"}
+    assert set(left_out) == of_articles | {"repeat_share_365"}
+    assert len(with_sku) == len(without) + 6

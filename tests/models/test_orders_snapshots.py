@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 import bgnbd
@@ -26,7 +26,9 @@ FEATURES = (
     "tenure_days, order_days, days_since_order, orders_30, orders_90, orders_180, orders_365, "
     "amount_90, amount_365, order_trend, gap_mean, gap_sd, recency_over_gap, skus_180, breadth_change, "
     "credit_share_180, orders_same_season, active_months, active_quarter_share, silence_chance, "
-    "mean_order_amount, last_order_amount, month_of_year, country_group, currency, trailing_revenue_minor"
+    "mean_order_amount, last_order_amount, gap_median, gap_change, order_amount_cv, sku_days_365, "
+    "history_share, gap_min, recency_over_median, amount_same_season, sku_days, skus_last_order, "
+    "repeat_share_365, month_of_year, country_group, currency, trailing_revenue_minor"
 )
 
 
@@ -250,6 +252,8 @@ def expected_snapshot(
     is_week_closed = day + timedelta(days=horizon + 7) <= date(2025, 12, 31)
     ages = [(day - on).days for on in orders]
     sold = [event for event in past if not event[2]]
+    daily_sales = [sum(event[3] for event in sold if event[1] == on) for on in orders]
+    bought = {(event[4], event[1]) for event in sold if (day - event[1]).days < 365}
     return {
         "tenure_days": tenure,
         "order_days": len(orders),
@@ -276,6 +280,25 @@ def expected_snapshot(
         "active_quarter_share": len({age // 90 for age in ages}) / (tenure // 90 + 1),
         "mean_order_amount": sum(event[3] for event in sold) / len(orders),
         "last_order_amount": sum(event[3] for event in sold if event[1] == orders[-1]),
+        "gap_median": median(gaps) if gaps else None,
+        "gap_change": math.log(mean(gaps[-3:]) / mean(gaps)) if gaps else None,
+        "order_amount_cv": stdev(daily_sales) / mean(daily_sales) if len(orders) >= 2 else None,
+        "sku_days_365": len(bought) / len({sku for sku, _ in bought}) if bought else None,
+        "repeat_share_365": (
+            mean([sum(sku == one for sku, _ in bought) > 1 for one in {sku for sku, _ in bought}])
+            if bought
+            else None
+        ),
+        "gap_min": min(gaps) if gaps else None,
+        "recency_over_median": (day - orders[-1]).days / median(gaps) if gaps else None,
+        "amount_same_season": (
+            sum(event[3] for event in sold if 365 - horizon <= (day - event[1]).days < 365)
+            if has_year and tenure >= 365 - horizon
+            else None
+        ),
+        "sku_days": len({(event[4], event[1]) for event in sold}),
+        "skus_last_order": len({event[4] for event in sold if event[1] == orders[-1]}),
+        "history_share": tenure / (day - first_data).days if day > first_data else None,
         "month_of_year": day.month,
         "trailing_revenue_minor": net(365),
         "is_origin": (day + timedelta(days=1)).day == 1,
