@@ -314,6 +314,8 @@ def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
     three, `invoice_id`, `open_minor`. Returns these three, `source_kind`, `source_id`, `invoice_id`,
     `amount_minor`: laid end to end, each credit pays the invoices it overlaps.
     """
+    if sources.is_empty() or targets.is_empty():
+        return _NOTHING_APPLIED
     credit = sources.filter(pl.col("left_minor") > 0).with_columns(
         pl.col("left_minor").cum_sum().over(_OWNER).alias("_to")
     )
@@ -327,6 +329,14 @@ def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("amount_minor") > 0)
         .select("source_kind", "source_id", "invoice_id", *_OWNER, "amount_minor")
     )
+
+
+_NOTHING_APPLIED = pl.DataFrame(
+    schema={
+        **dict.fromkeys(("source_kind", "source_id", "invoice_id", *_OWNER), pl.String),
+        "amount_minor": pl.Int64,
+    }
+)
 
 
 def in_draw_order(grants: pl.DataFrame) -> pl.DataFrame:

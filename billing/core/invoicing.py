@@ -323,6 +323,8 @@ def coverage(expected: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFra
     period is kept; what is only billed is to credit, what is only owed to charge.
     """
     same = [*SERVICE_KEY, *REFERENCE, "terms_id"]
+    if charged.is_empty():
+        return Coverage(expected, charged.select("line_id", *SERVICE), expected.clear())
     untouched = charged
     if credited.height:
         untouched = charged.join(credited.select("line_id").unique(), on="line_id", how="anti")
@@ -1022,15 +1024,17 @@ def due_days(issued_on: pl.Expr, net_days: pl.Expr, end_of_month: pl.Expr) -> pl
 # 13: failures.
 
 FAILURE_SCHEMA = pl.Schema({"customer_id": pl.String(), "code": pl.String(), "detail": pl.String()})
+_NO_FAILURES = pl.DataFrame(schema=FAILURE_SCHEMA)
 
 
 def failures_of(rows: pl.DataFrame, code: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
     """One row a customer that has a row with a code: its first."""
-    return (
-        rows.select("customer_id", code.alias("code"), detail.alias("detail"))
-        .filter(pl.col("code").is_not_null())
-        .unique("customer_id", keep="first", maintain_order=True)
-    )
+    if rows.is_empty():
+        return _NO_FAILURES
+    coded = rows.select("customer_id", code.alias("code"), detail.alias("detail"))
+    if coded["code"].null_count() == coded.height:
+        return _NO_FAILURES
+    return coded.filter(pl.col("code").is_not_null()).unique("customer_id", keep="first", maintain_order=True)
 
 
 def line_failures(lines: pl.DataFrame) -> pl.DataFrame:

@@ -166,37 +166,24 @@ def postings_of(events: pl.DataFrame) -> pl.DataFrame:
     `debit_minor`, `credit_minor` (Int64). A posting of 0 is left out, so an event of 0 has none.
     Raises `unknown_event`, `negative_quantity`, `amount_out_of_range`; asserts that each event balances.
     """
+    kept = [name for name in events.columns if name not in AMOUNTS]
+    if events.is_empty():
+        return pl.DataFrame(schema={**{name: events.schema[name] for name in kept}, **_POSTING_SCHEMA})
     amounts = [name for name in AMOUNTS if name in events.columns]
     _check(events, amounts)
-    kept = [name for name in events.columns if name not in AMOUNTS]
-    rows = events.with_row_index("_row").with_columns(
-        *(
-            (pl.col(name).fill_null(0) if name in amounts else pl.lit(0)).cast(pl.Int64).alias(name)
-            for name in AMOUNTS
-        )
+    amount = pl.sum_horizontal(
+        pl.when(f"_has_{name}").then(pl.col(name).fill_null(0).cast(pl.Int64)).otherwise(0)
+        for name in amounts
     )
-    lines = [
-        rows.filter(pl.col("event") == event).select(
-            "_row",
-            *kept,
-            pl.lit(place).alias("_place"),
-            pl.lit(rule.account).alias("account"),
-            pl.lit(rule.side).alias("_side"),
-            pl.sum_horizontal(rule.amounts).alias("_amount"),
-        )
-        for event in events["event"].unique(maintain_order=True).to_list()
-        for place, rule in enumerate(EVENT_RULES[event])
-    ]
-    if not lines:
-        return pl.DataFrame(schema={**{name: events.schema[name] for name in kept}, **_POSTING_SCHEMA})
     posted = (
-        pl.concat(lines)
+        events.with_row_index("_row")
+        .join(_RULES, on="event", maintain_order="left_right")
+        .with_columns(amount.alias("_amount"))
         .filter(pl.col("_amount") != 0)
-        .sort("_row", "_place")
         .with_columns(
             (pl.int_range(pl.len()).over("_row") + 1).cast(pl.Int64).alias("position"),
-            pl.when(pl.col("_side") == "debit").then("_amount").otherwise(0).alias("debit_minor"),
-            pl.when(pl.col("_side") == "credit").then("_amount").otherwise(0).alias("credit_minor"),
+            pl.when("_is_debit").then("_amount").otherwise(0).alias("debit_minor"),
+            pl.when("_is_debit").then(0).otherwise("_amount").alias("credit_minor"),
         )
     )
     sides = posted.group_by("_row").agg(pl.col("debit_minor").sum(), pl.col("credit_minor").sum())
@@ -205,6 +192,17 @@ def postings_of(events: pl.DataFrame) -> pl.DataFrame:
     )
     return posted.select(*kept, *_POSTING_SCHEMA)
 
+
+_RULES = pl.DataFrame(
+    [
+        (event, rule.account, rule.side == "debit", *(name in rule.amounts for name in AMOUNTS))
+        for event, rules in EVENT_RULES.items()
+        for rule in rules
+    ],
+    schema=["event", "account", "_is_debit", *(f"_has_{name}" for name in AMOUNTS)],
+    orient="row",
+)
+"""EVENT_RULES as a frame: a row a posting, in their order."""
 
 _POSTING_SCHEMA = {
     "position": pl.Int64(),
@@ -215,13 +213,19 @@ _POSTING_SCHEMA = {
 
 
 def _check(events: pl.DataFrame, amounts: list[str]) -> None:
-    unknown = events.filter(~pl.col("event").is_in(list(EVENT_RULES)).fill_null(False))
-    if unknown.height:
-        raise BillingError("unknown_event", f"{unknown['event'][0]!r}")
+    unknown = pl.col("event").filter(~pl.col("event").is_in(list(EVENT_RULES)).fill_null(False))
+    (found,) = events.select(
+        unknown.len().alias("unknown"),
+        unknown.first().alias("event"),
+        *((pl.col(name) < 0).any().alias(f"{name}_negative") for name in amounts),
+        *((pl.col(name) > DOCUMENT_LIMIT).any().alias(f"{name}_large") for name in amounts),
+    ).iter_rows(named=True)
+    if found["unknown"]:
+        raise BillingError("unknown_event", f"{found['event']!r}")
     for name in amounts:
-        if events.filter(pl.col(name) < 0).height:
+        if found[f"{name}_negative"]:
             raise BillingError("negative_quantity", f"{name} of an event of the journal is negative")
-        if events.filter(pl.col(name) > DOCUMENT_LIMIT).height:
+        if found[f"{name}_large"]:
             raise BillingError("amount_out_of_range", f"{name} of an event of the journal")
 
 

@@ -556,6 +556,9 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
         pl.when(pl.col("model") == "tiered_block").then("block_policy").otherwise("model").alias("_rule"),
         minor_per_major(pl.col("currency")).alias("_minor_per_major"),
     )
+    if tiers.is_empty():
+        unknown = pl.lit(None, pl.Boolean)
+        return terms.with_columns(unknown.alias("_is_sound"), unknown.alias("_has_blocks")), 0
     ranked = tiers.sort("price_id", "position").with_columns(
         pl.int_range(pl.len()).over("price_id").alias("_place"),
         pl.col("up_to").shift(1).over("price_id").alias("_before"),
@@ -567,7 +570,7 @@ def _terms_of_prices(prices: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.Data
     )
     terms = terms.join(sound, on="price_id", how="left")
     terms = terms.join(_sound_blocks(ranked), on="price_id", how="left")
-    positions = ranked.select((pl.col("_place").max() + 1).fill_null(0)).item() if ranked.height else 0
+    positions = ranked.select((pl.col("_place").max() + 1).fill_null(0)).item()
     for place in range(positions):
         tier = ranked.filter(pl.col("_place") == place).select(
             "price_id",

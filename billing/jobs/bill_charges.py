@@ -28,6 +28,8 @@ def read_charges(store: Store, floors: pl.DataFrame) -> pl.DataFrame:
     """The charges of some customers on days that are not settled. floors: `customer_id`, `floor`."""
     ids = floors["customer_id"].to_list() if store.row(_ANY) is not None else []
     found = read_by_ids(store, _CHARGES, items.c.customer_id, ids)
+    if found.is_empty():
+        return found.drop("customer_id")
     return (
         found.join(floors.select("customer_id", "floor"), on="customer_id")
         .filter(pl.col("charged_on") >= pl.col("floor"))

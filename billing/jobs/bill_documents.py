@@ -307,6 +307,8 @@ def _applications(
 
 def _less_paid(new: pl.DataFrame, paid: pl.DataFrame) -> pl.DataFrame:
     """What credit leaves to pay of new invoices."""
+    if paid.is_empty():
+        return new
     used = paid.group_by("invoice_id").agg(pl.col("amount_minor").sum())
     left = pl.col("open_minor") - pl.col("amount_minor").fill_null(0)
     rows = new.join(used, on="invoice_id", how="left", maintain_order="left")

@@ -128,6 +128,19 @@ _USAGE_SCHEMA = pl.Schema(
 )
 _DAY_SCHEMA = pl.Schema({"customer_id": pl.String(), "next_bill_on": pl.Date()})
 _SETTLED_SCHEMA = pl.Schema({"customer_id": pl.String(), "unsettled_from": pl.Date()})
+_NO_LINES, _NO_USAGE, _NO_DAYS, _NONE_SETTLED, _NONE_VOIDED, _NONE_HELD, _NO_RANGES, _NO_SERVED = (
+    pl.DataFrame(schema=one)
+    for one in (
+        LINE_SCHEMA,
+        _USAGE_SCHEMA,
+        _DAY_SCHEMA,
+        _SETTLED_SCHEMA,
+        VOIDED_SCHEMA,
+        HELD_SCHEMA,
+        unbilled.RANGE_SCHEMA,
+        unbilled.DAY_SCHEMA,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -180,16 +193,16 @@ def draft(
         for (name,), of_policy in sound.group_by("policy_name", maintain_order=True)
     ]
     owed = _Owed(
-        pl.concat([pl.DataFrame(schema=LINE_SCHEMA), *(part.lines for part in parts)]),
-        pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.usage for part in parts)]),
-        pl.concat([pl.DataFrame(schema=_USAGE_SCHEMA), *(part.goods for part in parts)]),
+        pl.concat([_NO_LINES, *(part.lines for part in parts)]),
+        pl.concat([_NO_USAGE, *(part.usage for part in parts)]),
+        pl.concat([_NO_USAGE, *(part.goods for part in parts)]),
         pl.concat([found.failures, *(part.failures for part in parts)]),
-        pl.concat([pl.DataFrame(schema=_DAY_SCHEMA), *(part.days for part in parts)]),
+        pl.concat([_NO_DAYS, *(part.days for part in parts)]),
         _all_exact(parts),
-        pl.concat([pl.DataFrame(schema=_SETTLED_SCHEMA), *(part.settled for part in parts)]),
-        pl.concat([pl.DataFrame(schema=unbilled.RANGE_SCHEMA), *(part.unbilled for part in parts)]),
-        pl.concat([pl.DataFrame(schema=unbilled.DAY_SCHEMA), *(part.served for part in parts)]),
-        pl.concat([pl.DataFrame(schema=VOIDED_SCHEMA), *(part.voided for part in parts)]),
+        pl.concat([_NONE_SETTLED, *(part.settled for part in parts)]),
+        pl.concat([_NO_RANGES, *(part.unbilled for part in parts)]),
+        pl.concat([_NO_SERVED, *(part.served for part in parts)]),
+        pl.concat([_NONE_VOIDED, *(part.voided for part in parts)]),
         apart(*(part.apart for part in parts)),
         found.shared,
     )
@@ -396,7 +409,7 @@ def _owed(
     # A minimum's true-up has the component and the days of the usage or the goods it makes up.
     is_usage = pl.col("kind") == "usage"
     taken = [(to_take, charged.filter(is_usage)), (too_much, charged.filter(~is_usage))]
-    delivered = pl.DataFrame(schema=_USAGE_SCHEMA)
+    delivered = _NO_USAGE
     if goods is not None:
         of_goods, together, instead = (
             invoicing.usage_amounts(rated[name], catalogue) for name in ("goods", "together", "instead")
@@ -430,7 +443,7 @@ def _owed(
         if owed.height:
             priced.append(owed)
             lines.append(shaped(with_entries(owed), LINE_SCHEMA))
-    all_lines = pl.concat([pl.DataFrame(schema=LINE_SCHEMA), *lines])
+    all_lines = pl.concat([_NO_LINES, *lines])
     failures = pl.concat(
         [
             *([] if pooled is None else [pooled.failures]),
@@ -739,14 +752,16 @@ def _compared_usage(
     usage_credits = billed.credited.join(charged.select("line_id"), on="line_id", how="semi")
     sums = invoicing.billed_amounts(charged, usage_credits)
     compared = as_billed(store, compared, charged, sums, policies, up_to)
-    gone = (
-        sums.join(all_parts, on=key, how="anti")
-        .join(compared, on=key, how="anti")
-        .join(waiting, on="item_id", how="anti")
-        .filter(pl.col("net_minor") > 0)
-        .select(*key, -pl.col("net_minor"))
-    )
-    waiting_sums = sums.join(waiting, on="item_id", how="semi")
+    gone = sums.select(*key, -pl.col("net_minor"))
+    waiting_sums = sums
+    if sums.height:
+        gone = (
+            gone.join(all_parts, on=key, how="anti")
+            .join(compared, on=key, how="anti")
+            .join(waiting, on="item_id", how="anti")
+            .filter(pl.col("net_minor") < 0)
+        )
+        waiting_sums = sums.join(waiting, on="item_id", how="semi")
     early = pl.DataFrame(schema=EARLY_SCHEMA)
     if has_thresholds:
         early = read_early(store, charged, usage_credits, standing)
@@ -762,6 +777,8 @@ def _due(promised: pl.DataFrame, up_to: date) -> pl.DataFrame:
 
 def _fees_of(promised: pl.DataFrame, period: Sequence[str], parts: pl.DataFrame, up_to: date) -> pl.DataFrame:
     """The fees and seats of all periods whose promise is due."""
+    if promised.is_empty():
+        return parts.clear()
     due = _due(promised, up_to).select(period)
     return parts.filter(~pl.col("is_usage")).join(due, on=period, how="semi", maintain_order="left")
 
@@ -835,7 +852,7 @@ def _rated(store: Store, frames: Mapping[str, pl.DataFrame], settings: Mapping[P
         part = answer.slice(first, frame.height)
         first += frame.height
         frame = frame.hstack(part)
-        if "kind" in frame.columns and "price_currency" in frame.columns:
+        if frame.height and "kind" in frame.columns and "price_currency" in frame.columns:
             frame = frame.with_columns(pl.coalesce(invoicing.unbillable(), "failure").alias("failure"))
         priced[name] = frame
     return _Rated(priced, catalogue)
@@ -863,6 +880,8 @@ def _usage_quantity(rows: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame
 
 def _snapshots_of(parts: pl.DataFrame, usage: _Usage) -> pl.DataFrame:
     """The quantities billed now: of periods billed for the first time, or on other events."""
+    if parts.is_empty():
+        return _NO_USAGE
     key = [*invoicing.LINE_KEY, *invoicing.SERVICE]
     before = usage.snapshots.select(
         *key,
@@ -952,7 +971,7 @@ def _documented(
         owed.unbilled.join(failures, on="customer_id", how="anti"),
         owed.served,
         owed.voided,
-        pl.DataFrame(schema=HELD_SCHEMA),
+        _NONE_HELD,
     )
 
 

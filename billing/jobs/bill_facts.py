@@ -70,7 +70,9 @@ def read_by_ids(
     values: Mapping[str, Any] | None = None,
 ) -> pl.DataFrame:
     """The rows whose column is among some ids, however many. They come as one value, so a statement never
-    changes and is compiled once."""
+    changes and is compiled once. Where there are no ids nothing is asked."""
+    if len(ids) == 0:
+        return store.no_rows(statement)
     given = json.dumps(list(ids)) if store.is_sqlite else _array(ids)
     return store.frame(_by_ids(statement, column, store.is_sqlite), {"ids": given, **(values or {})})
 

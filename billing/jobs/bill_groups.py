@@ -24,11 +24,15 @@ GROUP = [*OWNER, *OWN_GROUP, "invoice_kind"]
 ORDER = ["customer_id", "item_id", "position", "component_id", "service_start", "entry", "service_end"]
 
 APART_SCHEMA = pl.Schema({"item_id": pl.String(), "invoiced_apart": pl.String()})
+_NONE_APART = pl.DataFrame(schema=APART_SCHEMA)
 
 
 def apart(*frames: pl.DataFrame) -> pl.DataFrame:
     """The items that are invoiced apart, each once. frames: with `item_id` and `invoiced_apart`."""
-    found = pl.concat([pl.DataFrame(schema=APART_SCHEMA), *(one.select(*APART_SCHEMA) for one in frames)])
+    some = [one for one in frames if one["invoiced_apart"].null_count() < one.height]
+    if not some:
+        return _NONE_APART
+    found = pl.concat(one.select(*APART_SCHEMA) for one in some)
     return found.drop_nulls("invoiced_apart").unique("item_id", keep="first", maintain_order=True)
 
 

@@ -113,6 +113,8 @@ def bill(
 
 
 def _due_count(store: Store, up_to: date, of: Sequence[str] | None) -> int:
+    if of is not None and not of:
+        return 0
     values = {"up_to": up_to}
     found = store.frame(DUE_COUNT, values) if of is None else _of(store, DUE_COUNT, of, values)
     return int(found["roots"].item())

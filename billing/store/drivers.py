@@ -201,35 +201,56 @@ def _literal(column: pl.Series) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def no_rows(kinds: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
-    """No rows: much of what is asked for, and as slow to build as a few."""
-    return pl.DataFrame(schema=dict(kinds))
+def kinds_of(statement: Select[Any]) -> Mapping[str, pl.DataType]:
+    """The columns a select gives, typed."""
+    return {
+        column.key or f"column_{position}": polars_type(column.type)
+        for position, column in enumerate(statement.selected_columns)
+    }
 
 
-def from_sqlite(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Columns as SQLite keeps them (see `for_sqlite`), read in one pass."""
-    series, casts = [], []
-    for name, dtype in kinds.items():
-        held: pl.DataType = dtype
+def no_rows(statement: Select[Any]) -> pl.DataFrame:
+    """What a select gives that finds nothing: much of what is asked for, and as slow to build as a few."""
+    return _empty(statement).clone()
+
+
+@lru_cache(maxsize=512)
+def _empty(statement: Select[Any]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(kinds_of(statement)))
+
+
+@lru_cache(maxsize=512)
+def _kept_by_sqlite(statement: Select[Any]) -> tuple[dict[str, pl.DataType], list[pl.Expr]]:
+    """The columns a select gives as SQLite keeps them (see `for_sqlite`), and what makes them its own."""
+    kept, casts = dict(kinds_of(statement)), []
+    for name, dtype in kinds_of(statement).items():
         if dtype == pl.Date:
-            held = pl.String()
+            kept[name] = pl.String()
             casts.append(pl.col(name).str.to_date("%Y-%m-%d"))
         elif isinstance(dtype, pl.Datetime):
-            held = pl.String()
+            kept[name] = pl.String()
             casts.append(
                 pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", time_zone="UTC")
             )
         elif dtype == pl.Boolean:
-            held = pl.Int64()
+            kept[name] = pl.Int64()
             casts.append(pl.col(name).cast(pl.Boolean))
-        series.append(pl.Series(name, columns[name], dtype=held))
-    frame = pl.DataFrame(series)
+    return kept, casts
+
+
+def from_sqlite(rows: Sequence[Sequence[Any]], statement: Select[Any]) -> pl.DataFrame:
+    """The rows of a select as SQLite gives them, read in one pass. A value of another type is an error,
+    which a frame made from rows would round to what it wants."""
+    kept, casts = _kept_by_sqlite(statement)
+    columns = zip(kept.items(), zip(*rows, strict=True), strict=True)
+    frame = pl.DataFrame([pl.Series(name, values, dtype=dtype) for (name, dtype), values in columns])
     return frame.with_columns(casts) if casts else frame
 
 
-def from_driver(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Columns of Python values."""
-    return pl.DataFrame(columns, schema=dict(kinds))
+def from_driver(rows: Sequence[Sequence[Any]], statement: Select[Any]) -> pl.DataFrame:
+    """The rows of a select as Python values."""
+    columns = zip(kinds_of(statement), zip(*rows, strict=True), strict=True)
+    return pl.DataFrame(dict(columns), schema=dict(kinds_of(statement)))
 
 
 def to_csv(frame: pl.DataFrame) -> bytes:
@@ -256,11 +277,8 @@ def all_of_copy(copy: Any) -> Generator[Any, Any, bytes]:
     return b"".join(parts)
 
 
-def from_csv(data: bytes, columns: Mapping[str, TypeEngine[Any]]) -> pl.DataFrame:
+def from_csv(data: bytes, wanted: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Rows as COPY writes them: an empty text in quotes, nothing for null, t and f, instants in UTC."""
-    wanted = {name: polars_type(kind) for name, kind in columns.items()}
-    if not data:
-        return pl.DataFrame(schema=wanted)
     plain = (pl.Int64(), pl.Date())
     read = {name: kind if kind in plain else pl.String() for name, kind in wanted.items()}
     frame = pl.read_csv(data, has_header=False, schema=pl.Schema(read))

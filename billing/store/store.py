@@ -482,16 +482,10 @@ class Store:
         assert cursor is not None
         rows = cursor.fetchall()
         result.close()
-        columns = list(zip(*rows, strict=True))
-        kinds = {
-            column.key or f"column_{position}": drivers.polars_type(column.type)
-            for position, column in enumerate(statement.selected_columns)
-        }
         if not rows:
-            return drivers.no_rows(tuple(kinds.items())).clone()
-        values_of = dict(zip(kinds, columns, strict=True))
+            return drivers.no_rows(statement)
         return (
-            drivers.from_sqlite(values_of, kinds) if self.is_sqlite else drivers.from_driver(values_of, kinds)
+            drivers.from_sqlite(rows, statement) if self.is_sqlite else drivers.from_driver(rows, statement)
         )
 
     def _copied(
@@ -506,7 +500,12 @@ class Store:
         with cursor.copy(f"COPY ({compiled}) TO STDOUT (FORMAT csv)", bound) as copy:
             data = cursor.connection.wait(drivers.all_of_copy(copy))
         cursor.close()
-        return drivers.from_csv(data, {str(column.key): column.type for column in statement.selected_columns})
+        return drivers.from_csv(data, drivers.kinds_of(statement)) if data else drivers.no_rows(statement)
+
+    @staticmethod
+    def no_rows(statement: Select[Any]) -> pl.DataFrame:
+        """What `frame` gives where nothing is found, without asking."""
+        return drivers.no_rows(statement)
 
     def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a select as dictionaries, for the few. `values` fill its bound parameters."""
@@ -530,10 +529,10 @@ class Store:
     ) -> Iterator[pl.DataFrame]:
         """The rows of a select, all read at once and kept in files until they are asked for, in frames of
         `size` rows: for work that writes between them and would read what is left again and again."""
-        kinds = {str(column.key): drivers.polars_type(column.type) for column in statement.selected_columns}
+        kinds = drivers.kinds_of(statement)
         folder = TemporaryDirectory(prefix="tajdid-")
         many, kept = size * max(_SPOOLED // size, 1), 0
-        last = drivers.no_rows(tuple(kinds.items()))
+        last = drivers.no_rows(statement)
         self.statements += 1
         options = {"stream_results": True, "yield_per": many}
         with (
@@ -544,7 +543,7 @@ class Store:
                 if last.height:
                     last.write_ipc(Path(folder.name) / str(kept))
                     kept += 1
-                last = pl.DataFrame(page, schema=kinds, orient="row")
+                last = pl.DataFrame(page, schema=dict(kinds), orient="row")
         return _spooled(folder, kept, last, size)
 
     def row(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Row | None:
