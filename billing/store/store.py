@@ -208,6 +208,9 @@ _kept_engine = lru_cache(maxsize=32)(_new_engine)
 the same database would compile again."""
 
 
+_FIRST_IN_MEMORY: list[sqlite3.Connection] = []
+"""A copy of the first database in memory that was migrated, as it was then."""
+
 _SPOOLED = 50_000
 """How many rows are written to one file."""
 
@@ -290,7 +293,28 @@ class Store:
 
     def migrate(self) -> None:
         """Bring the schema to its newest version and fill in currencies and the default policy. Raises
-        NewerForm where the database is ahead of this code."""
+        NewerForm where the database is ahead of this code.
+
+        A new database in memory is copied from the first one of the process, which was built step by step.
+        """
+        is_new = self.is_sqlite and self.path is None and not self._depth and self._is_blank()
+        if not is_new:
+            self._migrate()
+        elif _FIRST_IN_MEMORY:
+            _FIRST_IN_MEMORY[0].backup(self._sqlite())
+        else:
+            self._migrate()
+            first = sqlite3.connect(":memory:", check_same_thread=False)
+            self._sqlite().backup(first)
+            _FIRST_IN_MEMORY.append(first)
+
+    def _is_blank(self) -> bool:
+        return self._sqlite().execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+    def _sqlite(self) -> sqlite3.Connection:
+        return cast(sqlite3.Connection, self._connection.connection.driver_connection)
+
+    def _migrate(self) -> None:
         from billing.store.migrations import upgrade
 
         upgrade(self._connection, self.transaction)
