@@ -316,12 +316,11 @@ def applied(sources: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
     """
     if sources.is_empty() or targets.is_empty():
         return _NOTHING_APPLIED
-    credit = sources.filter(pl.col("left_minor") > 0).with_columns(
-        pl.col("left_minor").cum_sum().over(_OWNER).alias("_to")
-    )
-    debt = targets.filter(pl.col("open_minor") > 0).with_columns(
-        pl.col("open_minor").cum_sum().over(_OWNER).alias("_until")
-    )
+    credit, debt = sources.filter(pl.col("left_minor") > 0), targets.filter(pl.col("open_minor") > 0)
+    if credit.is_empty() or debt.is_empty():
+        return _NOTHING_APPLIED
+    credit = credit.with_columns(pl.col("left_minor").cum_sum().over(_OWNER).alias("_to"))
+    debt = debt.with_columns(pl.col("open_minor").cum_sum().over(_OWNER).alias("_until"))
     pairs = credit.join(debt, on=_OWNER, how="inner", maintain_order="left_right")
     start = pl.max_horizontal(pl.col("_to") - pl.col("left_minor"), pl.col("_until") - pl.col("open_minor"))
     return (

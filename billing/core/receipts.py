@@ -205,6 +205,10 @@ def with_discount(debts: pl.DataFrame) -> pl.DataFrame:
     The discount is of what money has to pay: the total less the credit notes that pay a part of it. It is
     given once all money that came in time is the rest of that, however many payments it came in.
     """
+    if not (debts["discount_ppm"] > 0).any():
+        return debts.with_columns(
+            pl.lit(0, pl.Int64).alias("discount_minor"), pl.col("open_minor").alias("early_minor")
+        )
     # Column by column: as one expression each part would be worked out many times over.
     base, most, wanted = pl.col("_base"), pl.col("_most"), pl.col("_wanted")
     has_discount = (pl.col("discount_ppm") > 0) & ~pl.col("is_discounted") & (wanted <= pl.col("open_minor"))
@@ -310,10 +314,20 @@ def _discounts(paid: pl.DataFrame) -> pl.DataFrame:
     amount, left = pl.col("amount_minor"), pl.col("open_minor") - pl.col("amount_minor")
     is_given = is_in_time("received_on") & (amount > 0) & (amount >= pl.col("early_minor")) & (left > 0)
     given = paid.filter(is_given).with_columns(left.alias("_left"))
+    if given.is_empty():
+        return _NO_DISCOUNTS
     net = share(pl.col("_left"), pl.col("net_minor"), pl.col("total_minor")).cast(pl.Int64)
     return given.select(
         "transfer_id", "invoice_id", net.alias("net_minor"), (pl.col("_left") - net).alias("tax_minor")
     )
+
+
+_NO_DISCOUNTS = pl.DataFrame(
+    schema={
+        **dict.fromkeys(("transfer_id", "invoice_id"), pl.String),
+        **dict.fromkeys(("net_minor", "tax_minor"), pl.Int64),
+    }
+)
 
 
 def _less(debts: pl.DataFrame, paid: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:

@@ -60,18 +60,15 @@ def remind_of_renewals(store: Store, at: datetime) -> int:
         found = store.frame(_ENDING, bounds)
         if found.is_empty():
             return 0
-        sent = store.frame(_SENT, bounds)
         zones = {zone: local_date(at, zone) for zone in found["time_zone"].unique()}
         today = pl.col("time_zone").replace_strict(zones, return_dtype=pl.Date)
-        due = (
-            found.with_columns(today.alias("today"))
-            .with_columns(
-                reminder_due(pl.col("term_start"), pl.col("term_end"), pl.col("today")).alias("days")
-            )
-            .drop_nulls("days")
-            .join(sent, on=_KEY, how="anti")
-            .sort("contract_id")
-        )
+        days = reminder_due(pl.col("term_start"), pl.col("term_end"), pl.col("today"))
+        near = found.with_columns(today.alias("today")).with_columns(days.alias("days")).drop_nulls("days")
+        if near.is_empty():
+            return 0
+        due = near.join(store.frame(_SENT, bounds), on=_KEY, how="anti").sort("contract_id")
+        if due.is_empty():
+            return 0
         store.insert(renewal_reminders, due.select(*_KEY, pl.col("today").alias("sent_on")), at)
         announce(store, at, [_message(row) for row in due.iter_rows(named=True)])
     return due.height
