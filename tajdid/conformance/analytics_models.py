@@ -4,6 +4,7 @@ Compiled text is kept in a cache folder under a key of everything it is made fro
 a change pays dbt's start. No rule of a metric is written here.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -71,14 +72,21 @@ def _compiled(cache: Path, project: Path) -> tuple[Model, ...]:
     kept = cache / f"{_key(project)}.json"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        models = _compile(project)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cache, suffix=".part", delete=False, encoding="utf-8"
-        ) as part:
-            json.dump([asdict(model) for model in models], part)
-        Path(part.name).replace(kept)
+        with kept.with_suffix(".lock").open("w") as lock:
+            # Whoever wants them meanwhile waits for them: to compile them twice takes longer.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.is_file():
+                _keep(kept, _compile(project))
     content = json.loads(kept.read_text(encoding="utf-8"))
     return tuple(Model(**(entry | {"reads": tuple(entry["reads"])})) for entry in content)
+
+
+def _keep(kept: Path, models: Iterable[Model]) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=kept.parent, suffix=".part", delete=False, encoding="utf-8"
+    ) as part:
+        json.dump([asdict(model) for model in models], part)
+    Path(part.name).replace(kept)
 
 
 def open_warehouse(

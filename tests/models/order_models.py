@@ -1,24 +1,21 @@
-"""The order models on rows of a test's own: compiled once by dbt, then executed in memory.
+"""The order models on rows of a test's own: compiled once by dbt for all models, then executed in memory.
 
 The compiled text is that of the product; only the raw tables differ from test to test.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
 import polars as pl
+from subscription_models import models
+
+from pipelines.compiled import needed
 
 PROJECT = Path(__file__).resolve().parents[2]
 LINES = PROJECT / "data" / "online_retail_ii" / "lines.parquet"
@@ -49,40 +46,10 @@ Models = Mapping[str, Model]
 @cache
 def order_models() -> Models:
     """Every model that the order marts are made from, in an order in which they can be executed."""
-    with tempfile.TemporaryDirectory() as folder:
-        return _compile(Path(folder))
-
-
-def _compile(folder: Path) -> Models:
-    environment = os.environ | {
-        "TAJDID_STAGE_FILE": str(folder / "warehouse.duckdb"),
-        "DBT_TARGET_PATH": str(folder / "target"),
-        "DBT_LOG_PATH": str(folder / "logs"),
-        "DO_NOT_TRACK": "1",
-    }
-    command = [str(Path(sys.executable).with_name("dbt")), "--quiet", "compile"]
-    command += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    command += ["--select", *(f"+{mart}" for mart in MARTS)]
-    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    manifest = json.loads((folder / "target" / "manifest.json").read_text(encoding="utf-8"))
-    nodes = {
-        key: node
-        for key, node in manifest["nodes"].items()
-        if node["resource_type"] == "model" and node.get("compiled_code")
-    }
-    reads = {
-        key: [name for name in node["depends_on"]["nodes"] if name in nodes] for key, node in nodes.items()
-    }
+    found = {one.name: one for one in needed(models(), *MARTS)}
     return {
-        nodes[key]["name"]: Model(
-            nodes[key]["name"],
-            nodes[key]["schema"],
-            nodes[key]["config"]["materialized"] == "view",
-            nodes[key]["compiled_code"],
-            tuple(nodes[name]["name"] for name in reads[key]),
-        )
-        for key in TopologicalSorter(reads).static_order()
+        name: Model(name, one.relation.split(".")[1], one.is_view, one.sql, one.reads)
+        for name, one in found.items()
     }
 
 
