@@ -37,7 +37,10 @@ QUOTED_SHARE = 0.08  # Of these.
 SET_UP_SHARE = 0.20
 TAKEN_BACK_SHARE = 0.15  # Of these.
 
+PREPAYS_AFTER_DAYS = 12
 VOUCHER_AFTER_DAYS, VOUCHER_DAYS = 3, 10
+VOUCHER_MONTHS = 6  # after the first.
+SPRING = "Spring voucher"
 ORDER_MONTHS = 12
 ACCEPTED_DAYS_AHEAD = 40
 # Budget of a purchase order, and credit limit, in usual months.
@@ -95,7 +98,7 @@ def agreements_of(seed: int, customer: Customer, life: Life, calendar: Calendar)
         discount = "loyalty"
     accepts = customer.has_term and customer.causes.payment_from is None and u[5] < ACCEPTS_SHARE
     has_set_up = is_new and not customer.trial_days and u[7] < SET_UP_SHARE
-    prepays_from = customer.anchor_on + timedelta(days=12)
+    prepays_from = customer.anchor_on + timedelta(days=PREPAYS_AFTER_DAYS)
     return Agreements(
         prepays_from=prepays_from
         if can_prepay and u[0] < WALLET_SHARE and is_served(life, prepays_from)
@@ -120,10 +123,9 @@ def _vouchers(customer: Customer, life: Life, calendar: Calendar, u: list[float]
     """A voucher that is used, or runs out before the next bill; and goodwill for short deliveries."""
     found = []
     if u[1] < VOUCHER_SHARE:
-        month = customer.start_month + 1 + int(u[11] * 6)
-        on = calendar.day(month, customer.anchor_day) + timedelta(days=VOUCHER_AFTER_DAYS)
+        on = _voucher_on(customer, calendar, int(u[11] * VOUCHER_MONTHS))
         days = VOUCHER_DAYS if u[12] < 0.5 else 90
-        found.append(Voucher(on, Decimal("0.10"), on + timedelta(days=days), "Spring voucher"))
+        found.append(Voucher(on, Decimal("0.10"), on + timedelta(days=days), SPRING))
     since = customer.causes.support_from
     if since is not None and u[13] < GOODWILL_SHARE:
         on = calendar.day(since + PAIN_MONTHS - 1, 23)
@@ -132,6 +134,29 @@ def _vouchers(customer: Customer, life: Life, calendar: Calendar, u: list[float]
         on = calendar.day(customer.start_month + 5, 23)
         found.append(Voucher(on, Decimal("0.03"), None, "Goodwill for a late delivery"))
     return tuple(one for one in found if is_served(life, one.on))
+
+
+def _voucher_on(customer: Customer, calendar: Calendar, at: int) -> date:
+    """When a voucher is given in one of the months it may be given in."""
+    month = customer.start_month + 1 + at
+    return calendar.day(month, customer.anchor_day) + timedelta(days=VOUCHER_AFTER_DAYS)
+
+
+def can_surely_pay(agreed: Agreements, before: date) -> bool:
+    """Whether a customer that is charged has, before a day, what nobody has whose payments will fail: a
+    wallet, a voucher, a term that does not renew by itself."""
+    days = [agreed.prepays_from, *(one.on for one in agreed.vouchers if one.reason == SPRING)]
+    return not agreed.renews_by_itself or any(on is not None and on < before for on in days)
+
+
+def unsure_share(customer: Customer, life: Life, calendar: Calendar, before: date) -> float:
+    """How many of those who are charged and can pay have nothing of that before a day."""
+    days = (_voucher_on(customer, calendar, at) for at in range(VOUCHER_MONTHS))
+    given = sum(on < before and is_served(life, on) for on in days) / VOUCHER_MONTHS
+    prepays = customer.anchor_on + timedelta(days=PREPAYS_AFTER_DAYS) < before
+    return (
+        (1 - VOUCHER_SHARE * given) * (1 - WALLET_SHARE * prepays) * (1 - ACCEPTS_SHARE * customer.has_term)
+    )
 
 
 def _accepts_on(life: Life) -> tuple[date, ...]:

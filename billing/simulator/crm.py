@@ -20,11 +20,16 @@ from billing.simulator.names import OWNERS, SUCCESS_MANAGERS
 from billing.simulator.population import CHANNELS, SEGMENTS, Calendar, Customer, Topic, stream
 
 COMPANY = 2**31 - 1  # the number of the seller's own stream
+# Parts of a customer's stream that are drawn again by who reads its signs.
+ACTIVITIES, TICKETS = 2, 3
 
 ONBOARDING_DAYS = 60
 OWNER_CHANGES = 0.30
 TICKETS_A_MONTH = 0.45
 CONTACTS_A_MONTH = 1.2
+# About deliveries, of whom they come short to and of all others.
+COMPLAINTS_PAINED = 2.0
+COMPLAINTS_A_MONTH = 0.04
 NPS_ANSWERS = 0.06
 CHAMPION_LEAVES = 0.12
 
@@ -215,13 +220,9 @@ def _activities(seed: int, pairs: Sequence[tuple[Customer, Life]], calendar: Cal
     words = (*KINDS, "onboarding", "delivery_complaint", "renewal_quote_accepted")
     thresholds = np.cumsum(KIND_SHARES)[:-1]
     for customer, life in pairs:
-        draws = _draws(seed, customer, 2)
-        months = np.arange(calendar.months)
-        usual = log.when(draws, draws.poisson(CONTACTS_A_MONTH, calendar.months))
-        kinds = np.searchsorted(thresholds, draws.random(len(usual)))
-        since = customer.causes.support_from
-        in_pain = (months >= (since or 0)) & (months < (since or 0) + PAIN_MONTHS) & (since is not None)
-        short = log.when(draws, draws.poisson(np.where(in_pain, 2.0, 0.04)))
+        draws = _draws(seed, customer, ACTIVITIES)
+        usual, at, short = _contacts_made(log, draws, customer, calendar)
+        kinds = np.searchsorted(thresholds, at)
         first = np.datetime64(customer.starts_on, "m") + (draws.random(2) * 30 * 1440).astype(np.int64)
         accepted = np.array(
             [
@@ -248,13 +249,51 @@ def _activities(seed: int, pairs: Sequence[tuple[Customer, Life]], calendar: Cal
     )
 
 
+def _contacts_made(
+    log: _Log, draws: np.random.Generator, customer: Customer, calendar: Calendar
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """When a customer that is always there is in contact as usual, a number in [0, 1) for the kind of each,
+    and when it complains about deliveries."""
+    usual = log.when(draws, draws.poisson(CONTACTS_A_MONTH, calendar.months))
+    at = draws.random(len(usual))
+    months = np.arange(calendar.months)
+    since = customer.causes.support_from
+    in_pain = (months >= (since or 0)) & (months < (since or 0) + PAIN_MONTHS) & (since is not None)
+    return usual, at, log.when(draws, draws.poisson(np.where(in_pain, COMPLAINTS_PAINED, COMPLAINTS_A_MONTH)))
+
+
+def _tickets_opened(
+    log: _Log, draws: np.random.Generator, customer: Customer, calendar: Calendar
+) -> np.ndarray:
+    """When a customer that is always there opens tickets."""
+    return log.when(draws, draws.poisson(TICKETS_A_MONTH * ticket_factors(customer, calendar)))
+
+
+def signs_of_pain(
+    seed: int, customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many tickets and how many complaints about deliveries the export has: customers × months."""
+    log = _Log(calendar)
+
+    def by_month(life: Life, minutes: np.ndarray) -> np.ndarray:
+        days = minutes[log.served(life, minutes)].astype("datetime64[D]")
+        return np.bincount(np.searchsorted(log.starts, days, side="right") - 1, minlength=calendar.months)
+
+    shape = (len(customers), calendar.months)
+    tickets, complaints = (np.zeros(shape, dtype=np.int64) for _ in range(2))
+    for row, (customer, life) in enumerate(zip(customers, lives, strict=True)):
+        opened = _tickets_opened(log, _draws(seed, customer, TICKETS), customer, calendar)
+        short = _contacts_made(log, _draws(seed, customer, ACTIVITIES), customer, calendar)[2]
+        tickets[row], complaints[row] = by_month(life, opened), by_month(life, short)
+    return tickets, complaints
+
+
 def _tickets(seed: int, pairs: Sequence[tuple[Customer, Life]], calendar: Calendar) -> pl.DataFrame:
     log = _Log(calendar)
     thresholds = np.cumsum(PRIORITY_SHARES)[:-1]
     for customer, life in pairs:
-        draws = _draws(seed, customer, 3)
-        counts = draws.poisson(TICKETS_A_MONTH * ticket_factors(customer, calendar))
-        opened = log.when(draws, counts)
+        draws = _draws(seed, customer, TICKETS)
+        opened = _tickets_opened(log, draws, customer, calendar)
         count = len(opened)
         priority = np.searchsorted(thresholds, draws.random(count))
         response = (60 * np.exp(1.2 + 0.8 * draws.standard_normal(count)) / (1 + priority)).astype(np.int64)

@@ -43,6 +43,8 @@ ActKind = Literal[
 
 PAUSE = 0.006
 PAUSE_IN_AUGUST = 4
+# Nobody pauses so near a payment that fails.
+UNPAUSED_MONTHS = DECLINE_MONTHS + 3
 TRIAL_LOST = 0.22
 RETURN = 0.22
 QUANTITY_UP = 0.030
@@ -55,6 +57,7 @@ HARD_SHARE = 0.12
 LOST_SHARE = 0.10
 SHORT_DECLINES = 0.75
 FIRST_DECLINE_DAYS = 2
+LONG_DECLINE_DAYS = 7
 
 ADD_ONS = ("hygiene", "packaging", "safety")
 SOFT_CODES = {"card": "insufficient_funds", "direct_debit": "insufficient_funds"}
@@ -231,7 +234,7 @@ class _Planner:
         if self.failure is None:
             return
         month = self.calendar.number(self.failure[0])
-        for ahead, days in ((DECLINE_MONTHS, FIRST_DECLINE_DAYS), (1, 7)):
+        for ahead, days in ((DECLINE_MONTHS, FIRST_DECLINE_DAYS), (1, LONG_DECLINE_DAYS)):
             first = self.calendar.day(month - ahead, self.customer.anchor_day)
             code = SOFT_CODES[self.customer.method]
             self.life.declines.append(Decline(first, first + timedelta(days=days), code))
@@ -250,7 +253,7 @@ class _Planner:
     def _declines_near(self, month: int) -> bool:
         if self.failure is None:
             return False
-        return abs(self.calendar.number(self.failure[0]) - month) <= DECLINE_MONTHS + 3
+        return abs(self.calendar.number(self.failure[0]) - month) <= UNPAUSED_MONTHS
 
     def _pause(self, month: int, anchor: date) -> int | None:
         until = month + 1 + int(self.changes[month][4] * 3)
@@ -262,15 +265,8 @@ class _Planner:
             return None
         self._act(back_on, "resume")
         self.quiet_until = until + 1
-        self._skip_price_rises(month, until)
+        skip_price_rises(self.life.hazards[:, Cause.PRICE], self.calendar, month, until)
         return until + 1
-
-    def _skip_price_rises(self, month: int, until: int) -> None:
-        """Who pauses over an index date keeps the old prices, and with them has no reason to leave."""
-        if not any(rise_percent(self.calendar, one) for one in range(month, until + 1)):
-            return
-        column = self.life.hazards[:, Cause.PRICE]
-        column[month + 1 : until + 6] = 0.0
 
     def _change(self, month: int) -> None:
         """At most one change a month, on an act day after the month began."""
@@ -327,8 +323,7 @@ class _Planner:
             self._act(on, "add_on", add_on=name, quantity=quantity)
 
     def _reason(self, month: int, cause: Cause) -> str:
-        reasons = REASONS[cause]
-        return reasons[int(self.changes[month][8] ** 2 * len(reasons))]
+        return reason_at(cause, float(self.changes[month][8]))
 
     def _act(
         self,
@@ -357,7 +352,7 @@ def _decline_now_and_then(seed: int, customer: Customer, calendar: Calendar, lif
         first = calendar.day(int(month), customer.anchor_day)
         if first >= fails_on or first in meant or not is_served(life, first):
             continue
-        days = 2 if u[month, 2] < SHORT_DECLINES else 7
+        days = FIRST_DECLINE_DAYS if u[month, 2] < SHORT_DECLINES else LONG_DECLINE_DAYS
         outcome = SOFT_CODES[customer.method]
         if u[month, 1] < HARD_SHARE and is_served(life, first + timedelta(days=2)):
             days, outcome = 2, HARD_CODES[customer.method]
@@ -379,9 +374,31 @@ def _renew_cards(customer: Customer, calendar: Calendar, life: Life) -> None:
         life.acts.append(Act(on, "method", customer.number))
 
 
+def skip_price_rises(hazards: np.ndarray, calendar: Calendar, month: int, until: int) -> None:
+    """Who pauses over an index date keeps the old prices, and with them has no reason to leave: sets the
+    hazards of a price rise by month to 0."""
+    if any(rise_percent(calendar, one) for one in range(month, until + 1)):
+        hazards[month + 1 : until + 6] = 0.0
+
+
 def pause_share(calendar: Calendar, month: int) -> float:
     """How many of those free to go pause from a month on."""
     return PAUSE * (PAUSE_IN_AUGUST if calendar.day(month).month == 8 else 1)
+
+
+def reason_at(cause: Cause, at: float) -> str:
+    """The reason given for leaving, by a number in [0, 1): the first ones are given most."""
+    reasons = REASONS[cause]
+    return reasons[int(at**2 * len(reasons))]
+
+
+def reason_share(cause: Cause, reason: str) -> float:
+    """How many of those who leave for a cause give a reason."""
+    reasons = REASONS[cause]
+    if reason not in reasons:
+        return 0.0
+    place = reasons.index(reason)
+    return float(np.sqrt((place + 1) / len(reasons)) - np.sqrt(place / len(reasons)))
 
 
 def is_served(life: Life, on: date) -> bool:

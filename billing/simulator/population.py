@@ -55,6 +55,7 @@ DECAY_MONTHS = (4, 5, 6)
 BOXES_MEDIAN = 44.0
 SIZE_SPREAD = 0.95
 REFILLS_PER_BOX = 24.0
+REFILLS_SPREAD = 0.35
 
 COUNTRIES = (
     ("DE", 0.30),
@@ -287,7 +288,7 @@ def _customer(seed: int, number: int, calendar: Calendar, arrivals: np.ndarray) 
     draws = stream(seed, Topic.POPULATION, number)
     u = draws.random(16)
     boxes = float(BOXES_MEDIAN * np.exp(SIZE_SPREAD * np.clip(draws.standard_normal(), -3.0, 3.0)))
-    refills = float(boxes * REFILLS_PER_BOX * np.exp(0.35 * draws.standard_normal()))
+    refills = float(boxes * REFILLS_PER_BOX * np.exp(REFILLS_SPREAD * draws.standard_normal()))
     country = _choose(COUNTRIES, u[0])
     segment = SEGMENTS[sum(boxes >= bound for bound in SEGMENT_BOUNDS)]
     start_month = int(np.searchsorted(arrivals, u[1], side="right"))

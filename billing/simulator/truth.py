@@ -14,21 +14,26 @@ import polars as pl
 from billing.simulator.causes import Cause, combined, notice_on, term_ends
 from billing.simulator.foresight import Risk, risk
 from billing.simulator.life import Life
+from billing.simulator.observer import Signs, chances_in, p_90_shown, record_of
 from billing.simulator.population import Calendar, Customer
 
 
-def truth(customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar) -> pl.DataFrame:
+def truth(
+    customers: Sequence[Customer], lives: Sequence[Life], calendar: Calendar, signs: Signs
+) -> pl.DataFrame:
     """True causes and hazards: a row per customer and month, from the month after its start to the end.
 
     Columns: customer_id, month (first day), is_at_risk (served as the month began, no end decided),
     h_<cause> and hazard (as if the customer had stayed, where it had left), term_decided_on (the day the
     term cause is drawn, which lies before its month), is_ended and cause (of a month at risk that ended the
-    customer, else false and null), p_90, p_payment_90 and p_90_shown (`foresight`; of those at risk, as of
-    the day before the month). customer_id is the only column that means anything to another table.
+    customer, else false and null), p_90 and p_payment_90 (`foresight`) and p_90_shown (`observer`; all three
+    of those at risk, as of the day before the month). customer_id is the only column that means anything to
+    another table.
     """
     days = [calendar.day(month) for month in range(calendar.months)]
+    chances = chances_in(calendar)
     columns: dict[str, list[object]] = {name: [] for name in _truth_schema()}
-    for customer, life in zip(customers, lives, strict=True):
+    for place, (customer, life) in enumerate(zip(customers, lives, strict=True)):
         rows = range(customer.start_month + 1, calendar.months)
         table = life.hazards[customer.start_month + 1 : calendar.months]
         decided = {calendar.number(end): notice_on(end) for end in term_ends(customer, calendar)}
@@ -43,6 +48,10 @@ def truth(customers: Sequence[Customer], lives: Sequence[Life], calendar: Calend
         risks = [risk(customer, life, calendar, month) if month in life.at_risk else None for month in rows]
         for name in Risk._fields:
             columns[name] += [None if one is None else getattr(one, name) for one in risks]
+        record = record_of(customer, life, calendar, signs, place, chances)
+        columns["p_90_shown"] += [
+            p_90_shown(record, month) if month in life.at_risk else None for month in rows
+        ]
         columns["cause"] += [life.ended[month].word if month in life.ended else None for month in rows]
     return pl.DataFrame(columns, schema=_truth_schema())
 
@@ -57,7 +66,7 @@ def _truth_schema() -> dict[str, type[pl.DataType]]:
         "term_decided_on": pl.Date,
         "is_ended": pl.Boolean,
         "cause": pl.String,
-        **dict.fromkeys(Risk._fields, pl.Float64),
+        **dict.fromkeys((*Risk._fields, "p_90_shown"), pl.Float64),
     }
 
 

@@ -55,6 +55,7 @@ from billing.simulator.catalogue import (
 )
 from billing.simulator.causes import rise_percent
 from billing.simulator.life import Act, Life, live, method_expiry
+from billing.simulator.observer import signs_of
 from billing.simulator.office import Office
 from billing.simulator.population import Calendar, Customer, populate
 from billing.simulator.rates import write_rates
@@ -158,7 +159,8 @@ def simulate(
     world.run(progress or (lambda _: None))
     with seconds.of("files"):
         crm.export(seed, people, lives, calendar, crm_folder)
-        write_truth(truth(people, lives, calendar), truth_path)
+        signs = signs_of(seed, people, lives, calendar, counts)
+        write_truth(truth(people, lives, calendar, signs), truth_path)
         if rates_path is not None:
             write_rates(seed, calendar, rates_path)
     return _summary(store, calendar, sum(len(life.acts) for life in lives), world.refused, seconds)

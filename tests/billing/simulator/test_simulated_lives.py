@@ -23,9 +23,11 @@ from billing.simulator.causes import (
 from billing.simulator.foresight import risk
 from billing.simulator.life import Life, is_served, live
 from billing.simulator.names import company_name
+from billing.simulator.observer import Signs, chances_in, p_90_shown, record_of, signs_of
 from billing.simulator.population import ACT_DAYS, ANCHOR_DAYS, Calendar, Customer, populate
 from billing.simulator.settlement import Owed, Payment, payments_of
 from billing.simulator.truth import truth
+from billing.simulator.usage import draw_counts
 
 CALENDAR = Calendar(date(2023, 1, 1), date(2025, 12, 31))
 SEED = 11
@@ -42,8 +44,13 @@ def lives(customers: list[Customer]) -> list[Life]:
 
 
 @pytest.fixture(scope="module")
-def true_rows(customers: list[Customer], lives: list[Life]) -> pl.DataFrame:
-    return truth(customers, lives, CALENDAR)
+def signs(customers: list[Customer], lives: list[Life]) -> Signs:
+    return signs_of(SEED, customers, lives, CALENDAR, draw_counts(SEED, customers, lives, CALENDAR))
+
+
+@pytest.fixture(scope="module")
+def true_rows(customers: list[Customer], lives: list[Life], signs: Signs) -> pl.DataFrame:
+    return truth(customers, lives, CALENDAR, signs)
 
 
 @pytest.mark.parametrize(
@@ -356,16 +363,19 @@ def test_a_true_probability_knows_nothing_that_begins_after_its_day(
                 assert risk(customer, life, CALENDAR, month) == risk(alike, other, CALENDAR, month)
 
 
-def test_a_failed_charge_is_certain_to_end_its_customer(customers: list[Customer], lives: list[Life]) -> None:
-    checked = 0
+def test_a_failed_charge_is_certain_to_end_its_customer(
+    customers: list[Customer], lives: list[Life], signs: Signs
+) -> None:
+    checked, chances = 0, chances_in(CALENDAR)
     for customer, life in zip(customers, lives, strict=True):
         failure = payment_failure(customer, CALENDAR)
         if Cause.PAYMENT not in life.ended.values() or failure is None:
             continue
         month = CALENDAR.number(failure[0])
         after_first, after_second = (risk(customer, life, CALENDAR, month - ahead) for ahead in (1, 0))
+        record = record_of(customer, life, CALENDAR, signs, customer.number, chances)
         assert after_first.p_90 > 0.95
-        assert after_first.p_90_shown < after_first.p_90 - 0.2
+        assert p_90_shown(record, month - 1) < after_first.p_90 - 0.2
         assert after_second.p_90 == pytest.approx(1.0)
         checked += 1
     assert checked > 30
@@ -487,6 +497,22 @@ def test_pain_shows_in_tickets_before_it_ends_anyone(
     in_pain = sum(counts[key] for key in painful) / len(painful)
     usual = by_month.height / sum(36 - one.start_month for one in customers)
     assert in_pain > 2 * usual
+
+
+def test_signs_of_pain_are_those_of_the_export(
+    customers: list[Customer], signs: Signs, exported: dict[str, pl.DataFrame]
+) -> None:
+    complaints = exported["activities"].filter(pl.col("kind") == "delivery_complaint")
+    for table, key, day, seen in (
+        (exported["tickets"], pl.col("customer_id"), "opened_at", signs.tickets),
+        (complaints, pl.col("account_id").str.replace("acc", "cus"), "happened_at", signs.complaints),
+    ):
+        counts = Counter(table.select(key, pl.col(day).dt.truncate("1mo").dt.date()).iter_rows())
+        assert {
+            (one.customer_id, CALENDAR.day(month)): int(seen[one.number, month])
+            for one in customers
+            for month in np.flatnonzero(seen[one.number])
+        } == dict(counts)
 
 
 def test_nps_says_nothing_about_who_leaves(
