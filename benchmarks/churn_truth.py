@@ -7,8 +7,7 @@ the first of them; on each day it is trained on what was known by then, and scor
 path of the product. Claims, over the four days:
 
 - its AUC is within .02, its Brier score within .005 of those of the true probability on the same outcomes
-  (billing/simulator/foresight.py says what the truth knows on a day; what it knows beyond all that shows is
-  printed apart);
+  (billing/simulator/foresight.py says what the truth knows on a day);
 - each planted driver is among the five stories of the reasons that move the scores most;
 - NPS, the planted noise, is in no reason of the top 5 % of a day;
 - of the 90-day list at most 2 % are yearly accounts without a decision point within 90 days;
@@ -19,8 +18,10 @@ An account is a tree of customers here: it ends when the last of them does.
 
 Beside the two distances stands what chance makes of them: their 95 % interval by a bootstrap of customers.
 A company of two thousand loses fifty in a quarter; whether it is the model or luck that falls short, a larger
-one of the same generator tells (`tajdid demo --customers 8000`). And beside the model stands who knows the
-form of the truth and counts its few rates on the same rows (benchmarks/known_form.py).
+one of the same generator tells (`tajdid demo --customers 8000`). And beside the model stand two who know more
+of the truth: an observer who knows every parameter of it, but of a customer only what shows by the day
+(billing/simulator/observer.py; no model is to be expected past it), and who knows its form and counts its few
+rates on the same rows (benchmarks/known_form.py).
 
 ATLAS names the folder of an atlas that is built already; it is only read. Without it one is made.
 """
@@ -258,7 +259,10 @@ def claims(seen: Seen) -> list[bool]:
     brier = {name: float(np.mean([one[1] for one in values])) for name, values in of_day.items()}
     for name, low, high in intervals(rows):
         tell(f"{name} off by {low:.4f} to {high:.4f}: 95 % of the draws of customers")
-    for name, who in (("p_shown", "sees all that shows"), ("p_form", "knows the form and counts its rates")):
+    for name, who in (
+        ("p_shown", "knows the rates and sees what shows"),
+        ("p_form", "knows the form and counts its rates"),
+    ):
         tell(
             f"who {who}: AUC {auc[name]:.4f}, Brier {brier[name]:.4f}, "
             f"off by {auc['p_true'] - auc[name]:.4f} and {brier[name] - brier['p_true']:.4f}"
