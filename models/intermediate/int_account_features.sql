@@ -167,6 +167,11 @@ select
   (10000 * (told.list_mrr - told.mrr))::double / told.list_mrr::double as discount_bp,
   case when told.ends_in_90 then 1 when not told.is_end_hidden then 0 end::double as discount_ends_90,
   case when told.tenure_days >= 90 then prices_90.price_rise end as price_rise_90,
+  -- who is bound for longer can't answer a rise by leaving
+  case
+    when told.tenure_days >= 90
+      then case when told.decision_on > told.as_of + 90 then 0 * prices_90.price_rise else prices_90.price_rise end
+  end as price_rise_open,
   case when told.tenure_days >= 365 then prices_365.price_rise end as price_rise_365,
   coalesce(told.plan_tier, 'none') as plan_tier,
   told.live_subscriptions::double as live_subscriptions,

@@ -90,8 +90,25 @@ def test_money_moves_by_what_is_taken_not_by_price_alone(found: Snapshots) -> No
         mrr_change_90=math.log(1.32),
         seats_change_90=math.log(1.2),
         price_rise_90=math.log(1.1),
+        price_rise_open=math.log(1.1),
     )
-    assert_features(found["grower", MAY], price_rise_90=0.0)
+    assert_features(found["grower", MAY], price_rise_90=0.0, price_rise_open=0.0)
+
+
+def test_a_rise_of_price_is_open_to_who_may_answer_it_by_leaving_within_90_days() -> None:
+    world, start, risen_on = Accounts(), date(2024, 9, 1), date(2025, 3, 1)
+    until = date(2025, 9, 1)
+    term = {"term_start": start, "term_end": until, "notice_by_on": until - timedelta(days=60)}
+    for name, terms in (("bound", term | {"auto_renew": True}), ("free", {})):
+        world.version(name, start, valid_from=start, amount_minor=10_000, **terms)
+        world.version(name, risen_on, valid_from=start, valid_to=risen_on, amount_minor=10_000, **terms)
+        world.version(name, risen_on, no=2, valid_from=risen_on, amount_minor=11_000, **terms)
+    found, rise = snapshots(world.build(APRIL)), math.log(1.1)
+    # the last day for notice, 3 July, is 94 days after the end of March and 64 after that of April
+    assert_features(found["bound", MARCH], price_rise_90=rise, price_rise_open=0.0)
+    assert_features(found["bound", APRIL], price_rise_90=rise, price_rise_open=rise)
+    assert_features(found["free", MARCH], price_rise_90=rise, price_rise_open=rise)
+    assert of(found["free", date(2024, 10, 31)], "price_rise_90", "price_rise_open") == (None, None)
 
 
 def test_what_needs_a_longer_past_is_null_until_it_is_there(found: Snapshots) -> None:
