@@ -37,6 +37,8 @@ MOST_ROWS = 60_000
 """Beyond this many rows a fixed part of the customers is learned from, chosen by hash, whatever became of
 them.
 """
+MOST_NEAR_ROWS = 150_000
+"""The same of the next 90 days: three steps of time where the rest of the year has nine."""
 Column = NDArray[np.float64]
 
 
@@ -90,8 +92,8 @@ def is_closed() -> pl.Expr:
 
 
 def near_rows(panel: Panel, day: date) -> Panel:
-    """The rows before a day that the hazards of the next 90 days are learned from: at most 60,000."""
-    return _at_most(panel.rows(panel.as_of < day))
+    """The rows before a day that the hazards of the next 90 days are learned from: at most 150,000."""
+    return _at_most(panel.rows(panel.as_of < day), MOST_NEAR_ROWS)
 
 
 def learned_rows(panel: Panel, day: date) -> Panel:
@@ -103,12 +105,12 @@ def learned_rows(panel: Panel, day: date) -> Panel:
     step = 1
     while len(days[:: step + 1]) >= LEARNED_DAYS and sum(rows[one] for one in days[::step]) > LEARNED_ROWS:
         step += 1
-    return _at_most(earlier.rows(earlier.as_of.is_in(days[::step])))
+    return _at_most(earlier.rows(earlier.as_of.is_in(days[::step])), MOST_ROWS)
 
 
-def _at_most(rows: Panel) -> Panel:
+def _at_most(rows: Panel, most: int) -> Panel:
     """The rows of a fixed part of the customers where they are more than may be learned from."""
-    parts = -(-len(rows.y) // MOST_ROWS)
+    parts = -(-len(rows.y) // most)
     if parts <= 1:
         return rows
     chosen = [_hash(customer) % parts == 0 for customer in rows.frame["customer_id"]]

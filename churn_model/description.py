@@ -183,6 +183,7 @@ COLUMNS: Mapping[str, Keys] = {
         "customer_id": (_text, REQUIRED),
         "invoice_ts": (_text, REQUIRED),
         "amount": (_text, REQUIRED),
+        "quantity": (_text, None),
         "sku": (_text, None),
         "is_credit": (_column_or_rule, None),
         "country": (_text, None),

@@ -26,6 +26,7 @@ FORM = {
     "customer_id": "customer_id",
     "invoice_ts": "ordered_at",
     "amount": "unit_price",
+    "quantity": "quantity",
     "sku": "sku",
     "country": "country",
     "invoice_id": "order_id",
@@ -47,7 +48,8 @@ MakeSnapshots = Callable[..., Any]
 
 
 def form_of(frame: pl.DataFrame, columns: Mapping[str, Any]) -> pl.DataFrame:
-    """An event file as an order import: one row a line, quantity 1, the amount as its price.
+    """An event file as an order import: one row a line, quantity 1 unless a column says it, the amount as the
+    price of one.
 
     columns: those of a description. Which rows are credit notes says its is_credit, else the sign of the
     amount. Without invoice_id each row is an order.
@@ -58,7 +60,9 @@ def form_of(frame: pl.DataFrame, columns: Mapping[str, Any]) -> pl.DataFrame:
     rows = picked.with_columns(as_texts(picked[name]) for name in picked.columns if name in texts)
     if rows["ordered_at"].dtype.is_integer():  # days such as 20250131, which date_format explains
         rows = rows.with_columns(pl.col("ordered_at").cast(pl.String))
-    rows = rows.with_columns(quantity=pl.lit(1), is_credit=_is_credit(frame, columns))
+    if "quantity" not in named:
+        rows = rows.with_columns(quantity=pl.lit(1))
+    rows = rows.with_columns(is_credit=_is_credit(frame, columns))
     if "sku" not in named:
         rows = rows.with_columns(sku=pl.lit(NO_SKU))
     if "invoice_id" not in named:
@@ -77,9 +81,11 @@ def _is_credit(frame: pl.DataFrame, columns: Mapping[str, Any]) -> pl.Series:
     elif "starts_with" in rule:
         said = pl.col(rule["column"]).cast(pl.String).str.starts_with(rule["starts_with"]).fill_null(False)
     else:
-        said = (pl.col(columns["amount"]).cast(pl.Float64, strict=False) < rule["amount_below"]).fill_null(
-            False
+        parts = [columns[name] for name in ("amount", "quantity") if columns.get(name) is not None]
+        amount = pl.fold(
+            pl.lit(1.0), lambda product, one: product * one, pl.col(parts).cast(pl.Float64, strict=False)
         )
+        said = (amount < rule["amount_below"]).fill_null(False)
     return frame.select(said.alias("is_credit")).to_series()
 
 

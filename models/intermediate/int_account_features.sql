@@ -236,6 +236,7 @@ select
   end as tickets_change_90,
   support.open_urgent::double as open_urgent,
   support.complaints_180::double / told.live_subscriptions::double as complaints_180,
+  support.complaints_90::double / told.live_subscriptions::double as complaints_90,
   support.days_since_complaint::double as days_since_complaint,
   support.first_response_h_90::double as first_response_h_90,
   support.csat_last::double as csat_last,

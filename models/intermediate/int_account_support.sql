@@ -75,6 +75,7 @@ activities as (
     max(known.happened_on) filter (known.kind in ('call', 'email', 'meeting', 'onboarding')) as contacted_on,
     max(known.happened_on) filter (known.kind = 'admin_login') as admin_seen_on,
     count(*) filter (ends_with(known.kind, 'complaint') and customers.as_of - known.happened_on < 180) as complaints_180,
+    count(*) filter (ends_with(known.kind, 'complaint') and customers.as_of - known.happened_on < 90) as complaints_90,
     max(known.happened_on) filter (ends_with(known.kind, 'complaint')) as complained_on,
     min(known.happened_on) filter (known.kind = 'onboarding') as onboarded_on
   from days
@@ -117,6 +118,9 @@ select
   case
     when joined.has_account and complaints.complaints_from <= joined.as_of then coalesce(activities.complaints_180, 0)
   end as complaints_180,
+  case
+    when joined.has_account and complaints.complaints_from <= joined.as_of then coalesce(activities.complaints_90, 0)
+  end as complaints_90,
   case when joined.as_of - activities.complained_on < 180 then joined.as_of - activities.complained_on end
     as days_since_complaint,
   tickets.csat_last,

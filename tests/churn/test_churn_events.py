@@ -50,6 +50,16 @@ def test_credits_are_told_by_column_by_rule_or_by_the_sign(rule: object, credits
     assert form_of(FILE, NAMED | {"is_credit": rule})["is_credit"].to_list() == credits
 
 
+def test_with_a_quantity_the_amount_is_the_price_of_one() -> None:
+    frame = FILE.with_columns(units=pl.Series([2, -3, 1]))
+    rows = form_of(frame, NAMED | {"quantity": "units"})
+    assert rows["quantity"].to_list() == [2, -3, 1]
+    assert rows["unit_price"].to_list() == form_of(FILE, NAMED)["unit_price"].to_list()
+    assert rows["is_credit"].to_list() == [
+        price * units < 0 for price, units in zip(rows["unit_price"], [2, -3, 1], strict=True)
+    ]
+
+
 def test_what_an_invoice_gives_back_is_a_credit_note_of_its_own() -> None:
     assert form_of(FILE, NAMED | {"invoice_id": "No"})["order_id"].to_list() == ["1", "1|credit", "C2"]
 

@@ -460,6 +460,11 @@ def test_complaints_are_counted_once_anybody_made_one() -> None:
         for on in (date(2024, 10, 31), date(2024, 11, 30), MARCH, JUNE)
     }
     assert list(by_day.values()) == [(None, None, None), (0, 1, None), (0, 3, None), (0, 2, None)]
+    lately = [found["complaining", on]["complaints_90"] for on in by_day]
+    assert lately == [None, 1, 2, 0], (
+        "2 January is 88 days before the end of March, which is 91 before that of June"
+    )
+    assert [found["content", on]["complaints_90"] for on in by_day] == [None, 0, 0, 0]
     since = [found["complaining", on]["days_since_complaint"] for on in by_day]
     assert since == [None, 29, 0, 91]
     assert found["content", JUNE]["days_since_complaint"] is None
